@@ -1,0 +1,184 @@
+"""The decomposition as a value: subcomponents of chosen sites, tied to the target they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unweave.base.errors import UnweaveError, nearest, oserror_line
+from unweave.base.files import atomic_folder, file_hash, read_json, write_json
+from unweave.decompose.importance import Importance
+
+FORMAT = 1
+_FIELDS = ("scale", "A", "a", "B", "b")
+
+
+@dataclass(frozen=True)
+class Subcomponent:
+    """One rank-one piece ``u v^T`` of a site."""
+
+    site: str
+    index: int
+    u: Float[Tensor, " d_out"]
+    v: Float[Tensor, " d_in"]
+
+    @property
+    def name(self) -> str:
+        """``site:index``, the way it is written on the command line."""
+        return f"{self.site}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"Subcomponent({self.name}, norm {float(self.u.norm() * self.v.norm()):.3g})"
+
+
+@dataclass(frozen=True)
+class SiteSubcomponents:
+    """All subcomponents of one site: ``W = sum_c u_c v_c^T + delta`` with ``V`` (d_in, C), ``U`` (C, d_out)."""
+
+    site: str
+    V: Float[Tensor, "d_in c"]
+    U: Float[Tensor, "c d_out"]
+    importance: Importance
+
+    def __len__(self) -> int:
+        return self.V.shape[1]
+
+    def __getitem__(self, index: int) -> Subcomponent:
+        if not 0 <= index < len(self):
+            raise UnweaveError(f"subcomponent {index} is not in {self.site}: it has 0 to {len(self) - 1}")
+        return Subcomponent(self.site, index, self.U[index], self.V[:, index])
+
+    def __iter__(self) -> Iterator[Subcomponent]:
+        return (self[index] for index in range(len(self)))
+
+    def activations(self, x: Float[Tensor, "*n d_in"]) -> Float[Tensor, "*n c"]:
+        """``||u_c|| v_c . x``: how strongly each piece acts, needed or not."""
+        return (x @ self.V) * self.U.norm(dim=-1)
+
+    def product(self) -> Float[Tensor, "d_out d_in"]:
+        """The explicit sum of all pieces, without the delta."""
+        return (self.V @ self.U).T
+
+    def delta(self, weight: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "d_out d_in"]:
+        """What the pieces leave over; pieces plus delta are the weight."""
+        return weight.float() - self.product()
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Subcomponents of chosen sites with their importance functions, and the identity of their target.
+
+    ``card`` holds what was measured: quality at the logits, tokens spent, settings, text.
+    """
+
+    sites: Mapping[str, SiteSubcomponents]
+    target: str
+    target_name: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {len(site)}" for name, site in self.sites.items())
+        return f"Decomposition(of {self.target_name or self.target}; {sizes})"
+
+    def site(self, name: str) -> SiteSubcomponents:
+        if name not in self.sites:
+            raise UnweaveError(f"site {name!r} is not in this decomposition; {nearest(name, self.sites)}")
+        return self.sites[name]
+
+    def subcomponent(self, site: str, index: int) -> Subcomponent:
+        """One piece, by site and index."""
+        return self.site(site)[index]
+
+    def check_target(self, identity: str) -> None:
+        """Raises ``UnweaveError`` when this was made from another target."""
+        if identity != self.target:
+            raise UnweaveError(
+                f"this decomposition belongs to target {self.target} ({self.target_name}), not to {identity}: "
+                "load the target it was made from, or decompose this one"
+            )
+
+    def save(self, folder: Path, replace: bool = False) -> None:
+        """Writes ``decomposition.safetensors`` and ``decomposition.json``, whole or not at all."""
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Tensor] = {}
+        for name, site in self.sites.items():
+            tensors |= {f"{name}/V": site.V, f"{name}/U": site.U}
+            tensors |= {f"{name}/importance.{key}": getattr(site.importance, key) for key in _FIELDS}
+        with atomic_folder(Path(folder), replace=replace) as temporary:
+            packed = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            save_file(packed, temporary / "decomposition.safetensors")
+            description = {
+                "format": FORMAT,
+                "target": self.target,
+                "target_name": self.target_name,
+                "sites": {name: len(site) for name, site in self.sites.items()},
+                "sha256": file_hash(temporary / "decomposition.safetensors"),
+                "card": dict(self.card),
+            }
+            write_json(temporary / "decomposition.json", description)
+
+    @classmethod
+    def load(cls, folder: Path) -> Decomposition:
+        """Reads a saved decomposition; half-precision tensors come back as float32.
+
+        Raises ``UnweaveError`` for a folder that is not one, a newer format, or a file whose hash is not its own.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        folder = Path(folder)
+        if not (folder / "decomposition.json").exists():
+            raise UnweaveError(f"{folder} is not a decomposition: it has no decomposition.json")
+        description = read_json(folder / "decomposition.json")
+        if description.get("format") != FORMAT:
+            raise UnweaveError(f"{folder} has format {description.get('format')}, and this version reads {FORMAT}")
+        path = folder / "decomposition.safetensors"
+        try:
+            if file_hash(path) != description["sha256"]:
+                raise UnweaveError(f"{path} is damaged: its sha256 is not the one in decomposition.json")
+            with safe_open(path, "pt") as stored:
+                tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+        except OSError as error:
+            raise oserror_line(error, path) from error
+        except SafetensorError as error:
+            raise UnweaveError(f"{path} is not valid safetensors ({error})") from error
+        sites = {
+            name: SiteSubcomponents(
+                name,
+                tensors[f"{name}/V"],
+                tensors[f"{name}/U"],
+                Importance(*(tensors[f"{name}/importance.{key}"] for key in _FIELDS)),
+            )
+            for name in description["sites"]
+        }
+        return cls(sites, description["target"], description["target_name"], description["card"])
+
+
+def bundled(name: str = "smollm2") -> Path:
+    """The folder of a decomposition that ships with the package."""
+    folder = Path(__file__).parent / "bundled" / name
+    if not folder.exists():
+        available = sorted(path.name for path in folder.parent.glob("*")) if folder.parent.exists() else []
+        raise UnweaveError(f"no decomposition of {name!r} is bundled; {nearest(name, available)}")
+    return folder
+
+
+def describe(decomposition: Decomposition) -> str:
+    """The card as readable JSON."""
+    return json.dumps(dict(decomposition.card), indent=1, ensure_ascii=False)
+
+
+def random_like(site: SiteSubcomponents, generator: torch.Generator) -> SiteSubcomponents:
+    """A control: pieces of the same sizes in random directions, with the same importance function."""
+    V = torch.randn(site.V.shape, generator=generator)
+    U = torch.randn(site.U.shape, generator=generator)
+    V = V / V.norm(dim=0) * site.V.norm(dim=0)
+    U = U / U.norm(dim=1, keepdim=True) * site.U.norm(dim=1, keepdim=True)
+    return SiteSubcomponents(site.site, V, U, site.importance)

@@ -1,0 +1,80 @@
+"""The mathematics of a decomposition as functions of tensors. Sources: SPD (arXiv 2506.20790) and VPD (May 2026)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class _LowerLeaky(torch.autograd.Function):
+    """clamp(z, 0, 1), with slope 0.01 below 0 for gradients that want z to rise (VPD, section A3)."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
+        return z.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (z,), (gradient,) = ctx.saved_tensors, gradients
+        inside = torch.where(z <= 0, 0.01 * gradient.clamp(max=0), gradient)
+        return torch.where(z > 1, torch.zeros_like(gradient), inside)
+
+
+def lower_leaky(z: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+    """The hard sigmoid that builds masks: never negative, and a dead subcomponent can still come back."""
+    return _LowerLeaky.apply(z)  # type: ignore[return-value]
+
+
+def upper_leaky(z: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+    """The hard sigmoid of the penalties: 0 below 0, z in [0, 1], slope 0.01 above, so that it can come down again."""
+    return torch.where(z > 1, 1 + 0.01 * (z - 1), z.clamp(min=0))
+
+
+def masked_output(
+    x: Float[Tensor, "n d_in"],
+    wx: Float[Tensor, "n d_out"],
+    V: Float[Tensor, "d_in c"],
+    U: Float[Tensor, "c d_out"],
+    mask: Float[Tensor, "n c"],
+    delta: Float[Tensor, "n 1"] | float,
+) -> Float[Tensor, "n d_out"]:
+    """The site's output with every subcomponent scaled by its mask and the delta by its own.
+
+    ``sum_c m_c u_c (v_c . x) + d (W - UV) x = ((m - d) * xV) U + d W x``: the delta is never built.
+    """
+    return ((mask - delta) * (x @ V)) @ U + delta * wx
+
+
+def relative_error(output: Float[Tensor, "n d"], wanted: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Squared error over squared norm, token by token, so that no token owns the loss by its size."""
+    return (output - wanted).square().sum(-1) / wanted.square().sum(-1).clamp_min(1e-8)
+
+
+def smooth_l0(g: Float[Tensor, "*n c"], gamma: float | Tensor) -> Float[Tensor, "*n c"]:
+    """``g^2 (1 + gamma^2) / (g^2 + gamma^2)``: 0 at 0, 1 at 1, and a count of non-zeros as gamma goes to 0."""
+    square = g.square()
+    return square * (1 + gamma**2) / (square + gamma**2)
+
+
+def frequency_penalty(psi: Float[Tensor, "n c"], reference: int) -> Float[Tensor, ""]:
+    """``sum_c f log2(1 + a f)`` with f the mean of psi over tokens and a the reference count (batch-invariant form)."""
+    rate = psi.mean(0)
+    return (rate * torch.log2(1 + reference * rate)).sum()
+
+
+def faithfulness(
+    W: Float[Tensor, "d_out d_in"], V: Float[Tensor, "d_in c"], U: Float[Tensor, "c d_out"]
+) -> Float[Tensor, ""]:
+    """Squared norm of the delta over that of the matrix."""
+    return (W - (V @ U).T).square().sum() / W.square().sum()
+
+
+def fill_masks(
+    importance: Float[Tensor, "n c"], source: Float[Tensor, "n c"]
+) -> Float[Tensor, "n c"]:
+    """``m = g + (1 - g) r``: what is important stays on, the rest is free between 0 and 1."""
+    return importance + (1 - importance) * source

@@ -1,0 +1,266 @@
+"""Takes one matrix apart from its own inputs: the training loop, its checkpoints, its compiled step."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unweave.base.device import compiler_works
+from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.files import atomic_path
+from unweave.base.progress import Progress, Silent
+from unweave.base.seeds import numpy_generator, torch_generator
+from unweave.decompose import numerics
+from unweave.decompose.config import SiteLocalConfig
+from unweave.decompose.decomposition import SiteSubcomponents
+from unweave.decompose.importance import Importance, importance_logits, init_importance
+
+TRAINED = ("V", "U", "A", "a", "B", "b")
+
+
+@dataclass
+class Inputs:
+    """A site's inputs by window: anything indexable that gives (windows, length, d_in) in any float dtype.
+
+    Position 0 is kept apart: its sink activations are of another size and kind than every other token's, so it has a
+    share of each batch of its own and its error is reported on its own.
+    """
+
+    values: np.ndarray
+    scale: float
+
+    def sample(self, generator: np.random.Generator, count: int) -> Float[Tensor, "count d_in"]:
+        """Random tokens, the first ``count // length`` of them from position 0 and the rest from later ones."""
+        windows, length = self.values.shape[:2]
+        first = max(1, count // length)
+        rows = generator.integers(0, windows, count)
+        columns = generator.integers(1, length, count)
+        columns[:first] = 0
+        picked = torch.from_numpy(np.ascontiguousarray(self.values[rows, columns]))
+        return picked.float() * self.scale
+
+
+def subcomponent_count(config: SiteLocalConfig, d_in: int, d_out: int) -> int:
+    """Capacity times the rank, rounded up to a multiple of 32."""
+    return max(32, math.ceil(config.capacity * min(d_in, d_out) / 32) * 32)
+
+
+def train_site(
+    site: str,
+    weight: Float[Tensor, "d_out d_in"],
+    inputs: Inputs,
+    config: SiteLocalConfig,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    device: torch.device | None = None,
+    log: Callable[[dict[str, float]], None] | None = None,
+) -> SiteSubcomponents:
+    """Trains subcomponents and importance function of one site.
+
+    Loss: per-token relative error of the site's output under merged masks (a part of the batch adversarial, the rest
+    stochastic; VPD's merged reconstruction), plus smooth-L0 and frequency penalties and faithfulness. The matrix and
+    inputs are brought to unit scale first, so the defaults carry over to matrices of any size.
+
+    ``checkpoint`` is a file written every minute and continued from when it exists; its random numbers are keyed by
+    seed and step, so a resumed run sees the same batches. Raises ``UnweaveError`` when the loss stops being finite.
+    """
+    progress = progress or Silent()
+    device = device or torch.device("cpu")
+    W = weight.detach().float().cpu()
+    d_out, d_in = W.shape
+    input_scale = _root_mean_square(inputs)
+    weight_scale = float(W.norm() / math.sqrt(d_out))  # makes entries of W / weight_scale of variance 1 / d_in
+    if not (weight_scale > 0 and input_scale > 0 and math.isfinite(weight_scale * input_scale)):
+        raise UnweaveError(f"site {site!r} has a weight or inputs that are all zero or not finite")
+    W = (W / weight_scale).to(device)
+    count = subcomponent_count(config, d_in, d_out)
+    state = _initial_state(config, d_in, d_out, count, device)
+    optimiser = _Adam(state, config)
+    start = _resume(checkpoint, site, config, state, optimiser) if checkpoint else 0
+    step_loss = _compiled_loss(config, progress)
+    clock = saved = time.monotonic()
+    for step in range(start, config.steps):
+        x = inputs.sample(numpy_generator(config.seed, site, "batch", step), config.batch).to(device) / input_scale
+        draw = torch_generator(config.seed, site, "masks", step)
+        random_source = torch.rand(config.batch, count + 1, generator=draw).to(device)
+        dealt = torch.randint(config.adversaries, (config.batch,), generator=draw).to(device)
+        gamma = 1 + (config.gamma_end - 1) * min(1.0, step / (0.9 * config.steps))
+        loss, parts = step_loss(W, x, random_source, dealt, torch.tensor(gamma, device=device), state)
+        loss.backward()
+        optimiser.step(step)
+        if step % 50 == 49 or step == config.steps - 1:
+            values = dict(zip(_PARTS, parts.tolist(), strict=True))
+            if not math.isfinite(values["error"]):
+                raise UnweaveError(
+                    f"site {site!r}: the loss stopped being finite at step {step + 1}; "
+                    f"lower learning_rate (now {config.learning_rate:g}) and start again"
+                )
+            note = f"error {values['error']:.3f} L0 {values['l0']:.1f} faith {values['faithfulness']:.1e}"
+            progress.update(step + 1, config.steps, note)
+            if log:
+                log({"step": step + 1, "gamma": gamma, "seconds": time.monotonic() - clock, **values})
+        if checkpoint and time.monotonic() - saved > 60:
+            _save(checkpoint, site, config, state, optimiser, step + 1)
+            saved = time.monotonic()
+    tensors = {name: tensor.detach().cpu() for name, tensor in state.items()}
+    importance = Importance(
+        torch.tensor(input_scale), tensors["A"], tensors["a"], tensors["B"], tensors["b"]
+    )
+    return SiteSubcomponents(site, tensors["V"], tensors["U"] * weight_scale, importance)
+
+
+_PARTS = ("error", "adversarial_error", "first_token_error", "l0", "faithfulness")
+
+
+def _initial_state(
+    config: SiteLocalConfig, d_in: int, d_out: int, count: int, device: torch.device
+) -> dict[str, Tensor]:
+    generator = torch_generator(config.seed, "initial")
+    state = {
+        "V": torch.randn(d_in, count, generator=generator) / math.sqrt(d_in),
+        "U": torch.randn(count, d_out, generator=generator) / math.sqrt(count),
+        **init_importance(d_in, config.hidden, count, generator),
+        "sources": torch.rand(config.adversaries, count + 1, generator=generator),
+    }
+    return {name: tensor.to(device).requires_grad_() for name, tensor in state.items()}
+
+
+def _loss(
+    W: Float[Tensor, "d_out d_in"],
+    x: Float[Tensor, "n d_in"],
+    random_source: Float[Tensor, "n c_plus_1"],
+    dealt: Tensor,
+    gamma: Tensor,
+    state: dict[str, Tensor],
+    config: SiteLocalConfig,
+) -> tuple[Tensor, Tensor]:
+    n = x.shape[0]
+    adversarial = (torch.arange(n, device=x.device) % 100 < round(100 * config.adversarial_fraction))[:, None]
+    source = torch.where(adversarial, state["sources"][dealt], random_source)
+    z = importance_logits(x, state["A"], state["a"], state["B"], state["b"])
+    mask = numerics.fill_masks(numerics.lower_leaky(z), source[:, :-1])
+    wx = x @ W.T
+    output = numerics.masked_output(x, wx, state["V"], state["U"], mask, source[:, -1:])
+    errors = numerics.relative_error(output, wx)
+    psi = numerics.smooth_l0(numerics.upper_leaky(z), gamma)
+    faith = numerics.faithfulness(W, state["V"], state["U"])
+    sparsity = psi.sum(-1).mean() + config.frequency * numerics.frequency_penalty(psi, config.frequency_reference)
+    loss = errors.mean() + config.sparsity * sparsity + config.faithfulness * faith
+    with torch.no_grad():
+        attacked = adversarial[:, 0].float()
+        parts = torch.stack(
+            [
+                errors.mean(),
+                (errors * attacked).sum() / attacked.sum().clamp_min(1),
+                errors[: max(1, n // config.window_length)].mean(),
+                (z > 0.1).float().sum(-1).mean(),
+                faith,
+            ]
+        )
+    return loss, parts
+
+
+def _compiled_loss(config: SiteLocalConfig, progress: Progress) -> Callable[..., tuple[Tensor, Tensor]]:
+    def eager(*arguments: object) -> tuple[Tensor, Tensor]:
+        return _loss(*arguments, config)  # type: ignore[arg-type]
+
+    if not compiler_works():
+        progress.say("no working C++ compiler for torch.compile: training eagerly, about 2 to 3 times slower")
+        return eager
+    return torch.compile(eager, dynamic=False)
+
+
+class _Adam:
+    """AdamW for what is trained (downhill) and Adam for the adversary's sources (uphill, kept in [0, 1])."""
+
+    def __init__(self, state: dict[str, Tensor], config: SiteLocalConfig) -> None:
+        self.state, self.config = state, config
+        trained = [state[name] for name in TRAINED]
+        self.down = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.0, fused=True)
+        self.up = torch.optim.Adam(
+            [state["sources"]], lr=config.adversary_rate, betas=(0.5, 0.99), maximize=True, fused=True
+        )
+
+    def step(self, step: int) -> None:
+        config, state = self.config, self.state
+        warm = min(1.0, (step + 1) / max(1, config.steps // 100))
+        decayed = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+        self.down.param_groups[0]["lr"] = config.learning_rate * warm * decayed
+        # Subcomponents and importance function are clipped apart: the penalties' gradients would drown the others.
+        torch.nn.utils.clip_grad_norm_([state["V"], state["U"]], config.gradient_clip)
+        torch.nn.utils.clip_grad_norm_([state[name] for name in ("A", "a", "B", "b")], config.gradient_clip)
+        self.down.step()
+        self.up.step()
+        with torch.no_grad():
+            state["sources"].clamp_(0, 1)
+        self.down.zero_grad(set_to_none=True)
+        self.up.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {}
+        for label, optimiser, names in (("down", self.down, TRAINED), ("up", self.up, ("sources",))):
+            for name in names:
+                for key, value in optimiser.state.get(self.state[name], {}).items():
+                    kept[f"{label}/{name}/{key}"] = value
+        return kept
+
+    def load(self, kept: dict[str, Tensor]) -> None:
+        for label, optimiser, names in (("down", self.down, TRAINED), ("up", self.up, ("sources",))):
+            for name in names:
+                prefix = f"{label}/{name}/"
+                parameter = self.state[name]
+                found = {key.removeprefix(prefix): value for key, value in kept.items() if key.startswith(prefix)}
+                if found:
+                    optimiser.state[parameter] = {key: value.to(parameter.device) for key, value in found.items()}
+
+
+def _save(
+    path: Path, site: str, config: SiteLocalConfig, state: dict[str, Tensor], optimiser: _Adam, step: int
+) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {f"state/{name}": tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in optimiser.tensors().items()}
+    settings = json.dumps({"site": site, "config": asdict(config), "step": step})
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"training": settings})
+
+
+def _resume(
+    path: Path, site: str, config: SiteLocalConfig, state: dict[str, Tensor], optimiser: _Adam
+) -> int:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as stored:
+            settings = json.loads(stored.metadata()["training"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UnweaveError(f"{path} is a damaged checkpoint ({error}): remove it to start again") from error
+    except OSError as error:
+        raise oserror_line(error, path) from error
+    if settings["site"] != site or settings["config"] != asdict(config):
+        raise UnweaveError(f"{path} is a checkpoint of other settings: remove it, or use another --out")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            tensor.copy_(tensors[f"state/{name}"])
+    optimiser.load({name: tensor for name, tensor in tensors.items() if not name.startswith("state/")})
+    return int(settings["step"])
+
+
+def _root_mean_square(inputs: Inputs) -> float:
+    sample = inputs.sample(np.random.default_rng(0), min(4096, inputs.values.shape[0] * inputs.values.shape[1]))
+    first = max(1, len(sample) // inputs.values.shape[1])
+    return float(sample[first:].square().mean().sqrt())

@@ -1,0 +1,41 @@
+"""One door for every kind of target: a name, a folder or id, a GGUF file, or a live module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from unweave.base.device import choose_device, choose_dtype, prefer_fast_float32
+from unweave.base.progress import Progress, Silent
+from unweave.models.target import Target, make_target
+
+
+def load_target(
+    spec: str | Path | nn.Module,
+    tokenizer: Any = None,
+    *,
+    device: str | None = None,
+    dtype: str = "float32",
+    progress: Progress | None = None,
+) -> Target:
+    """Loads a target and passes it through the parity gate.
+
+    ``spec`` is ``smollm2``, a Hugging Face folder or id (safetensors only, remote code never), a ``.gguf`` file, or a
+    live module (then ``tokenizer`` belongs with it; ``device`` and ``dtype`` are the module's own). Raises
+    ``UnweaveError`` for whatever cannot be loaded or does not pass.
+    """
+    from unweave.models.gguf import convert_gguf
+    from unweave.models.huggingface import load_folder
+    from unweave.models.named import resolve
+
+    prefer_fast_float32()
+    if isinstance(spec, nn.Module):
+        return make_target(spec, tokenizer, getattr(getattr(spec, "config", None), "_name_or_path", "") or "live module")
+    where = resolve(str(spec))
+    source = str(where)
+    if isinstance(where, Path) and where.suffix == ".gguf":
+        where = convert_gguf(where, progress=progress or Silent())
+    module, loaded_tokenizer = load_folder(where, dtype=choose_dtype(dtype), device=choose_device(device))
+    return make_target(module, loaded_tokenizer, str(spec), source=source)

@@ -1,0 +1,284 @@
+"""A run: one execution of a study, and the folder that holds everything it wrote."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.errors import NothingFound, UnweaveError, nearest, oserror_line
+from unweave.base.files import atomic_folder, atomic_path, read_json, write_json
+from unweave.base.progress import Progress, Silent
+from unweave.record import jsonl
+from unweave.record.claims import Claim, make_claim, read_claims
+from unweave.record.environment import environment, is_gone, this_process
+from unweave.record.table import Table, Value, check_name, plain
+
+if TYPE_CHECKING:
+    from unweave.record.figure import Figure
+
+STATUSES = ("running", "finished", "failed", "interrupted", "cancelled")
+
+
+class RunCancelled(UnweaveError):
+    """The run was asked to stop, and stopped. Exit code 130, as after Ctrl-C."""
+
+    exit_code = 130
+
+
+class Run:
+    """A study's handle on its folder: ``run.json``, metrics, cells, tables, figures, claims and the report.
+
+    Every method that writes has written when it returns. A failed write raises ``UnweaveError`` with the path and the
+    remedy. Used as a context manager it records how the block ended.
+    """
+
+    def __init__(self, path: Path, progress: Progress | None = None) -> None:
+        self.path = Path(path)
+        self.progress: Progress = progress or Silent()
+
+    @classmethod
+    def create(
+        cls,
+        study: str,
+        config: Mapping[str, Any],
+        root: Path = Path("runs"),
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Starts a run in ``root/<study>-<date>-<time>-<4 hex>``, or in ``root/<name>``, which must not exist yet."""
+        check_name(study, "study")
+        now = datetime.now(UTC)
+        if name is not None:
+            check_name(name, "run")
+        path = Path(root) / (name or f"{study}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
+        if path.exists():
+            raise UnweaveError(f"run {path} exists already: choose another name, or resume it")
+        state = {
+            "id": path.name,
+            "study": study,
+            "config": _json_config(study, config),
+            "status": "running",
+            "created": now.isoformat(),
+            "finished": None,
+            "resumed": [],
+            "note": None,
+            "environment": environment(),
+            "process": this_process(),
+        }
+        with atomic_folder(path) as folder:
+            write_json(folder / "run.json", state)
+        return cls(path, progress)
+
+    @classmethod
+    def open(cls, path: Path, progress: Progress | None = None) -> Run:
+        """A run that exists, to read. Raises ``UnweaveError`` when ``path`` is not a run's folder."""
+        path = Path(path)
+        if not (path / "run.json").is_file():
+            raise UnweaveError(f"{path} is not a run: it has no run.json")
+        run = cls(path, progress)
+        state = run.state()
+        kinds = {"study": str, "config": dict, "status": str, "created": str, "process": dict, "environment": dict}
+        wrong = [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]
+        if wrong:
+            raise UnweaveError(f"{path / 'run.json'} lacks {wrong[0]!r}: it was damaged or is another kind of file")
+        return run
+
+    @classmethod
+    def resume(cls, path: Path, progress: Progress | None = None) -> Run:
+        """Opens a run to go on with it. Refuses one that is finished or that a live process still works on."""
+        run = cls.open(path, progress)
+        if run.status in ("running", "finished"):
+            raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
+        try:
+            (run.path / "cancel").unlink(missing_ok=True)
+        except OSError as error:
+            raise oserror_line(error, run.path / "cancel") from error
+        resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
+        run._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
+        return run
+
+    def state(self) -> dict[str, Any]:
+        """The content of ``run.json``."""
+        state = read_json(self.path / "run.json")
+        if not isinstance(state, dict):
+            raise UnweaveError(f"{self.path / 'run.json'} is not a run's description: it was damaged")
+        return state
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def study(self) -> str:
+        """The study that this run executes."""
+        return str(self.state()["study"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The study's config as it was given."""
+        return dict(self.state()["config"])
+
+    @property
+    def status(self) -> str:
+        """One of ``STATUSES``; a run whose process died without a word is ``interrupted``."""
+        state = self.state()
+        if state["status"] == "running" and is_gone(state["process"]):
+            return "interrupted"
+        return str(state["status"])
+
+    def log(self, step: int | None = None, **metrics: Any) -> None:
+        """Adds one line to ``metrics.jsonl`` with the time; a number that is not finite is written as null."""
+        stamp: dict[str, Any] = {"time": _now()} if step is None else {"time": _now(), "step": step}
+        jsonl.append(self.path / "metrics.jsonl", {**stamp, **_plain_row(metrics)})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines logged so far."""
+        return jsonl.read(self.path / "metrics.jsonl")
+
+    def put_cell(self, name: str, key: str, row: Mapping[str, Any]) -> None:
+        """Keeps one finished piece of the partial table ``name`` on the disk before it returns.
+
+        A later ``put_cell`` under the same key replaces it. A study asks ``cells`` first and skips what is there.
+        """
+        check_name(name, "cells")
+        jsonl.append(self.path / "cells" / f"{name}.jsonl", {"key": str(key), "row": _plain_row(row)}, durable=True)
+
+    def cells(self, name: str) -> dict[str, dict[str, Value]]:
+        """The finished pieces of the partial table ``name`` by key, in the order in which they were first kept."""
+        check_name(name, "cells")
+        return {record["key"]: record["row"] for record in jsonl.read(self.path / "cells" / f"{name}.jsonl")}
+
+    def save_table(self, table: Table) -> str:
+        """Saves a table, in place of an older one of that name, and returns the sha256 of its CSV bytes."""
+        return table.save(self.path / "tables")
+
+    def load_table(self, name: str) -> Table:
+        """A saved table, checked against its recorded hash."""
+        return Table.load(self.path / "tables", name)
+
+    def tables(self) -> list[str]:
+        """Names of the saved tables."""
+        return sorted(path.stem for path in (self.path / "tables").glob("*.csv"))
+
+    def draw(self, name: str, figure: Figure) -> Path:
+        """Saves ``figures/<name>.svg``, drawn from a table that this run holds in exactly that version."""
+        check_name(name, "figure")
+        saved = self.load_table(figure.spec.table)
+        if saved.sha256 != figure.spec.sha256:
+            raise UnweaveError(
+                f"figure {name!r} was drawn from another version of table {saved.name!r}: save the table, then draw it"
+            )
+        folder = self.path / "figures"
+        for file, content in ((f"{name}.svg", figure.svg), (f"{name}.narrow.svg", figure.narrow)):
+            with atomic_path(folder / file) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+        write_json(folder / f"{name}.json", figure.spec.to_json())
+        return folder / f"{name}.svg"
+
+    def figures(self) -> list[str]:
+        """Names of the drawn figures."""
+        return sorted(path.stem for path in (self.path / "figures").glob("*.json"))
+
+    def claim(
+        self,
+        sentence: str,
+        table: str,
+        row: Mapping[str, Any],
+        column: str,
+        value: Value = None,
+        digits: int = 3,
+    ) -> Claim:
+        """Records a sentence whose number is the one cell of a saved table that ``row`` and ``column`` select.
+
+        ``{value}`` in the sentence becomes the cell at ``digits`` decimals, ``{value:+}`` the same with its sign.
+        Raises ``UnweaveError`` when no or several rows match, when ``value`` is given and is not the cell's at those
+        digits, and when the sentence does not state the value.
+        """
+        claim = make_claim(self.load_table(table), sentence, row, column, value, digits)
+        others = [known for known in self.claims() if not known.same_place(claim)]
+        write_json(self.path / "claims.json", [known.to_json() for known in (*others, claim)])
+        return claim
+
+    def claims(self) -> list[Claim]:
+        """The recorded claims in order."""
+        path = self.path / "claims.json"
+        return read_claims(path) if path.exists() else []
+
+    def cancel(self) -> None:
+        """Asks the run to stop at its next look, from any process: writes a file named ``cancel``."""
+        try:
+            (self.path / "cancel").touch()
+        except OSError as error:
+            raise oserror_line(error, self.path / "cancel") from error
+
+    def cancelled(self) -> bool:
+        """True once somebody asked the run to stop."""
+        return (self.path / "cancel").exists()
+
+    def stop_if_cancelled(self) -> None:
+        """Raises ``RunCancelled`` once somebody asked the run to stop."""
+        if self.cancelled():
+            raise RunCancelled(f"run {self.id!r} was cancelled: what it finished is kept, and it can be resumed")
+
+    def finish(self, status: str = "finished", note: str | None = None) -> None:
+        """Records how the run ended; ``note`` is one line, such as the error's."""
+        if status not in STATUSES[1:]:
+            raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, STATUSES[1:])}")
+        self._set(status=status, finished=_now(), note=note)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        status = _ending(error)
+        if error is None:
+            if self.state()["status"] == "running":
+                self.finish()
+            return
+        # The error that ended the run says more than a disk too full to record it; unrecorded, it reads as interrupted.
+        with suppress(UnweaveError):
+            self.finish(status, " ".join(f"{error}".split()) or kind.__name__ if kind else None)
+
+    def _set(self, **changes: Any) -> None:
+        write_json(self.path / "run.json", {**self.state(), **changes})
+
+
+def _ending(error: BaseException | None) -> str:
+    if error is None or isinstance(error, NothingFound):
+        return "finished"
+    if isinstance(error, RunCancelled):
+        return "cancelled"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def _json_config(study: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in config.items():
+        try:
+            json.dumps({name: value}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UnweaveError(f"field {name!r} of the config of {study!r} is not plain JSON ({error})") from error
+    return dict(config)
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _plain_deep(value) for name, value in row.items()}
+
+
+def _plain_deep(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _plain_row(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain_deep(item) for item in value]
+    if hasattr(value, "tolist") and getattr(value, "ndim", 0):
+        return _plain_deep(value.tolist())
+    return plain(value)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

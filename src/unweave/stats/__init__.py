@@ -1,0 +1,51 @@
+"""Uncertainty and tests: bootstrap intervals, permutation nulls, multiple comparisons."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unweave.stats.bootstrap import (
+        Interval,
+        MedianRange,
+        cluster_interval,
+        mean_interval,
+        median_with_range,
+        paired_difference,
+    )
+    from unweave.stats.comparisons import holm
+    from unweave.stats.permutation import NullTest, exceeds_null, max_null_threshold, sign_flip_test
+
+_HOME = {
+    "Interval": "bootstrap",
+    "MedianRange": "bootstrap",
+    "NullTest": "permutation",
+    "cluster_interval": "bootstrap",
+    "exceeds_null": "permutation",
+    "holm": "comparisons",
+    "max_null_threshold": "permutation",
+    "mean_interval": "bootstrap",
+    "median_with_range": "bootstrap",
+    "paired_difference": "bootstrap",
+    "sign_flip_test": "permutation",
+}
+__all__ = [
+    "Interval",
+    "MedianRange",
+    "NullTest",
+    "cluster_interval",
+    "exceeds_null",
+    "holm",
+    "max_null_threshold",
+    "mean_interval",
+    "median_with_range",
+    "paired_difference",
+    "sign_flip_test",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"unweave.stats.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'unweave.stats' has no attribute {name!r}")
