@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from unweave.base.errors import UnweaveError
+from unweave.base.progress import Silent
 from unweave.models import gguf as converter
 from unweave.models.gguf import convert_gguf
 from unweave.models.gguf_file import open_gguf
@@ -25,7 +26,7 @@ from unweave.models.named import resolve
 MERGES = ["h e", "l l", "he ll", "hell o", "Ġ w"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 VOCABULARY = [*SPECIAL, *bytes_to_unicode().values(), *(merge.replace(" ", "") for merge in MERGES)]
-SIZES = dict(vocab_size=len(VOCABULARY), hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
+SIZES = {"vocab_size": len(VOCABULARY), "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 CONFIGS = {
     "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2, intermediate_size=96, tie_word_embeddings=True),
     "qwen2": lambda: Qwen2Config(**SIZES, num_key_value_heads=2, intermediate_size=96, tie_word_embeddings=False),
@@ -245,17 +246,14 @@ def test_llama3_rotary_divisors_become_config(tmp_path):
 
 
 def test_what_cannot_be_carried_over_is_said(tmp_path):
-    class Heard(converter.Silent):
-        lines: list[str] = []
-
-        def say(self, line):
-            self.lines.append(line)
-
+    heard = []
+    progress = Silent()
+    progress.say = heard.append
     odd = np.linspace(1, 3, 8, dtype=np.float32)
     path = write_gguf(tmp_path / "tiny.gguf", change=lambda tensors: tensors | {"rope_freqs.weight": odd})
-    folder = convert_gguf(path, Heard())
+    folder = convert_gguf(path, progress)
     assert json.loads((folder / "source.json").read_text())["not_carried_over"] == ["rope_freqs.weight"]
-    assert any("rope_freqs.weight" in line for line in Heard.lines)
+    assert any("rope_freqs.weight" in line for line in heard)
 
 
 def without(name):

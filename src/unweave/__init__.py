@@ -24,7 +24,17 @@ _HOME = {
     "remove_language": "unweave.studies.remove_language",
     "scan": "unweave.read",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "Decomposition",
+    "FactorEdit",
+    "RemoveLanguage",
+    "Target",
+    "__version__",
+    "decompose",
+    "load_target",
+    "remove_language",
+    "scan",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,33 +26,31 @@ class Silent:
 
 
 class Terminal:
-    """Writes to stderr, with the time left once a twentieth is done."""
+    """Writes to stderr, with the time left once there is something to reckon it from."""
 
     def __init__(self, title: str = "", stream: TextIO | None = None, log_every: float = 15.0) -> None:
         self.title = title
         self.stream = stream or sys.stderr
         self.log_every = log_every
         self.started = time.monotonic()
+        self.first = self.done = self.total = 0
         self.last_written = 0.0
         self.open_line = False
 
-    def begin(self, title: str) -> Terminal:
-        """Starts a new piece of work under the same stream."""
-        self._close_line()
-        self.title, self.started, self.last_written = title, time.monotonic(), 0.0
-        return self
-
     def update(self, done: int, total: int, note: str = "") -> None:
-        if done <= 1:
-            self.started = min(self.started, time.monotonic()) if done else time.monotonic()
         now, tty = time.monotonic(), self.stream.isatty()
+        if total != self.total or done < self.done:
+            # Another piece of work has begun: its time left is reckoned from here.
+            self.started, self.first, self.last_written = now, done, 0.0
+        self.done, self.total = done, total
         finished = done >= total
         if not finished and now - self.last_written < (0.2 if tty else self.log_every):
             return
         self.last_written = now
-        spent = now - self.started
-        left = f", {clock(spent / done * (total - done))} left" if 0 < done < total and done * 20 >= total else ""
-        line = f"{self.title} {done}/{total} ({clock(spent)}{left}) {note}".rstrip()
+        spent, made = now - self.started, done - self.first
+        left = f", {clock(spent / made * (total - done))} left" if made > 0 and done < total and spent > 2 else ""
+        title = f"{self.title} " if self.title else ""
+        line = f"{title}{done}/{total} ({clock(spent)}{left}) {note}".rstrip()
         if tty:
             self.stream.write(f"\r\x1b[K{line}")
             self.open_line = True

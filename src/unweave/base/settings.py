@@ -34,7 +34,9 @@ def set_offline() -> None:
 def refuse_when_offline(what: str) -> None:
     """Raises ``UnweaveError`` when ``what`` would need the network and the network is forbidden."""
     if offline():
-        raise UnweaveError(f"{what} needs the network, and offline is set: use a local folder, or unset UNWEAVE_OFFLINE")
+        raise UnweaveError(
+            f"{what} needs the network, and offline is set: use a local folder, or unset UNWEAVE_OFFLINE"
+        )
 
 
 def _is_on(value: str | None) -> bool:

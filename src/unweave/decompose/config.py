@@ -37,7 +37,7 @@ class SiteLocalConfig:
     adversary_rate: float = 0.05
     """Adam step of the adversary, upwards."""
     gradient_clip: float = 1.0
-    windows: int = 600
+    windows: int = 900
     """Windows of text captured for each label."""
     window_length: int = 64
     seed: int = 0

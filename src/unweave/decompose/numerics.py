@@ -73,8 +73,6 @@ def faithfulness(
     return (W - (V @ U).T).square().sum() / W.square().sum()
 
 
-def fill_masks(
-    importance: Float[Tensor, "n c"], source: Float[Tensor, "n c"]
-) -> Float[Tensor, "n c"]:
+def fill_masks(importance: Float[Tensor, "n c"], source: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     """``m = g + (1 - g) r``: what is important stays on, the rest is free between 0 and 1."""
     return importance + (1 - importance) * source

@@ -113,9 +113,7 @@ def train_site(
             _save(checkpoint, site, config, state, optimiser, step + 1)
             saved = time.monotonic()
     tensors = {name: tensor.detach().cpu() for name, tensor in state.items()}
-    importance = Importance(
-        torch.tensor(input_scale), tensors["A"], tensors["a"], tensors["B"], tensors["b"]
-    )
+    importance = Importance(torch.tensor(input_scale), tensors["A"], tensors["a"], tensors["B"], tensors["b"])
     return SiteSubcomponents(site, tensors["V"], tensors["U"] * weight_scale, importance)
 
 
@@ -236,9 +234,7 @@ def _save(
         save_file(tensors, temporary, metadata={"training": settings})
 
 
-def _resume(
-    path: Path, site: str, config: SiteLocalConfig, state: dict[str, Tensor], optimiser: _Adam
-) -> int:
+def _resume(path: Path, site: str, config: SiteLocalConfig, state: dict[str, Tensor], optimiser: _Adam) -> int:
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.decompose.decomposition import Decomposition, Subcomponent
-from unweave.models.target import Target
+from unweave.models.target import Target, identify
 
 
 class Edit(Protocol):
@@ -54,9 +54,7 @@ class FactorEdit:
         return cls.on_pieces(pieces, decomposition.target, name)
 
     @classmethod
-    def on_pieces(
-        cls, pieces: list[tuple[Subcomponent, float]], target: str, name: str | None = None
-    ) -> FactorEdit:
+    def on_pieces(cls, pieces: list[tuple[Subcomponent, float]], target: str, name: str | None = None) -> FactorEdit:
         """From pieces and their factors; raises ``UnweaveError`` for a factor that is not finite."""
         for piece, factor in pieces:
             if factor != factor or abs(factor) == float("inf"):
@@ -131,6 +129,13 @@ class EditStack:
                     f"edit {edit.name!r} maps {A.shape[1]} to {B.shape[0]} at {site.name!r}, "
                     f"which maps {site.d_in} to {site.d_out}"
                 )
+            if A.shape[0] != B.shape[1]:
+                raise UnweaveError(
+                    f"edit {edit.name!r} reads {A.shape[0]} directions and writes {B.shape[1]} at {site.name!r}: "
+                    "the two must be equal"
+                )
+            if not (torch.isfinite(A).all() and torch.isfinite(B).all()):
+                raise UnweaveError(f"edit {edit.name!r} has NaN or infinite values at {site.name!r}: make it again")
         for site in sites:
             self._original.setdefault(site.name, self.target.weight(site).clone())
         self._edits.append(edit)
@@ -142,7 +147,8 @@ class EditStack:
         found = [edit for edit in self._edits if edit.name == name]
         if not found:
             raise UnweaveError(f"no edit named {name!r} is applied; {nearest(name, self.list())}")
-        self._edits.remove(found[0])
+        # Not list.remove: it compares edits, and comparing two on the same piece would compare tensors.
+        self._edits = [edit for edit in self._edits if edit is not found[0]]
         for site in found[0].sites():
             self._rebuild(site)
 
@@ -151,9 +157,10 @@ class EditStack:
             self.undo(name)
 
     def merge(self) -> None:
-        """Makes the applied edits permanent: the originals are forgotten and nothing can be undone any more."""
+        """Makes the applied edits permanent: nothing can be undone any more, and the target gets a new identity."""
         self._edits.clear()
         self._original.clear()
+        self.target.identity = identify(self.target.module, self.target.tokenizer)
 
     def _rebuild(self, name: str) -> None:
         site = self.target.site(name)
@@ -177,9 +184,7 @@ def applied(target: Target, *edits: Edit) -> Iterator[Target]:
         stack.undo_all()
 
 
-def edited_weight(
-    weight: Float[Tensor, "d_out d_in"], edits: list[Edit], site: str
-) -> Float[Tensor, "d_out d_in"]:
+def edited_weight(weight: Float[Tensor, "d_out d_in"], edits: list[Edit], site: str) -> Float[Tensor, "d_out d_in"]:
     """``W + sum B A`` over the edits, summed in float32 (or the weight's own dtype where that is wider)."""
     total = weight.to(torch.promote_types(weight.dtype, torch.float32), copy=True)
     for edit in edits:

@@ -38,9 +38,7 @@ def measure(target: Target, prefix: Prefix, batch: int = 16) -> Measured:
     return Measured(torch.cat(losses), torch.cat(entropies))
 
 
-def realised(
-    logits: Float[Tensor, "n t v"], tokens: Tensor
-) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"]]:
+def realised(logits: Float[Tensor, "n t v"], tokens: Tensor) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"]]:
     """Cross-entropy of the tokens and entropy of the predictions, per token, without a second logits-sized tensor."""
     normaliser = logits.logsumexp(-1)
     picked = logits.gather(-1, tokens[..., None])[..., 0]

@@ -6,8 +6,7 @@ The published experiment's loss is known only in outline; this protocol is ours 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +37,10 @@ class LossText:
     def tokens_seen(self) -> int:
         return self.prefix.tokens.numel()
 
+    def entropy(self) -> Float[Tensor, "n p"]:
+        """Entropy of the base prediction: what ``removal_cross_entropy`` is when nothing was edited."""
+        return -(self.base.exp() * self.base).sum(-1)
+
     def rows(self, index: Sequence[int]) -> LossText:
         return LossText(self.prefix.rows(index), self.positions, self.base[list(index)])
 
@@ -53,23 +56,26 @@ def loss_text(target: Target, tokens: Int[Tensor, "n t"], positions: Sequence[in
     return LossText(prefix, tuple(positions), torch.cat(parts))
 
 
-def loss_layout(budget: int, window: int) -> tuple[int, int]:
-    """(windows, loss tokens in each) for a budget: the loss tokens are the last of each window, the rest is context.
+def loss_layout(budget: int, window: int) -> tuple[int, tuple[int, ...]]:
+    """(windows, loss positions in each) for a budget, the positions spread evenly over the window.
 
-    4 tokens are the end of one window; larger budgets spread over more windows (64: 4 x 16; 1,024: 32 x 32), so that
-    context costs less as the budget grows. Raises ``UnweaveError`` for a budget that cannot be laid out.
+    4 tokens stand in one window, the rest of which is context; larger budgets use more windows and more of each
+    (64: 4 windows of 16; 1,024: 32 of 32), so that context costs less as the budget grows. A budget of a whole
+    window less one takes every position but the first. Raises ``UnweaveError`` for a budget below 1.
     """
     if budget < 1:
         raise UnweaveError(f"tokens is {budget}, and the budget must be at least 1")
     each = 1
     while each * 2 <= min(window // 2, 2 * math.sqrt(budget)) and budget % (each * 2) == 0:
         each *= 2
-    return budget // each, each
+    if each == 1 and budget < window:
+        each = budget
+    # Positions run from 1 to window - 1: position 0 is the sink, and what it predicts carries no context.
+    step = (window - 1) / each
+    return budget // each, tuple(int((index + 1) * step) for index in range(each))
 
 
-def removal_cross_entropy(
-    target: Target, text: LossText, batch: int = 8
-) -> Float[Tensor, "n p"]:
+def removal_cross_entropy(target: Target, text: LossText, batch: int = 8) -> Float[Tensor, "n p"]:
     """Cross-entropy of the base model's predicted distribution under the target as it now is, per loss token."""
     parts = []
     for start in range(0, len(text), batch):
@@ -120,64 +126,3 @@ class Tuned:
     strength: float
     stopped: str
     path: tuple[Probe, ...]
-
-
-LIMIT = 64.0
-KL_LIMIT = 0.5
-
-
-def robust_level(cross_entropy: Float[Tensor, "n p"]) -> float:
-    """The median over loss tokens: one token that the edit cannot move does not drag the number past the rest."""
-    return float(cross_entropy.flatten().quantile(0.5))
-
-
-def line_search(
-    apply: Callable[[float], AbstractContextManager[Target]],
-    objective: Objective,
-    *,
-    limit: float = LIMIT,
-    tolerance: float = 0.02,
-) -> Tuned:
-    """Finds the strength below 0 at which the removed label's predictions become uninformative, and no further.
-
-    ``strength`` is what is added to a piece: factor minus 1. The side is fixed (downwards: a piece that the label
-    needs is weakened, then turned round), because a large positive strength also raises the cross-entropy. The
-    search doubles the strength from -1 until ``robust_level`` reaches ln V, and halves the bracket until the level is
-    within ``tolerance`` nats or the bracket within a hundredth. It stops short where the retained text's KL passes
-    0.5 nats, where the strength passes ``limit``, or where the level falls for two doublings in a row.
-    """
-    path: list[Probe] = []
-
-    def probe(strength: float) -> Probe:
-        with apply(strength) as target, torch.no_grad():
-            reached = robust_level(removal_cross_entropy(target, objective.removed))
-            kl = float(retained_kl(target, objective.retained).mean())
-        path.append(Probe(strength, reached, kl))
-        return path[-1]
-
-    low, high, strength, falls = 0.0, None, -1.0, 0
-    best = probe(0.0)
-    if best.reached >= objective.ceiling:
-        return Tuned(0.0, "the base model is already at ln V on these tokens", tuple(path))
-    while high is None:
-        found = probe(strength)
-        if found.kl > KL_LIMIT:
-            return Tuned(best.strength, "retained text changed too much", tuple(path))
-        falls = falls + 1 if found.reached < best.reached else 0
-        if falls == 2:
-            return Tuned(best.strength, "the level falls as the strength grows", tuple(path))
-        if found.reached >= objective.ceiling:
-            high = strength
-        else:
-            if found.reached >= best.reached:
-                best = found
-            low, strength = strength, strength * 2
-            if -strength > limit:
-                return Tuned(best.strength, "limit reached", tuple(path))
-    while (low - high) > 0.01 * -high:
-        middle = (low + high) / 2
-        found = probe(middle)
-        if abs(found.reached - objective.ceiling) < tolerance:
-            return Tuned(middle, "ln V reached", tuple(path))
-        low, high = (middle, high) if found.reached < objective.ceiling else (low, middle)
-    return Tuned(high, "ln V reached", tuple(path))

@@ -17,7 +17,13 @@ _HOME = {
     "load_target": "load",
     "make_target": "target",
 }
-__all__ = list(_HOME)
+__all__ = [
+    "Site",
+    "Target",
+    "TargetIdentity",
+    "load_target",
+    "make_target",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,12 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unweave.base.errors import UnweaveError, oserror_line
-from unweave.base.files import read_json, write_json
+from unweave.base.files import atomic_path, read_json, write_json
 from unweave.base.progress import Progress, Silent
 from unweave.models.sites import Site
 from unweave.models.target import Target, _Enough
 
 HALF_LIMIT = 65504.0
+_RESCALED_AT_ONCE = 64
 
 
 def stream_inputs(
@@ -85,8 +86,7 @@ class Capture:
         expected = int(np.prod(shape)) * 2
         try:
             if not path.exists() and index.done == 0:
-                with open(path, "wb") as created:
-                    _reserve(created.fileno(), expected)
+                _create(path, expected)
             if path.stat().st_size != expected:
                 raise UnweaveError(
                     f"{path} has {path.stat().st_size} bytes where its index says {expected}: "
@@ -109,12 +109,19 @@ class Capture:
         while largest / scale > HALF_LIMIT / 2:
             scale *= 4.0
         if self.index.scale and scale != self.index.scale:
-            stored = self.values[: self.index.done].astype(np.float32) * (self.index.scale / scale)
-            self.values[: self.index.done] = stored.astype(np.float16)
+            self._rescale(scale)
         self.values[rows] = (flat / scale).astype(np.float16)
         self.values.flush()
         self.index = replace(self.index, scale=scale, done=rows.stop)
         write_json(self.folder / "index.json", asdict(self.index))
+
+    def _rescale(self, scale: float) -> None:
+        # Marked as empty until it is over: stopped half-way, it is captured again instead of read at the wrong scale.
+        write_json(self.folder / "index.json", asdict(replace(self.index, scale=0.0, done=0)))
+        for start in range(0, self.index.done, _RESCALED_AT_ONCE):
+            rows = slice(start, min(start + _RESCALED_AT_ONCE, self.index.done))
+            stored = self.values[rows].astype(np.float32) * (self.index.scale / scale)
+            self.values[rows] = stored.astype(np.float16)
 
     def read(self, windows: np.ndarray | slice) -> Float[Tensor, "n t d_in"]:
         """Activations of some windows in float32."""
@@ -139,7 +146,10 @@ def capture_to_disk(
     wanted = CaptureIndex(site.name, target.identity.digest, data, len(tokens), tokens.shape[1], site.d_in)
     index_path = folder / "index.json"
     if index_path.exists():
-        found = CaptureIndex(**read_json(index_path))
+        try:
+            found = CaptureIndex(**read_json(index_path))
+        except TypeError as error:
+            raise UnweaveError(f"{index_path} is not the index of a capture: choose another folder") from error
         if replace(found, scale=0.0, done=0) != wanted:
             raise UnweaveError(f"{folder} holds another capture (of {found.site!r}): choose another folder")
         capture = Capture(folder, found)
@@ -155,6 +165,12 @@ def capture_to_disk(
         capture.write(slice(rows.start + done, rows.stop + done), inputs[site.name])
         progress.update(rows.stop + done, len(tokens), "windows captured")
     return capture
+
+
+def _create(path: Path, size: int) -> None:
+    # Under another name first: a file cut short by a full disk must not be taken for a capture later.
+    with atomic_path(path) as temporary, open(temporary, "wb") as created:
+        _reserve(created.fileno(), size)
 
 
 def _reserve(descriptor: int, size: int) -> None:

@@ -74,6 +74,7 @@ def _write_model(file: GGUFFile, folder: Path, progress: Progress) -> list[str]:
         # On the meta device no weight is drawn at random only to be overwritten.
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
+        model.tie_weights()  # which some versions leave undone on the meta device
     except Exception as error:  # each architecture has its own ways to refuse a config
         raise UnweaveError(
             f"{file.path}: its metadata does not make a causal language model of architecture "
@@ -256,8 +257,8 @@ def _as_wanted(file: GGUFFile, model: Any, tensors: dict[str, torch.Tensor]) -> 
     for name, shape in wanted.items():
         if tuple(tensors[name].shape) != shape:
             raise UnweaveError(
-                f"{file.path} contradicts itself: {name} has shape {tuple(tensors[name].shape)}, and transformers reads "
-                f"{shape} from its metadata; choose another file"
+                f"{file.path} contradicts itself: {name} has shape {tuple(tensors[name].shape)}, and transformers "
+                f"reads {shape} from its metadata; choose another file"
             )
     return {name: tensors[name] for name in wanted}
 

@@ -113,7 +113,7 @@ def check_safetensors(path: Path) -> set[str]:
             if not 0 <= begin <= end or bits != (end - begin) * 8:
                 raise UnweaveError(f"{path} is corrupt: tensor {name!r} does not fit its own shape; get it again")
             ends, filled = max(ends, end), filled + end - begin
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnweaveError(f"{path} is corrupt: its header cannot be read ({error}); get it again") from error
     if ends != size - 8 - length or filled != ends:
         raise UnweaveError(
@@ -201,9 +201,11 @@ def _module(root: Path, config: Any, dtype: torch.dtype) -> nn.Module:
     from safetensors import SafetensorError
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
-    architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    architecture: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    # With output_loading_info a pair comes back, which the library's own annotation does not say.
+    load: Any = AutoModelForCausalLM.from_pretrained
     try:
-        module, info = AutoModelForCausalLM.from_pretrained(
+        module, info = load(
             root,
             config=config,
             dtype=dtype,
@@ -230,21 +232,24 @@ def _fetch(name: str) -> Path:
     """A hub id's folder in Hugging Face's cache, downloaded when it is not there and the network may be used."""
     from huggingface_hub import HfApi, errors, snapshot_download
 
-    def cached() -> Path:
-        return Path(snapshot_download(name, local_files_only=True))
-
     try:
         if offline():
-            return cached()
+            cached = _cached(name)
+            if cached is None:
+                raise UnweaveError(
+                    f"{name} is no folder here and not in the Hugging Face cache, and offline is set: "
+                    "use a local folder, or unset UNWEAVE_OFFLINE"
+                )
+            return cached
         try:
             names = [each.rfilename for each in HfApi().model_info(name).siblings or []]
-        except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        except errors.RepositoryNotFoundError:
             raise
-        except (errors.HTTPError, OSError) as error:
-            try:
-                return cached()
-            except OSError:
-                raise error from None
+        except (errors.HTTPError, OSError):
+            cached = _cached(name)
+            if cached is None:
+                raise
+            return cached
         return Path(snapshot_download(name, allow_patterns=_wanted(name, names)))
     except errors.GatedRepoError as error:
         raise UnweaveError(f"{name} is gated: accept its terms on its page, then run `hf auth login`") from error
@@ -253,16 +258,20 @@ def _fetch(name: str) -> Path:
     except errors.HFValidationError as error:
         raise UnweaveError(f"{name!r} is neither a folder here nor a hub id such as 'org/name'") from error
     except (errors.HTTPError, OSError) as error:
-        if offline():
-            raise UnweaveError(
-                f"{name} is not in the Hugging Face cache, and offline is set: use a local folder, or unset it"
-            ) from error
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise oserror_line(error, error.filename or name) from error
         raise UnweaveError(
-            f"{name} is not a folder here, and the hub cannot be reached ({first_line(error)}): "
+            f"{name} is no folder here, and the hub cannot be reached ({first_line(error)}): "
             "check the connection, or use a local folder"
         ) from error
+
+
+def _cached(name: str) -> Path | None:
+    # Not the hub library's own check of a whole snapshot: of a repository only what is needed was downloaded.
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json")
+    return Path(config).parent if isinstance(config, str) else None
 
 
 def _wanted(name: str, names: Sequence[str]) -> list[str]:

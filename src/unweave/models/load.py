@@ -32,7 +32,9 @@ def load_target(
 
     prefer_fast_float32()
     if isinstance(spec, nn.Module):
-        return make_target(spec, tokenizer, getattr(getattr(spec, "config", None), "_name_or_path", "") or "live module")
+        return make_target(
+            spec, tokenizer, getattr(getattr(spec, "config", None), "_name_or_path", "") or "live module"
+        )
     where = resolve(str(spec))
     source = str(where)
     if isinstance(where, Path) and where.suffix == ".gguf":

@@ -27,7 +27,7 @@ def resolve(spec: str) -> Path | str:
         if not path.is_file():
             raise UnweaveError(f"{spec}: there is no such file; {_neighbours(path, (SMOLLM2,))}")
         return path
-    if path.is_dir():
+    if spec and path.is_dir():
         return path
     if path.is_file():
         raise UnweaveError(f"{spec} is a file, and only .gguf files are models by themselves: give its folder")

@@ -69,11 +69,11 @@ class Target:
         """V, the number of output logits: a uniform prediction has cross-entropy ln V."""
         output = self.output_embedding()
         if output is not None:
-            return int(output.weight.shape[0])
+            return int(output.weight.shape[0])  # type: ignore[index]
         return int(self.module.config.vocab_size)  # type: ignore[union-attr]
 
     def output_embedding(self) -> nn.Module | None:
-        get_output = getattr(self.module, "get_output_embeddings", None)
+        get_output: Any = getattr(self.module, "get_output_embeddings", None)
         return get_output() if callable(get_output) else None
 
     def all_sites(self) -> dict[str, Site]:
@@ -104,7 +104,9 @@ class Target:
             if positions is not None:
                 stack.enter_context(self._only(positions))
             output = self.module(tokens.to(self.device), **self._forward_options())
-        logits = output if isinstance(output, Tensor) else output.logits
+        logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+        if logits is None:
+            raise UnweaveError(f"{self.name} returns a {type(output).__name__}, and logits (or a tensor) are needed")
         if positions is not None and self.output_embedding() is None:
             logits = logits[:, _index(positions)]
         return logits
@@ -124,11 +126,11 @@ class Target:
 
     def _forward_options(self) -> dict[str, bool]:
         # Caching keys and values would only cost memory: no forward here is continued token by token.
-        return {"use_cache": False} if hasattr(self.module, "config") else {}
+        return {"use_cache": False} if hasattr(getattr(self.module, "config", None), "use_cache") else {}
 
     def hidden_before(self, layer: int, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
         """The residual stream entering block ``layer``; the blocks from there on are not run."""
-        block = self._block_list()[layer]
+        block = self._block_list()[self._checked(layer)]
         kept: list[Tensor] = []
 
         def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -151,9 +153,8 @@ class Target:
         Earlier blocks are skipped: the embedding still runs (positions and masks come from the tokens) and block
         ``layer - 1`` hands over ``hidden``. Valid for edits at or after ``layer`` only.
         """
-        blocks = self._block_list()
-        if not 0 <= layer < len(blocks):
-            raise UnweaveError(f"layer {layer} is not in this target: it has layers 0 to {len(blocks) - 1}")
+        blocks = self._block_list()[: self._checked(layer)]
+        own = [block.__dict__.get("forward") for block in blocks]
         as_tuple = bool(self.parity.get("block_returns_tuple", 0.0))
 
         def passing(value: Tensor | None) -> Callable[..., Any]:
@@ -164,12 +165,20 @@ class Target:
             return forward
 
         try:
-            for index in range(layer):
-                blocks[index].forward = passing(hidden if index == layer - 1 else None)  # type: ignore[method-assign]
+            for index, block in enumerate(blocks):
+                block.forward = passing(hidden if index == layer - 1 else None)
             yield
         finally:
-            for index in range(layer):
-                blocks[index].__dict__.pop("forward", None)
+            # A block may have had a forward of its own (a nested resume, a library that spreads a model over devices).
+            for block, forward in zip(blocks, own, strict=True):
+                block.__dict__.pop("forward", None)
+                if forward is not None:
+                    block.forward = forward
+
+    def _checked(self, layer: int) -> int:
+        if not 0 <= layer < len(self._block_list()):
+            raise UnweaveError(f"layer {layer} is not in this target: it has layers 0 to {self.depth - 1}")
+        return layer
 
     def _block_list(self) -> nn.ModuleList:
         if self.blocks is None:
@@ -205,19 +214,21 @@ def identify(module: nn.Module, tokenizer: Any) -> TargetIdentity:
     """Hashes weights (names, shapes, bytes), config, tokenizer and dtype."""
     dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
     return TargetIdentity(
-        weights_hash(module), _config_hash(module), _tokenizer_hash(tokenizer), str(dtype).removeprefix("torch.")
+        weights_hash(module), _config_hash(module), tokenizer_hash(tokenizer), str(dtype).removeprefix("torch.")
     )
 
 
 def weights_hash(module: nn.Module) -> str:
     """sha256 over every parameter and persistent buffer; raises ``UnweaveError`` when one is not finite."""
     digest = hashlib.sha256()
-    seen: set[int] = set()
+    seen: set[tuple[object, ...]] = set()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        if tensor.data_ptr() in seen and tensor.numel():
+        # Tied weights are read once. A view of a part of another weight starts at the same byte and is not tied.
+        storage = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride())
+        if storage in seen and tensor.numel():
             continue
-        seen.add(tensor.data_ptr())
+        seen.add(storage)
         if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float32)):
             raise UnweaveError(f"weight {name!r} has NaN or infinite values: the model's file is damaged")
         raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
@@ -234,7 +245,8 @@ def _config_hash(module: nn.Module) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _tokenizer_hash(tokenizer: Any) -> str:
+def tokenizer_hash(tokenizer: Any) -> str:
+    """sha256 of how a tokenizer splits text, whatever padding and truncation are set on it."""
     if tokenizer is None:
         return "none"
     backend = getattr(tokenizer, "backend_tokenizer", None)

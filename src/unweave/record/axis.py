@@ -36,23 +36,27 @@ class Axis:
 
 
 def make_axis(values: Iterable[float], log: bool = False, zero: bool = False, count: int = 6) -> Axis:
-    """An axis over ``values`` with about ``count`` ticks, never fewer than three; with ``zero`` it includes 0.
+    """An axis over ``values`` with about ``count`` ticks; with ``zero`` it includes 0.
 
-    Raises ``UnweaveError`` for no values, and for values at or below zero on a logarithmic axis.
+    A linear axis has at least four ticks and a logarithmic one three. Raises ``UnweaveError`` for no values, and for
+    values at or below zero on a logarithmic one.
     """
     known = sorted(values)
     if not known:
         raise UnweaveError("there is no value to draw: every cell of the chosen rows is missing")
     low, high = known[0], known[-1]
+    if max(-low, high) > 1e300 or (log and 0 < low < 1e-300):
+        raise UnweaveError(f"values from {low:g} to {high:g} are outside what an axis can show: leave them out")
     if log:
         if low <= 0:
             raise UnweaveError(f"a logarithmic axis cannot show {low:g}: leave such rows out, or use a linear axis")
         return _log_axis(low, high, count)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, 1e-300):
         # One value, or values that print alike: room on both sides, and away from zero for bars.
-        room = abs(high) / 2 or 1.0
+        room = abs(high) / 2 if size > 1e-300 else 1.0
         low, high = low - room * (not zero), high + room
     room = (high - low) * 0.04
     low, high = low - room * (not zero or low < 0), high + room * (not zero or high > 0)
@@ -61,11 +65,11 @@ def make_axis(values: Iterable[float], log: bool = False, zero: bool = False, co
 
 
 def _round_ticks(low: float, high: float, count: int) -> tuple[tuple[float, ...], int]:
-    # With two ticks a wrong one could not be told from a right one: the third makes the axis checkable.
+    # With three ticks it cannot be told which one is wrong: the fourth makes the axis checkable.
     for wanted in range(count, count + 8):
         step = _round_step((high - low) / wanted)
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        if last - first >= 2:
+        if last - first >= 3:
             break
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return tuple(round(number * step, decimals) for number in range(first, last + 1)), decimals

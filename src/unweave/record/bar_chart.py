@@ -22,7 +22,7 @@ from unweave.record.figure import (
     number,
     series_names,
 )
-from unweave.record.svg import Canvas, text_width, wrap
+from unweave.record.svg import BOLD, Canvas, text_width, wrap
 from unweave.record.table import Table, number_text
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def _horizontal(
     below = draw_x_axis(canvas, axis, top, bottom, axis_title(table, spec, "value", spec.options["value_label"]))
     canvas.add("line", "zero", x1=axis.place(0), x2=axis.place(0), y1=top, y2=bottom)
     for name, baseline in labels:
-        lines = wrap(name, canvas.width if narrow else label_width + 2, 12.5, most=1 if narrow else 2)
+        size, most = (12.5 * BOLD, 1) if narrow else (12.5, 2)
+        lines = wrap(name, canvas.width if narrow else label_width + 2, size, most)
         first = baseline - 7.5 * (len(lines) - 1)
         anchor, x = ("start", 0.0) if narrow else ("end", label_width)
         canvas.lines("category halo" + (" head" if narrow else ""), lines, x, first, 15, text_anchor=anchor)

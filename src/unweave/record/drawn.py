@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import mean, median
+from statistics import mean
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -156,8 +156,13 @@ def read_axis(elements: Sequence[Element], name: str) -> tuple[DrawnAxis, list[s
         pairs.append((ends[0], number, text.text))
     if max(offsets) - min(offsets) > 1e-2:
         found.append(f"tick labels of the {name} axis do not stand at their ticks")
-    fits = [_fit(pairs, log) for log in (False, True) if not log or all(value > 0 for _, value, _ in pairs)]
-    axis, off = min(fits, key=lambda fit: max(fit[1]) / fit[0].span)
+    scales = (False, True) if all(value > 0 for _, value, _ in pairs) else (False,)
+    fits = [fit for log in scales for fit in _fits(pairs, log)]
+    if not fits:
+        raise UnweaveError(f"the ticks of the {name} axis all stand at one place")
+    axis, off = min(
+        fits, key=lambda fit: (sum(one > TOLERANCE * fit[0].span for one in fit[1]), sum(fit[1]) / fit[0].span)
+    )
     for (position, _, text), distance in zip(pairs, off, strict=True):
         if distance > TOLERANCE * axis.span:
             found.append(f"tick {text!r} of the {name} axis stands where the other ticks have {axis.value(position)}")
@@ -195,12 +200,12 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _fit(pairs: Sequence[tuple[float, float, str]], log: bool) -> tuple[DrawnAxis, list[float]]:
-    # Medians, so that one wrong tick stands out instead of bending the axis.
+def _fits(pairs: Sequence[tuple[float, float, str]], log: bool) -> Iterator[tuple[DrawnAxis, list[float]]]:
+    # A line through each two ticks: the one that most ticks agree with names those that do not.
     points = [(position, math.log10(value) if log else value) for position, value, _ in pairs]
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if a[0] != b[0]]
-    slope = median(slopes) if slopes else 0.0
-    intercept = median(value - slope * position for position, value in points)
-    span = max(value for _, value in points) - min(value for _, value in points)
-    axis = DrawnAxis(log, slope, intercept, span or 1.0)
-    return axis, [abs(axis.read(position) - value) for position, value in points]
+    span = max(value for _, value in points) - min(value for _, value in points) or 1.0
+    for (a, start), (b, end) in combinations(points, 2):
+        if a != b:
+            slope = (end - start) / (b - a)
+            axis = DrawnAxis(log, slope, start - slope * a, span)
+            yield axis, [abs(axis.read(position) - value) for position, value in points]

@@ -10,16 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import unweave
-
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
 def environment() -> dict[str, Any]:
     """Versions, code commit, platform and CPU count, read without importing the libraries."""
+    # The package itself is above no room, so it is asked for its version without an import.
     return {
-        "unweave": unweave.__version__,
-        **_commit(Path(unweave.__file__).resolve().parent),
+        "unweave": sys.modules["unweave"].__version__,
+        **_commit(Path(__file__).resolve().parents[1]),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "platform": platform.platform(),

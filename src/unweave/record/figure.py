@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
-from unweave.record.svg import SERIES, Canvas, clean, text_width, wrap
+from unweave.record.svg import BOLD, SERIES, Canvas, clean, text_width, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +127,7 @@ def draw_head(
     """Title and legend; returns the height used. ``swatch(series, x, y)`` draws a key 18 wide, centred on ``y``."""
     top = 4.0
     if spec.title:
-        lines = wrap(spec.title, canvas.width - 8, 15, most=3)
+        lines = wrap(spec.title, canvas.width - 8, 15 * BOLD, most=3)
         canvas.lines("title", lines, 0, top + 14, TITLE_STEP)
         top += TITLE_STEP * len(lines) + 4
     if list(names) != [""]:

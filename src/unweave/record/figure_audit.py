@@ -25,14 +25,14 @@ def audit_figure(svg: str, table: Table, spec: FigureSpec) -> list[str]:
     """Recovers the values that a figure shows from its geometry, and returns how they differ from the table.
 
     Values come from the coordinates of marks, read against the axis, and that comes from the positions of tick lines
-    and the numbers in its tick texts. No attribute is trusted with a value: ``data-row`` only says which row to compare.
+    and the numbers in tick texts. No attribute is trusted with a value: ``data-row`` only says which row to compare.
     """
     if spec.sha256 != table.sha256:
         return [f"was drawn from another version of table {table.name!r}"]
     try:
         elements = read_svg(svg)
         check = _bars if spec.kind == "bars" else _plane
-        return [*_words(elements, table, spec), *check(elements, table, spec)]
+        return list(dict.fromkeys([*_words(elements, table, spec), *check(elements, table, spec)]))
     except UnweaveError as error:
         return [str(error)]
     except (ValueError, LookupError, TypeError) as error:
@@ -80,6 +80,8 @@ def _by_row(elements: list[Element], mark: str, expected: list[int], found: list
 def _bars(elements: list[Element], table: Table, spec: FigureSpec) -> list[str]:
     lying = spec.options["orientation"] == "horizontal"
     axis, found = read_axis(elements, "x" if lying else "y")
+    if found:
+        return found
     along, across = (0, 1) if lying else (1, 0)
     names = series_names(table, spec)
     present = [row for row in spec.rows if number(table, spec, row, "value") is not None]
@@ -147,9 +149,10 @@ def _whisker(
     if low is None or high is None or len(points) != 6:
         yield f"draws the interval of row {row} in a shape of its own"
         return
-    for point, value in zip(points, (low, high, low, low, high, high), strict=True):
-        if not axis.shows(point[along], value):
-            yield f"draws an end of the interval at {axis.value(point[along])} where row {row} has {value!r}"
+    ends = (low, high, low, low, high, high)
+    if not all(axis.shows(point[along], value) for point, value in zip(points, ends, strict=True)):
+        drawn = " to ".join(axis.value(point[along]) for point in points[:2])
+        yield f"draws the interval {drawn} where row {row} has {low!r} to {high!r}"
     if bar is not None and any(abs(point[across] - bar.center()[across]) > _NEAR for point in points[:2]):
         yield f"draws the interval of row {row} at another bar"
 
@@ -158,6 +161,8 @@ def _plane(elements: list[Element], table: Table, spec: FigureSpec) -> list[str]
     x_axis, found = read_axis(elements, "x")
     y_axis, more = read_axis(elements, "y")
     found += more
+    if found:
+        return found
     names = series_names(table, spec)
     rows_of = [drawn_rows(table, spec, name) for name in names]
     drawn = [row for rows in rows_of for row in rows]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LIGHT = ("#0068a8", "#cf5700", "#00795c", "#a8478a", "#a87000", "#66717c", "#8a3a22", "#20262c")
 DARK = ("#5fb2ee", "#f28f54", "#41c9a0", "#e39bcb", "#eabf55", "#a9b4bf", "#d69a86", "#f3f5f7")
 SERIES = 16
+# How much wider semi-bold text runs than the estimate of plain text.
+BOLD = 1.12
 FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif'
 
 

@@ -1,0 +1,394 @@
+"""The command line: parses, calls, prints. Whatever loads torch is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import unweave
+from unweave.base.arguments import Parser, count, names
+from unweave.base.configs import parse_settings, plain_config, typed_config
+from unweave.base.errors import NothingFound, UnweaveError, nearest
+from unweave.base.memory import keep_freed_memory
+from unweave.base.outcome import Output, conclude
+from unweave.base.progress import Terminal
+from unweave.base.settings import set_offline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unweave.corpora import Corpus
+    from unweave.decompose import Decomposition, SiteLocalConfig
+    from unweave.models import Target
+    from unweave.record import Run, Table
+
+SHOWN_ROWS = 10
+# Training took this long on two cores, compiled, per step, token, subcomponent and width of the site.
+SECONDS_OF_WORK = 7.5e-11
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 a negative result, 2 a refusal, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    kept: list[str] = []
+
+    def command() -> Output:
+        args = _parse(arguments)
+        args.kept = kept
+        return args.function(args)
+
+    return conclude(command, "--json" in arguments, kept)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
+    common.add_argument("--offline", action="store_true", help="never open a network connection")
+    common.add_argument("--cache", metavar="FOLDER", help="folder for converted models and captured activations")
+    common.add_argument("--runs", metavar="FOLDER", type=Path, help="folder of the runs (default: runs)")
+    parser = Parser("unweave", parents=[common], description=unweave.__doc__)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
+    for name, command in _COMMANDS.items():
+        added = commands.add_parser(name, parents=[common], help=command.summary, description=command.summary)
+        added.set_defaults(function=command.function)
+        command.options(added)
+    defaults = argparse.Namespace(json=False, offline=False, cache=None, runs=Path("runs"))
+    args = parser.parse_args(arguments, defaults)
+    if args.version:
+        version = unweave.__version__
+        args.function = lambda _: Output({"version": version}, [f"unweave {version}"])
+    elif args.command is None:
+        parser.error(f"give a command: {', '.join(_COMMANDS)}")
+    if args.offline:
+        set_offline()
+    if args.cache is not None:
+        os.environ["UNWEAVE_CACHE"] = args.cache
+    return args
+
+
+def _demo(args: argparse.Namespace) -> Output:
+    from unweave.studies.demo import run_demo
+
+    keep_freed_memory()
+    result = dict(run_demo(Terminal("demo"), args.runs))
+    return Output(result, list(result.pop("lines", [])))
+
+
+def _scan_options(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    parser.add_argument("--contrast", metavar="KEY=LABEL", required=True, help="the label to tell apart: language=fr")
+    parser.add_argument("--sites", metavar="GLOB", default="*", help="sites by name, with * and ? (default: all)")
+    parser.add_argument("--windows", type=count, default=16, help="windows of text for each label (default: 16)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _scan(args: argparse.Namespace) -> Output:
+    from unweave.read import scan
+
+    label = args.contrast.rpartition("=")[2]
+    corpus, target = _corpus(args), _target(args)
+    chosen = {"sites": args.sites, "windows": args.windows, "seed": args.seed}
+    config = {"target": args.target, "contrast": args.contrast, "corpus": args.corpus, **chosen}
+    with _new_run(args, "scan", {**config, "identity": target.identity.digest}) as run:
+        result = scan(target, corpus, label, **chosen, progress=run.progress)
+        table = result.table()
+        run.save_table(table)
+    lines = [*_grid(table, SHOWN_ROWS), "", f"{len(table.rows)} sites in {run.path / 'tables' / 'scan.csv'}"]
+    if result.found:
+        site = table.records()[0]["site"]
+        lines.append(f"Take the first apart: unweave decompose {args.target} --sites {site} --out {label}.decomp")
+    else:
+        lines.append(f"Nothing found: no site exceeds the largest score of {label!r} under shuffled windows.")
+    value = {"label": label, "found": result.found, "p_value": result.p_value, "sites": table.records()}
+    return Output(_run_value(run) | value, lines, 0 if result.found else NothingFound.exit_code)
+
+
+def _decompose_options(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    parser.add_argument("--sites", metavar="GLOB", required=True, help="sites by name, with * and ?, parted by commas")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder for the decomposition")
+    parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
+    parser.add_argument("--also", type=names, default=[], help="labels of the declaration corpus to add: nl,sv")
+    _set_option(parser)
+
+
+def _decompose(args: argparse.Namespace) -> Output:
+    from unweave.decompose.config import SiteLocalConfig
+
+    config = typed_config(SiteLocalConfig, parse_settings(args.set), "a decomposition")
+    if args.out.exists():
+        raise UnweaveError(f"{args.out} already exists: choose another --out, or remove it first")
+    from unweave.corpora import declaration
+    from unweave.decompose import decompose
+
+    corpus = _corpus(args)
+    if args.also:
+        corpus = corpus.with_labels(declaration(), args.also)
+    labels = [*args.labels, *args.also] if args.labels else None
+    target = _target(args)
+    where = {"target": args.target, "sites": args.sites, "out": str(args.out), "corpus": corpus.name, "labels": labels}
+    settings = {**where, "identity": target.identity.digest, "config": plain_config(config)}
+    with _new_run(args, "decompose", settings) as run:
+        args.kept.append(f"the same command goes on from what {args.out}.training and the cache hold")
+        run.progress.say(_expected_time(target, args.sites, config))
+        made = decompose(target, corpus, args.sites, config, labels=labels, out=args.out, progress=run.progress)
+        run.save_table(_site_table(made))
+    shown = _decomposition_output(args.out, made)
+    return Output(_run_value(run) | shown.value, shown.lines)
+
+
+def _expected_time(target: Target, sites: str, config: SiteLocalConfig) -> str:
+    from unweave.decompose.site_local import subcomponent_count
+
+    work = sum(subcomponent_count(config, s.d_in, s.d_out) * (s.d_in + s.d_out) for s in target.sites(sites))
+    minutes = work * config.steps * config.batch * SECONDS_OF_WORK / 60
+    return f"expected: about {max(1, round(minutes))} min on two cores, compiled"
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", nargs="?", help="its name, as `unweave studies` lists it")
+    parser.add_argument("--name", help="name of the run's folder (default: study, date and time)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run that stopped early: its id, path, or last")
+    _hardware_options(parser)
+    _set_option(parser)
+
+
+def _run(args: argparse.Namespace) -> Output:
+    from unweave.record import Run, find_run
+    from unweave.studies.registry import all_studies, find_study
+
+    hardware = {name: getattr(args, name) for name in ("device", "dtype") if getattr(args, name)}
+    if args.resume:
+        found = find_run(args.resume, args.runs)
+        if args.set or hardware or args.name or args.study not in (None, found.study):
+            raise UnweaveError(f"run {found.id!r} is resumed with its own study {found.study!r}, settings and name")
+        study = find_study(found.study)
+        config = study.configure(found.config)
+        run = Run.resume(found.path, Terminal(study.name))
+    else:
+        if args.study is None:
+            raise UnweaveError(f"which study? {nearest('', all_studies())}")
+        study = find_study(args.study)
+        config = study.configure(parse_settings(args.set) | hardware)
+        run = _new_run(args, study.name, plain_config(config))
+    args.kept.append(f"go on with `unweave run --resume {run.id}`")
+    keep_freed_memory()
+    with run:
+        study.function(config, run=run)
+    report = _report(run)
+    lines = [claim.sentence for claim in run.claims()]
+    lines += [f"run {run.id}: {', '.join(run.tables()) or 'no tables'}", str(report or run.path)]
+    return Output(_run_value(run), lines)
+
+
+def _studies_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", nargs="?", help="show this study's fields")
+
+
+def _studies(args: argparse.Namespace) -> Output:
+    from unweave.studies.registry import all_studies, find_study
+
+    if args.study is None:
+        found = all_studies()
+        width = max(map(len, found), default=0)
+        lines = [f"{name:{width}}  {study.question}" for name, study in found.items()]
+        return Output({"studies": [{"name": name, "question": one.question} for name, one in found.items()]}, lines)
+    study = find_study(args.study)
+    fields = study.fields()
+    lines = [f"{study.name}: {study.question}", ""]
+    for each in fields:
+        lines.append(f"{each.name}: {each.type}" + ("" if each.required else f" = {each.default!r}"))
+        lines += [f"    {each.meaning}"] if each.meaning else []
+    value = {"name": study.name, "question": study.question, "fields": [asdict(each) for each in fields]}
+    return Output(value, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
+
+
+def _runs(args: argparse.Namespace) -> Output:
+    from unweave.record import Table, list_runs
+
+    columns = ("run", "study", "status", "created", "note")
+    found = [(run, run.state()) for run in list_runs(args.runs)]
+    rows = [(run.id, state["study"], run.status, state["created"][:19], state.get("note")) for run, state in found]
+    table = Table("runs", columns, tuple(rows))
+    return Output({"runs": table.records()}, _grid(table) if rows else [f"There are no runs in {args.runs}."])
+
+
+def _open_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="its id, its path, or last")
+    parser.add_argument("--browser", action="store_true", help="show the report in the browser")
+
+
+def _open(args: argparse.Namespace) -> Output:
+    from unweave.record import find_run
+
+    run = find_run(args.run, args.runs)
+    report = _report(run)
+    if report is None:
+        raise UnweaveError(f"run {run.id!r} is {run.status} and has no report; its tables are in {run.path / 'tables'}")
+    if args.browser:
+        import webbrowser
+
+        webbrowser.open(report.resolve().as_uri())
+    return Output(_run_value(run), [str(report)])
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="its id, its path, or last")
+    parser.add_argument("--format", required=True, choices=("peft", "merged"), help="an adapter or a whole model")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder to write")
+    parser.add_argument("--with-base", action="store_true", help="peft: write the unedited model beside the adapter")
+    parser.add_argument("--method", help="the edit of this method (default: the run's first)")
+
+
+def _export(args: argparse.Namespace) -> Output:
+    from unweave.record import find_run
+    from unweave.studies.registry import find_study
+
+    if args.with_base and args.format == "merged":
+        raise UnweaveError("--with-base is for --format peft: a merged model holds its base")
+    if args.out.exists():
+        raise UnweaveError(f"{args.out} already exists: choose another --out, or remove it first")
+    run = find_run(args.run, args.runs)
+    edits_of = getattr(sys.modules[find_study(run.study).function.__module__], "edits_of", None)
+    if edits_of is None:
+        raise UnweaveError(f"run {run.id!r} is of study {run.study!r}, which makes no edit that could be exported")
+    from unweave.edit import export_merged, export_peft
+
+    keep_freed_memory()
+    target, edits = edits_of(run)
+    names = [edit.name for edit in edits]
+    if not edits or args.method not in (None, *names):
+        raise UnweaveError(f"run {run.id!r} has no edit by method {args.method!r}; {nearest(args.method or '', names)}")
+    edit = edits[names.index(args.method)] if args.method else edits[0]
+    if args.format == "peft":
+        report = export_peft(target, [edit], args.out, with_base=args.with_base)
+    else:
+        report = export_merged(target, [edit], args.out)
+    line = f"{report.path}: {edit.name}, logits within {report.max_logit_difference:.1e} of the edit's"
+    return Output({"run": run.id, "edit": edit.name, **asdict(report)}, [line])
+
+
+def _inspect_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("decomposition", metavar="DECOMPOSITION", help="its folder, or the name of a bundled one")
+
+
+def _inspect(args: argparse.Namespace) -> Output:
+    from unweave.decompose import Decomposition, bundled
+
+    named = args.decomposition.isidentifier() and not Path(args.decomposition).exists()
+    folder = bundled(args.decomposition) if named else Path(args.decomposition)
+    return _decomposition_output(folder, Decomposition.load(folder))
+
+
+def _decomposition_output(folder: Path, made: Decomposition) -> Output:
+    table = _site_table(made)
+    facts = {"decomposition": str(folder), "target": made.target, "target_name": made.target_name}
+    card = [f"{name}: {_in_words(value)}" for name, value in made.card.items() if name != "sites"]
+    lines = [f"{folder}, of {made.target_name} ({made.target})", "", *_grid(table), "", *card]
+    return Output({**facts, "sites": table.records(), "card": dict(made.card)}, lines)
+
+
+def _site_table(made: Decomposition) -> Table:
+    from unweave.record import Table
+
+    rows = []
+    for name, site in made.sites.items():
+        quality = made.card.get("sites", {}).get(name, {}).get("quality", {})
+        measured = {key: quality.get(key) for key in ("alive", "l0", "relative_error", "passed")}
+        rows.append({"site": name, "subcomponents": len(site), **measured})
+    return Table.from_records("sites", rows)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items())
+    return ("; ".join(map(str, value)) or "none") if isinstance(value, (list, tuple)) else str(value)
+
+
+def _grid(table: Table, limit: int | None = None) -> list[str]:
+    right = [kind in ("integer", "number") for kind in table.kinds]
+    cells = [[table.heading(column) for column in table.columns]]
+    cells += [[table.shown(c, v) for c, v in zip(table.columns, row, strict=True)] for row in table.rows[:limit]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    sides = [f">{width}" if numeric else f"<{width}" for width, numeric in zip(widths, right, strict=True)]
+    return ["  ".join(format(cell, side) for cell, side in zip(row, sides, strict=True)).rstrip() for row in cells]
+
+
+def _new_run(args: argparse.Namespace, study: str, config: dict[str, Any]) -> Run:
+    from unweave.record import Run
+
+    run = Run.create(study, config, args.runs, getattr(args, "name", None), Terminal(study))
+    args.kept.append(f"run {run.id} keeps what it wrote")
+    return run
+
+
+def _run_value(run: Run) -> dict[str, Any]:
+    facts = {"run": run.id, "study": run.study, "status": run.status, "path": str(run.path)}
+    report = _report(run)
+    written = {"report": str(report) if report else None, "tables": run.tables(), "figures": run.figures()}
+    return {**facts, **written, "claims": [claim.to_json() for claim in run.claims()]}
+
+
+def _report(run: Run) -> Path | None:
+    path = run.path / "report.html"
+    return path if path.is_file() else None
+
+
+def _target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="smollm2, a folder, a hub id, or a .gguf file")
+    parser.add_argument("--corpus", default="parallel", help="parallel, declaration, or the path of your own text")
+    _hardware_options(parser)
+
+
+def _hardware_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: the best there is)")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: float32)")
+
+
+def _target(args: argparse.Namespace) -> Target:
+    from unweave.models import load_target
+
+    keep_freed_memory()
+    return load_target(args.target, device=args.device, dtype=args.dtype or "float32", progress=Terminal("load"))
+
+
+def _corpus(args: argparse.Namespace) -> Corpus:
+    from unweave.corpora import load_corpus
+
+    return load_corpus(args.corpus)
+
+
+def _set_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], help="set one field; repeat it for more"
+    )
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command's function, its one-line summary, and what adds its options to a parser."""
+
+    function: Callable[[argparse.Namespace], Output]
+    summary: str
+    options: Callable[[argparse.ArgumentParser], None] = lambda _: None
+
+
+_COMMANDS = {
+    "demo": Command(_demo, "remove a language from a small real model with one number, and show what changed"),
+    "scan": Command(_scan, "rank a target's sites by how strongly they carry a label", _scan_options),
+    "decompose": Command(_decompose, "take sites of a target apart into subcomponents", _decompose_options),
+    "run": Command(_run, "run a study, or go on with one that stopped", _run_options),
+    "studies": Command(_studies, "list the studies, or show the fields of one", _studies_options),
+    "runs": Command(_runs, "list the runs, oldest first"),
+    "open": Command(_open, "print the path of a run's report", _open_options),
+    "export": Command(_export, "write a run's edit as a PEFT adapter or a merged model", _export_options),
+    "inspect": Command(_inspect, "show a decomposition's sites, counts and card", _inspect_options),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

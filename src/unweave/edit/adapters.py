@@ -1,0 +1,261 @@
+"""Methods that descend the objective: LoRA through peft, and several factors at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unweave.base.errors import UnweaveError
+from unweave.base.progress import Progress, Silent
+from unweave.base.seeds import derive, numpy_generator
+from unweave.decompose.decomposition import Subcomponent
+from unweave.edit.edits import AdapterEdit, FactorEdit
+from unweave.edit.objective import Objective, loss_text
+from unweave.models.sites import Site
+from unweave.models.target import Target
+
+ROWS_PER_STEP = 4
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Adam on the objective: what is tuned on another label."""
+
+    learning_rate: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An edit and the objective's value along the way."""
+
+    edit: AdapterEdit | FactorEdit
+    losses: tuple[float, ...]
+
+
+def train_lora(
+    target: Target,
+    objective: Objective,
+    sites: Sequence[Site],
+    rank: int,
+    descent: Descent,
+    *,
+    name: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Trained:
+    """LoRA on ``sites`` (peft's layers and initialisation), descending the objective; the target is left as it was.
+
+    At most four windows of the removed label enter each step, drawn anew, so that a large budget costs more tokens
+    and not more time a step.
+    """
+    with _lora_injected(target, sites, rank, name, seed) as lora:
+        losses = _descend(target, objective, lora.parameters, descent, seed, name, progress)
+        matrices = lora.matrices()
+    return Trained(AdapterEdit(matrices, target.identity.digest, name), tuple(losses))
+
+
+def train_lora_stream(
+    target: Target,
+    removed: Int[Tensor, "n t"],
+    retained: Int[Tensor, "m t"],
+    ceiling: float,
+    sites: Sequence[Site],
+    rank: int,
+    learning_rate: float,
+    *,
+    name: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Trained:
+    """LoRA in one pass over a large text: the base model's predictions are computed batch by batch, adapter off.
+
+    Every position but the first is in the loss; four windows of the removed label and two of the retained one a step.
+    """
+    layer = min((site.layer for site in sites if site.layer is not None), default=None)
+    steps = len(removed) // ROWS_PER_STEP
+    losses: list[float] = []
+    positions = range(1, removed.shape[1])
+    with _lora_injected(target, sites, rank, name, seed) as lora:
+        optimiser = torch.optim.Adam(lora.parameters, lr=learning_rate)
+        for step in range(steps):
+            first, second = ROWS_PER_STEP * step, 2 * step % max(1, len(retained) - 1)
+            with lora.off():
+                objective = Objective(
+                    loss_text(target, removed[first : first + ROWS_PER_STEP], positions, layer),
+                    loss_text(target, retained[second : second + 2], positions, layer),
+                    ceiling,
+                )
+            losses.append(_step(target, objective, None, optimiser, learning_rate, step, steps, name))
+            (progress or Silent()).update(step + 1, steps, f"{name}, objective {losses[-1]:.3f}")
+        matrices = lora.matrices()
+    return Trained(AdapterEdit(matrices, target.identity.digest, name), tuple(losses))
+
+
+def train_factors(
+    target: Target,
+    objective: Objective,
+    pieces: Sequence[Subcomponent],
+    descent: Descent,
+    *,
+    name: str,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Trained:
+    """One factor on each of several subcomponents, all descending the objective from 1."""
+    device = target.device
+    strengths = torch.zeros(len(pieces), device=device, requires_grad=True)
+    with _strengths_applied(target, pieces, strengths):
+        losses = _descend(target, objective, [strengths], descent, seed, name, progress)
+    factors = [(piece, 1.0 + float(value)) for piece, value in zip(pieces, strengths.detach(), strict=True)]
+    return Trained(FactorEdit.on_pieces(factors, target.identity.digest, name), tuple(losses))
+
+
+def _descend(
+    target: Target,
+    objective: Objective,
+    parameters: Sequence[Tensor],
+    descent: Descent,
+    seed: int,
+    name: str,
+    progress: Progress | None,
+) -> list[float]:
+    progress = progress or Silent()
+    optimiser = torch.optim.Adam(list(parameters), lr=descent.learning_rate)
+    losses: list[float] = []
+    windows = len(objective.removed)
+    for step in range(descent.steps):
+        generator = numpy_generator(seed, name, "rows", step)
+        rows = np.sort(generator.choice(windows, min(ROWS_PER_STEP, windows), replace=False)).tolist()
+        losses.append(_step(target, objective, rows, optimiser, descent.learning_rate, step, descent.steps, name))
+        progress.update(step + 1, descent.steps, f"{name}, objective {losses[-1]:.3f}")
+    return losses
+
+
+def _step(
+    target: Target,
+    objective: Objective,
+    rows: Sequence[int] | None,
+    optimiser: torch.optim.Optimizer,
+    learning_rate: float,
+    step: int,
+    steps: int,
+    name: str,
+) -> float:
+    # Ten steps of warm-up and a linear fall to 0 at the end, the same for every method.
+    optimiser.param_groups[0]["lr"] = learning_rate * min((step + 1) / 10, 1.0) * (1 - step / steps)
+    with torch.enable_grad():
+        loss = objective.loss(target, rows)
+    if not torch.isfinite(loss):
+        raise UnweaveError(f"{name}: the objective is {float(loss)} at step {step + 1}; lower the learning rate")
+    loss.backward()
+    optimiser.step()
+    optimiser.zero_grad()
+    return float(loss.detach())
+
+
+class _Lora:
+    """Adapters that peft put into a target's module, and what to read from them."""
+
+    def __init__(self, layers: Mapping[str, Any]) -> None:
+        self.layers = layers
+        self.parameters = [
+            parameter
+            for layer in layers.values()
+            for parameter in (layer.lora_A["unweave"].weight, layer.lora_B["unweave"].weight)
+        ]
+
+    def matrices(self) -> dict[str, tuple[Tensor, Tensor]]:
+        return {
+            name: (
+                layer.lora_A["unweave"].weight.detach().float().cpu().clone(),
+                layer.lora_B["unweave"].weight.detach().float().cpu().clone(),
+            )
+            for name, layer in self.layers.items()
+        }
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        for layer in self.layers.values():
+            layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.enable_adapters(True)
+
+
+@contextmanager
+def _lora_injected(target: Target, sites: Sequence[Site], rank: int, name: str, seed: int) -> Iterator[_Lora]:
+    import peft
+
+    config = peft.LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        lora_dropout=0.0,
+        target_modules=[site.name for site in sites],
+        fan_in_fan_out=sites[0].kind == "conv1d",
+        bias="none",
+    )
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        torch.manual_seed(derive(seed, "lora", name))
+        # peft warns about the layout flag of each layer kind, which is set by the site's kind above.
+        warnings.simplefilter("ignore", UserWarning)
+        adapted = peft.inject_adapter_in_model(config, target.module, adapter_name="unweave")
+    try:
+        lora = _Lora({site.name: adapted.get_submodule(site.name) for site in sites})
+        for parameter in lora.parameters:
+            parameter.requires_grad_(True)
+        yield lora
+    finally:
+        _take_out(target.module, [site.name for site in sites])
+
+
+@contextmanager
+def _strengths_applied(
+    target: Target, pieces: Sequence[Subcomponent], strengths: Float[Tensor, " k"]
+) -> Iterator[None]:
+    by_site: Mapping[str, list[int]] = {}
+    for index, piece in enumerate(pieces):
+        by_site.setdefault(piece.site, []).append(index)  # type: ignore[attr-defined]
+
+    def adder(indices: list[int]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+        V = torch.stack([pieces[index].v for index in indices], dim=1).to(target.device)
+        U = torch.stack([pieces[index].u for index in indices]).to(target.device)
+
+        def add(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            added = ((args[0].float() @ V) * strengths[indices]) @ U
+            return output + added.to(output.dtype)
+
+        return add
+
+    handles = [
+        target.module.get_submodule(site).register_forward_hook(adder(indices)) for site, indices in by_site.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _take_out(module: nn.Module, sites: Sequence[str]) -> None:
+    """Puts the original layers back in place of peft's, without touching a weight."""
+    for name in sites:
+        parent_name, _, child_name = name.rpartition(".")
+        parent = module.get_submodule(parent_name)
+        layer = getattr(parent, child_name)
+        if hasattr(layer, "base_layer"):
+            setattr(parent, child_name, layer.base_layer)
+    if hasattr(module, "peft_config"):
+        del module.peft_config
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)

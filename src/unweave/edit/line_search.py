@@ -1,0 +1,154 @@
+"""Tuning one number: a line search on the objective's text, with a side and a stopping rule.
+
+The rule was built after measuring what four tokens can say. The cross-entropy that an edit reaches on single tokens
+scatters by 0.3 ln V around its mean, but half of that scatter is known beforehand: a token's base entropy, and how
+strongly the piece acts there (gain and activation grow together). So the search follows the *gain per unit of
+activation* on the loss tokens (a ratio estimator) and carries it over to the label's own level and mean activation,
+both read from the selection text, where the base model alone was run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unweave.base.errors import UnweaveError
+from unweave.decompose.decomposition import Subcomponent
+from unweave.edit.edits import FactorEdit, applied
+from unweave.edit.objective import LossText, Objective, removal_cross_entropy, retained_kl
+from unweave.models.capture import capture_inputs
+from unweave.models.target import Target
+
+LIMIT = 96.0
+KL_LIMIT = 0.3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the label looks like in the base model: its cross-entropy and the piece's mean activation, per token.
+
+    Read from selection text with no edit applied; those tokens are counted as selection tokens.
+    """
+
+    cross_entropy: float
+    activation: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one strength does: the level it is expected to reach on the label's text, and the retained text's KL."""
+
+    strength: float
+    level: float
+    kl: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The end of a line search: the strength (factor minus 1), why it stopped there, and the path."""
+
+    strength: float
+    stopped: str
+    path: tuple[Probe, ...]
+
+    @property
+    def factor(self) -> float:
+        return 1.0 + self.strength
+
+
+def tune_factor(
+    target: Target,
+    edit: FactorEdit,
+    objective: Objective,
+    reference: Reference,
+    *,
+    stop: float = 1.0,
+    limit: float = LIMIT,
+) -> Tuned:
+    """Finds the one factor of a single-piece edit at which the label's predictions become uninformative.
+
+    The piece is only ever turned down, through 0 and round: a large factor above 1 also raises the cross-entropy, by
+    another road. ``stop`` is the level at which the search ends, in units of ln V; it is calibrated on another label.
+    The search stops short where the retained text's KL passes 0.3 nats or the strength passes ``limit``.
+    """
+    _only_piece(edit)
+    level = _levels(target, edit, objective, reference)
+    return search(level, stop * objective.ceiling, limit)
+
+
+def expected_level(
+    target: Target, edit: FactorEdit, objective: Objective, reference: Reference, strength: float
+) -> Probe:
+    """What the stopping rule expects of one strength, from the objective's tokens."""
+    return _levels(target, edit, objective, reference)(strength)
+
+
+def _levels(target: Target, edit: FactorEdit, objective: Objective, reference: Reference) -> Callable[[float], Probe]:
+    piece = _only_piece(edit)
+    activation = loss_activations(target, objective.removed, piece.site, piece.v, piece.u)
+    # A few tokens on which the piece hardly acts, or acts the other way round, must not blow the ratio up.
+    sign = 1.0 if reference.activation >= 0 else -1.0
+    typical = activation.numel() * abs(reference.activation)
+    acting = max(float((sign * activation).sum()), 0.2 * typical, 1e-9)
+    base = objective.removed.entropy()
+
+    def level(strength: float) -> Probe:
+        with applied(target, edit.with_factor(1.0 + strength)), torch.no_grad():
+            gain = float((removal_cross_entropy(target, objective.removed) - base).sum())
+            kl = float(retained_kl(target, objective.retained).mean())
+        return Probe(strength, reference.cross_entropy + abs(reference.activation) * gain / acting, kl)
+
+    return level
+
+
+def _only_piece(edit: FactorEdit) -> Subcomponent:
+    if len(edit.pieces) != 1:
+        raise UnweaveError(f"one factor is tuned on one subcomponent, and this edit has {len(edit.pieces)}")
+    return edit.pieces[0][0]
+
+
+def search(level: Callable[[float], Probe], wanted: float, limit: float = LIMIT) -> Tuned:
+    """Doubles the strength from -1 until ``level`` reaches ``wanted``, then closes the bracket to a hundredth."""
+    path: list[Probe] = []
+
+    def probe(strength: float) -> Probe:
+        path.append(level(strength))
+        return path[-1]
+
+    low = probe(0.0)
+    if low.level >= wanted:
+        return Tuned(0.0, "the base model is already there on these tokens", tuple(path))
+    best, strength = low, -1.0
+    while True:
+        found = probe(strength)
+        if found.kl > KL_LIMIT:
+            return Tuned(best.strength, "retained text would change too much", tuple(path))
+        if found.level >= wanted:
+            high = found
+            break
+        best = max(best, found, key=lambda tried: tried.level)
+        low, strength = found, strength * 2
+        if -strength > limit:
+            return Tuned(best.strength, "limit of the strength", tuple(path))
+    while low.strength - high.strength > 0.01 * -high.strength:
+        # The level rises smoothly here, so a secant step, kept inside the bracket, needs few forwards.
+        share = (wanted - low.level) / max(high.level - low.level, 1e-9)
+        share = min(0.9, max(0.1, share))
+        found = probe(low.strength + share * (high.strength - low.strength))
+        if abs(found.level - wanted) < 0.003 * wanted:
+            return Tuned(found.strength, "reached", tuple(path))
+        low, high = (found, high) if found.level < wanted else (low, found)
+    return Tuned(high.strength, "reached", tuple(path))
+
+
+def loss_activations(
+    target: Target, text: LossText, site: str, v: Float[Tensor, " d_in"], u: Float[Tensor, " d_out"]
+) -> Float[Tensor, "n p"]:
+    """How strongly a piece acts at the loss positions: ``||u|| v . x``."""
+    with torch.no_grad():
+        x = capture_inputs(target, [target.site(site)], text.prefix.tokens)[site].float()
+    return (x[:, list(text.positions)] @ v.to(x)) * float(u.norm())

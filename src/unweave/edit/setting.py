@@ -1,0 +1,141 @@
+"""What every method of removing a label shares: the target, the label, the retained one, and who reads which text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unweave.base.errors import UnweaveError
+from unweave.base.seeds import derive
+from unweave.corpora.text import Corpus
+from unweave.corpora.windows import token_windows
+from unweave.decompose.decomposition import SiteSubcomponents, Subcomponent
+from unweave.edit.line_search import Reference
+from unweave.edit.measure import uniform_cross_entropy
+from unweave.edit.objective import Objective, loss_layout, loss_text
+from unweave.models.capture import stream_inputs
+from unweave.models.prefix import cache_prefix
+from unweave.models.sites import Site
+from unweave.models.target import Target
+
+RETAINED_WINDOWS = 2
+
+
+@dataclass
+class Setting:
+    """One label to remove from one target, at one site, and the text that methods may read.
+
+    ``part`` is the part of the corpus that loss tokens are drawn from: ``training``, or ``tuning`` when learning
+    rates and the stopping level are set on another label.
+    """
+
+    target: Target
+    corpus: Corpus
+    label: str
+    retain: str
+    pieces: SiteSubcomponents
+    chosen: int
+    selection: Mapping[str, np.ndarray]
+    part: str = "training"
+    window: int = 64
+    _objectives: dict[tuple[object, ...], Objective] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.retain == self.label:
+            raise UnweaveError(f"{self.label!r} cannot be removed and retained at once: choose another retain")
+
+    @property
+    def site(self) -> Site:
+        return self.target.site(self.pieces.site)
+
+    @property
+    def layer(self) -> int | None:
+        return self.site.layer
+
+    @property
+    def ceiling(self) -> float:
+        """ln V."""
+        return uniform_cross_entropy(self.target)
+
+    def piece(self, index: int | None = None) -> Subcomponent:
+        """The chosen subcomponent, or another of its site."""
+        return self.pieces[self.chosen if index is None else index]
+
+    @cached_property
+    def inputs(self) -> dict[str, Float[Tensor, "n d_in"]]:
+        """The site's inputs on the selection text by label, position 0 left out."""
+        found = {}
+        for label, tokens in self.selection.items():
+            parts = [x[self.site.name] for _, x in stream_inputs(self.target, [self.site], torch.as_tensor(tokens))]
+            found[label] = torch.cat(parts)[:, 1:].flatten(0, 1).float().cpu()
+        return found
+
+    @cached_property
+    def base_level(self) -> float:
+        """The base model's cross-entropy on the label's selection text."""
+        from unweave.edit.measure import measure
+
+        prefix = cache_prefix(self.target, torch.as_tensor(self.selection[self.label]), None)
+        return measure(self.target, prefix).mean()[0]
+
+    def reference(self, piece: Subcomponent) -> Reference:
+        """What ``tune_factor`` needs to know about a piece on the label."""
+        acting = (self.inputs[self.label] @ piece.v).mean() * piece.u.norm()
+        return Reference(self.base_level, float(acting))
+
+    def objective(
+        self, budget: int, seed: int, *, whole: bool = False, strict: bool = False, retained: tuple[str, ...] = ()
+    ) -> Objective:
+        """Loss text for a budget: the same windows for every method of one seed.
+
+        ``whole`` caches nothing before the site, for edits that touch earlier layers. ``strict`` takes a window of
+        exactly the budget, so that tokens seen and tokens in the loss agree as far as they can (position 0 predicts
+        too little to count). ``retained`` gives KL text on several labels from the selection part instead of the
+        retained label's training text.
+        """
+        key = (budget, seed, whole, strict, retained)
+        if key not in self._objectives:
+            layer = None if whole else self.layer
+            if strict:
+                windows, positions, length = 1, tuple(range(budget)), budget
+            else:
+                (windows, positions), length = loss_layout(budget, self.window), self.window
+            removed = self.windows(self.part, self.label, windows, seed, length)
+            if retained:
+                kept = np.concatenate([self.selection[label][:RETAINED_WINDOWS] for label in retained])
+            else:
+                kept = self.windows(self.part, self.retain, RETAINED_WINDOWS, seed, self.window)
+            self._objectives = {
+                key: Objective(
+                    loss_text(self.target, torch.as_tensor(removed), positions, layer),
+                    loss_text(self.target, torch.as_tensor(kept), range(1, self.window), layer),
+                    self.ceiling,
+                )
+            }
+        return self._objectives[key]
+
+    def streamed_texts(self, count: int, seed: int) -> tuple[Int[Tensor, "n t"], Int[Tensor, "n t"]]:
+        """Windows of the label and of the retained label from the decomposition part, for one pass over both."""
+        found = []
+        for label in (self.label, self.retain):
+            drawn = token_windows(self.target.tokenizer, self.corpus, "decomposition", label, self.window, seed=seed)
+            found.append(torch.as_tensor(drawn[:count]))
+        return found[0], found[1]
+
+    def windows(self, part: str, label: str, count: int, seed: int, length: int) -> np.ndarray:
+        """Windows of a label, drawn by seed; a seed of -1 is the order kept for measuring, never for loss text."""
+        drawn = token_windows(
+            self.target.tokenizer, self.corpus, part, label, self.window, seed=derive(seed, "loss windows")
+        )
+        if len(drawn) < count:
+            raise UnweaveError(
+                f"label {label!r} has {len(drawn)} windows of {self.window} tokens in the {part} part, and the budget "
+                f"needs {count}: give more text, or lower tokens"
+            )
+        return drawn[:count, :length]

@@ -1,0 +1,72 @@
+"""Learning rates, steps and the stopping level, set on another label than the one that is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unweave.base.errors import UnweaveError
+from unweave.base.files import read_json
+from unweave.edit.adapters import Descent
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was tuned, on which label, and the tokens it cost.
+
+    ``descents`` is keyed by method and by budget; a budget that was not tuned takes the nearest below it, or the
+    smallest.
+    """
+
+    label: str
+    stop: float
+    descents: Mapping[str, Mapping[int, Descent]]
+    tokens: int
+
+    def descent(self, method: str, budget: int) -> Descent:
+        if method not in self.descents:
+            raise UnweaveError(f"method {method!r} has no tuned learning rate: run recipes/tune.py for this target")
+        known = self.descents[method]
+        below = [size for size in known if size <= budget]
+        return known[max(below) if below else min(known)]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "stop": self.stop,
+            "tokens": self.tokens,
+            "descents": {
+                name: {
+                    str(budget): {"learning_rate": found.learning_rate, "steps": found.steps}
+                    for budget, found in by_budget.items()
+                }
+                for name, by_budget in self.descents.items()
+            },
+        }
+
+
+def tuning_from_dict(stored: Mapping[str, Any]) -> Tuning:
+    descents = {
+        name: {int(budget): Descent(**found) for budget, found in by_budget.items()}
+        for name, by_budget in stored["descents"].items()
+    }
+    return Tuning(stored["label"], stored["stop"], descents, stored["tokens"])
+
+
+def tuning_label(label: str, labels: tuple[str, ...], retain: str) -> str:
+    """The fixed mapping from a removed label to the one that settings are tuned on: the next in order, cyclically.
+
+    The retained label is passed over, and the first of the order stands in for the last one's next.
+    """
+    order = [known for known in labels if known != retain]
+    if label not in order or len(order) < 2:
+        raise UnweaveError(f"no label is left to tune on for {label!r}: the corpus needs three labels or more")
+    return order[(order.index(label) + 1) % len(order)]
+
+
+def bundled_tuning(label: str) -> Tuning:
+    """The settings tuned for the bundled decomposition, for removing ``label``; else those of the label tuned first."""
+    stored = read_json(Path(__file__).parent / "tuned.json")
+    return tuning_from_dict(stored.get(label) or stored["default"])

@@ -1,0 +1,109 @@
+"""Sets what methods leave open, on another label than the one removed: stopping level, learning rates, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from unweave.base.progress import Progress, Silent
+from unweave.edit.adapters import Descent
+from unweave.edit.edits import FactorEdit, applied
+from unweave.edit.line_search import expected_level
+from unweave.edit.measure import Yardstick, make_yardstick, measure
+from unweave.edit.methods import Method, Task
+from unweave.edit.off_target import effects
+from unweave.edit.setting import Setting
+from unweave.edit.tuned import Tuning
+from unweave.read.selection import Statistics
+
+STOP_SEEDS = 9
+WINDOWS = 16
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One learning rate tried on the tuning label: the distance to ln V, and the worst change elsewhere, in nats."""
+
+    method: str
+    budget: int
+    learning_rate: float
+    shortfall: float
+    worst_other: float
+
+    @property
+    def score(self) -> float:
+        """What is made small: missing ln V by a nat is as bad as costing another label a nat."""
+        return abs(self.shortfall) + max(0.0, self.worst_other)
+
+
+def tuning_yardstick(setting: Setting, labels: Iterable[str]) -> Yardstick:
+    """Held-out windows of the tuning part, for judging settings; no loss text is drawn from their end."""
+    windows = {
+        label: torch.as_tensor(setting.windows("tuning", label, WINDOWS, seed=-1, length=setting.window))
+        for label in labels
+    }
+    return make_yardstick(setting.target, windows, setting.layer)
+
+
+def calibrate_stop(
+    setting: Setting, budget: int = 4, seeds: int = STOP_SEEDS, progress: Progress | None = None
+) -> tuple[float, int]:
+    """The stopping level, in units of ln V, at which the label's realised cross-entropy is ln V; and the tokens read.
+
+    On the tuning label's own text the factor is found whose realised cross-entropy is ln V; the level that the
+    stopping rule expects there, from each seed's loss tokens, is read off, and the median over seeds is the stop.
+    """
+    progress = progress or Silent()
+    label = setting.label
+    windows = torch.as_tensor(setting.windows("tuning", label, WINDOWS, seed=-1, length=setting.window))
+    yardstick = make_yardstick(setting.target, {label: windows}, setting.layer)
+    edit = FactorEdit.on_pieces([(setting.piece(), 1.0)], setting.target.identity.digest)
+
+    def realised(strength: float) -> float:
+        with applied(setting.target, edit.with_factor(1.0 + strength)):
+            return measure(setting.target, yardstick.prefixes[label]).mean()[0]
+
+    low, high = 0.0, -1.0
+    while realised(high) < setting.ceiling and high > -128:
+        low, high = high, high * 2
+    for step in range(6):
+        middle = (low + high) / 2
+        low, high = (middle, high) if realised(middle) < setting.ceiling else (low, middle)
+        progress.update(step + 1, 6 + seeds, "stopping level")
+    reference = setting.reference(setting.piece())
+    levels, tokens = [], windows.numel()
+    for seed in range(seeds):
+        objective = setting.objective(budget, seed)
+        tokens += objective.removed.tokens_seen + objective.retained.tokens_seen
+        levels.append(expected_level(setting.target, edit, objective, reference, (low + high) / 2).level)
+        progress.update(7 + seed, 6 + seeds, "stopping level")
+    return float(torch.tensor(levels).median()) / setting.ceiling, tokens
+
+
+def try_rates(
+    setting: Setting,
+    statistics: Statistics,
+    method: Method,
+    budget: int,
+    rates: Sequence[float],
+    steps: int,
+    yardstick: Yardstick,
+    progress: Progress | None = None,
+) -> list[Trial]:
+    """Trains a method on the tuning label at each learning rate and measures it on the tuning part."""
+    found = []
+    for rate in rates:
+        tuning = Tuning(setting.label, 1.0, {method.name: {budget: Descent(rate, steps)}}, 0)
+        made = method.function(Task(setting, statistics, tuning, budget, 0, progress or Silent()))
+        measured = effects(setting.target, made.edit, yardstick, local=method.local)
+        others = [effect.change for label, effect in measured.items() if label != setting.label]
+        shortfall = max(0.0, setting.ceiling - measured[setting.label].edited)
+        found.append(Trial(method.name, budget, rate, shortfall, max(others)))
+    return found
+
+
+def with_stop(tuning: Tuning, stop: float, tokens: int, label: str) -> Tuning:
+    """The same learning rates under another stopping level."""
+    return replace(tuning, stop=stop, tokens=tuning.tokens + tokens, label=label)

@@ -1,0 +1,67 @@
+"""Studies: questions that can be asked, registered with one decorator line. Light to import: no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, is_dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.configs import Field, config_fields, typed_config
+from unweave.base.errors import UnweaveError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True)
+class Study:
+    """A registered question: its name, what it answers in one line, its config type, and the function that runs it."""
+
+    name: str
+    question: str
+    config: type
+    function: Callable[..., Any]
+
+    def configure(self, settings: Mapping[str, Any]) -> Any:
+        """A typed config from settings by field name; see ``typed_config``."""
+        return typed_config(self.config, settings, f"study {self.name!r}")
+
+    def fields(self) -> list[Field]:
+        """The fields of the config, with defaults and meanings."""
+        return config_fields(self.config)
+
+
+_STUDIES: dict[str, Study] = {}
+
+
+def study(name: str, question: str, config: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a function ``(config, run=None) -> result`` as a study."""
+    if not is_dataclass(config):
+        raise TypeError(f"the config of study {name!r} must be a dataclass")
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        known = _STUDIES.get(name)
+        if known is not None and known.function.__module__ != function.__module__:
+            raise TypeError(f"study {name!r} is registered by {known.function.__module__} already")
+        _STUDIES[name] = Study(name, question, config, function)
+        return function
+
+    return register
+
+
+def all_studies() -> dict[str, Study]:
+    """Every study of this package, by name. Each module of ``unweave.studies`` may register some."""
+    import unweave.studies as room
+
+    for module in iter_modules(room.__path__):
+        import_module(f"unweave.studies.{module.name}")
+    return dict(sorted(_STUDIES.items()))
+
+
+def find_study(name: str) -> Study:
+    """The study called ``name``, or ``UnweaveError`` with the nearest."""
+    studies = all_studies()
+    if name not in studies:
+        raise UnweaveError(f"study {name!r} is not registered; {nearest(name, studies)}")
+    return studies[name]

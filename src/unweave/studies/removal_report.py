@@ -1,0 +1,561 @@
+"""Tables, figures, claims and the report of ``remove-language``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unweave.record.run import Run
+    from unweave.record.table import Table
+    from unweave.studies.remove_language import Bench, Removal, RemoveLanguage
+
+NATS = "nats per token"
+
+
+def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Removal, progress: Progress) -> Path:
+    """Writes everything the study found into the run and returns the report's path."""
+    from unweave.edit.store import load_edit
+    from unweave.record.report import Continuation, Headline, Section, write_report
+    from unweave.record.table import Table
+    from unweave.studies.remove_language import cell_key
+
+    cells = list(removal.cells)
+    labels = [label for label in bench.yardstick.prefixes if "/" not in label]
+    run.save_table(_seeds_table(config, removal, labels))
+    summary = _summary(config, removal, labels)
+    run.save_table(summary)
+    effects = _effects_table(config, removal, labels)
+    run.save_table(effects)
+    run.save_table(_cost_table(config, bench, removal))
+    second = [label for label in bench.yardstick.prefixes if label.startswith("udhr/")]
+    if second:
+        run.save_table(_second_table(config, removal, second))
+
+    middle = median_cell(config, cells)
+    edit = load_edit(run.path / "edits" / f"{_file(cell_key, middle, config)}.safetensors")
+    written = _continuations(config, bench, edit, progress)
+    run.save_table(Table.from_records("continuations", [_plain(found) for found in written]))
+    wide = _left_out(run, config, bench, edit, progress)
+    persistence = _persistence(run, config, bench, edit, progress) if config.persistence else []
+    _draw(run, config, bench, effects, summary, wide)
+    _claim(run, config, summary, wide)
+
+    name = _name(config.language)
+    method_row = {"method": "factor", "tokens": config.tokens[0]} if "factor" in config.methods else None
+    headlines = []
+    if method_row:
+        headlines = [
+            Headline(f"{name}, in ln V", "summary", method_row, "level", 2, note="1 is a uniform guess"),
+            Headline(f"{_name(config.retain)}", "summary", method_row, "retained", 3, True, "nats per token"),
+            Headline("worst other label", "summary", method_row, "worst other", 3, True, "nats per token"),
+            Headline(f"{name} tokens in the loss", "summary", method_row, "tokens", 0),
+        ]
+    sections = [
+        Section(
+            "What was edited",
+            paragraphs=[
+                f"The chosen piece is `{removal.site}:{removal.index}`: *{removal.plain_label}*. It was chosen because "
+                f"its importance on {name} exceeds its importance on every other label by {bench.selection.score:.3f}; "
+                f"dealing the same windows to labels at random gave at most {max(bench.selection.null_maxima):.3f} in "
+                f"{len(bench.selection.null_maxima)} shuffles over all subcomponents.",
+                "Below, the sixteen subcomponents most related to the label, with what they fire on in other labels. "
+                "Most of them are not about the label alone, which is why all but the chosen one are left untouched.",
+            ],
+            tables=["related"],
+        ),
+        Section("What it did", figures=["changes", "frontier"], tables=["summary", "effects"]),
+        Section(
+            "Before and after",
+            paragraphs=["Greedy continuations of held-out text; the verdict is a language identifier's."],
+            continuations=[
+                Continuation(_name(c.label), c.prompt, c.before, c.after, c.verdict_before, c.verdict_after)
+                for c in written
+            ],
+        ),
+    ]
+    if second:
+        sections.append(
+            Section(
+                "Another genre",
+                paragraphs=["The same labels on the Universal Declaration of Human Rights, read by nothing else."],
+                tables=["second-genre"],
+            )
+        )
+    if wide is not None:
+        sections.append(
+            Section(
+                "Languages left out",
+                paragraphs=[_wide_sentence(config, wide)],
+                figures=["left-out-worst"],
+                tables=["left-out"],
+            )
+        )
+    if persistence:
+        sections.append(
+            Section(
+                "Removed or only suppressed",
+                paragraphs=[
+                    "The label's text in other contexts, long text and code under the edit, and what twenty steps of "
+                    "fine-tuning on the label bring back."
+                ],
+                tables=persistence,
+            )
+        )
+    sections.append(
+        Section(
+            "What it cost",
+            paragraphs=[
+                "Tokens by purpose. Decomposition and selection are spent once and serve every later edit; the loss "
+                "tokens are what the published experiment counts; `seen` adds their context."
+            ],
+            tables=["cost", "seeds"],
+        )
+    )
+    return write_report(
+        run,
+        f"{name} removed with one number" if method_row else f"{name} removed",
+        f"One factor on one subcomponent of {config.target}, tuned on {config.tokens[0]} {name} tokens, compared with "
+        f"{len(config.methods) - 1} other ways on held-out text.",
+        sections,
+        headlines,
+    )
+
+
+def median_cell(config: RemoveLanguage, cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cell that stands for the run: the factor (or the first method) at the first budget, its median seed."""
+    name = "factor" if "factor" in config.methods else config.methods[0]
+    fitting = [row for row in cells if row["method"] == name and not row["strict"]]
+    smallest = min(row["budget"] for row in fitting)
+    fitting = sorted(
+        (row for row in fitting if row["budget"] == smallest), key=lambda row: row["effects"][config.language]["edited"]
+    )
+    return fitting[len(fitting) // 2]
+
+
+def _file(cell_key: Any, row: dict[str, Any], config: RemoveLanguage) -> str:
+    budget = row["budget"] or config.tokens[0]
+    return cell_key(row["method"], budget, row["seed"], row["strict"]).replace("/", "-")
+
+
+def _others(labels: list[str], config: RemoveLanguage) -> list[str]:
+    return [label for label in labels if label not in (config.language, config.retain)]
+
+
+def _groups(removal: Removal) -> dict[tuple[str, int, bool], list[dict[str, Any]]]:
+    groups: dict[tuple[str, int, bool], list[dict[str, Any]]] = {}
+    for row in removal.cells:
+        groups.setdefault((row["method"], row["budget"], row["strict"]), []).append(row)
+    return groups
+
+
+def _title(name: str, strict: bool) -> str:
+    return f"{name}, strict" if strict else name
+
+
+def _summary(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
+    from unweave.record.table import Table
+
+    rows = []
+    others = _others(labels, config)
+    for (name, budget, strict), found in _groups(removal).items():
+        levels = [row["effects"][config.language]["edited"] / removal.ceiling for row in found]
+        retained = [row["effects"][config.retain]["change"] for row in found]
+        worst = [max((row["effects"][label]["change"], label) for label in others) for row in found] if others else []
+        rows.append(
+            {
+                "method": _title(name, strict),
+                "tokens": budget,
+                "tokens seen": found[0]["seen_tokens"],
+                "level": statistics.median(levels),
+                "lowest level": min(levels),
+                "highest level": max(levels),
+                "retained": statistics.median(retained),
+                "worst retained": max(retained),
+                "worst other": statistics.median([value for value, _ in worst]) if worst else None,
+                "worst other, worst seed": max(worst)[0] if worst else None,
+                "which": max(worst)[1] if worst else None,
+                "seeds": len(found),
+                "seconds": statistics.median([row["seconds"] for row in found]),
+            }
+        )
+    return Table.from_records(
+        "summary",
+        rows,
+        units={"level": "ln V", "retained": "nats", "worst other": "nats"},
+        caption=(
+            f"Held-out text, median over seeds. Level: cross-entropy on {_name(config.language)} in units of ln V = "
+            f"{removal.ceiling:.2f} nats. Retained: change on {_name(config.retain)}. Worst other: largest change on "
+            f"any other label."
+        ),
+        digits={
+            "level": 3,
+            "lowest level": 3,
+            "highest level": 3,
+            "retained": 3,
+            "worst retained": 3,
+            "worst other": 3,
+            "worst other, worst seed": 3,
+            "seconds": 1,
+        },
+    )
+
+
+def _effects_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
+    """Change by method, budget and label: the median seed's value with its interval over windows."""
+    from unweave.record.table import Table
+
+    rows = []
+    for (name, budget, strict), found in _groups(removal).items():
+        for label in labels:
+            ranked = sorted(found, key=lambda row, label=label: row["effects"][label]["change"])
+            middle = ranked[(len(ranked) - 1) // 2]["effects"][label]
+            rows.append(
+                {
+                    "method": _title(name, strict),
+                    "tokens": budget,
+                    "label": label,
+                    "base": middle["base"],
+                    "change": middle["change"],
+                    "low": middle["low"],
+                    "high": middle["high"],
+                    "lowest seed": ranked[0]["effects"][label]["change"],
+                    "highest seed": ranked[-1]["effects"][label]["change"],
+                    "entropy": middle["entropy"],
+                    "series": f"{_title(name, strict)}, {budget} tokens",
+                }
+            )
+    return Table.from_records(
+        "effects",
+        rows,
+        units=dict.fromkeys(("base", "change", "low", "high", "lowest seed", "highest seed", "entropy"), "nats"),
+        caption="Change in cross-entropy on held-out text: median seed, 95 % interval over windows, range over seeds",
+        digits=dict.fromkeys(("base", "change", "low", "high", "lowest seed", "highest seed", "entropy"), 3),
+    )
+
+
+def _second_table(config: RemoveLanguage, removal: Removal, second: list[str]) -> Table:
+    from unweave.record.table import Table
+
+    rows = []
+    for (name, budget, strict), found in _groups(removal).items():
+        record: dict[str, Any] = {"method": _title(name, strict), "tokens": budget}
+        for label in second:
+            values = [row["effects"][label]["change"] for row in found]
+            record[label.removeprefix("udhr/")] = statistics.median(values)
+        rows.append(record)
+    return Table.from_records(
+        "second-genre",
+        rows,
+        caption="Change in cross-entropy on the Universal Declaration, nats per token, median over seeds",
+        digits={label.removeprefix("udhr/"): 3 for label in second},
+    )
+
+
+def _seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
+    from unweave.record.table import Table
+
+    rows = []
+    for row in removal.cells:
+        effects = row["effects"]
+        rows.append(
+            {
+                "method": _title(row["method"], row["strict"]),
+                "tokens": row["budget"],
+                "seed": row["seed"],
+                "level": effects[config.language]["edited"] / removal.ceiling,
+                **{f"change {label}": effects[label]["change"] for label in labels if label != config.language},
+                "factor": row["detail"].get("factor"),
+                "stopped": row["detail"].get("stopped"),
+                "seconds": row["seconds"],
+            }
+        )
+    return Table.from_records(
+        "seeds",
+        rows,
+        units={"level": "ln V"},
+        caption="Every cell: one method, budget and seed",
+        digits={"level": 3, **{f"change {label}": 3 for label in labels if label != config.language}},
+    )
+
+
+def _cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
+    from unweave.record.table import Table
+
+    needs_decomposition = ("factor", "factors-16", "ablation", "random-subcomponent", "always-on-subcomponent")
+    needs_selection = (*needs_decomposition, "mean-difference", "least-variance", "lora-1-here-kl-all")
+    tuned = ("factor", "factors-16", "mean-difference", "least-variance")
+    rows = []
+    for (name, budget, strict), found in _groups(removal).items():
+        rows.append(
+            {
+                "method": _title(name, strict),
+                "tokens": budget,
+                "loss": found[0]["loss_tokens"],
+                "seen": found[0]["seen_tokens"],
+                "retained": found[0]["retained_tokens"],
+                "selection": bench.spent["selection"] if name in needs_selection else 0,
+                "labels": bench.spent["labels"] if name in needs_decomposition else 0,
+                "decomposition": bench.spent["decomposition"] if name in needs_decomposition else 0,
+                "tuning on another label": bench.spent["tuning"] if name in tuned or name.startswith("lora") else 0,
+            }
+        )
+    return Table.from_records("cost", rows, caption="Tokens spent, by purpose; labels are read off the selection text")
+
+
+def _continuations(config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> list[Any]:
+    from unweave.corpora.windows import token_windows
+    from unweave.edit.continuations import continuations
+
+    labels = [config.language, config.retain]
+    labels += [label for label in bench.corpus.labels("evaluation") if label not in labels][:1]
+    prompts = {
+        label: token_windows(bench.target.tokenizer, bench.corpus, "evaluation", label, 64, 2, seed=3)
+        for label in labels
+    }
+    progress.say("writing continuations")
+    return continuations(bench.target, edit, prompts)
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(found)
+
+
+def _left_out(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> Table | None:
+    """Every language of the Declaration that the target knows and nothing has read, under the median edit."""
+    import torch
+
+    from unweave.base.errors import UnweaveError
+    from unweave.corpora.bundled import declaration, language_name
+    from unweave.corpora.windows import token_windows
+    from unweave.edit.measure import make_yardstick
+    from unweave.edit.off_target import effects
+    from unweave.record.table import Table
+    from unweave.studies.remove_language import KNOWN_BELOW
+
+    text = declaration()
+    everything = text.labels("evaluation")
+    if not config.left_out or config.language not in everything:
+        return None
+    read = set(bench.corpus.labels())
+    wanted = everything if config.left_out == ("all",) else tuple(x for x in config.left_out if x in everything)
+    rows: list[dict[str, Any]] = []
+    count = 2 if config.left_out == ("all",) else 6
+    todo = [label for label in wanted if label not in read]
+    cells = run.cells("left-out")
+    for done, label in enumerate(todo):
+        if label in cells:
+            rows.append(json.loads(str(cells[label]["row"])))
+            continue
+        try:
+            windows = token_windows(bench.target.tokenizer, text, "evaluation", label, 64)[:count]
+        except UnweaveError:  # a text shorter than one window
+            continue
+        yardstick = make_yardstick(bench.target, {label: torch.as_tensor(windows)}, bench.setting.layer)
+        found = effects(bench.target, edit, yardstick, local=True)[label]
+        row = {
+            "language": language_name(label),
+            "label": label,
+            "base": found.base,
+            "known": found.base < KNOWN_BELOW * bench.setting.ceiling,
+            "same language": label.split("-")[0] == config.language.split("-")[0],
+            "change": found.change,
+            "low": found.low,
+            "high": found.high,
+            "windows": found.windows,
+        }
+        rows.append(row)
+        run.put_cell("left-out", label, {"row": json.dumps(_finite(row))})
+        progress.update(done + 1, len(todo), "languages left out")
+    if not rows:
+        return None
+    rows.sort(key=lambda row: -row["change"])
+    table = Table.from_records(
+        "left-out",
+        rows,
+        units={"base": "nats", "change": "nats", "low": "nats", "high": "nats"},
+        caption="Languages that nothing in this study had read, on the Universal Declaration, largest change first",
+        digits={"base": 2, "change": 3, "low": 3, "high": 3},
+    )
+    run.save_table(table)
+    return table
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and value != value else value for key, value in row.items()}
+
+
+def _strangers(table: Table) -> list[dict[str, Any]]:
+    return [row for row in table.records() if row["known"] and not row["same language"]]
+
+
+def _wide_sentence(config: RemoveLanguage, table: Table) -> str:
+    strangers = _strangers(table)
+    if not strangers:
+        return "None of these languages is known to the target."
+    worst = strangers[0]
+    hurt = [row for row in strangers if float(row["change"] or 0) > 0.3]
+    sentence = (
+        f"Of {len(strangers)} languages that neither scan, decomposition, selection nor tuning had read, the worst is "
+        f"{worst['language']} at {float(worst['change']):+.2f} nats."
+    )
+    if hurt:
+        names = ", ".join(str(row["label"]) for row in hurt[:12])
+        sentence += (
+            f" Warning: {len(hurt)} lose more than 0.3 nats ({names}{'...' if len(hurt) > 12 else ''}). The piece was "
+            f"selected against {', '.join(['the corpus labels', *config.also])} only; add a hurt relative to the "
+            f"contrast with `--also` when decomposing and `--set also=` here."
+        )
+    return sentence
+
+
+def _persistence(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> list[str]:
+    from unweave.edit import persistence
+    from unweave.record.table import Table
+
+    target, corpus, label = bench.target, bench.corpus, config.language
+    progress.say("other contexts, long text and code")
+    texts = persistence.contexts(target, corpus, label, config.retain)
+    rows = persistence.contexts_table(target, edit, texts)
+    rows += persistence.contexts_table(target, edit, persistence.long_text(target, corpus, config.retain))
+    for row in rows:
+        row["change"] = float(row["edited"]) - float(row["base"])
+    digits = {"base": 3, "edited": 3, "change": 3}
+    run.save_table(
+        Table.from_records(
+            "contexts",
+            rows,
+            units=dict.fromkeys(digits, "nats"),
+            digits=digits,
+            caption=f"{_name(label)} in other contexts; then long {_name(config.retain)} text and code",
+        )
+    )
+    relearned = persistence.relearning(
+        target, [("unedited", None), ("edited", edit)], corpus, label, texts["plain"], progress
+    )
+    run.save_table(
+        Table.from_records(
+            "relearning",
+            relearned,
+            units={"before": "nats", "after": "nats"},
+            digits={"before": 3, "after": 3},
+            caption=f"Cross-entropy on held-out {_name(label)} before and after {persistence.STEPS} fine-tuning steps",
+        )
+    )
+    return ["contexts", "relearning"]
+
+
+def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summary: Table, wide: Table | None) -> None:
+    from unweave.record.bar_chart import bars
+    from unweave.record.curves import scatter
+    from unweave.record.table import Table
+
+    shown = [name for name in ("factor", "lora-1-here", "lora-1", "least-variance") if name in config.methods]
+    others = [label for label in dict.fromkeys(effects.column("label")) if label != config.language]
+    budget = config.tokens[0]
+    run.draw(
+        "changes",
+        bars(
+            effects,
+            "label",
+            "change",
+            "low",
+            "high",
+            "method",
+            where={"method": shown, "label": others, "tokens": budget},
+            title=f"What else changes when {_name(config.language)} is removed with {budget} tokens",
+            caption="Change in cross-entropy on held-out text, median seed, 95 % interval over windows",
+            value_label=f"change, {NATS}",
+            digits=3,
+            signed=True,
+        ),
+    )
+    if any(value is not None for value in summary.column("worst other")):
+        run.draw(
+            "frontier",
+            scatter(
+                summary,
+                "level",
+                "worst other",
+                label_column="method",
+                title=f"{_name(config.language)} removed against the worst other label",
+                caption="Each point is a method and budget, median over seeds; right and low is better",
+                x_label=f"cross-entropy on {_name(config.language)}, ln V",
+                y_label=f"worst other label, {NATS}",
+                x_references=[("uniform", 1.0)],
+            ),
+        )
+    if wide is not None:
+        top = Table.from_records(
+            "left-out-top",
+            _strangers(wide)[:14],
+            caption="The languages left out that change most",
+            digits={"change": 3},
+        )
+        if top.rows:
+            run.save_table(top)
+            run.draw(
+                "left-out-worst",
+                bars(
+                    top,
+                    "language",
+                    "change",
+                    "low",
+                    "high",
+                    title="Left-out languages that change most",
+                    value_label=f"change, {NATS}",
+                    digits=2,
+                    signed=True,
+                ),
+            )
+
+
+def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None) -> None:
+    row = {"method": "factor", "tokens": config.tokens[0]}
+    if len(summary.find(row)) != 1:
+        return
+    name, count = _name(config.language), config.tokens[0]
+    run.claim(
+        f"One factor tuned on {count} {name} tokens leaves {name} at {{value}} ln V.", "summary", row, "level", digits=2
+    )
+    run.claim(f"It changes {_name(config.retain)} by {{value:+}} nats per token.", "summary", row, "retained", digits=3)
+    if summary.records()[summary.find(row)[0]]["worst other"] is not None:
+        run.claim(
+            "It changes the worst other label by {value:+} nats per token.", "summary", row, "worst other", digits=3
+        )
+    for record in summary.records():
+        if str(record["method"]).startswith("lora") and record["worst other"] is not None:
+            where = {"method": record["method"], "tokens": record["tokens"]}
+            run.claim(
+                f"{record['method']} at {record['tokens']} tokens leaves {name} at {{value}} ln V.",
+                "summary",
+                where,
+                "level",
+                digits=2,
+            )
+    if wide is not None and _strangers(wide):
+        worst = _strangers(wide)[0]
+        run.claim(
+            f"Of the languages left out, {worst['language']} changes most: {{value:+}} nats per token.",
+            "left-out",
+            {"label": worst["label"]},
+            "change",
+            digits=2,
+        )
+
+
+def _name(label: str) -> str:
+    from unweave.base.errors import UnweaveError
+    from unweave.corpora.bundled import language_name
+
+    try:
+        return language_name(label)
+    except (UnweaveError, KeyError):
+        return label

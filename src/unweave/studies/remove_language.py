@@ -1,0 +1,418 @@
+"""Can one number remove a language (or any label) from a model, and what else changes?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unweave.base.errors import NothingFound, UnweaveError, nearest
+from unweave.base.progress import Progress, Silent
+from unweave.studies.registry import study
+
+if TYPE_CHECKING:
+    from unweave.corpora.text import Corpus
+    from unweave.decompose.decomposition import Decomposition
+    from unweave.edit.edits import Edit
+    from unweave.edit.measure import Yardstick
+    from unweave.edit.methods import Made
+    from unweave.edit.off_target import Effect
+    from unweave.edit.setting import Setting
+    from unweave.edit.tuned import Tuning
+    from unweave.models.target import Target
+    from unweave.read.selection import Selection
+    from unweave.record.run import Run
+
+KNOWN_BELOW = 0.8
+"""A target knows a label when its cross-entropy there is below this many ln V."""
+
+QUICK = ("factor", "lora-1-here", "lora-1", "least-variance", "ablation", "random-subcomponent")
+RECORD = (
+    "factor",
+    "factors-16",
+    "lora-1-here",
+    "lora-1",
+    "lora-4",
+    "lora-1-here-kl-all",
+    "lora-1-here-equal-total",
+    "mean-difference",
+    "least-variance",
+    "ablation",
+    "random-subcomponent",
+    "always-on-subcomponent",
+)
+RELATIVES = ("nl", "sv", "da", "nb", "af", "lb", "pt", "ca", "gl", "ro", "la", "pl", "tr", "zh")
+
+
+@dataclass(frozen=True)
+class RemoveLanguage:
+    """Remove one label from a target, compare methods, and measure every other label."""
+
+    language: str = "de"
+    """The label to remove: a language, or any label of your own corpus."""
+    tokens: tuple[int, ...] = (4,)
+    """Budgets: tokens of the removed label in the loss."""
+    seeds: int = 3
+    """Seeds, each with its own training text."""
+    target: str = "smollm2"
+    """A name, a Hugging Face folder or id, or a GGUF file."""
+    decomposition: str | None = None
+    """A folder made by ``unweave decompose``; the bundled one by default."""
+    corpus: str = "parallel"
+    """``parallel``, ``declaration``, or a folder or .jsonl file of your own text by label."""
+    also: tuple[str, ...] = ()
+    """Labels of the Universal Declaration added to the contrast, for relatives that were hurt."""
+    retain: str = "en"
+    """The label whose predictions the objective keeps."""
+    methods: tuple[str, ...] = QUICK
+    """Methods to compare."""
+    windows: int = 16
+    """Held-out windows of 64 tokens for each label."""
+    selection_windows: int = 24
+    """Selection windows of 64 tokens for each label."""
+    left_out: tuple[str, ...] = RELATIVES
+    """Languages of the Declaration to measure that nothing else has read; ``all`` for every one."""
+    strict: bool = True
+    """Also tune the factor on a window of exactly the smallest budget, so that tokens seen equal tokens in the loss."""
+    persistence: bool = False
+    """Also measure other contexts, relearning by fine-tuning, long text and code."""
+    shuffle: bool = False
+    """The null case: deal the text to labels at random; the study must find nothing."""
+    setting: Literal["quick", "record"] = "quick"
+    """``record`` compares every method and measures persistence and every left-out language."""
+    device: str | None = None
+    """cpu, cuda or mps; the best there is by default."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.retain == self.language:
+            raise UnweaveError(f"retain is {self.retain!r}, the label to be removed: choose another label to retain")
+        if not self.tokens or min(self.tokens) < 1:
+            raise UnweaveError(f"tokens is {self.tokens}, and each budget must be at least 1")
+        for name in ("seeds", "windows", "selection_windows"):
+            if getattr(self, name) < 1:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
+        for name in self.methods:
+            if name not in RECORD:
+                raise UnweaveError(f"method {name!r} is not registered; {nearest(name, RECORD)}")
+
+    def resolved(self) -> RemoveLanguage:
+        """The config with what ``setting`` stands for filled in."""
+        if self.setting == "quick":
+            return self
+        changed: dict[str, Any] = {"persistence": True, "left_out": ("all",)}
+        if self.methods == QUICK:
+            changed["methods"] = RECORD
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The study's typed result: what was chosen, every measured cell, and where the report is."""
+
+    label: str
+    site: str
+    index: int
+    plain_label: str
+    ceiling: float
+    cells: tuple[dict[str, Any], ...]
+    report: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Removal({self.label} by {self.site}:{self.index}, {len(self.cells)} cells, report {self.report})"
+
+
+@dataclass
+class Bench:
+    """What the study has loaded and chosen; ``spent`` counts tokens by purpose."""
+
+    target: Target
+    corpus: Corpus
+    decomposition: Decomposition
+    selection: Selection
+    setting: Setting
+    yardstick: Yardstick
+    tuning: Tuning
+    plain_label: str
+    spent: dict[str, int] = field(default_factory=dict)
+
+
+@study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage)
+def remove_language(config: RemoveLanguage, run: Run | None = None) -> Removal:
+    """Selects the label's own subcomponent, tunes its factor, compares methods, and measures every other label.
+
+    With a run, every finished cell is kept at once and a repeated call continues where it stopped; tables, figures,
+    claims and the report are written at the end. Without one, the typed result is returned and nothing is written.
+    Raises ``NothingFound`` when the chosen subcomponent does not beat what shuffled windows give.
+    """
+    from unweave.studies.removal_report import write_removal
+
+    config = config.resolved()
+    progress = run.progress if run is not None else Silent()
+    bench = prepare(config, progress, run)
+    cells: list[dict[str, Any]] = []
+    for name, budget, seed, strict in plan(config):
+        cells.append(_cell(bench, config, run, progress, name, budget, seed, strict))
+        if run is not None:
+            run.stop_if_cancelled()
+    removal = Removal(
+        config.language,
+        bench.selection.site,
+        bench.selection.index,
+        bench.plain_label,
+        bench.setting.ceiling,
+        tuple(cells),
+    )
+    if run is None:
+        return removal
+    return replace(removal, report=str(write_removal(run, config, bench, removal, progress)))
+
+
+def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) -> Bench:
+    """Loads everything, chooses the subcomponent, and refuses what cannot give a true result."""
+    from unweave.base.seeds import derive
+    from unweave.corpora.bundled import declaration, language_name
+    from unweave.corpora.files import load_corpus
+    from unweave.corpora.windows import random_groups, windows_by_label
+    from unweave.decompose.decomposition import Decomposition, bundled
+    from unweave.edit.setting import Setting
+    from unweave.models.load import load_target
+    from unweave.read.selection import harvest, most_related, plain_label, related_table, select, top_tokens
+
+    corpus = load_corpus(config.corpus)
+    if config.also:
+        corpus = corpus.with_labels(declaration(), [label for label in config.also if label not in corpus.labels()])
+    labels = corpus.labels("selection")
+    for role, label in (("language", config.language), ("retain", config.retain)):
+        if label not in labels:
+            raise UnweaveError(f"{role} {label!r} is not a label of corpus {corpus.name!r}; {nearest(label, labels)}")
+    where = Path(config.decomposition) if config.decomposition else bundled(config.target)
+    decomposition = Decomposition.load(where)
+    progress.say(f"loading {config.target}")
+    target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
+    decomposition.check_target(target.identity.digest)
+
+    have = {
+        label: windows_by_label(target.tokenizer, corpus, "selection", [label], 64, None, seed=0)[label]
+        for label in labels
+    }
+    selection_windows = {label: found[: config.selection_windows] for label, found in have.items()}
+    if config.shuffle:
+        selection_windows = random_groups(selection_windows, seed=derive(0, "shuffled labels"))
+    statistics = []
+    for name, pieces in decomposition.sites.items():
+        progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
+        statistics.append(harvest(target, pieces, selection_windows, progress=progress))
+    selection = select(statistics, config.language)
+    if not selection.found:
+        raise NothingFound(
+            f"nothing was found for {config.language!r}: the most selective subcomponent scores "
+            f"{selection.score:.3f}, and shuffled windows give up to {max(selection.null_maxima):.3f}"
+        )
+    pieces = decomposition.site(selection.site)
+    names = {label: language_name(label) if len(label) <= 3 else label for label in labels}
+    related = most_related(selection.statistics, config.language, config.retain)
+    indices = list(dict.fromkeys([selection.index, *related]))
+    tokens = top_tokens(target, pieces, indices, selection_windows)
+    plain = plain_label(selection.statistics, selection.index, tokens[selection.index], names)
+    progress.say(
+        f"chosen: {selection.site}:{selection.index}, {plain!r} (importance {selection.on(config.language):.3f})"
+    )
+    if run is not None:
+        run.save_table(related_table(selection.statistics, related, tokens, config.language, names))
+
+    setting = Setting(target, corpus, config.language, config.retain, pieces, selection.index, selection_windows)
+    yardstick = _yardstick(config, target, corpus, setting, progress)
+    _refuse_unknown(config, yardstick, setting)
+    tuning = _tuning(config, setting, selection, labels, progress)
+    read = sum(len(found) * 64 for found in selection_windows.values())
+    spent = {
+        "decomposition": int(decomposition.card.get("tokens", 0)),
+        "selection": read,
+        "labels": 0,
+        "tuning": tuning.tokens,
+    }
+    return Bench(target, corpus, decomposition, selection, setting, yardstick, tuning, plain, spent)
+
+
+def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
+    """(method, budget, seed, strict) for every cell, the factor first, so that a killed run has what matters most."""
+    from unweave.edit.methods import find_method
+
+    cells: list[tuple[str, int, int, bool]] = []
+    for budget in config.tokens:
+        for name in config.methods:
+            if name == "lora-1-here-equal-total" and budget != config.tokens[0]:
+                continue
+            method = find_method(name)
+            if not method.budgeted and budget != config.tokens[0]:
+                continue
+            seeds = config.seeds if method.seeded else 1
+            # The largest budgets of a record are for the question of scale: two seeds, the factor and the LoRAs.
+            if config.setting == "record" and budget > 256:
+                if name not in ("factor", "lora-1-here", "lora-1", "lora-4"):
+                    continue
+                seeds = min(seeds, 2)
+            cells += [(name, budget, seed, False) for seed in range(seeds)]
+        if config.strict and budget == min(config.tokens) and "factor" in config.methods:
+            cells += [("factor", budget, seed, True) for seed in range(config.seeds)]
+    return cells
+
+
+def cell_key(name: str, budget: int, seed: int, strict: bool) -> str:
+    return f"{name}/{budget}/{seed}" + ("/strict" if strict else "")
+
+
+def _cell(
+    bench: Bench,
+    config: RemoveLanguage,
+    run: Run | None,
+    progress: Progress,
+    name: str,
+    budget: int,
+    seed: int,
+    strict: bool,
+) -> dict[str, Any]:
+    import time
+
+    from unweave.edit.methods import Task, find_method
+    from unweave.edit.off_target import effects
+    from unweave.edit.store import save_edit
+
+    key = cell_key(name, budget, seed, strict)
+    kept = run.cells("cells") if run is not None else {}
+    if key in kept:
+        return _unpacked(kept[key])
+    method = find_method(name)
+    task = Task(
+        bench.setting, bench.selection.statistics, bench.tuning, budget, seed, progress, strict, bench.decomposition
+    )
+    started = time.monotonic()
+    made: Made = method.function(task)
+    seconds = time.monotonic() - started
+    measured = effects(bench.target, made.edit, bench.yardstick, local=method.local)
+    row = {
+        "method": name,
+        "budget": budget if method.budgeted else 0,
+        "seed": seed,
+        "strict": strict,
+        "loss_tokens": made.spent.loss,
+        "seen_tokens": made.spent.seen,
+        "retained_tokens": made.spent.retained,
+        "seconds": round(seconds, 2),
+        "detail": made.detail,
+        "effects": {label: asdict(effect) for label, effect in measured.items()},
+    }
+    progress.say(f"{_said(row, config, bench)} in {seconds:.0f} s")
+    if run is not None:
+        save_edit(made.edit, run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
+        run.put_cell("cells", key, {**row, "detail": json.dumps(made.detail), "effects": json.dumps(row["effects"])})
+    return row
+
+
+def _unpacked(row: Any) -> dict[str, Any]:
+    return {**row, "detail": json.loads(row["detail"]), "effects": json.loads(row["effects"])}
+
+
+def _said(row: dict[str, Any], config: RemoveLanguage, bench: Bench) -> str:
+    effects: dict[str, Effect] = row["effects"]
+    own = effects[config.language]["edited"] / bench.setting.ceiling  # type: ignore[index]
+    others = [
+        f"{label} {found['change']:+.3f}"  # type: ignore[index]
+        for label, found in effects.items()
+        if label != config.language and "/" not in label
+    ]
+    what = f"{row['method']}{' (strict)' if row['strict'] else ''}, {row['budget']} tokens, seed {row['seed']}"
+    factor = row["detail"].get("factor")
+    return f"{what}: {config.language} {own:.2f} ln V, {', '.join(others)}" + (
+        f", factor {factor:.1f}" if factor else ""
+    )
+
+
+def _yardstick(
+    config: RemoveLanguage, target: Target, corpus: Corpus, setting: Setting, progress: Progress
+) -> Yardstick:
+    """Held-out text: the corpus's own evaluation part, and the Declaration's for the same labels (named ``udhr/x``)."""
+    import torch
+
+    from unweave.corpora.bundled import declaration
+    from unweave.corpora.windows import token_windows
+    from unweave.edit.measure import make_yardstick
+
+    windows = {
+        label: torch.as_tensor(token_windows(target.tokenizer, corpus, "evaluation", label, 64)[: config.windows])
+        for label in corpus.labels("evaluation")
+    }
+    second = declaration()
+    for label in corpus.labels("evaluation"):
+        if corpus.name != second.name and label in second.labels("evaluation") and label not in config.also:
+            found = token_windows(target.tokenizer, second, "evaluation", label, 64)[: config.windows]
+            windows[f"udhr/{label}"] = torch.as_tensor(found)
+    return make_yardstick(target, windows, setting.layer, progress=progress)
+
+
+def _refuse_unknown(config: RemoveLanguage, yardstick: Yardstick, setting: Setting) -> None:
+    base = yardstick.base[config.language].mean()[0]
+    if base >= KNOWN_BELOW * setting.ceiling:
+        raise UnweaveError(
+            f"{config.target} does not know {config.language!r}: its cross-entropy there is {base:.2f} nats, above "
+            f"{KNOWN_BELOW} ln V = {KNOWN_BELOW * setting.ceiling:.2f}, so there is nothing to remove"
+        )
+
+
+def _tuning(
+    config: RemoveLanguage, setting: Setting, selection: Selection, labels: tuple[str, ...], progress: Progress
+) -> Tuning:
+    """Bundled settings for the bundled decomposition; otherwise the stopping level is set on the tuning label here."""
+    from unweave.edit.setting import Setting
+    from unweave.edit.tuned import bundled_tuning, tuning_label
+    from unweave.edit.tuning import calibrate_stop, with_stop
+    from unweave.read.selection import select
+
+    tuning = bundled_tuning(config.language)
+    if config.decomposition is None and config.corpus == "parallel" and tuning.tokens and not config.also:
+        return tuning
+    candidates = tuple(label for label in labels if label in setting.corpus.labels("tuning"))
+    if len([label for label in candidates if label not in (config.retain, config.language)]) == 0:
+        progress.say("no other label has tuning text: the stopping level tuned for the bundled target is used")
+        return tuning
+    other = tuning_label(config.language, candidates, config.retain)
+    progress.say(f"setting the stopping level on {other!r}")
+    chosen = select([selection.statistics], other)
+    calibrated = Setting(
+        setting.target,
+        setting.corpus,
+        other,
+        config.retain,
+        setting.pieces,
+        chosen.index,
+        setting.selection,
+        part="tuning",
+    )
+    stop, tokens = calibrate_stop(calibrated, min(config.tokens), progress=progress)
+    return with_stop(tuning, stop, tokens, other)
+
+
+def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tuple[Target, list[Edit]]:
+    """The target of a finished run and the edit to export: the method's seed whose level is the median one."""
+    from unweave.edit.store import load_edit
+    from unweave.models.load import load_target
+
+    cells = [_unpacked(row) for row in run.cells("cells").values()]
+    fitting = [row for row in cells if row["method"] == method and not row["strict"]]
+    if not fitting:
+        raise UnweaveError(
+            f"run {run.id!r} has no edit by {method!r}; {nearest(method, {row['method'] for row in cells})}"
+        )
+    wanted = budget or min(row["budget"] for row in fitting)
+    fitting = [row for row in fitting if row["budget"] == wanted]
+    if not fitting:
+        raise UnweaveError(f"run {run.id!r} has no edit by {method!r} at {wanted} tokens")
+    language = run.config["language"]
+    ranked = sorted(fitting, key=lambda row: row["effects"][language]["edited"])
+    middle = ranked[len(ranked) // 2]
+    key = cell_key(middle["method"], wanted, middle["seed"], middle["strict"])
+    edit = load_edit(run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
+    target = load_target(run.config["target"], device=run.config["device"], dtype=run.config["dtype"])
+    return target, [edit]

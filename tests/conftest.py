@@ -1,0 +1,129 @@
+"""Tiny real targets, built here without a network, and small random decompositions of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
+
+from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
+from unweave.decompose.importance import Importance, init_importance
+from unweave.models.target import make_target
+
+# Matrices this small cost more to hand to other threads than to multiply, most of all on a busy machine.
+torch.set_num_threads(1)
+
+VOCABULARY = 300
+END = "<|end|>"
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.2,  # the usual 0.02 leaves logits so flat that no error would show in them
+}
+CONFIGS = {
+    "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True),
+    "qwen2": lambda: Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=False),
+    "gpt2": lambda: GPT2Config(
+        vocab_size=VOCABULARY, n_embd=32, n_layer=4, n_head=4, n_positions=128, initializer_range=0.2,
+        bos_token_id=0, eos_token_id=0,
+    ),
+}  # fmt: skip
+TEXT = ["the cat sat on the mat and looked at the moon", "die Katze sass auf der Matte und sah den Mond"] * 4
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A byte-level BPE of at most 300 tokens with an end-of-text token and a chat template."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(TEXT, trainer)
+    made = PreTrainedTokenizerFast(tokenizer_object=backend)
+    made.eos_token = made.pad_token = END
+    made.chat_template = "{% for message in messages %}{{ message.content }}" + END + "{% endfor %}"
+    return made
+
+
+def build(kind):
+    """A tiny model with random weights, its biases too: a zero bias would hide one that is left out."""
+    torch.manual_seed(0)
+    module = AutoModelForCausalLM.from_config(CONFIGS[kind]())
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(0, 0.1)
+    return module
+
+
+@pytest.fixture(scope="session")
+def pristine(tokenizer):
+    """One target of each kind, for copying: nothing may change these."""
+    return {kind: make_target(build(kind), tokenizer, f"tiny {kind}") for kind in CONFIGS}
+
+
+@pytest.fixture(scope="session")
+def fresh(pristine):
+    """Makes a target that a test may change."""
+
+    def make(kind="llama", dtype=None):
+        target = replace(pristine[kind], module=copy.deepcopy(pristine[kind].module))
+        if dtype is None:
+            return target
+        for parameter in target.module.parameters():
+            parameter.data = parameter.data.to(dtype)  # as a model is loaded: its rotary frequencies stay in float32
+        return make_target(target.module, target.tokenizer, target.name)
+
+    return make
+
+
+@pytest.fixture
+def llama(fresh):
+    return fresh("llama")
+
+
+@pytest.fixture
+def gpt2(fresh):
+    return fresh("gpt2")
+
+
+@pytest.fixture(params=list(CONFIGS))
+def target(request, fresh):
+    """Every kind in turn: Llama (tied embedding), Qwen2 (biases, untied), GPT-2 (Conv1D, blocks of another kind)."""
+    return fresh(request.param)
+
+
+@pytest.fixture(scope="session")
+def tokens():
+    """Three windows of ten tokens."""
+    return torch.randint(VOCABULARY, (3, 10), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def decomposed():
+    """Makes a decomposition of chosen sites into random pieces; what they miss of the weight is the delta."""
+
+    def make(target, *patterns, count=8, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        pieces = {}
+        for site in target.sites(patterns or ["*"]):
+            V = torch.randn(site.d_in, count, generator=generator) / site.d_in**0.5
+            U = torch.randn(count, site.d_out, generator=generator) / count**0.5
+            importance = Importance(torch.tensor(1.0), **init_importance(site.d_in, 16, count, generator))
+            pieces[site.name] = SiteSubcomponents(site.name, V, U, importance)
+        return Decomposition(pieces, target.identity.digest, target.name)
+
+    return make

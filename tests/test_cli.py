@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from unweave.base.errors import DecompositionFailed, NothingFound
+from unweave.cli import main
+from unweave.edit import FactorEdit
+from unweave.record import Run, Table, find_run
+from unweave.studies import registry
+
+HEAVY = ("torch", "transformers", "matplotlib", "pydantic", "numpy")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the study below is asked."""
+
+    language: str = "de"
+    """The label to remove."""
+    tokens: tuple[int, ...] = (4,)
+    device: str = "auto"
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Calls the command line in an empty folder and gives exit code, output and error output."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("UNWEAVE_OFFLINE", "HF_HUB_OFFLINE", "UNWEAVE_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UNWEAVE_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """Registers a function as the only study, ``remove-word``."""
+    monkeypatch.setattr(registry, "_STUDIES", {})
+    monkeypatch.setattr(registry, "iter_modules", lambda _: ())
+    return registry.study("remove-word", "Can a word go?", Config)
+
+
+def measure(config, run=None):
+    print("a library prints this")
+    run.save_table(Table("effects", ("language", "change"), ((config.language, 5.25),)))
+    run.claim("It rose by {value} nats.", "effects", {"language": config.language}, "change", digits=2)
+    (run.path / "report.html").write_text("<html></html>", encoding="utf-8")
+
+
+def in_a_process(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["studies"], ["runs"], ["--version"], ["run", "--help"]])
+def test_looking_around_loads_no_heavy_library(arguments, tmp_path):
+    code = (
+        f"import os, sys; os.chdir({str(tmp_path)!r})\n"
+        f"from unweave.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
+        f"print('loaded', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert in_a_process(code).endswith("loaded []\n")
+
+
+def test_help_lists_every_command(cli, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for command in ("demo", "scan", "decompose", "run", "studies", "runs", "open", "export", "inspect"):
+        assert f"    {command} " in shown
+
+
+def test_the_version_is_printed(cli):
+    assert cli("--version") == (0, "unweave 0.1.0\n", "")
+    assert json.loads(cli("--version", "--json")[1]) == {"version": "0.1.0"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "give a command: demo, scan"),
+        (["exprot"], "command 'exprot' is not known; nearest: 'export'"),
+        (["run"], "which study? nearest: 'remove-word'"),
+        (["run", "remove-wrod"], "study 'remove-wrod' is not registered; nearest: 'remove-word'"),
+        (["studies", "remove-wrod"], "study 'remove-wrod' is not registered; nearest: 'remove-word'"),
+        (["run", "remove-word", "--set", "langage=fr"], "study 'remove-word' has no field 'langage'; nearest: 'lang"),
+        (
+            ["run", "remove-word", "--set", "tokens=x"],
+            "study 'remove-word': tokens is 'x': input should be a valid int",
+        ),
+        (["run", "remove-word", "--set", "tokens"], "setting 'tokens' is not of the form field=value"),
+        (["run", "remove-word", "--dtype", "int8"], "study 'remove-word' has no field 'dtype'; nearest: "),
+        (["run", "--resume", "last"], "there are no runs in runs"),
+        (["open", "nothing"], "there is no run 'nothing' in runs"),
+        (["scan", "smollm2"], "the following arguments are required: --contrast"),
+        (["scan", "no-such-target", "--contrast", "language=fr"], "target 'no-such-target' is no known name"),
+        (["scan", "x", "--contrast", "a=b", "--corpus", "paralel"], "corpus 'paralel' is neither a bundled corpus"),
+        (["decompose", "x", "--sites", "*", "--out", "o", "--set", "stepz=1"], "a decomposition has no field 'stepz'"),
+        (["decompose", "x", "--sites", "*", "--out", "o", "--set", "steps=0"], "steps is 0, and it must be at least 1"),
+        (["decompose", "x", "--sites", "*", "--out", "."], ". already exists: choose another --out"),
+        (["export", "last", "--format", "onnx", "--out", "o"], "--format 'onnx' is not known; nearest"),
+        (["export", "last", "--format", "merged", "--with-base", "--out", "o"], "--with-base is for --format peft"),
+        (["inspect", "fr.decomp"], "fr.decomp is not a decomposition"),
+        (["inspect", "nothing"], "no decomposition of 'nothing' is bundled"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_bad_input_is_one_line_and_leaves_nothing(cli, study, tmp_path, arguments, line, as_json):
+    study(measure)
+    code, out, err = cli(*arguments, *["--json"] * as_json)
+    assert code == 2
+    assert err.startswith(f"unweave: {line}")
+    assert err.count("\n") == 1
+    if as_json:
+        assert json.loads(out) == {"error": err.removeprefix("unweave: ").strip(), "exit_code": 2}
+    else:
+        assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_runs_with_its_settings_and_says_what_it_found(cli, study):
+    study(measure)
+    code, out, _ = cli("run", "remove-word", "--set", "language=fr", "--set", "tokens=4,64", "--name", "first")
+    assert code == 0
+    assert "It rose by 5.25 nats.\nrun first: effects\nruns/first/report.html\n" in out.replace(os.sep, "/")
+    run = find_run("first")
+    assert run.status == "finished"
+    assert run.config == {"language": "fr", "tokens": [4, 64], "device": "auto"}
+
+
+def test_with_json_a_run_is_one_object(cli, study):
+    study(measure)
+    code, out, err = cli("run", "remove-word", "--json", "--name", "first", "--device", "cpu")
+    value = json.loads(out)
+    assert code == 0
+    assert "a library prints this" in err
+    assert (value["run"], value["status"], value["tables"]) == ("first", "finished", ["effects"])
+    assert value["claims"][0]["sentence"] == "It rose by 5.25 nats."
+    assert Path(value["report"]).is_file()
+    assert find_run("first").config["device"] == "cpu"
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_general_options_stand_before_or_after_the_command(cli, study, tmp_path, position):
+    study(measure)
+    options = ["--json", "--runs", "elsewhere", "--offline", "--cache", "here"]
+    command = ["run", "remove-word", "--name", "first"]
+    code, out, _ = cli(*[*options, *command] if position == "before" else [*command, *options])
+    assert code == 0
+    assert json.loads(out)["path"] == str(Path("elsewhere/first"))
+    assert (tmp_path / "elsewhere" / "first" / "run.json").is_file()
+    assert os.environ["UNWEAVE_OFFLINE"] == "1"
+    assert os.environ["UNWEAVE_CACHE"] == "here"
+
+
+def test_ctrl_c_marks_the_run_and_a_resume_finishes_it(cli, study):
+    asked = []
+
+    def measured_at_the_second_try(config, run=None):
+        asked.append(config)
+        run.put_cell("effects", "de", {"change": 1.0})
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+
+    study(measured_at_the_second_try)
+    code, out, err = cli("run", "remove-word", "--set", "language=it", "--name", "first")
+    assert (code, out) == (130, "")
+    assert err == ("unweave: interrupted; run first keeps what it wrote; go on with `unweave run --resume first`\n")
+    assert find_run("first").status == "interrupted"
+    assert cli("run", "--resume", "first")[0] == 0
+    assert asked == [Config("it"), Config("it")]
+    assert find_run("first").status == "finished"
+    code, _, err = cli("run", "--resume", "first")
+    assert (code, err) == (2, "unweave: run 'first' is finished: only a run that stopped early can be resumed\n")
+
+
+@pytest.mark.parametrize("extra", [["--set", "language=fr"], ["--name", "second"], ["--device", "cpu"], ["other"]])
+def test_a_resumed_run_keeps_its_settings(cli, study, extra):
+    study(measure)
+    with pytest.raises(KeyboardInterrupt), Run.create("remove-word", {}, name="first"):
+        raise KeyboardInterrupt
+    code, _, err = cli("run", "--resume", "first", *extra)
+    assert code == 2
+    assert "run 'first' is resumed with its own study 'remove-word', settings and name" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_a_signal_in_the_middle_leaves_no_traceback(tmp_path):
+    code = (
+        "import os, sys, time\nfrom dataclasses import dataclass\n"
+        "from unweave.cli import main\nfrom unweave.studies.registry import study\n"
+        "@dataclass\nclass Config: ...\n"
+        "@study('remove-word', '?', Config)\ndef wait(config, run=None):\n"
+        "    print('ready', flush=True)\n    time.sleep(60)\n"
+        f"os.chdir({str(tmp_path)!r})\nsys.exit(main(['run', 'remove-word', '--name', 'first']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.startswith("unweave: interrupted; run first keeps")
+    assert find_run("first", tmp_path / "runs").status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (NothingFound("no label stands out"), 1, "finished"),
+        (DecompositionFailed("no better than an SVD"), 1, "failed"),
+        (ZeroDivisionError("division by zero"), 70, "failed"),
+    ],
+)
+def test_how_a_study_ends_is_in_its_run_and_its_exit_code(cli, study, error, code, status):
+    def end(config, run=None):
+        raise error
+
+    study(end)
+    got, out, err = cli("run", "remove-word", "--name", "first", "--json")
+    assert got == code
+    assert str(error) in json.loads(out)["error"]
+    assert "Traceback" not in err
+    assert (find_run("first").status, find_run("first").state()["note"]) == (status, str(error))
+
+
+def test_studies_are_listed_and_their_fields_shown(cli, study):
+    study(measure)
+    assert cli("studies") == (0, "remove-word  Can a word go?\n", "")
+    code, out, _ = cli("studies", "remove-word")
+    assert code == 0
+    assert "language: str = 'de'\n    The label to remove.\ntokens: tuple[int, ...] = (4,)\n" in out
+    value = json.loads(cli("studies", "remove-word", "--json")[1])
+    assert value["fields"][0] == {
+        "name": "language",
+        "type": "str",
+        "default": "de",
+        "required": False,
+        "meaning": "The label to remove.",
+    }
+    assert json.loads(cli("studies", "--json")[1]) == {
+        "studies": [{"name": "remove-word", "question": "Can a word go?"}]
+    }
+
+
+def test_runs_are_listed_and_opened(cli, study, monkeypatch):
+    shown = []
+    monkeypatch.setattr(webbrowser, "open", shown.append)
+    assert cli("runs") == (0, "There are no runs in runs.\n", "")
+    study(measure)
+    cli("run", "remove-word", "--name", "first")
+    Run.create("scan", {}, name="second").finish("failed", "no text")
+    code, out, _ = cli("runs")
+    head, first, second = out.splitlines()
+    assert code == 0
+    assert head.split() == ["run", "study", "status", "created", "note"]
+    assert first.split()[:3] == ["first", "remove-word", "finished"]
+    assert second.endswith("no text")
+    assert [row["run"] for row in json.loads(cli("runs", "--json")[1])["runs"]] == ["first", "second"]
+    assert cli("open", "first") == (0, f"{Path('runs/first/report.html')}\n", "")
+    assert shown == []
+    cli("open", "first", "--browser")
+    assert shown == [Path("runs/first/report.html").resolve().as_uri()]
+    code, _, err = cli("open", "last")
+    assert code == 2
+    assert "run 'second' is failed and has no report" in err
+
+
+CAT, MOON = "the cat sat on the mat", "Mond und Sterne standen hell am Himmel"
+
+
+@pytest.fixture
+def saved(llama, tmp_path, capsys):
+    """A tiny real target's folder, and text for it under two labels."""
+    folder = tmp_path / "tiny"
+    llama.module.save_pretrained(folder)
+    llama.tokenizer.save_pretrained(folder)
+    for corpus, texts in {"text": (CAT, MOON), "same": (CAT, CAT)}.items():
+        for label, words in zip(("cat", "moon"), texts, strict=True):
+            for number in range(10):
+                path = tmp_path / corpus / label / f"{number}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lines = [f"{words} {label[0]}{number}{line}" for line in range(120)]
+                path.write_text("\n".join(lines), encoding="utf-8")
+    capsys.readouterr()  # what transformers says while it saves
+    return folder
+
+
+def test_a_scan_is_a_recorded_run_with_a_table(cli, saved):
+    arguments = ["scan", saved, "--contrast", "topic=cat", "--corpus", "text", "--windows", "16"]
+    code, out, err = cli(*arguments)
+    assert code == 0, err
+    run = find_run("last")
+    table = run.load_table("scan")
+    assert (run.status, run.study, run.config["contrast"]) == ("finished", "scan", "topic=cat")
+    assert out.splitlines()[1].split()[0] == table.records()[0]["site"]
+    assert len(table.rows) == 28
+    assert len(out.splitlines()) == 14
+    assert "--out cat.decomp" in out
+    value = json.loads(cli(*arguments, "--json")[1])
+    assert value["sites"] == table.records()
+    assert value["found"] is True
+
+
+def test_a_scan_that_finds_nothing_says_so(cli, saved):
+    code, out, _ = cli("scan", saved, "--contrast", "cat", "--corpus", "same", "--sites", "*.o_proj", "--windows", "16")
+    assert code == 1
+    assert out.splitlines()[-1].startswith("Nothing found: no site exceeds")
+    assert find_run("last").status == "finished"
+
+
+def test_a_label_without_text_is_refused_by_a_scan(cli, saved):
+    code, _, err = cli("scan", saved, "--contrast", "topic=dog", "--corpus", "text")
+    assert code == 2
+    assert "label 'dog' is not in corpus 'text'; nearest" in err
+
+
+SITE = "model.layers.1.self_attn.o_proj"
+DECOMPOSE = ["--corpus", "text", "--sites", SITE, "--set", "steps=2", "--set", "windows=4", "--set", "batch=32"]
+
+
+def test_a_decomposition_that_fails_its_check_is_kept_and_says_so(cli, saved, monkeypatch):
+    monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+    code, out, err = cli("decompose", saved, *DECOMPOSE, "--out", "cat.decomp")
+    assert (code, out) == (1, "")
+    assert err.startswith("expected: about 1 min on two cores, compiled\n")
+    assert "unweave: the decomposition failed its check" in err.splitlines()[-1]
+    assert find_run("last").status == "failed"
+    code, out, _ = cli("inspect", "cat.decomp")
+    assert code == 0
+    assert out.startswith(f"cat.decomp, of {saved} (")
+    assert any(line.split()[:2] == [SITE, "64"] for line in out.splitlines())
+    value = json.loads(cli("inspect", "cat.decomp", "--json")[1])
+    assert value["sites"][0]["subcomponents"] == 64
+    assert value["card"]["config"]["steps"] == 2
+
+
+def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypatch):
+    import unweave.decompose
+
+    calls = []
+
+    def decompose(target, corpus, sites, config, *, labels, out, progress):
+        calls.append((corpus.labels("decomposition"), sites, config.steps, labels, out))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(unweave.decompose, "decompose", decompose, raising=False)
+    arguments = [*DECOMPOSE, "--out", "cat.decomp", "--labels", "cat", "--also", "nl,sv"]
+    code, _, err = cli("decompose", saved, *arguments)
+    assert code == 130
+    assert "cat.decomp.training" in err
+    assert calls == [(("cat", "moon", "nl", "sv"), SITE, 2, ["cat", "nl", "sv"], Path("cat.decomp"))]
+
+
+@pytest.fixture
+def edited(cli, study, llama, decomposed, monkeypatch):
+    """A finished run of a study that leaves two edits."""
+    study(measure)
+    made = decomposed(llama, SITE)
+    edits = [FactorEdit.of(made, {(SITE, index): -3.0}, name) for index, name in enumerate(("factor", "ablation"))]
+    monkeypatch.setattr(sys.modules[__name__], "edits_of", lambda run: (llama, edits), raising=False)
+    cli("run", "remove-word", "--name", "first")
+
+
+def test_an_edit_is_exported_as_an_adapter_or_merged(cli, edited):
+    code, out, _ = cli("export", "first", "--format", "peft", "--out", "adapter")
+    assert code == 0
+    assert out.startswith("adapter: factor, logits within ")
+    assert Path("adapter/adapter_model.safetensors").is_file()
+    code, out, _ = cli("export", "last", "--format", "merged", "--out", "model", "--method", "ablation", "--json")
+    value = json.loads(out)
+    assert (code, value["edit"], value["format"], value["run"]) == (0, "ablation", "merged", "first")
+    assert Path("model/model.safetensors").is_file()
+    code, _, _ = cli("export", "first", "--format", "peft", "--with-base", "--out", "pair")
+    assert Path("pair/base/model.safetensors").is_file()
+
+
+def test_an_export_refuses_what_is_not_there(cli, edited):
+    code, _, err = cli("export", "first", "--format", "peft", "--out", "x", "--method", "ablatoin")
+    assert (code, err) == (2, "unweave: run 'first' has no edit by method 'ablatoin'; nearest: 'ablation', 'factor'\n")
+    Path("x").mkdir()
+    assert "x already exists" in cli("export", "first", "--format", "peft", "--out", "x")[2]
+
+
+def test_a_study_without_edits_cannot_be_exported(cli, study):
+    study(measure)
+    cli("run", "remove-word", "--name", "first")
+    code, _, err = cli("export", "first", "--format", "peft", "--out", "x")
+    assert code == 2
+    assert "study 'remove-word', which makes no edit that could be exported" in err
+
+
+def test_the_demo_prints_its_lines_and_gives_the_rest_as_json(cli, monkeypatch):
+    import types
+
+    def run_demo(progress, root):
+        progress.say("step 1")
+        return {"lines": ["German is gone."], "root": root}
+
+    monkeypatch.setitem(sys.modules, "unweave.studies.demo", types.SimpleNamespace(run_demo=run_demo))
+    assert cli("demo") == (0, "German is gone.\n", "step 1\n")
+    assert json.loads(cli("demo", "--json", "--runs", "there")[1]) == {"root": "there"}
