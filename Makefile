@@ -27,8 +27,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 # pyright and its Node.js come from the environment; without this it would ask the network for a newer version.
+types: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 types: $(STAMP)
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: $(STAMP)
 	$(BIN)/lint-imports

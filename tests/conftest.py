@@ -5,13 +5,18 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+import planted
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
+from unweave.corpora.files import load_corpus
+from unweave.decompose import site_local
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import Importance, init_importance
+from unweave.decompose.run import decompose
+from unweave.models.load import load_target
 from unweave.models.target import make_target
 
 # Matrices this small cost more to hand to other threads than to multiply, most of all on a busy machine.
@@ -127,3 +132,43 @@ def decomposed():
         return Decomposition(pieces, target.identity.digest, target.name)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def planted_corpus(tmp_path_factory):
+    """The folder of text by planted label."""
+    return planted.write_corpus(tmp_path_factory.mktemp("planted") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def planted_target_folder(tmp_path_factory):
+    """The trained target's folder; see ``planted.py``."""
+    return planted.save(planted.trained(), tmp_path_factory.mktemp("planted") / "target")
+
+
+@pytest.fixture(scope="session")
+def planted_target(planted_target_folder):
+    """The trained target; a test that changes it must undo that."""
+    return load_target(planted_target_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def planted_text(planted_corpus):
+    """The corpus of the folder."""
+    return load_corpus(planted_corpus)
+
+
+@pytest.fixture(scope="session")
+def planted_decomposition_folder(planted_target, planted_text, tmp_path_factory):
+    """The folder of the decomposition of the site that carries the label."""
+    folder = tmp_path_factory.mktemp("planted") / "one.decomp"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNWEAVE_CACHE", str(folder.parent / "cache"))
+        patch.setattr(site_local, "compiler_works", lambda: False)
+        decompose(planted_target, planted_text, planted.SITE, planted.CONFIG, out=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def planted_decomposition(planted_decomposition_folder):
+    return Decomposition.load(planted_decomposition_folder)

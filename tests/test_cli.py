@@ -8,10 +8,11 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from unweave.base.errors import DecompositionFailed, NothingFound
+from unweave.base.errors import DecompositionFailed, NothingFound, UnweaveError
 from unweave.cli import main
 from unweave.edit import FactorEdit
 from unweave.record import Run, Table, find_run
@@ -56,8 +57,8 @@ def study(monkeypatch):
 
 def measure(config, run=None):
     print("a library prints this")
-    run.save_table(Table("effects", ("language", "change"), ((config.language, 5.25),)))
-    run.claim("It rose by {value} nats.", "effects", {"language": config.language}, "change", digits=2)
+    run.save_table(Table("summary", ("language", "change"), ((config.language, 5.25),), units={"change": "nats"}))
+    run.claim("It rose by {value} nats.", "summary", {"language": config.language}, "change", digits=2)
     (run.path / "report.html").write_text("<html></html>", encoding="utf-8")
 
 
@@ -136,7 +137,8 @@ def test_a_study_runs_with_its_settings_and_says_what_it_found(cli, study):
     study(measure)
     code, out, _ = cli("run", "remove-word", "--set", "language=fr", "--set", "tokens=4,64", "--name", "first")
     assert code == 0
-    assert "It rose by 5.25 nats.\nrun first: effects\nruns/first/report.html\n" in out.replace(os.sep, "/")
+    assert "language  change (nats)\nfr                5.250\n\n" in out
+    assert "It rose by 5.25 nats.\nrun first: summary\nruns/first/report.html\n" in out.replace(os.sep, "/")
     run = find_run("first")
     assert run.status == "finished"
     assert run.config == {"language": "fr", "tokens": [4, 64], "device": "auto"}
@@ -148,7 +150,7 @@ def test_with_json_a_run_is_one_object(cli, study):
     value = json.loads(out)
     assert code == 0
     assert "a library prints this" in err
-    assert (value["run"], value["status"], value["tables"]) == ("first", "finished", ["effects"])
+    assert (value["run"], value["status"], value["tables"]) == ("first", "finished", ["summary"])
     assert value["claims"][0]["sentence"] == "It rose by 5.25 nats."
     assert Path(value["report"]).is_file()
     assert find_run("first").config["device"] == "cpu"
@@ -291,10 +293,11 @@ def saved(llama, tmp_path, capsys):
     llama.tokenizer.save_pretrained(folder)
     for corpus, texts in {"text": (CAT, MOON), "same": (CAT, CAT)}.items():
         for label, words in zip(("cat", "moon"), texts, strict=True):
+            random = Random(label)
             for number in range(10):
                 path = tmp_path / corpus / label / f"{number}.txt"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                lines = [f"{words} {label[0]}{number}{line}" for line in range(120)]
+                lines = [f"{words} {''.join(random.choices('abcdefgh ', k=12))}" for _ in range(120)]
                 path.write_text("\n".join(lines), encoding="utf-8")
     capsys.readouterr()  # what transformers says while it saves
     return folder
@@ -368,11 +371,16 @@ def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypat
 
 @pytest.fixture
 def edited(cli, study, llama, decomposed, monkeypatch):
-    """A finished run of a study that leaves two edits."""
+    """A finished run of a study that leaves edits by two methods."""
     study(measure)
     made = decomposed(llama, SITE)
-    edits = [FactorEdit.of(made, {(SITE, index): -3.0}, name) for index, name in enumerate(("factor", "ablation"))]
-    monkeypatch.setattr(sys.modules[__name__], "edits_of", lambda run: (llama, edits), raising=False)
+
+    def edits_of(run, method="factor", budget=4):
+        if method not in ("factor", "ablation"):
+            raise UnweaveError(f"run {run.id!r} has no edit by {method!r}")
+        return llama, [FactorEdit.of(made, {(SITE, 0): -float(budget)}, method)]
+
+    monkeypatch.setattr(sys.modules[__name__], "edits_of", edits_of, raising=False)
     cli("run", "remove-word", "--name", "first")
 
 
@@ -381,9 +389,12 @@ def test_an_edit_is_exported_as_an_adapter_or_merged(cli, edited):
     assert code == 0
     assert out.startswith("adapter: factor, logits within ")
     assert Path("adapter/adapter_model.safetensors").is_file()
-    code, out, _ = cli("export", "last", "--format", "merged", "--out", "model", "--method", "ablation", "--json")
+    code, out, _ = cli(
+        "export", "last", "--format", "merged", "--out", "model", "--method", "ablation", "--budget", "64", "--json"
+    )
     value = json.loads(out)
-    assert (code, value["edit"], value["format"], value["run"]) == (0, "ablation", "merged", "first")
+    assert (code, value["edits"], value["format"], value["run"]) == (0, ["ablation"], "merged", "first")
+    assert json.loads(Path("model/unweave.json").read_text())["edits"][0]["factors"][0]["factor"] == -64
     assert Path("model/model.safetensors").is_file()
     code, _, _ = cli("export", "first", "--format", "peft", "--with-base", "--out", "pair")
     assert Path("pair/base/model.safetensors").is_file()
@@ -391,7 +402,7 @@ def test_an_edit_is_exported_as_an_adapter_or_merged(cli, edited):
 
 def test_an_export_refuses_what_is_not_there(cli, edited):
     code, _, err = cli("export", "first", "--format", "peft", "--out", "x", "--method", "ablatoin")
-    assert (code, err) == (2, "unweave: run 'first' has no edit by method 'ablatoin'; nearest: 'ablation', 'factor'\n")
+    assert (code, err) == (2, "unweave: run 'first' has no edit by 'ablatoin'\n")
     Path("x").mkdir()
     assert "x already exists" in cli("export", "first", "--format", "peft", "--out", "x")[2]
 
@@ -409,7 +420,7 @@ def test_the_demo_prints_its_lines_and_gives_the_rest_as_json(cli, monkeypatch):
 
     def run_demo(progress, root):
         progress.say("step 1")
-        return {"lines": ["German is gone."], "root": root}
+        return {"text": "German is gone.", "root": root}
 
     monkeypatch.setitem(sys.modules, "unweave.studies.demo", types.SimpleNamespace(run_demo=run_demo))
     assert cli("demo") == (0, "German is gone.\n", "step 1\n")

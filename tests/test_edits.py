@@ -75,6 +75,12 @@ def test_undo_restores_every_bit_in_half_precision(fresh, decomposed):
     assert weights_hash(target.module) == target.identity.weights
 
 
+def test_an_identity_edit_keeps_even_the_sign_of_a_zero():
+    weight = torch.tensor([[-0.0, 0.0]])
+    edit = AdapterEdit({"s": (torch.ones(1, 2), torch.zeros(1, 1))}, "t", "nothing")
+    assert torch.signbit(edited_weight(weight, [edit], "s")).tolist() == [[True, False]]
+
+
 def test_half_precision_weights_are_summed_in_float32():
     weight = torch.full((1, 1), 256.0, dtype=torch.bfloat16)
     # One is half of a bfloat16 step at 256: added one by one in half precision both would be lost.

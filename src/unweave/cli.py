@@ -76,7 +76,7 @@ def _demo(args: argparse.Namespace) -> Output:
 
     keep_freed_memory()
     result = dict(run_demo(Terminal("demo"), args.runs))
-    return Output(result, list(result.pop("lines", [])))
+    return Output(result, result.pop("text").splitlines())
 
 
 def _scan_options(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +181,8 @@ def _run(args: argparse.Namespace) -> Output:
     with run:
         study.function(config, run=run)
     report = _report(run)
-    lines = [claim.sentence for claim in run.claims()]
+    lines = [*_grid(run.load_table("summary")), ""] if "summary" in run.tables() else []
+    lines += [claim.sentence for claim in run.claims()]
     lines += [f"run {run.id}: {', '.join(run.tables()) or 'no tables'}", str(report or run.path)]
     return Output(_run_value(run), lines)
 
@@ -242,7 +243,8 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", required=True, choices=("peft", "merged"), help="an adapter or a whole model")
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder to write")
     parser.add_argument("--with-base", action="store_true", help="peft: write the unedited model beside the adapter")
-    parser.add_argument("--method", help="the edit of this method (default: the run's first)")
+    parser.add_argument("--method", help="the edit that this method made (default: the study's own method)")
+    parser.add_argument("--budget", metavar="TOKENS", type=count, help="made from this many tokens (default: fewest)")
 
 
 def _export(args: argparse.Namespace) -> Output:
@@ -260,17 +262,15 @@ def _export(args: argparse.Namespace) -> Output:
     from unweave.edit import export_merged, export_peft
 
     keep_freed_memory()
-    target, edits = edits_of(run)
-    names = [edit.name for edit in edits]
-    if not edits or args.method not in (None, *names):
-        raise UnweaveError(f"run {run.id!r} has no edit by method {args.method!r}; {nearest(args.method or '', names)}")
-    edit = edits[names.index(args.method)] if args.method else edits[0]
+    which = {name: getattr(args, name) for name in ("method", "budget") if getattr(args, name) is not None}
+    target, edits = edits_of(run, **which)
     if args.format == "peft":
-        report = export_peft(target, [edit], args.out, with_base=args.with_base)
+        report = export_peft(target, edits, args.out, with_base=args.with_base)
     else:
-        report = export_merged(target, [edit], args.out)
-    line = f"{report.path}: {edit.name}, logits within {report.max_logit_difference:.1e} of the edit's"
-    return Output({"run": run.id, "edit": edit.name, **asdict(report)}, [line])
+        report = export_merged(target, edits, args.out)
+    names = [edit.name for edit in edits]
+    line = f"{report.path}: {', '.join(names)}, logits within {report.max_logit_difference:.1e} of the edit's"
+    return Output({"run": run.id, "edits": names, **asdict(report)}, [line])
 
 
 def _inspect_options(parser: argparse.ArgumentParser) -> None:

@@ -60,6 +60,10 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
+        # Some writers (safetensors) create their files for the owner only.
+        for written in temporary.rglob("*"):
+            if written.is_file():
+                os.chmod(written, 0o666 & ~_umask())
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
             os.replace(path, old / path.name)

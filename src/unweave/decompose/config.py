@@ -15,14 +15,14 @@ class SiteLocalConfig:
     """Subcomponents as a multiple of the matrix's rank, rounded up to a multiple of 32."""
     hidden: int = 384
     """Width of the importance function, an MLP from the site's input to one logit a subcomponent."""
-    steps: int = 8000
+    steps: int = 3000
     batch: int = 2048
     """Tokens a step."""
     learning_rate: float = 1e-3
     """AdamW, cosine to a tenth of it, after a linear warm-up over a hundredth of the steps."""
     sparsity: float = 3e-4
     """Weight of the smooth-L0 penalty, summed over subcomponents and averaged over tokens."""
-    frequency: float = 1.0
+    frequency: float = 0.7
     """Weight of the frequency penalty, as a multiple of ``sparsity``."""
     frequency_reference: int = 2048
     """Tokens that the frequency penalty counts over, so that it does not depend on the batch."""

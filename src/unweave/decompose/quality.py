@@ -89,7 +89,7 @@ def check_quality(
     mean L0; random masks keep as many subcomponents at random.
     """
     progress = progress or Silent()
-    site = target.site(pieces.site)
+    site, pieces = target.site(pieces.site), pieces.to(target.device)
     prefix = cache_prefix(target, tokens, site.layer)
     attacked = prefix.rows(torch.linspace(0, len(tokens) - 1, min(attack_windows, len(tokens))).long())
     with torch.no_grad():

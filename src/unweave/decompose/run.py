@@ -22,7 +22,7 @@ from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.quality import Quality, check_quality
 from unweave.decompose.site_local import Inputs, train_site
-from unweave.models.capture import Capture, capture_to_disk
+from unweave.models.capture import capture_to_disk
 from unweave.models.target import Target
 
 CHECK_WINDOWS = 8
@@ -81,9 +81,10 @@ def decompose(
         pieces[site.name] = train_site(
             site.name,
             weight,
-            _inputs(capture),
+            Inputs(capture.values, capture.index.scale, balanced_rows([len(part) for part in windows.values()])),
             config,
             checkpoint=training / f"{site.name}.safetensors" if training else None,
+            origin=f"{target.identity.digest}-{data}",
             progress=progress,
             device=target.device,
         )
@@ -115,8 +116,16 @@ def _some(target: Target, corpus: Corpus, part: str, label: str, most: int, leng
     return token_windows(target.tokenizer, corpus, part, label, length)[:most]
 
 
-def _inputs(capture: Capture) -> Inputs:
-    return Inputs(capture.values, capture.index.scale)
+def balanced_rows(counts: Sequence[int]) -> np.ndarray:
+    """Window numbers in which every label stands about equally often: those of a short label are repeated."""
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    most = max(counts)
+    return np.concatenate(
+        [
+            np.tile(np.arange(start, start + count), -(-most // count))[:most]
+            for start, count in zip(starts, counts, strict=False)
+        ]
+    )
 
 
 def _fingerprint(tokens: torch.Tensor) -> str:

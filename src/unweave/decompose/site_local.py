@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,12 +38,16 @@ class Inputs:
 
     values: np.ndarray
     scale: float
+    rows: np.ndarray | None = None
+    """Windows to draw from, a window as often as it stands here; every window once when None."""
 
     def sample(self, generator: np.random.Generator, count: int) -> Float[Tensor, "count d_in"]:
         """Random tokens, the first ``count // length`` of them from position 0 and the rest from later ones."""
         windows, length = self.values.shape[:2]
         first = max(1, count // length)
-        rows = generator.integers(0, windows, count)
+        rows = generator.integers(0, windows if self.rows is None else len(self.rows), count)
+        if self.rows is not None:
+            rows = self.rows[rows]
         columns = generator.integers(1, length, count)
         columns[:first] = 0
         picked = torch.from_numpy(np.ascontiguousarray(self.values[rows, columns]))
@@ -61,6 +66,7 @@ def train_site(
     config: SiteLocalConfig,
     *,
     checkpoint: Path | None = None,
+    origin: str = "",
     progress: Progress | None = None,
     device: torch.device | None = None,
     log: Callable[[dict[str, float]], None] | None = None,
@@ -72,7 +78,8 @@ def train_site(
     inputs are brought to unit scale first, so the defaults carry over to matrices of any size.
 
     ``checkpoint`` is a file written every minute and continued from when it exists; its random numbers are keyed by
-    seed and step, so a resumed run sees the same batches. Raises ``UnweaveError`` when the loss stops being finite.
+    seed and step, so a resumed run sees the same batches. ``origin`` says which target and text the inputs are from: a
+    checkpoint of another origin, site or config is refused. Raises ``UnweaveError`` when the loss stops being finite.
     """
     progress = progress or Silent()
     device = device or torch.device("cpu")
@@ -86,7 +93,8 @@ def train_site(
     count = subcomponent_count(config, d_in, d_out)
     state = _initial_state(config, d_in, d_out, count, device)
     optimiser = _Adam(state, config)
-    start = _resume(checkpoint, site, config, state, optimiser) if checkpoint else 0
+    settings = {"site": site, "origin": origin, "config": asdict(config)}
+    start = _resume(checkpoint, settings, state, optimiser) if checkpoint else 0
     step_loss = _compiled_loss(config, progress)
     clock = saved = time.monotonic()
     for step in range(start, config.steps):
@@ -110,7 +118,7 @@ def train_site(
             if log:
                 log({"step": step + 1, "gamma": gamma, "seconds": time.monotonic() - clock, **values})
         if checkpoint and time.monotonic() - saved > 60:
-            _save(checkpoint, site, config, state, optimiser, step + 1)
+            _save(checkpoint, settings, state, optimiser, step + 1)
             saved = time.monotonic()
     tensors = {name: tensor.detach().cpu() for name, tensor in state.items()}
     importance = Importance(torch.tensor(input_scale), tensors["A"], tensors["a"], tensors["B"], tensors["b"])
@@ -222,38 +230,37 @@ class _Adam:
                     optimiser.state[parameter] = {key: value.to(parameter.device) for key, value in found.items()}
 
 
-def _save(
-    path: Path, site: str, config: SiteLocalConfig, state: dict[str, Tensor], optimiser: _Adam, step: int
-) -> None:
+def _save(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, step: int) -> None:
     from safetensors.torch import save_file
 
     tensors = {f"state/{name}": tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in optimiser.tensors().items()}
-    settings = json.dumps({"site": site, "config": asdict(config), "step": step})
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"training": settings})
+        save_file(tensors, temporary, metadata={"training": json.dumps({**settings, "step": step})})
 
 
-def _resume(path: Path, site: str, config: SiteLocalConfig, state: dict[str, Tensor], optimiser: _Adam) -> int:
+def _resume(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam) -> int:
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
         return 0
     try:
         with safe_open(path, "pt") as stored:
-            settings = json.loads(stored.metadata()["training"])
+            found = json.loads((stored.metadata() or {})["training"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise UnweaveError(f"{path} is a damaged checkpoint ({error}): remove it to start again") from error
     except OSError as error:
         raise oserror_line(error, path) from error
-    if settings["site"] != site or settings["config"] != asdict(config):
-        raise UnweaveError(f"{path} is a checkpoint of other settings: remove it, or use another --out")
+    if {name: found.get(name) for name in settings} != settings:
+        raise UnweaveError(
+            f"{path} is a checkpoint of other settings, text or another target: remove it, or use another --out"
+        )
     with torch.no_grad():
         for name, tensor in state.items():
             tensor.copy_(tensors[f"state/{name}"])
     optimiser.load({name: tensor for name, tensor in tensors.items() if not name.startswith("state/")})
-    return int(settings["step"])
+    return int(found["step"])
 
 
 def _root_mean_square(inputs: Inputs) -> float:

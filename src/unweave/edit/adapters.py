@@ -81,7 +81,7 @@ def train_lora_stream(
     Every position but the first is in the loss; four windows of the removed label and two of the retained one a step.
     """
     layer = min((site.layer for site in sites if site.layer is not None), default=None)
-    steps = len(removed) // ROWS_PER_STEP
+    steps = max(1, len(removed) // ROWS_PER_STEP)
     losses: list[float] = []
     positions = range(1, removed.shape[1])
     with _lora_injected(target, sites, rank, name, seed) as lora:

@@ -108,21 +108,3 @@ class Objective:
         removed = self.removed if removed_rows is None else self.removed.rows(removed_rows)
         shortfall = (self.ceiling - removal_cross_entropy(target, removed)).clamp(min=0)
         return shortfall.mean() + retained_kl(target, self.retained).mean()
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What one setting of a single number does to the objective's text."""
-
-    strength: float
-    reached: float
-    kl: float
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The end of a line search: the strength, why it stopped there, and the path."""
-
-    strength: float
-    stopped: str
-    path: tuple[Probe, ...]

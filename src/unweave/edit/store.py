@@ -41,16 +41,16 @@ def load_edit(path: Path) -> Edit:
         with safe_open(path, "pt") as stored:
             description = json.loads((stored.metadata() or {})["edit"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if "pieces" in description:
+            pieces = [
+                (Subcomponent(found["site"], found["index"], tensors[f"{n}/u"], tensors[f"{n}/v"]), found["factor"])
+                for n, found in enumerate(description["pieces"])
+            ]
+            return FactorEdit.on_pieces(pieces, description["target"], description["name"])
+        sites = sorted({name.rpartition("/")[0] for name in tensors})
+        matrices = {site: (tensors[f"{site}/A"], tensors[f"{site}/B"]) for site in sites}
+        return AdapterEdit(matrices, description["target"], description["name"])
     except OSError as error:
         raise oserror_line(error, path) from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnweaveError(f"{path} is not a saved edit, or is damaged ({error})") from error
-    if "pieces" in description:
-        pieces = [
-            (Subcomponent(found["site"], found["index"], tensors[f"{n}/u"], tensors[f"{n}/v"]), found["factor"])
-            for n, found in enumerate(description["pieces"])
-        ]
-        return FactorEdit.on_pieces(pieces, description["target"], description["name"])
-    sites = sorted({name.rpartition("/")[0] for name in tensors})
-    matrices = {site: (tensors[f"{site}/A"], tensors[f"{site}/B"]) for site in sites}
-    return AdapterEdit(matrices, description["target"], description["name"])

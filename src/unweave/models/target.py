@@ -74,7 +74,7 @@ class Target:
 
     def output_embedding(self) -> nn.Module | None:
         get_output: Any = getattr(self.module, "get_output_embeddings", None)
-        return get_output() if callable(get_output) else None
+        return get_output() if get_output is not None else None
 
     def all_sites(self) -> dict[str, Site]:
         return list_sites(self.module, self.blocks)

@@ -96,6 +96,8 @@ def scan(
         raise UnweaveError(f"label {label!r} is not in corpus {corpus.name!r}; {nearest(label, labels)}")
     if len(labels) < 2:
         raise UnweaveError(f"only the label {label!r} has text: a contrast needs at least two labels")
+    if windows < 2:
+        raise UnweaveError(f"windows is {windows}, and a label needs at least 2: one for each half of the score")
     chosen = target.sites(sites)
     text = windows_by_label(target.tokenizer, corpus, "selection", labels, length, windows, seed)
     tokens = torch.as_tensor(np.concatenate(list(text.values())))

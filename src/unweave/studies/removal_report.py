@@ -53,7 +53,11 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
         headlines = [
             Headline(f"{name}, in ln V", "summary", method_row, "level", 2, note="1 is a uniform guess"),
             Headline(f"{_name(config.retain)}", "summary", method_row, "retained", 3, True, "nats per token"),
-            Headline("worst other label", "summary", method_row, "worst other", 3, True, "nats per token"),
+            *(
+                [Headline("worst other label", "summary", method_row, "worst other", 3, True, "nats per token")]
+                if _others(labels, config)
+                else []
+            ),
             Headline(f"{name} tokens in the loss", "summary", method_row, "tokens", 0),
         ]
     sections = [
@@ -69,7 +73,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
             ],
             tables=["related"],
         ),
-        Section("What it did", figures=["changes", "frontier"], tables=["summary", "effects"]),
+        Section("What it did", figures=_drawn(run, "changes", "frontier"), tables=["summary", "effects"]),
         Section(
             "Before and after",
             paragraphs=["Greedy continuations of held-out text; the verdict is a language identifier's."],
@@ -92,7 +96,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
             Section(
                 "Languages left out",
                 paragraphs=[_wide_sentence(config, wide)],
-                figures=["left-out-worst"],
+                figures=_drawn(run, "left-out-worst"),
                 tables=["left-out"],
             )
         )
@@ -125,6 +129,11 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
         sections,
         headlines,
     )
+
+
+def _drawn(run: Run, *names: str) -> list[str]:
+    """Those of the figures that there was something to draw for."""
+    return [name for name in names if name in run.figures()]
 
 
 def median_cell(config: RemoveLanguage, cells: list[dict[str, Any]]) -> dict[str, Any]:
@@ -458,6 +467,7 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
     from unweave.record.table import Table
 
     shown = [name for name in ("factor", "lora-1-here", "lora-1", "least-variance") if name in config.methods]
+    shown = shown or list(config.methods[:4])
     others = [label for label in dict.fromkeys(effects.column("label")) if label != config.language]
     budget = config.tokens[0]
     run.draw(
@@ -469,7 +479,7 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
             "low",
             "high",
             "method",
-            where={"method": shown, "label": others, "tokens": budget},
+            where={"method": shown, "label": others, "tokens": [0, budget]},
             title=f"What else changes when {_name(config.language)} is removed with {budget} tokens",
             caption="Change in cross-entropy on held-out text, median seed, 95 % interval over windows",
             value_label=f"change, {NATS}",
@@ -492,29 +502,28 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
                 x_references=[("uniform", 1.0)],
             ),
         )
-    if wide is not None:
+    if wide is not None and _strangers(wide):
         top = Table.from_records(
             "left-out-top",
             _strangers(wide)[:14],
             caption="The languages left out that change most",
             digits={"change": 3},
         )
-        if top.rows:
-            run.save_table(top)
-            run.draw(
-                "left-out-worst",
-                bars(
-                    top,
-                    "language",
-                    "change",
-                    "low",
-                    "high",
-                    title="Left-out languages that change most",
-                    value_label=f"change, {NATS}",
-                    digits=2,
-                    signed=True,
-                ),
-            )
+        run.save_table(top)
+        run.draw(
+            "left-out-worst",
+            bars(
+                top,
+                "language",
+                "change",
+                "low",
+                "high",
+                title="Left-out languages that change most",
+                value_label=f"change, {NATS}",
+                digits=2,
+                signed=True,
+            ),
+        )
 
 
 def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None) -> None:

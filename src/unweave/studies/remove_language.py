@@ -30,17 +30,17 @@ KNOWN_BELOW = 0.8
 QUICK = ("factor", "lora-1-here", "lora-1", "least-variance", "ablation", "random-subcomponent")
 RECORD = (
     "factor",
-    "factors-16",
-    "lora-1-here",
-    "lora-1",
-    "lora-4",
-    "lora-1-here-kl-all",
-    "lora-1-here-equal-total",
-    "mean-difference",
-    "least-variance",
     "ablation",
+    "least-variance",
+    "mean-difference",
     "random-subcomponent",
     "always-on-subcomponent",
+    "lora-1-here",
+    "lora-1-here-kl-all",
+    "factors-16",
+    "lora-1",
+    "lora-4",
+    "lora-1-here-equal-total",
 )
 RELATIVES = ("nl", "sv", "da", "nb", "af", "lb", "pt", "ca", "gl", "ro", "la", "pl", "tr", "zh")
 
@@ -172,7 +172,7 @@ def remove_language(config: RemoveLanguage, run: Run | None = None) -> Removal:
 def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) -> Bench:
     """Loads everything, chooses the subcomponent, and refuses what cannot give a true result."""
     from unweave.base.seeds import derive
-    from unweave.corpora.bundled import declaration, language_name
+    from unweave.corpora.bundled import declaration
     from unweave.corpora.files import load_corpus
     from unweave.corpora.windows import random_groups, windows_by_label
     from unweave.decompose.decomposition import Decomposition, bundled
@@ -205,13 +205,16 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
         progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
         statistics.append(harvest(target, pieces, selection_windows, progress=progress))
     selection = select(statistics, config.language)
+    pieces = decomposition.site(selection.site)
+    setting = Setting(target, corpus, config.language, config.retain, pieces, selection.index, selection_windows)
+    yardstick = _yardstick(config, target, corpus, setting, progress)
+    _refuse_unknown(config, yardstick, setting)
     if not selection.found:
         raise NothingFound(
             f"nothing was found for {config.language!r}: the most selective subcomponent scores "
             f"{selection.score:.3f}, and shuffled windows give up to {max(selection.null_maxima):.3f}"
         )
-    pieces = decomposition.site(selection.site)
-    names = {label: language_name(label) if len(label) <= 3 else label for label in labels}
+    names = {label: corpus.label_name(label) for label in labels}
     related = most_related(selection.statistics, config.language, config.retain)
     indices = list(dict.fromkeys([selection.index, *related]))
     tokens = top_tokens(target, pieces, indices, selection_windows)
@@ -222,9 +225,6 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
     if run is not None:
         run.save_table(related_table(selection.statistics, related, tokens, config.language, names))
 
-    setting = Setting(target, corpus, config.language, config.retain, pieces, selection.index, selection_windows)
-    yardstick = _yardstick(config, target, corpus, setting, progress)
-    _refuse_unknown(config, yardstick, setting)
     tuning = _tuning(config, setting, selection, labels, progress)
     read = sum(len(found) * 64 for found in selection_windows.values())
     spent = {
@@ -249,6 +249,8 @@ def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
             if not method.budgeted and budget != config.tokens[0]:
                 continue
             seeds = config.seeds if method.seeded else 1
+            if name == "lora-1-here-equal-total":
+                seeds = min(seeds, 2)  # a pass over the decomposition's text takes minutes
             # The largest budgets of a record are for the question of scale: two seeds, the factor and the LoRAs.
             if config.setting == "record" and budget > 256:
                 if name not in ("factor", "lora-1-here", "lora-1", "lora-4"):
@@ -399,7 +401,7 @@ def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tup
     from unweave.edit.store import load_edit
     from unweave.models.load import load_target
 
-    cells = [_unpacked(row) for row in run.cells("cells").values()]
+    cells = [{**_unpacked(row), "key": key} for key, row in run.cells("cells").items()]
     fitting = [row for row in cells if row["method"] == method and not row["strict"]]
     if not fitting:
         raise UnweaveError(
@@ -411,8 +413,7 @@ def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tup
         raise UnweaveError(f"run {run.id!r} has no edit by {method!r} at {wanted} tokens")
     language = run.config["language"]
     ranked = sorted(fitting, key=lambda row: row["effects"][language]["edited"])
-    middle = ranked[len(ranked) // 2]
-    key = cell_key(middle["method"], wanted, middle["seed"], middle["strict"])
+    key = ranked[len(ranked) // 2]["key"]
     edit = load_edit(run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
     target = load_target(run.config["target"], device=run.config["device"], dtype=run.config["dtype"])
     return target, [edit]
