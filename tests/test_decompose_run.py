@@ -60,14 +60,12 @@ def test_inputs_are_captured_once(made, monkeypatch):
     captured = []
     original = run.capture_to_disk
 
-    def counting(*args, **options):
-        before = len(captured)
+    def remembering(*args, **options):
         found = original(*args, **options)
         captured.append(found.folder)
-        assert len(captured) == before + 1
         return found
 
-    monkeypatch.setattr(run, "capture_to_disk", counting)
+    monkeypatch.setattr(run, "capture_to_disk", remembering)
     first = made()
     stamp = (captured[0] / "inputs.f16").stat().st_mtime_ns
     assert same(made(), first)

@@ -31,10 +31,10 @@ from unweave.read.selection import harvest, select
 TUNED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "edit" / "tuned.json"
 RETAIN = "en"
 GRIDS: dict[str, tuple[tuple[float, ...], int]] = {
-    "lora-1-here": ((3e-3, 1e-2, 3e-2), 40),
+    "lora-1-here": ((3e-3, 1e-2, 3e-2, 1e-1), 40),
     "lora-1": ((1e-3, 3e-3, 1e-2), 30),
     "lora-4": ((1e-3, 3e-3, 1e-2), 30),
-    "factors-16": ((0.3, 1.0), 40),
+    "factors-16": ((0.3, 1.0, 3.0), 40),
 }
 
 
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--label", action="append", help="label to be removed later; its settings come from another")
     parser.add_argument("--rates", action="store_true", help="also try learning rates (minutes a method and budget)")
     parser.add_argument("--budget", action="append", type=int, help="budgets to try learning rates at; 4 and 64")
+    parser.add_argument("--method", action="append", choices=list(GRIDS), help="methods to try; all by default")
     parser.add_argument("--decomposition", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -65,7 +66,8 @@ def main() -> None:
         if arguments.rates:
             yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
             tokens += sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
-            for name, (rates, steps) in GRIDS.items():
+            for name in arguments.method or GRIDS:
+                rates, steps = GRIDS[name]
                 for budget in arguments.budget or [4, 64]:
                     tried = try_rates(setting, statistics, find_method(name), budget, rates, steps, yardstick, progress)
                     best = min(tried, key=lambda trial: trial.score)
@@ -76,6 +78,8 @@ def main() -> None:
                     for trial in tried:
                         progress.say(f"{trial}, score {trial.score:.3f}")
             descents["lora-1-here-kl-all"] = dict(descents["lora-1-here"])
+        # Without --rates the learning rates of an earlier call stay, and so do the tokens that they cost.
+        tokens = tokens if arguments.rates or before.label != other else max(tokens, before.tokens)
         tuning = Tuning(other, stop, descents, tokens)
         stored[label] = tuning.as_dict()
         if label == "de":

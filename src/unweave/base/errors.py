@@ -41,6 +41,8 @@ def oserror_line(error: OSError, path: object) -> UnweaveError:
         errno.EACCES: "no permission: choose a folder you can write to with --out or UNWEAVE_CACHE",
         errno.EPERM: "not permitted: choose a folder you can write to with --out or UNWEAVE_CACHE",
         errno.EROFS: "the file system is read-only: choose another folder with --out or UNWEAVE_CACHE",
+        errno.EEXIST: "it exists already, as another kind of thing: choose another path",
+        errno.EFBIG: "the file would be larger than this file system allows: choose another folder",
         errno.ENOENT: "it does not exist: check the path",
         errno.ENOTDIR: "part of the path is a file, not a folder: check the path",
         errno.EISDIR: "it is a folder, and a file was expected: check the path",

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,24 @@ def read_json(path: Path) -> Any:
         raise oserror_line(error, path) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UnweaveError(f"{path} is not valid JSON ({error}): it was damaged or is another kind of file") from error
+
+
+def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes tensors as safetensors to ``path``, to be called inside ``atomic_path`` or ``atomic_folder``.
+
+    safetensors reports a full disk as an error of its own; here it is an ``OSError`` again, so that the line a person
+    reads is the same as for every other file.
+    """
+    import errno
+
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path, metadata=dict(metadata) if metadata else None)
+    except SafetensorError as error:
+        full = "os error 28" in str(error) or "No space" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
 
 
 def file_hash(path: Path) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
-from unweave.base.files import atomic_folder, file_hash, read_json, write_json
+from unweave.base.files import atomic_folder, file_hash, read_json, save_tensors, write_json
 from unweave.decompose.importance import Importance
 
 FORMAT = 1
@@ -114,8 +114,6 @@ class Decomposition:
 
         ``half`` stores float16, half the size at a rounding of 0.05 %; loading always gives float32.
         """
-        from safetensors.torch import save_file
-
         tensors: dict[str, Tensor] = {}
         for name, site in self.sites.items():
             tensors |= {f"{name}/V": site.V, f"{name}/U": site.U}
@@ -123,7 +121,7 @@ class Decomposition:
         with atomic_folder(Path(folder), replace=replace) as temporary:
             dtype = torch.float16 if half else torch.float32
             packed = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
-            save_file(packed, temporary / "decomposition.safetensors")
+            save_tensors(packed, temporary / "decomposition.safetensors")
             description = {
                 "format": FORMAT,
                 "target": self.target,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unweave.base.device import compiler_works
 from unweave.base.errors import UnweaveError, oserror_line
-from unweave.base.files import atomic_path
+from unweave.base.files import atomic_path, save_tensors
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import numpy_generator, torch_generator
 from unweave.decompose import numerics
@@ -231,12 +231,10 @@ class _Adam:
 
 
 def _save(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, step: int) -> None:
-    from safetensors.torch import save_file
-
     tensors = {f"state/{name}": tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in optimiser.tensors().items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"training": json.dumps({**settings, "step": step})})
+        save_tensors(tensors, temporary, {"training": json.dumps({**settings, "step": step})})
 
 
 def _resume(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam) -> int:

@@ -155,7 +155,7 @@ def _step(
     with torch.enable_grad():
         loss = objective.loss(target, rows)
     if not torch.isfinite(loss):
-        raise UnweaveError(f"{name}: the objective is {float(loss)} at step {step + 1}; lower the learning rate")
+        raise UnweaveError(f"{name}: the objective is {loss.item()} at step {step + 1}; lower the learning rate")
     loss.backward()
     optimiser.step()
     optimiser.zero_grad()

@@ -8,15 +8,13 @@ from pathlib import Path
 from torch import Tensor
 
 from unweave.base.errors import UnweaveError, oserror_line
-from unweave.base.files import atomic_path
+from unweave.base.files import atomic_path, save_tensors
 from unweave.decompose.decomposition import Subcomponent
 from unweave.edit.edits import AdapterEdit, Edit, FactorEdit
 
 
 def save_edit(edit: Edit, path: Path) -> None:
     """Writes an edit, whole or not at all."""
-    from safetensors.torch import save_file
-
     description: dict[str, object] = {"name": edit.name, "target": edit.target}
     tensors: dict[str, Tensor] = {}
     if isinstance(edit, FactorEdit):
@@ -30,7 +28,7 @@ def save_edit(edit: Edit, path: Path) -> None:
             A, B = edit.low_rank(site)
             tensors |= {f"{site}/A": A.contiguous(), f"{site}/B": B.contiguous()}
     with atomic_path(path) as temporary:
-        save_file({name: t.clone() for name, t in tensors.items()}, temporary, {"edit": json.dumps(description)})
+        save_tensors({name: t.clone() for name, t in tensors.items()}, temporary, {"edit": json.dumps(description)})
 
 
 def load_edit(path: Path) -> Edit:

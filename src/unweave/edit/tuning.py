@@ -20,6 +20,8 @@ from unweave.read.selection import Statistics
 
 STOP_SEEDS = 9
 WINDOWS = 16
+AIM = 0.98
+"""Where the calibration puts the realised cross-entropy, in ln V: just short, since past ln V only harm is added."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ def tuning_yardstick(setting: Setting, labels: Iterable[str]) -> Yardstick:
 def calibrate_stop(
     setting: Setting, budget: int = 4, seeds: int = STOP_SEEDS, progress: Progress | None = None
 ) -> tuple[float, int]:
-    """The stopping level, in units of ln V, at which the label's realised cross-entropy is ln V; and the tokens read.
+    """The stopping level, in units of ln V, that leaves the label's realised cross-entropy at ``AIM``; and the tokens.
 
-    On the tuning label's own text the factor is found whose realised cross-entropy is ln V; the level that the
+    On the tuning label's own text the factor is found whose realised cross-entropy is there; the level that the
     stopping rule expects there, from each seed's loss tokens, is read off, and the median over seeds is the stop.
     """
     progress = progress or Silent()
@@ -65,12 +67,13 @@ def calibrate_stop(
         with applied(setting.target, edit.with_factor(1.0 + strength)):
             return measure(setting.target, yardstick.prefixes[label]).mean()[0]
 
+    wanted = AIM * setting.ceiling
     low, high = 0.0, -1.0
-    while realised(high) < setting.ceiling and high > -128:
+    while realised(high) < wanted and high > -128:
         low, high = high, high * 2
     for step in range(6):
         middle = (low + high) / 2
-        low, high = (middle, high) if realised(middle) < setting.ceiling else (low, middle)
+        low, high = (middle, high) if realised(middle) < wanted else (low, middle)
         progress.update(step + 1, 6 + seeds, "stopping level")
     reference = setting.reference(setting.piece())
     levels, tokens = [], windows.numel()
