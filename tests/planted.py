@@ -8,6 +8,7 @@ can: the attention of the others writes nothing. So it is known which site carri
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ CONFIG = SiteLocalConfig(
 )
 
 
+@cache
 def words():
     """All words in the order of their token numbers, two specials first; every language has the same letters."""
     made = ["".join(letters) for letters in itertools.product("bdgklmnprstv", "aeiou", "lmnrs")]
@@ -57,6 +59,7 @@ class Language:
         return found
 
 
+@cache
 def languages():
     return {label: Language(number) for number, label in enumerate((*LABELS, STRANGER))}
 

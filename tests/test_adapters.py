@@ -32,10 +32,11 @@ def logits(target, tokens):
 
 def structure(module):
     """Everything an adapter could leave behind: layers, attributes, hooks, gradients, and the weights themselves."""
-    return [
-        (name, id(child), type(child), sorted(child.__dict__), dict(child._forward_hooks), dict(child._forward_pre_hooks))
+    layers = [
+        (name, id(child), sorted(child.__dict__), dict(child._forward_hooks), dict(child._forward_pre_hooks))
         for name, child in module.named_modules()
-    ] + [(name, id(tensor), tensor.requires_grad, tensor.grad) for name, tensor in module.named_parameters()]  # fmt: skip
+    ]
+    return layers, [(name, id(each), each.requires_grad, each.grad) for name, each in module.named_parameters()]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_the_edit_is_pefts_forward_once_the_adapter_is_out(target, tokens, rank)
             torch.testing.assert_close(logits(target, tokens), plain)
         assert torch.equal(logits(target, tokens), adapted)
     assert (adapted - plain).abs().max() > 0.01
-    assert {tuple(A.shape)[0] for A, _ in matrices.values()} == {rank}
+    assert {A.shape[0] for A, _ in matrices.values()} == {rank}
     edit = AdapterEdit(matrices, target.identity.digest, "x")
     with applied(target, edit):
         torch.testing.assert_close(logits(target, tokens), adapted, atol=1e-5, rtol=1e-5)
@@ -119,9 +120,12 @@ def test_each_step_draws_four_windows_anew(planted_target, objective, monkeypatc
 def test_the_rate_warms_up_for_ten_steps_and_falls_to_0(planted_target, objective, monkeypatch):
     rates = []
     step = torch.optim.Adam.step
-    monkeypatch.setattr(
-        torch.optim.Adam, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1]
-    )  # fmt: skip
+
+    def spy(self):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
     train_lora(planted_target, objective, [planted_target.site(planted.SITE)], 1, Descent(1.0e-3, 20), name="x")
     expected = [1e-3 * min((n + 1) / 10, 1) * (1 - n / 20) for n in range(20)]
     assert rates == pytest.approx(expected)

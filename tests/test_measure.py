@@ -30,7 +30,8 @@ def test_cross_entropy_is_torchs_and_entropy_its_formula():
     logits = 3 * torch.randn(2, 5, 30, generator=torch.Generator().manual_seed(0))
     tokens = torch.randint(30, (2, 5), generator=torch.Generator().manual_seed(1))
     loss, entropy = realised(logits, tokens)
-    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens, reduction="none"))
+    expected = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens, reduction="none")
+    torch.testing.assert_close(loss, expected)
     probabilities = logits.softmax(-1)
     torch.testing.assert_close(entropy, -(probabilities * probabilities.log()).sum(-1), rtol=1e-4, atol=1e-5)
 

@@ -28,9 +28,8 @@ def task(planted_target, planted_text, planted_decomposition):
     statistics = harvest(planted_target, pieces, windows)
     chosen = select([statistics], planted.REMOVED).index
     setting = Setting(planted_target, planted_text, planted.REMOVED, planted.RETAINED, pieces, chosen, windows)
-    tuning = Tuning(
-        planted.TUNED_ON, 0.9, {name: {4: Descent(0.01, 3)} for name in NAMES if "lora" in name or "factors" in name}, 0
-    )  # fmt: skip
+    trained = [name for name in NAMES if "lora" in name or "factors" in name]
+    tuning = Tuning(planted.TUNED_ON, 0.9, {name: {4: Descent(0.01, 3)} for name in trained}, 0)
     card = {"windows": dict.fromkeys(planted.LABELS, 4)}
     return Task(setting, statistics, tuning, 4, 0, decomposition=replace(planted_decomposition, card=card))
 
@@ -101,10 +100,8 @@ def test_which_piece_each_method_takes(task, made):
     assert made("mean-difference").detail["subcomponent"] == made("least-variance").detail["subcomponent"] == -1
     always = made("always-on-subcomponent").detail["subcomponent"]
     assert float(statistics.importance[:, always].min()) == float(statistics.importance.min(0).values.max())
-    drawn = {
-        find_method("random-subcomponent").function(replace(task, seed=seed)).detail["subcomponent"]
-        for seed in range(4)
-    }  # fmt: skip
+    random = find_method("random-subcomponent").function
+    drawn = {random(replace(task, seed=seed)).detail["subcomponent"] for seed in range(4)}
     assert len(drawn) > 1
     assert chosen not in drawn
     assert all(float(statistics.importance[:, index].max()) > 0.01 for index in drawn)
@@ -112,7 +109,9 @@ def test_which_piece_each_method_takes(task, made):
     assert related == most_related(statistics, "qb", "qa", 16)
 
 
-@pytest.mark.parametrize(("name", "rank"), [("lora-1-here", 1), ("lora-1", 1), ("lora-4", 4), ("lora-1-here-kl-all", 1)])
+@pytest.mark.parametrize(
+    ("name", "rank"), [("lora-1-here", 1), ("lora-1", 1), ("lora-4", 4), ("lora-1-here-kl-all", 1)]
+)
 def test_loras_have_the_rank_they_are_named_for(name, rank, made):
     edit = made(name).edit
     assert isinstance(edit, AdapterEdit)

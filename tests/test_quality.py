@@ -10,7 +10,11 @@ from unweave.decompose.importance import Importance
 from unweave.decompose.quality import Divergence, Quality, check_quality
 from unweave.models.target import weights_hash
 
-SITES = {"llama": "model.layers.1.mlp.down_proj", "qwen2": "model.layers.2.self_attn.q_proj", "gpt2": "transformer.h.1.mlp.c_proj"}  # fmt: skip
+SITES = {
+    "llama": "model.layers.1.mlp.down_proj",
+    "qwen2": "model.layers.2.self_attn.q_proj",
+    "gpt2": "transformer.h.1.mlp.c_proj",
+}
 
 
 def fixed_importance(site, values):
@@ -120,9 +124,7 @@ def heldout(planted_target, planted_text):
 
 
 def made(ours, svd, random):
-    measured = dict.fromkeys(
-        ("l0", "relative_error", "first_token_error", "faithfulness", "unmasked", "zeroed"), 1.0
-    )  # fmt: skip
+    measured = dict.fromkeys(("l0", "relative_error", "first_token_error", "faithfulness", "unmasked", "zeroed"), 1.0)
     return Quality(site="h", alive=1, tokens=1, ours=ours, svd=svd, random=random, **measured)
 
 

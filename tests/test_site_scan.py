@@ -24,9 +24,8 @@ def dealt_at_random(seed):
     documents = [planted.text(label, 3, 1000 + number) for label in planted.LABELS for number in range(20)]
     order = numpy_generator(seed, "lot").permutation(len(documents))
     groups = np.array_split(order, 4)
-    return Corpus(
-        "lot", {"selection": {f"g{n}": tuple(documents[i] for i in rows) for n, rows in enumerate(groups)}}
-    )  # fmt: skip
+    dealt = {f"g{number}": tuple(documents[index] for index in rows) for number, rows in enumerate(groups)}
+    return Corpus("lot", {"selection": dealt})
 
 
 def test_the_site_that_carries_the_label_is_the_first(found):

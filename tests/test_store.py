@@ -58,9 +58,7 @@ def test_a_piece_that_is_no_subcomponent_can_be_kept(llama, tmp_path):
     assert torch.equal(found.v, piece.v)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"nothing", b"\x00" * 64, None], ids=["empty", "text", "zeros", "truncated"]
-)  # fmt: skip
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x00" * 64, None], ids=["empty", "text", "zeros", "truncated"])
 def test_a_file_that_is_not_an_edit_is_refused(factors, content, tmp_path):
     path = tmp_path / "one.safetensors"
     save_edit(factors, path)
@@ -88,7 +86,7 @@ def test_an_edit_that_lacks_something_is_refused(description, tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UnweaveError, match="nowhere.safetensors"):
+    with pytest.raises(UnweaveError, match=r"nowhere.safetensors: there is no saved edit"):
         load_edit(tmp_path / "nowhere.safetensors")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from statistics import median
 
 import planted
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from unweave.base.errors import UnweaveError
-from unweave.corpora.windows import windows_by_label
+from unweave.base.files import read_json
+from unweave.corpora.windows import token_windows, windows_by_label
+from unweave.edit import tuned
 from unweave.edit import tuning as room
 from unweave.edit.adapters import Descent
 from unweave.edit.edits import FactorEdit, applied
@@ -21,9 +24,8 @@ from unweave.edit.tuning import Trial, calibrate_stop, try_rates, tuning_yardsti
 from unweave.models.target import weights_hash
 from unweave.read.selection import harvest, select
 
-TUNING = Tuning(
-    "fr", 0.97, {"lora-1": {4: Descent(0.1, 30), 64: Descent(0.02, 40)}, "factors-16": {64: Descent(0.5, 9)}}, 100
-)  # fmt: skip
+RATES = {"lora-1": {4: Descent(0.1, 30), 64: Descent(0.02, 40)}, "factors-16": {64: Descent(0.5, 9)}}
+TUNING = Tuning("fr", 0.97, RATES, 100)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +44,15 @@ def setting(planted_target, planted_text, planted_decomposition, statistics):
 
 @pytest.mark.parametrize(
     ("method", "budget", "rate"),
-    [("lora-1", 4, 0.1), ("lora-1", 63, 0.1), ("lora-1", 64, 0.02), ("lora-1", 1024, 0.02), ("lora-1", 1, 0.1), ("factors-16", 4, 0.5)],
-)  # fmt: skip
+    [
+        ("lora-1", 4, 0.1),
+        ("lora-1", 63, 0.1),
+        ("lora-1", 64, 0.02),
+        ("lora-1", 1024, 0.02),
+        ("lora-1", 1, 0.1),
+        ("factors-16", 4, 0.5),
+    ],
+)
 def test_a_budget_that_was_not_tuned_takes_the_nearest_below_or_the_smallest(method, budget, rate):
     assert TUNING.descent(method, budget).learning_rate == rate
 
@@ -69,7 +78,8 @@ def test_without_another_label_there_is_nothing_to_tune_on(label, labels):
 
 
 def test_the_bundled_settings_know_every_trained_method_and_another_label_than_their_own():
-    for label in ("de", "fr", "es", "it", "unheard-of"):
+    stored = read_json(Path(tuned.__file__).parent / "tuned.json")
+    for label in (*stored, "unheard-of"):
         found = bundled_tuning(label)
         assert found.label != label
         assert 0.5 < found.stop < 1.5
@@ -86,10 +96,9 @@ def test_the_stopping_level_leaves_the_tuning_label_where_it_is_aimed(setting):
     prefix = tuning_yardstick(setting, ["qc"]).prefixes["qc"]
     levels = []
     for seed in range(5):
-        tuned = tune_factor(
-            setting.target, edit, setting.objective(4, seed), setting.reference(setting.piece()), stop=stop
-        )
-        with applied(setting.target, edit.with_factor(tuned.factor)):
+        objective, reference = setting.objective(4, seed), setting.reference(setting.piece())
+        found = tune_factor(setting.target, edit, objective, reference, stop=stop)
+        with applied(setting.target, edit.with_factor(found.factor)):
             levels.append(measure(setting.target, prefix).mean()[0] / math.log(setting.target.vocabulary))
     assert median(levels) == pytest.approx(room.AIM, abs=0.1)
     assert weights_hash(setting.target.module) == before
@@ -98,10 +107,9 @@ def test_the_stopping_level_leaves_the_tuning_label_where_it_is_aimed(setting):
 def test_the_tuning_yardstick_is_held_out_text_of_the_tuning_part(setting):
     stick = tuning_yardstick(setting, ["qa", "qc"])
     assert list(stick.prefixes) == ["qa", "qc"]
-    text = setting.corpus.documents("tuning", "qc")
-    ids = [setting.target.tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"] for document in text]
-    runs = {tuple(document[i : i + 64]) for document in ids for i in range(0, len(document) - 63, 64)}
-    assert {tuple(row) for row in stick.prefixes["qc"].tokens.tolist()} <= runs
+    held = token_windows(setting.target.tokenizer, setting.corpus, "tuning", "qc")
+    assert {tuple(row) for row in stick.prefixes["qc"].tokens.tolist()} <= {tuple(row) for row in held.tolist()}
+    assert len(stick.prefixes["qc"]) == room.WINDOWS
     assert stick.prefixes["qc"].layer == 1
 
 

@@ -35,6 +35,8 @@ def load_edit(path: Path) -> Edit:
     """Reads an edit back; raises ``UnweaveError`` for a damaged file or one that is not an edit."""
     from safetensors import SafetensorError, safe_open
 
+    if not Path(path).exists():
+        raise UnweaveError(f"{path}: there is no saved edit")
     try:
         with safe_open(path, "pt") as stored:
             description = json.loads((stored.metadata() or {})["edit"])

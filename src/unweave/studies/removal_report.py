@@ -1,12 +1,18 @@
-"""Tables, figures, claims and the report of ``remove-language``."""
+"""Figures, claims and the report of ``remove-language``."""
 
 from __future__ import annotations
 
 import json
-import statistics
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.progress import Progress
+from unweave.studies.removal_tables import (
+    cost_table,
+    label_name,
+    median_cell,
+    save_cells,
+    second_table,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +33,12 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
 
     cells = list(removal.cells)
     labels = [label for label in bench.yardstick.prefixes if "/" not in label]
-    run.save_table(_seeds_table(config, removal, labels))
-    summary = _summary(config, removal, labels)
-    run.save_table(summary)
-    effects = _effects_table(config, removal, labels)
-    run.save_table(effects)
-    run.save_table(_cost_table(config, bench, removal))
+    save_cells(run, config, removal, labels)
+    summary, effects = run.load_table("summary"), run.load_table("effects")
+    run.save_table(cost_table(config, bench, removal))
     second = [label for label in bench.yardstick.prefixes if label.startswith("udhr/")]
     if second:
-        run.save_table(_second_table(config, removal, second))
+        run.save_table(second_table(config, removal, second))
 
     middle = median_cell(config, cells)
     edit = load_edit(run.path / "edits" / f"{_file(cell_key, middle, config)}.safetensors")
@@ -46,13 +49,13 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     _draw(run, config, bench, effects, summary, wide)
     _claim(run, config, summary, wide)
 
-    name = _name(config.language)
+    name = label_name(config.language)
     method_row = {"method": "factor", "tokens": config.tokens[0]} if "factor" in config.methods else None
     headlines = []
     if method_row:
         headlines = [
             Headline(f"{name}, in ln V", "summary", method_row, "level", 2, note="1 is a uniform guess"),
-            Headline(f"{_name(config.retain)}", "summary", method_row, "retained", 3, True, "nats per token"),
+            Headline(f"{label_name(config.retain)}", "summary", method_row, "retained", 3, True, "nats per token"),
             *(
                 [Headline("worst other label", "summary", method_row, "worst other", 3, True, "nats per token")]
                 if _others(labels, config)
@@ -78,7 +81,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
             "Before and after",
             paragraphs=["Greedy continuations of held-out text; the verdict is a language identifier's."],
             continuations=[
-                Continuation(_name(c.label), c.prompt, c.before, c.after, c.verdict_before, c.verdict_after)
+                Continuation(label_name(c.label), c.prompt, c.before, c.after, c.verdict_before, c.verdict_after)
                 for c in written
             ],
         ),
@@ -136,185 +139,9 @@ def _drawn(run: Run, *names: str) -> list[str]:
     return [name for name in names if name in run.figures()]
 
 
-def median_cell(config: RemoveLanguage, cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """The cell that stands for the run: the factor (or the first method) at the first budget, its median seed."""
-    name = "factor" if "factor" in config.methods else config.methods[0]
-    fitting = [row for row in cells if row["method"] == name and not row["strict"]]
-    smallest = min(row["budget"] for row in fitting)
-    fitting = sorted(
-        (row for row in fitting if row["budget"] == smallest), key=lambda row: row["effects"][config.language]["edited"]
-    )
-    return fitting[len(fitting) // 2]
-
-
 def _file(cell_key: Any, row: dict[str, Any], config: RemoveLanguage) -> str:
     budget = row["budget"] or config.tokens[0]
     return cell_key(row["method"], budget, row["seed"], row["strict"]).replace("/", "-")
-
-
-def _others(labels: list[str], config: RemoveLanguage) -> list[str]:
-    return [label for label in labels if label not in (config.language, config.retain)]
-
-
-def _groups(removal: Removal) -> dict[tuple[str, int, bool], list[dict[str, Any]]]:
-    groups: dict[tuple[str, int, bool], list[dict[str, Any]]] = {}
-    for row in removal.cells:
-        groups.setdefault((row["method"], row["budget"], row["strict"]), []).append(row)
-    return groups
-
-
-def _title(name: str, strict: bool) -> str:
-    return f"{name}, strict" if strict else name
-
-
-def _summary(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
-    from unweave.record.table import Table
-
-    rows = []
-    others = _others(labels, config)
-    for (name, budget, strict), found in _groups(removal).items():
-        levels = [row["effects"][config.language]["edited"] / removal.ceiling for row in found]
-        retained = [row["effects"][config.retain]["change"] for row in found]
-        worst = [max((row["effects"][label]["change"], label) for label in others) for row in found] if others else []
-        rows.append(
-            {
-                "method": _title(name, strict),
-                "tokens": budget,
-                "tokens seen": found[0]["seen_tokens"],
-                "level": statistics.median(levels),
-                "lowest level": min(levels),
-                "highest level": max(levels),
-                "retained": statistics.median(retained),
-                "worst retained": max(retained),
-                "worst other": statistics.median([value for value, _ in worst]) if worst else None,
-                "worst other, worst seed": max(worst)[0] if worst else None,
-                "which": max(worst)[1] if worst else None,
-                "seeds": len(found),
-                "seconds": statistics.median([row["seconds"] for row in found]),
-            }
-        )
-    return Table.from_records(
-        "summary",
-        rows,
-        units={"level": "ln V", "retained": "nats", "worst other": "nats"},
-        caption=(
-            f"Held-out text, median over seeds. Level: cross-entropy on {_name(config.language)} in units of ln V = "
-            f"{removal.ceiling:.2f} nats. Retained: change on {_name(config.retain)}. Worst other: largest change on "
-            f"any other label."
-        ),
-        digits={
-            "level": 3,
-            "lowest level": 3,
-            "highest level": 3,
-            "retained": 3,
-            "worst retained": 3,
-            "worst other": 3,
-            "worst other, worst seed": 3,
-            "seconds": 1,
-        },
-    )
-
-
-def _effects_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
-    """Change by method, budget and label: the median seed's value with its interval over windows."""
-    from unweave.record.table import Table
-
-    rows = []
-    for (name, budget, strict), found in _groups(removal).items():
-        for label in labels:
-            ranked = sorted(found, key=lambda row, label=label: row["effects"][label]["change"])
-            middle = ranked[(len(ranked) - 1) // 2]["effects"][label]
-            rows.append(
-                {
-                    "method": _title(name, strict),
-                    "tokens": budget,
-                    "label": label,
-                    "base": middle["base"],
-                    "change": middle["change"],
-                    "low": middle["low"],
-                    "high": middle["high"],
-                    "lowest seed": ranked[0]["effects"][label]["change"],
-                    "highest seed": ranked[-1]["effects"][label]["change"],
-                    "entropy": middle["entropy"],
-                    "series": f"{_title(name, strict)}, {budget} tokens",
-                }
-            )
-    return Table.from_records(
-        "effects",
-        rows,
-        units=dict.fromkeys(("base", "change", "low", "high", "lowest seed", "highest seed", "entropy"), "nats"),
-        caption="Change in cross-entropy on held-out text: median seed, 95 % interval over windows, range over seeds",
-        digits=dict.fromkeys(("base", "change", "low", "high", "lowest seed", "highest seed", "entropy"), 3),
-    )
-
-
-def _second_table(config: RemoveLanguage, removal: Removal, second: list[str]) -> Table:
-    from unweave.record.table import Table
-
-    rows = []
-    for (name, budget, strict), found in _groups(removal).items():
-        record: dict[str, Any] = {"method": _title(name, strict), "tokens": budget}
-        for label in second:
-            values = [row["effects"][label]["change"] for row in found]
-            record[label.removeprefix("udhr/")] = statistics.median(values)
-        rows.append(record)
-    return Table.from_records(
-        "second-genre",
-        rows,
-        caption="Change in cross-entropy on the Universal Declaration, nats per token, median over seeds",
-        digits={label.removeprefix("udhr/"): 3 for label in second},
-    )
-
-
-def _seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
-    from unweave.record.table import Table
-
-    rows = []
-    for row in removal.cells:
-        effects = row["effects"]
-        rows.append(
-            {
-                "method": _title(row["method"], row["strict"]),
-                "tokens": row["budget"],
-                "seed": row["seed"],
-                "level": effects[config.language]["edited"] / removal.ceiling,
-                **{f"change {label}": effects[label]["change"] for label in labels if label != config.language},
-                "factor": row["detail"].get("factor"),
-                "stopped": row["detail"].get("stopped"),
-                "seconds": row["seconds"],
-            }
-        )
-    return Table.from_records(
-        "seeds",
-        rows,
-        units={"level": "ln V"},
-        caption="Every cell: one method, budget and seed",
-        digits={"level": 3, **{f"change {label}": 3 for label in labels if label != config.language}},
-    )
-
-
-def _cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
-    from unweave.record.table import Table
-
-    needs_decomposition = ("factor", "factors-16", "ablation", "random-subcomponent", "always-on-subcomponent")
-    needs_selection = (*needs_decomposition, "mean-difference", "least-variance", "lora-1-here-kl-all")
-    tuned = ("factor", "factors-16", "mean-difference", "least-variance")
-    rows = []
-    for (name, budget, strict), found in _groups(removal).items():
-        rows.append(
-            {
-                "method": _title(name, strict),
-                "tokens": budget,
-                "loss": found[0]["loss_tokens"],
-                "seen": found[0]["seen_tokens"],
-                "retained": found[0]["retained_tokens"],
-                "selection": bench.spent["selection"] if name in needs_selection else 0,
-                "labels": bench.spent["labels"] if name in needs_decomposition else 0,
-                "decomposition": bench.spent["decomposition"] if name in needs_decomposition else 0,
-                "tuning on another label": bench.spent["tuning"] if name in tuned or name.startswith("lora") else 0,
-            }
-        )
-    return Table.from_records("cost", rows, caption="Tokens spent, by purpose; labels are read off the selection text")
 
 
 def _continuations(config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> list[Any]:
@@ -443,7 +270,7 @@ def _persistence(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, prog
             rows,
             units=dict.fromkeys(digits, "nats"),
             digits=digits,
-            caption=f"{_name(label)} in other contexts; then long {_name(config.retain)} text and code",
+            caption=f"{label_name(label)} in other contexts; then long {label_name(config.retain)} text and code",
         )
     )
     relearned = persistence.relearning(
@@ -455,7 +282,7 @@ def _persistence(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, prog
             relearned,
             units={"before": "nats", "after": "nats"},
             digits={"before": 3, "after": 3},
-            caption=f"Cross-entropy on held-out {_name(label)} before and after {persistence.STEPS} fine-tuning steps",
+            caption=f"Held-out {label_name(label)} before and after {persistence.STEPS} fine-tuning steps",
         )
     )
     return ["contexts", "relearning"]
@@ -480,7 +307,7 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
             "high",
             "method",
             where={"method": shown, "label": others, "tokens": [0, budget]},
-            title=f"What else changes when {_name(config.language)} is removed with {budget} tokens",
+            title=f"What else changes when {label_name(config.language)} is removed with {budget} tokens",
             caption="Change in cross-entropy on held-out text, median seed, 95 % interval over windows",
             value_label=f"change, {NATS}",
             digits=3,
@@ -495,9 +322,9 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
                 "level",
                 "worst other",
                 label_column="method",
-                title=f"{_name(config.language)} removed against the worst other label",
+                title=f"{label_name(config.language)} removed against the worst other label",
                 caption="Each point is a method and budget, median over seeds; right and low is better",
-                x_label=f"cross-entropy on {_name(config.language)}, ln V",
+                x_label=f"cross-entropy on {label_name(config.language)}, ln V",
                 y_label=f"worst other label, {NATS}",
                 x_references=[("uniform", 1.0)],
             ),
@@ -530,11 +357,13 @@ def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None)
     row = {"method": "factor", "tokens": config.tokens[0]}
     if len(summary.find(row)) != 1:
         return
-    name, count = _name(config.language), config.tokens[0]
+    name, count = label_name(config.language), config.tokens[0]
     run.claim(
         f"One factor tuned on {count} {name} tokens leaves {name} at {{value}} ln V.", "summary", row, "level", digits=2
     )
-    run.claim(f"It changes {_name(config.retain)} by {{value:+}} nats per token.", "summary", row, "retained", digits=3)
+    run.claim(
+        f"It changes {label_name(config.retain)} by {{value:+}} nats per token.", "summary", row, "retained", digits=3
+    )
     if summary.records()[summary.find(row)[0]]["worst other"] is not None:
         run.claim(
             "It changes the worst other label by {value:+} nats per token.", "summary", row, "worst other", digits=3
@@ -558,13 +387,3 @@ def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None)
             "change",
             digits=2,
         )
-
-
-def _name(label: str) -> str:
-    from unweave.base.errors import UnweaveError
-    from unweave.corpora.bundled import language_name
-
-    try:
-        return language_name(label)
-    except (UnweaveError, KeyError):
-        return label

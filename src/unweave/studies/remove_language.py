@@ -147,26 +147,26 @@ def remove_language(config: RemoveLanguage, run: Run | None = None) -> Removal:
     Raises ``NothingFound`` when the chosen subcomponent does not beat what shuffled windows give.
     """
     from unweave.studies.removal_report import write_removal
+    from unweave.studies.removal_tables import save_cells
 
     config = config.resolved()
     progress = run.progress if run is not None else Silent()
     bench = prepare(config, progress, run)
     cells: list[dict[str, Any]] = []
+
+    def removal() -> Removal:
+        chosen, ceiling = bench.selection, bench.setting.ceiling
+        return Removal(config.language, chosen.site, chosen.index, bench.plain_label, ceiling, tuple(cells))
+
+    labels = [label for label in bench.yardstick.prefixes if "/" not in label]
     for name, budget, seed, strict in plan(config):
         cells.append(_cell(bench, config, run, progress, name, budget, seed, strict))
         if run is not None:
+            save_cells(run, config, removal(), labels)
             run.stop_if_cancelled()
-    removal = Removal(
-        config.language,
-        bench.selection.site,
-        bench.selection.index,
-        bench.plain_label,
-        bench.setting.ceiling,
-        tuple(cells),
-    )
     if run is None:
-        return removal
-    return replace(removal, report=str(write_removal(run, config, bench, removal, progress)))
+        return removal()
+    return replace(removal(), report=str(write_removal(run, config, bench, removal(), progress)))
 
 
 def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) -> Bench:
