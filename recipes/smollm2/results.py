@@ -1,0 +1,80 @@
+"""Writes the tables of finished or interrupted ``remove-language`` runs to docs/results, with date, commit and machine.
+
+python recipes/smollm2/results.py runs/de runs/fr ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from unweave.record.run import Run
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+SHOWN = (
+    "summary",
+    "effects",
+    "second-genre",
+    "contexts",
+    "relearning",
+    "cost",
+    "related",
+    "left-out-top",
+    "left-out",
+    "seeds",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    written = []
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for path in arguments.runs:
+        run = Run.open(path)
+        config, state = run.config, run.state()
+        name = f"remove-{config['language']}-{config['target']}" + ("-and-".join(["", *config["also"]]))
+        lines = [
+            f"# remove-language: {config['language']} from {config['target']}",
+            "",
+            f"{state['created'][:10]}, commit {commit.stdout.strip()}, {platform.machine()}, two cores, no GPU; "
+            f"run {run.status}.",
+            "",
+            f"`unweave run remove-language {_settings(config)}`",
+            "",
+        ]
+        if run.status != "finished":
+            lines += ["**Partial**: the run was stopped before all cells were measured. What is here was measured.", ""]
+        for table_name in SHOWN:
+            if table_name in run.tables():
+                table = run.load_table(table_name)
+                lines += [f"## {table_name}", "", table.to_markdown(), ""]
+        (RESULTS / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
+        for figure in run.figures():
+            drawn = (run.path / "figures" / f"{figure}.svg").read_text(encoding="utf-8")
+            (RESULTS / f"{name}-{figure}.svg").write_text(drawn, encoding="utf-8")
+        written.append(name)
+    if arguments.json:
+        json.dump({"written": written}, sys.stdout)
+    else:
+        print("\n".join(written))
+
+
+def _settings(config: dict[str, object]) -> str:
+    shown = ("language", "tokens", "seeds", "setting", "also")
+    values = {name: config[name] for name in shown if config.get(name)}
+    return " ".join(
+        f"--set {name}={','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        for name, value in values.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
