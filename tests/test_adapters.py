@@ -189,6 +189,8 @@ def test_sixteen_factors_descend_the_objective(planted_target, planted_text, pla
     assert trained.losses[-1] < 0.7 * trained.losses[0]
     assert [piece.index for piece, _ in trained.edit.pieces] == related
     assert trained.edit.name == "factors-16"
+    first = train_factors(planted_target, objective, [pieces[0], pieces[1]], Descent(0.5, 1), name="x")
+    assert [factor for _, factor in first.edit.pieces] == pytest.approx([1, 1], abs=0.06)
     assert structure(planted_target.module) == before
     with applied(planted_target, trained.edit), torch.no_grad():
         assert float(objective.loss(planted_target)) < 0.7 * trained.losses[0]

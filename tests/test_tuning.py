@@ -15,7 +15,7 @@ from unweave.edit import tuned
 from unweave.edit import tuning as room
 from unweave.edit.adapters import Descent
 from unweave.edit.edits import FactorEdit, applied
-from unweave.edit.line_search import tune_factor
+from unweave.edit.line_search import expected_level, tune_factor
 from unweave.edit.measure import measure
 from unweave.edit.methods import find_method
 from unweave.edit.setting import Setting
@@ -94,12 +94,22 @@ def test_the_stopping_level_leaves_the_tuning_label_where_it_is_aimed(setting):
     assert tokens == (room.WINDOWS + 5 * (1 + 2)) * 64
     edit = FactorEdit.on_pieces([(setting.piece(), 1.0)], setting.target.identity.digest)
     prefix = tuning_yardstick(setting, ["qc"]).prefixes["qc"]
+    reference = setting.reference(setting.piece())
+    ceiling = math.log(setting.target.vocabulary)
+
+    def realised(strength):
+        with applied(setting.target, edit.with_factor(1 + strength)):
+            return measure(setting.target, prefix).mean()[0] / ceiling
+
+    strength = next(tried / 50 for tried in range(-50, -800, -1) if realised(tried / 50) >= room.AIM)
+    expected = [
+        expected_level(setting.target, edit, setting.objective(4, seed), reference, strength).level for seed in range(5)
+    ]
+    assert stop == pytest.approx(median(expected) / ceiling, rel=0.02)
     levels = []
     for seed in range(5):
-        objective, reference = setting.objective(4, seed), setting.reference(setting.piece())
-        found = tune_factor(setting.target, edit, objective, reference, stop=stop)
-        with applied(setting.target, edit.with_factor(found.factor)):
-            levels.append(measure(setting.target, prefix).mean()[0] / math.log(setting.target.vocabulary))
+        found = tune_factor(setting.target, edit, setting.objective(4, seed), reference, stop=stop)
+        levels.append(realised(found.strength))
     assert median(levels) == pytest.approx(room.AIM, abs=0.1)
     assert weights_hash(setting.target.module) == before
 

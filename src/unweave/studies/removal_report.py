@@ -10,6 +10,7 @@ from unweave.studies.removal_tables import (
     cost_table,
     label_name,
     median_cell,
+    other_labels,
     save_cells,
     second_table,
 )
@@ -58,7 +59,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
             Headline(f"{label_name(config.retain)}", "summary", method_row, "retained", 3, True, "nats per token"),
             *(
                 [Headline("worst other label", "summary", method_row, "worst other", 3, True, "nats per token")]
-                if _others(labels, config)
+                if other_labels(labels, config)
                 else []
             ),
             Headline(f"{name} tokens in the loss", "summary", method_row, "tokens", 0),

@@ -29,7 +29,7 @@ def median_cell(config: RemoveLanguage, cells: list[dict[str, Any]]) -> dict[str
     return fitting[len(fitting) // 2]
 
 
-def _others(labels: list[str], config: RemoveLanguage) -> list[str]:
+def other_labels(labels: list[str], config: RemoveLanguage) -> list[str]:
     return [label for label in labels if label not in (config.language, config.retain)]
 
 
@@ -48,7 +48,7 @@ def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -
     from unweave.record.table import Table
 
     rows = []
-    others = _others(labels, config)
+    others = other_labels(labels, config)
     for (name, budget, strict), found in _groups(removal).items():
         levels = [row["effects"][config.language]["edited"] / removal.ceiling for row in found]
         retained = [row["effects"][config.retain]["change"] for row in found]
