@@ -96,7 +96,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_the_old_file(tmp_path):
             print(error)
     """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
-    assert ran.stdout == f"{path}: File too large\n"
+    assert ran.stdout == f"{path}: the file would be larger than this file system allows: choose another folder\n"
     assert path.read_text() == "old"
     assert listed(tmp_path) == ["file.txt"]
 
