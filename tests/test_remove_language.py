@@ -463,7 +463,6 @@ def test_a_second_pass_with_the_hurt_language_in_the_contrast_spares_it(
     assert effects["qb"]["edited"] >= 0.85 * removal.ceiling
     run, _ = finished
     (first,) = [row for row in run.load_table("left-out").records() if row["label"] == "qe"]
-    print("MEASURED", first["change"], effects["qe"]["change"])
     assert effects["qe"]["change"] < max(0.3, 0.5 * first["change"])
 
 

@@ -52,6 +52,9 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
 
     name = label_name(config.language)
     method_row = {"method": "factor", "tokens": config.tokens[0]} if "factor" in config.methods else None
+    related = run.load_table("related").column("label")
+    alone = sum(str(text).startswith(f"only {name}") for text in related)
+    removed = bool(method_row) and middle["effects"][config.language]["edited"] > 0.9 * removal.ceiling
     headlines = []
     if method_row:
         headlines = [
@@ -68,12 +71,13 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
         Section(
             "What was edited",
             paragraphs=[
-                f"The chosen piece is `{removal.site}:{removal.index}`: *{removal.plain_label}*. It was chosen because "
+                f"The chosen piece is `{removal.site}:{removal.index}`: “{removal.plain_label}”. It was chosen because "
                 f"its importance on {name} exceeds its importance on every other label by {bench.selection.score:.3f}; "
                 f"dealing the same windows to labels at random gave at most {max(bench.selection.null_maxima):.3f} in "
                 f"{len(bench.selection.null_maxima)} shuffles over all subcomponents.",
-                "Below, the sixteen subcomponents most related to the label, with what they fire on in other labels. "
-                "Most of them are not about the label alone, which is why all but the chosen one are left untouched.",
+                f"Below, the {len(related)} subcomponents most related to the label against "
+                f"{label_name(config.retain)}, with what they fire on in other labels. {alone} of them are "
+                f"about {name} alone by their own text.",
             ],
             tables=["related"],
         ),
@@ -127,7 +131,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     )
     return write_report(
         run,
-        f"{name} removed with one number" if method_row else f"{name} removed",
+        f"{name} removed with one number" if removed else f"Can one number remove {name}?",
         f"One factor on one subcomponent of {config.target}, tuned on {config.tokens[0]} {name} tokens, compared with "
         f"{len(config.methods) - 1} other ways on held-out text.",
         sections,
