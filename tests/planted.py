@@ -25,7 +25,15 @@ SHARED, OWN, SUCCESSORS = 48, 24, 4
 END, UNKNOWN = "<end>", "<unknown>"
 LENGTH = 64
 CONFIG = SiteLocalConfig(
-    hidden=32, steps=400, batch=256, learning_rate=5e-3, sparsity=1e-2, adversaries=4, windows=100, frequency=1.0
+    hidden=32,
+    steps=400,
+    batch=256,
+    learning_rate=5e-3,
+    sparsity=1e-2,
+    adversaries=4,
+    windows=100,
+    frequency=1.0,
+    gamma_end=0.1,
 )
 
 

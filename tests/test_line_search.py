@@ -106,18 +106,20 @@ def test_the_factor_of_the_planted_piece_makes_its_label_uninformative_and_no_ot
 
 
 def test_the_expected_level_is_the_references_plus_the_gain_per_activation(setting, edit):
-    objective, reference = setting.objective(4, 0), Reference(2.0, 3.0)
-    start = expected_level(setting.target, edit, objective, reference, 0.0)
+    """And a piece that hardly acts on the loss tokens counts as acting there by a fifth of what is usual."""
+    objective, piece = setting.objective(4, 0), setting.piece()
+    acting = float(loss_activations(setting.target, objective.removed, piece.site, piece.v, piece.u).sum())
+    usual, rare = Reference(2.0, acting / 4), Reference(2.0, 10 * acting)
+    start = expected_level(setting.target, edit, objective, usual, 0.0)
     assert start.level == pytest.approx(2.0, abs=1e-4)
     assert start.kl == pytest.approx(0, abs=1e-5)
-    piece = setting.piece()
-    acting = loss_activations(setting.target, objective.removed, piece.site, piece.v, piece.u)
     with applied(setting.target, edit.with_factor(-1.0)), torch.no_grad():
         gain = removal_cross_entropy(setting.target, objective.removed) - objective.removed.entropy()
         kl = retained_kl(setting.target, objective.retained).mean()
-    found = expected_level(setting.target, edit, objective, reference, -2.0)
-    acted = max(abs(float(acting.sum())), 0.2 * 4 * 3.0)
-    assert found.level == pytest.approx(2.0 + 3.0 * float(gain.sum()) / acted, rel=1e-3)
+    found = expected_level(setting.target, edit, objective, usual, -2.0)
+    assert found.level == pytest.approx(2.0 + float(gain.sum()) / 4, rel=1e-3)
+    capped = expected_level(setting.target, edit, objective, rare, -2.0)
+    assert capped.level == pytest.approx(2.0 + float(gain.sum()) / (0.2 * 4), rel=1e-3)
     assert found.kl == pytest.approx(float(kl), rel=1e-3)
 
 

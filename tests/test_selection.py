@@ -173,9 +173,10 @@ def test_the_related_table_says_what_each_fires_on_elsewhere(found, planted_targ
     assert first["subcomponent"] == f"{planted.SITE}:{related[0]}"
     assert first["label"].startswith("only QB")
     assert first["importance qb"] == pytest.approx(float(found.importance[1, related[0]]))
-    assert first["fires on elsewhere"] == "hardly anything"
     everywhere = made([[0.9], [0.1], [0.6]])
     shown = TopTokens({"de": ("und",), "en": ("the",), "fr": ("le", "la")})
     (row,) = related_table(everywhere, [0], {0: shown}, "de", {}).records()
     assert row["fires on elsewhere"] == "(fr) le la"
     assert row["fires on in de"] == "und"
+    (row,) = related_table(made([[0.9], [0.04], [0.03]]), [0], {0: shown}, "de", {}).records()
+    assert row["fires on elsewhere"] == "hardly anything"
