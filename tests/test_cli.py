@@ -312,11 +312,23 @@ def test_a_scan_is_a_recorded_run_with_a_table(cli, saved):
     assert (run.status, run.study, run.config["contrast"]) == ("finished", "scan", "topic=cat")
     assert out.splitlines()[1].split()[0] == table.records()[0]["site"]
     assert len(table.rows) == 28
-    assert len(out.splitlines()) == 14
-    assert "--out cat.decomp" in out
+    tried = run.load_table("trials")
+    assert set(tried.column("site")) == set(table.column("site")[:4])
+    assert len(out.splitlines()) == 14 + 4 + len(tried.rows)
+    assert f"--sites {tried.records()[0]['site']} --out cat.decomp" in out
     value = json.loads(cli(*arguments, "--json")[1])
     assert value["sites"] == table.records()
+    assert value["trials"] == tried.records()
     assert value["found"] is True
+
+
+def test_a_scan_without_trials_names_the_site_that_ranks_first(cli, saved):
+    code, out, err = cli("scan", saved, "--contrast", "cat", "--corpus", "text", "--windows", "16", "--try", "0")
+    assert code == 0, err
+    assert len(out.splitlines()) == 14
+    run = find_run("last")
+    assert run.tables() == ["scan"]
+    assert f"--sites {run.load_table('scan').records()[0]['site']} --out cat.decomp" in out
 
 
 def test_a_scan_that_finds_nothing_says_so(cli, saved):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import unweave
-from unweave.base.arguments import Parser, count, names
+from unweave.base.arguments import Parser, count, names, whole
 from unweave.base.configs import parse_settings, plain_config, typed_config
 from unweave.base.errors import NothingFound, UnweaveError, nearest
 from unweave.base.memory import keep_freed_memory
@@ -84,27 +84,40 @@ def _scan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contrast", metavar="KEY=LABEL", required=True, help="the label to tell apart: language=fr")
     parser.add_argument("--sites", metavar="GLOB", default="*", help="sites by name, with * and ? (default: all)")
     parser.add_argument("--windows", type=count, default=16, help="windows of text for each label (default: 16)")
+    parser.add_argument(
+        "--try", metavar="N", type=whole, default=4, help="try a closed-form edit at the N best sites (default: 4)"
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
 def _scan(args: argparse.Namespace) -> Output:
+    from unweave.edit.site_trial import trials_table, try_sites
     from unweave.read import scan
 
     label = args.contrast.rpartition("=")[2]
     corpus, target = _corpus(args), _target(args)
     chosen = {"sites": args.sites, "windows": args.windows, "seed": args.seed}
-    config = {"target": args.target, "contrast": args.contrast, "corpus": args.corpus, **chosen}
+    tried = getattr(args, "try")
+    config = {"target": args.target, "contrast": args.contrast, "corpus": args.corpus, "try": tried, **chosen}
     with _new_run(args, "scan", {**config, "identity": target.identity.digest}) as run:
         result = scan(target, corpus, label, **chosen, progress=run.progress)
         table = result.table()
         run.save_table(table)
+        best = [score.site for score in result.sites[:tried]] if result.found else []
+        trials = try_sites(target, corpus, label, best, windows=args.windows, progress=run.progress)
+        if trials:
+            run.save_table(trials_table(trials, label))
     lines = [*_grid(table, SHOWN_ROWS), "", f"{len(table.rows)} sites in {run.path / 'tables' / 'scan.csv'}"]
+    if trials:
+        shown = trials_table(trials, label)
+        lines += ["", f"{shown.caption}:", *_grid(shown), ""]
     if result.found:
-        site = table.records()[0]["site"]
-        lines.append(f"Take the first apart: unweave decompose {args.target} --sites {site} --out {label}.decomp")
+        site = trials[0].site.name if trials else table.records()[0]["site"]
+        lines.append(f"Take the best apart: unweave decompose {args.target} --sites {site} --out {label}.decomp")
     else:
         lines.append(f"Nothing found: no site exceeds the largest score of {label!r} under shuffled windows.")
     value = {"label": label, "found": result.found, "p_value": result.p_value, "sites": table.records()}
+    value["trials"] = trials_table(trials, label).records() if trials else []
     return Output(_run_value(run) | value, lines, 0 if result.found else NothingFound.exit_code)
 
 

@@ -36,3 +36,8 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 included."""
+    return 0 if text == "0" else count(text)

@@ -19,7 +19,7 @@ from unweave.decompose.decomposition import SiteSubcomponents, Subcomponent
 from unweave.edit.line_search import Reference
 from unweave.edit.measure import uniform_cross_entropy
 from unweave.edit.objective import Objective, loss_layout, loss_text
-from unweave.models.capture import stream_inputs
+from unweave.models.capture import inputs_by_label
 from unweave.models.prefix import cache_prefix
 from unweave.models.sites import Site
 from unweave.models.target import Target
@@ -70,11 +70,7 @@ class Setting:
     @cached_property
     def inputs(self) -> dict[str, Float[Tensor, "n d_in"]]:
         """The site's inputs on the selection text by label, position 0 left out."""
-        found = {}
-        for label, tokens in self.selection.items():
-            parts = [x[self.site.name] for _, x in stream_inputs(self.target, [self.site], torch.as_tensor(tokens))]
-            found[label] = torch.cat(parts)[:, 1:].flatten(0, 1).float().cpu()
-        return found
+        return inputs_by_label(self.target, self.site, self.selection)
 
     @cached_property
     def base_level(self) -> float:

@@ -10,7 +10,7 @@ import torch
 from unweave.base.progress import Progress, Silent
 from unweave.edit.adapters import Descent
 from unweave.edit.edits import FactorEdit, applied
-from unweave.edit.line_search import expected_level
+from unweave.edit.line_search import Probe, expected_level, search
 from unweave.edit.measure import Yardstick, make_yardstick, measure
 from unweave.edit.methods import Method, Task
 from unweave.edit.off_target import effects
@@ -63,25 +63,18 @@ def calibrate_stop(
     yardstick = make_yardstick(setting.target, {label: windows}, setting.layer)
     edit = FactorEdit.on_pieces([(setting.piece(), 1.0)], setting.target.identity.digest)
 
-    def realised(strength: float) -> float:
+    def realised(strength: float) -> Probe:
         with applied(setting.target, edit.with_factor(1.0 + strength)):
-            return measure(setting.target, yardstick.prefixes[label]).mean()[0]
+            return Probe(strength, measure(setting.target, yardstick.prefixes[label]).mean()[0], 0.0)
 
-    wanted = AIM * setting.ceiling
-    low, high = 0.0, -1.0
-    while realised(high) < wanted and high > -128:
-        low, high = high, high * 2
-    for step in range(6):
-        middle = (low + high) / 2
-        low, high = (middle, high) if realised(middle) < wanted else (low, middle)
-        progress.update(step + 1, 6 + seeds, "stopping level")
+    strength = search(realised, AIM * setting.ceiling).strength
     reference = setting.reference(setting.piece())
     levels, tokens = [], windows.numel()
     for seed in range(seeds):
         objective = setting.objective(budget, seed)
         tokens += objective.removed.tokens_seen + objective.retained.tokens_seen
-        levels.append(expected_level(setting.target, edit, objective, reference, (low + high) / 2).level)
-        progress.update(7 + seed, 6 + seeds, "stopping level")
+        levels.append(expected_level(setting.target, edit, objective, reference, strength).level)
+        progress.update(seed + 1, seeds, "stopping level")
     return float(torch.tensor(levels).median()) / setting.ceiling, tokens
 
 

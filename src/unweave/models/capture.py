@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,17 @@ def stream_inputs(
         for start in range(0, len(tokens), batch):
             window = tokens[start : start + batch]
             yield slice(start, start + len(window)), capture_inputs(target, sites, window)
+
+
+def inputs_by_label(
+    target: Target, site: Site, windows: Mapping[str, np.ndarray]
+) -> dict[str, Float[Tensor, "n d_in"]]:
+    """A site's inputs on labelled windows, float32 on the CPU, a row a token; position 0 is left out."""
+    found = {}
+    for label, tokens in windows.items():
+        parts = [x[site.name] for _, x in stream_inputs(target, [site], torch.as_tensor(tokens))]
+        found[label] = torch.cat(parts)[:, 1:].flatten(0, 1).float().cpu()
+    return found
 
 
 def capture_inputs(
