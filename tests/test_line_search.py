@@ -128,7 +128,8 @@ def test_the_activations_are_read_at_the_loss_positions(setting):
     site = setting.target.site(piece.site)
     with torch.no_grad():
         x = capture_inputs(setting.target, [site], text.prefix.tokens)[site.name]
-    expected = torch.stack([x[:, position] @ piece.v for position in text.positions], dim=1) * piece.u.norm()
+    at = [[x[row, position] @ piece.v for position in positions] for row, positions in enumerate(text.positions)]
+    expected = torch.tensor(at) * piece.u.norm()
     torch.testing.assert_close(loss_activations(setting.target, text, site.name, piece.v, piece.u), expected)
 
 

@@ -35,21 +35,15 @@ def log_probabilities(target, tokens):
     [(1, 1, 1), (2, 1, 2), (3, 1, 3), (4, 1, 4), (16, 2, 8), (64, 4, 16), (63, 1, 63), (256, 8, 32), (1024, 32, 32)],
 )
 def test_a_budget_stands_in_few_windows_at_first_and_costs_less_context_later(budget, windows, each):
-    count, positions = loss_layout(budget, 64)
-    assert (count, len(positions)) == (windows, each)
+    assert loss_layout(budget, 64) == (windows, each)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 3000), st.integers(2, 300))
-def test_every_budget_is_met_exactly_at_different_positions_of_the_window(budget, window):
-    windows, positions = loss_layout(budget, window)
-    assert windows * len(positions) == budget
-    assert list(positions) == sorted(set(positions))
-    assert 1 <= positions[0] <= positions[-1] <= window - 1
-
-
-def test_four_positions_are_spread_over_the_window():
-    assert loss_layout(4, 64) == (1, (15, 31, 47, 63))
+def test_every_budget_is_met_exactly_and_leaves_the_first_position_out(budget, window):
+    windows, each = loss_layout(budget, window)
+    assert windows * each == budget
+    assert 1 <= each <= window - 1
 
 
 @pytest.mark.parametrize("budget", [0, -4])
@@ -67,6 +61,23 @@ def test_the_base_is_what_the_model_predicts_at_the_positions_and_both_counts_ar
     assert torch.equal(part.base, text.base[[2, 0]])
     assert torch.equal(part.prefix.tokens, tokens[[2, 0]])
     assert (part.tokens, part.tokens_seen) == (6, 20)
+
+
+@pytest.mark.parametrize("layer", [None, 1])
+def test_a_number_of_positions_takes_the_least_certain_of_each_window_but_never_the_first(llama, tokens, layer):
+    text = loss_text(llama, tokens, 3, layer)
+    with torch.no_grad():
+        every = llama.logits(tokens).log_softmax(-1)
+    entropy = -(every.exp() * every).sum(-1)
+    entropy[:, 0] = -1
+    for row, positions in enumerate(text.positions.tolist()):
+        assert positions == sorted(sorted(range(10), key=lambda at, row=row: -float(entropy[row, at]))[:3])
+        torch.testing.assert_close(text.base[row], every[row, positions])
+    assert len({tuple(row) for row in text.positions.tolist()}) > 1
+    with torch.no_grad():
+        torch.testing.assert_close(removal_cross_entropy(llama, text, batch=2), text.entropy())
+    assert torch.equal(text.rows([2, 1]).positions, text.positions[[2, 1]])
+    assert (text.tokens, text.tokens_seen) == (9, 30)
 
 
 def test_unedited_the_cross_entropy_is_the_entropy_and_the_kl_is_0(llama, tokens):

@@ -20,11 +20,11 @@ from unweave.edit.measure import measure
 from unweave.edit.methods import find_method
 from unweave.edit.setting import Setting
 from unweave.edit.tuned import Tuning, bundled_tuning, tuning_from_dict, tuning_label
-from unweave.edit.tuning import Trial, calibrate_stop, try_rates, tuning_yardstick, with_stop
+from unweave.edit.tuning import Trial, calibrate_stop, try_descents, tuning_yardstick, with_stop
 from unweave.models.target import weights_hash
 from unweave.read.selection import harvest, select
 
-RATES = {"lora-1": {4: Descent(0.1, 30), 64: Descent(0.02, 40)}, "factors-16": {64: Descent(0.5, 9)}}
+RATES = {"lora-1": {4: Descent(0.1, 30), 64: Descent(0.02, 40)}, "factors-16": {64: Descent(0.5, 9, 0.8)}}
 TUNING = Tuning("fr", 0.97, RATES, 100)
 
 
@@ -125,21 +125,23 @@ def test_the_tuning_yardstick_is_held_out_text_of_the_tuning_part(setting):
 
 def test_a_rate_that_does_nothing_is_far_from_ln_v_and_a_better_one_nearer(setting, statistics):
     stick = tuning_yardstick(setting, planted.LABELS)
-    trials = try_rates(setting, statistics[0], find_method("lora-1-here"), 4, (1e-6, 2e-2), 30, stick)
-    assert [(trial.method, trial.budget, trial.learning_rate) for trial in trials] == [
-        ("lora-1-here", 4, 1e-6),
-        ("lora-1-here", 4, 2e-2),
+    descents = [Descent(1e-6, 30), Descent(1e-1, 30), Descent(1e-1, 30, 0.5)]
+    trials = try_descents(setting, statistics[0], find_method("lora-1-here"), 16, descents, stick)
+    assert [(trial.method, trial.budget, trial.descent) for trial in trials] == [
+        ("lora-1-here", 16, descent) for descent in descents
     ]
     base = stick.base["qc"].mean()[0]
-    assert trials[0].shortfall == pytest.approx(setting.ceiling - base, abs=0.02)
+    assert trials[0].distance == pytest.approx(setting.ceiling - base, abs=0.02)
     assert trials[0].worst_other == pytest.approx(0, abs=0.02)
-    assert trials[1].shortfall < 0.8 * trials[0].shortfall
+    assert trials[1].distance < 0.8 * trials[0].distance
+    assert trials[2].worst_other < trials[1].worst_other  # a floor at half of ln V is reached sooner and left alone
     assert torch.isfinite(torch.tensor([trial.score for trial in trials])).all()
 
 
 def test_missing_a_nat_counts_like_costing_another_label_a_nat_and_helping_it_earns_nothing():
-    assert Trial("x", 4, 0.1, 1.0, 0.0).score == Trial("x", 4, 0.1, 0.0, 1.0).score == 1.0
-    assert Trial("x", 4, 0.1, 0.5, -3.0).score == 0.5
+    descent = Descent(0.1, 3)
+    assert Trial("x", 4, descent, 1.0, 0.0).score == Trial("x", 4, descent, 0.0, 1.0).score == 1.0
+    assert Trial("x", 4, descent, 0.5, -3.0).score == 0.5
 
 
 def test_another_stop_keeps_the_rates_and_adds_its_tokens():

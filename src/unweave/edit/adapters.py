@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,11 @@ ROWS_PER_STEP = 4
 
 @dataclass(frozen=True)
 class Descent:
-    """Adam on the objective: what is tuned on another label."""
+    """Adam on the objective: what is tuned on another label. ``stop`` is where its floor lies, in units of ln V."""
 
     learning_rate: float
     steps: int
+    stop: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _descend(
     progress: Progress | None,
 ) -> list[float]:
     progress = progress or Silent()
+    objective = replace(objective, ceiling=descent.stop * objective.ceiling)
     optimiser = torch.optim.Adam(list(parameters), lr=descent.learning_rate)
     losses: list[float] = []
     windows = len(objective.removed)

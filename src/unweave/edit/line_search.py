@@ -151,4 +151,4 @@ def loss_activations(
     """How strongly a piece acts at the loss positions: ``||u|| v . x``."""
     with torch.no_grad():
         x = capture_inputs(target, [target.site(site)], text.prefix.tokens)[site].float()
-    return (x[:, list(text.positions)] @ v.to(x)) * float(u.norm())
+    return (x @ v.to(x)).gather(1, text.positions.to(x.device)) * float(u.norm())

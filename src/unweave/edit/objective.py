@@ -20,18 +20,18 @@ from unweave.models.target import Target
 
 @dataclass(frozen=True)
 class LossText:
-    """Windows with the base model's log-probabilities at the positions that count.
+    """Windows with the base model's log-probabilities at the positions that count, each window's own.
 
     ``tokens`` is the number of predictions in the loss; ``tokens_seen`` counts the windows whole, context included.
     """
 
     prefix: Prefix
-    positions: tuple[int, ...]
+    positions: Int[Tensor, "n p"]
     base: Float[Tensor, "n p v"]
 
     @property
     def tokens(self) -> int:
-        return len(self.prefix) * len(self.positions)
+        return self.positions.numel()
 
     @property
     def tokens_seen(self) -> int:
@@ -42,22 +42,40 @@ class LossText:
         return -(self.base.exp() * self.base).sum(-1)
 
     def rows(self, index: Sequence[int]) -> LossText:
-        return LossText(self.prefix.rows(index), self.positions, self.base[list(index)])
+        picked = list(index)
+        return LossText(self.prefix.rows(picked), self.positions[picked], self.base[picked])
 
     def __len__(self) -> int:
         return len(self.prefix)
 
 
-def loss_text(target: Target, tokens: Int[Tensor, "n t"], positions: Sequence[int], layer: int | None) -> LossText:
-    """Runs the base model once on the windows and keeps what it predicts at ``positions``."""
+def loss_text(
+    target: Target, tokens: Int[Tensor, "n t"], positions: Sequence[int] | int, layer: int | None
+) -> LossText:
+    """Runs the base model once on the windows and keeps what it predicts at ``positions``.
+
+    A number instead of positions takes that many in each window: those where the base model is least certain (position
+    0 apart). There the cross-entropy averages over many words, so a few tokens say more: measured on four German
+    tokens, the level that an edit is judged to reach scatters by 0.06 ln V instead of the 0.15 of evenly spaced ones.
+    """
     prefix = cache_prefix(target, torch.as_tensor(tokens), layer)
+    chosen, base = [], []
     with torch.no_grad():
-        parts = [prefix_logits(target, part, positions).float().log_softmax(-1) for part in prefix.batches(8)]
-    return LossText(prefix, tuple(positions), torch.cat(parts))
+        for part in prefix.batches(8):
+            if isinstance(positions, int):
+                every = prefix_logits(target, part, slice(1, None)).float().log_softmax(-1)
+                entropy = -(every.exp() * every).sum(-1)
+                picked = entropy.topk(positions, dim=1).indices.sort(dim=1).values
+                chosen.append(picked + 1)
+                base.append(every[torch.arange(len(every), device=every.device)[:, None], picked])
+            else:
+                chosen.append(torch.as_tensor(list(positions)).expand(len(part), -1))
+                base.append(prefix_logits(target, part, positions).float().log_softmax(-1))
+    return LossText(prefix, torch.cat(chosen), torch.cat(base))
 
 
-def loss_layout(budget: int, window: int) -> tuple[int, tuple[int, ...]]:
-    """(windows, loss positions in each) for a budget, the positions spread evenly over the window.
+def loss_layout(budget: int, window: int) -> tuple[int, int]:
+    """(windows, loss tokens in each) for a budget.
 
     4 tokens stand in one window, the rest of which is context; larger budgets use more windows and more of each
     (64: 4 windows of 16; 1,024: 32 of 32), so that context costs less as the budget grows. A budget of a whole
@@ -70,9 +88,7 @@ def loss_layout(budget: int, window: int) -> tuple[int, tuple[int, ...]]:
         each *= 2
     if each == 1 and budget < window:
         each = budget
-    # Positions run from 1 to window - 1: position 0 is the sink, and what it predicts carries no context.
-    step = (window - 1) / each
-    return budget // each, tuple(int((index + 1) * step) for index in range(each))
+    return budget // each, each
 
 
 def removal_cross_entropy(target: Target, text: LossText, batch: int = 8) -> Float[Tensor, "n p"]:

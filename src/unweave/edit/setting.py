@@ -99,7 +99,7 @@ class Setting:
         if key not in self._objectives:
             layer = None if whole else self.layer
             if strict:
-                windows, positions, length = 1, tuple(range(budget)), budget
+                windows, positions, length = 1, range(budget), budget
             else:
                 (windows, positions), length = loss_layout(budget, self.window), self.window
             removed = self.windows(self.part, self.label, windows, seed, length)

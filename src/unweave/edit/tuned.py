@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ class Tuning:
 
     def descent(self, method: str, budget: int) -> Descent:
         if method not in self.descents:
-            raise UnweaveError(f"method {method!r} has no tuned learning rate: run recipes/tune.py for this target")
+            raise UnweaveError(
+                f"method {method!r} has no tuned learning rate: run recipes/smollm2/tune.py for this target"
+            )
         known = self.descents[method]
         below = [size for size in known if size <= budget]
         return known[max(below) if below else min(known)]
@@ -38,10 +40,7 @@ class Tuning:
             "stop": self.stop,
             "tokens": self.tokens,
             "descents": {
-                name: {
-                    str(budget): {"learning_rate": found.learning_rate, "steps": found.steps}
-                    for budget, found in by_budget.items()
-                }
+                name: {str(budget): asdict(found) for budget, found in by_budget.items()}
                 for name, by_budget in self.descents.items()
             },
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 import torch
 
@@ -26,18 +27,21 @@ AIM = 0.98
 
 @dataclass(frozen=True)
 class Trial:
-    """One learning rate tried on the tuning label: the distance to ln V, and the worst change elsewhere, in nats."""
+    """One way to descend, tried on the tuning label: how far it ends from ln V, and the worst change elsewhere, nats.
+
+    Both are means over seeds.
+    """
 
     method: str
     budget: int
-    learning_rate: float
-    shortfall: float
+    descent: Descent
+    distance: float
     worst_other: float
 
     @property
     def score(self) -> float:
         """What is made small: missing ln V by a nat is as bad as costing another label a nat."""
-        return abs(self.shortfall) + max(0.0, self.worst_other)
+        return self.distance + max(0.0, self.worst_other)
 
 
 def tuning_yardstick(setting: Setting, labels: Iterable[str]) -> Yardstick:
@@ -78,25 +82,27 @@ def calibrate_stop(
     return float(torch.tensor(levels).median()) / setting.ceiling, tokens
 
 
-def try_rates(
+def try_descents(
     setting: Setting,
     statistics: Statistics,
     method: Method,
     budget: int,
-    rates: Sequence[float],
-    steps: int,
+    descents: Sequence[Descent],
     yardstick: Yardstick,
+    seeds: int = 2,
     progress: Progress | None = None,
 ) -> list[Trial]:
-    """Trains a method on the tuning label at each learning rate and measures it on the tuning part."""
+    """Trains a method on the tuning label in each way and measures it on the tuning part."""
     found = []
-    for rate in rates:
-        tuning = Tuning(setting.label, 1.0, {method.name: {budget: Descent(rate, steps)}}, 0)
-        made = method.function(Task(setting, statistics, tuning, budget, 0, progress or Silent()))
-        measured = effects(setting.target, made.edit, yardstick, local=method.local)
-        others = [effect.change for label, effect in measured.items() if label != setting.label]
-        shortfall = max(0.0, setting.ceiling - measured[setting.label].edited)
-        found.append(Trial(method.name, budget, rate, shortfall, max(others)))
+    for descent in descents:
+        tuning = Tuning(setting.label, 1.0, {method.name: {budget: descent}}, 0)
+        distances, worst = [], []
+        for seed in range(seeds):
+            made = method.function(Task(setting, statistics, tuning, budget, seed, progress or Silent()))
+            measured = effects(setting.target, made.edit, yardstick, local=method.local)
+            distances.append(abs(setting.ceiling - measured[setting.label].edited))
+            worst.append(max(effect.change for label, effect in measured.items() if label != setting.label))
+        found.append(Trial(method.name, budget, descent, mean(distances), mean(worst)))
     return found
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unweave.base.progress import Progress, Silent
-from unweave.models.target import Target
+from unweave.models.target import Positions, Target
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def from_prefix(target: Target, prefix: Prefix) -> Iterator[None]:
 
 
 def prefix_logits(
-    target: Target, prefix: Prefix, positions: Sequence[int] | slice | None = None
+    target: Target, prefix: Prefix, positions: Positions | None = None
 ) -> Float[Tensor, "n p vocabulary"]:
     """Logits of the windows, the cached part not run again."""
     with from_prefix(target, prefix):

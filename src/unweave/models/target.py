@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from unweave.base.errors import UnweaveError
 from unweave.models.sites import Site, find_blocks, list_sites, select_sites, site_weight
 
+Positions = Sequence[int] | slice | Int[Tensor, "n p"]
+
 
 @dataclass(frozen=True)
 class TargetIdentity:
@@ -96,10 +98,11 @@ class Target:
     def bias(self, site: Site) -> Float[Tensor, " d_out"] | None:
         return self.module.get_submodule(site.name).bias  # type: ignore[return-value]
 
-    def logits(
-        self, tokens: Int[Tensor, "n t"], positions: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "n p vocabulary"]:
-        """Logits at ``positions`` (all by default). Only those positions pass through the output embedding."""
+    def logits(self, tokens: Int[Tensor, "n t"], positions: Positions | None = None) -> Float[Tensor, "n p vocabulary"]:
+        """Logits at ``positions`` (all by default; a tensor [n, p] names each window's own).
+
+        Only those positions pass through the output embedding.
+        """
         with ExitStack() as stack:
             if positions is not None:
                 stack.enter_context(self._only(positions))
@@ -108,17 +111,16 @@ class Target:
         if logits is None:
             raise UnweaveError(f"{self.name} returns a {type(output).__name__}, and logits (or a tensor) are needed")
         if positions is not None and self.output_embedding() is None:
-            logits = logits[:, _index(positions)]
+            logits = _at(logits, positions)
         return logits
 
     @contextmanager
-    def _only(self, positions: Sequence[int] | slice) -> Iterator[None]:
+    def _only(self, positions: Positions) -> Iterator[None]:
         output = self.output_embedding()
         if output is None:
             yield
             return
-        index = _index(positions)
-        handle = output.register_forward_pre_hook(lambda _, args: (args[0][:, index], *args[1:]))
+        handle = output.register_forward_pre_hook(lambda _, args: (_at(args[0], positions), *args[1:]))
         try:
             yield
         finally:
@@ -259,5 +261,8 @@ def tokenizer_hash(tokenizer: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _index(positions: Sequence[int] | slice) -> Any:
-    return positions if isinstance(positions, slice) else list(positions)
+def _at(values: Float[Tensor, "n t d"], positions: Positions) -> Float[Tensor, "n p d"]:
+    if isinstance(positions, Tensor):
+        positions = positions.to(values.device)
+        return values[torch.arange(len(values), device=values.device)[:, None], positions]
+    return values[:, positions if isinstance(positions, slice) else list(positions)]
