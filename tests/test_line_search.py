@@ -92,7 +92,7 @@ def test_it_stops_short_where_retained_text_would_change_too_much():
 def test_the_factor_of_the_planted_piece_makes_its_label_uninformative_and_no_other(setting, edit):
     target = setting.target
     before = weights_hash(target.module)
-    tuned = tune_factor(target, edit, setting.objective(64, 0), setting.reference(setting.piece()), stop=0.9)
+    tuned = tune_factor(target, edit, setting.objective(64, 0), setting.reference(setting.piece()))
     assert weights_hash(target.module) == before
     assert tuned.factor < 1
     windows = windows_by_label(target.tokenizer, setting.corpus, "evaluation", count=12)
@@ -105,21 +105,25 @@ def test_the_factor_of_the_planted_piece_makes_its_label_uninformative_and_no_ot
     assert all(edited[label] - base[label] < 0.4 for label in ("qa", "qc", "qd"))
 
 
-def test_the_expected_level_is_the_references_plus_the_gain_per_activation(setting, edit):
+def test_the_expected_level_is_the_acting_entropy_plus_the_offset_plus_the_gain_per_activation(setting, edit):
     """And a piece that hardly acts on the loss tokens counts as acting there by a fifth of what is usual."""
     objective, piece = setting.objective(4, 0), setting.piece()
-    acting = float(loss_activations(setting.target, objective.removed, piece.site, piece.v, piece.u).sum())
-    usual, rare = Reference(2.0, acting / 4), Reference(2.0, 10 * acting)
+    entropy = objective.removed.entropy()
+    activation = loss_activations(setting.target, objective.removed, piece.site, piece.v, piece.u)
+    acting = float(activation.sum())
+    usual, rare = Reference(2.0, 1.6, acting / 4, 1.5), Reference(2.0, 1.6, 10 * acting, 1.5)
+    assert usual.offset == pytest.approx(0.1 + 0.75 * 0.4)
     start = expected_level(setting.target, edit, objective, usual, 0.0)
-    assert start.level == pytest.approx(2.0, abs=1e-4)
+    assert start.level == pytest.approx(float((activation * entropy).sum()) / acting + usual.offset, abs=1e-4)
     assert start.kl == pytest.approx(0, abs=1e-5)
     with applied(setting.target, edit.with_factor(-1.0)), torch.no_grad():
-        gain = removal_cross_entropy(setting.target, objective.removed) - objective.removed.entropy()
+        gain = removal_cross_entropy(setting.target, objective.removed) - entropy
         kl = retained_kl(setting.target, objective.retained).mean()
     found = expected_level(setting.target, edit, objective, usual, -2.0)
-    assert found.level == pytest.approx(2.0 + float(gain.sum()) / 4, rel=1e-3)
+    assert found.level == pytest.approx(start.level + float(gain.sum()) / 4, rel=1e-3)
+    at_rest = expected_level(setting.target, edit, objective, rare, 0.0)
     capped = expected_level(setting.target, edit, objective, rare, -2.0)
-    assert capped.level == pytest.approx(2.0 + float(gain.sum()) / (0.2 * 4), rel=1e-3)
+    assert capped.level - at_rest.level == pytest.approx(float(gain.sum()) / (0.2 * 4), rel=1e-3)
     assert found.kl == pytest.approx(float(kl), rel=1e-3)
 
 
@@ -136,4 +140,4 @@ def test_the_activations_are_read_at_the_loss_positions(setting):
 def test_only_one_piece_can_be_tuned(setting):
     two = FactorEdit.on_pieces([(setting.pieces[0], 1.0), (setting.pieces[1], 1.0)], setting.target.identity.digest)
     with pytest.raises(UnweaveError, match="one factor is tuned on one subcomponent, and this edit has 2"):
-        tune_factor(setting.target, two, setting.objective(4, 0), Reference(1.0, 1.0))
+        tune_factor(setting.target, two, setting.objective(4, 0), Reference(1.0, 1.0, 1.0, 1.0))

@@ -29,7 +29,7 @@ def task(planted_target, planted_text, planted_decomposition):
     chosen = select([statistics], planted.REMOVED).index
     setting = Setting(planted_target, planted_text, planted.REMOVED, planted.RETAINED, pieces, chosen, windows)
     trained = [name for name in NAMES if "lora" in name or "factors" in name]
-    tuning = Tuning(planted.TUNED_ON, 0.9, {name: {4: Descent(0.01, 3)} for name in trained}, 0)
+    tuning = Tuning(planted.TUNED_ON, {name: {4: Descent(0.01, 3)} for name in trained}, 0)
     card = {"windows": dict.fromkeys(planted.LABELS, 4)}
     return Task(setting, statistics, tuning, 4, 0, decomposition=replace(planted_decomposition, card=card))
 

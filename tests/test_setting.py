@@ -8,10 +8,8 @@ import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.corpora.windows import token_windows, windows_by_label
-from unweave.edit.measure import measure
 from unweave.edit.setting import RETAINED_WINDOWS, Setting
 from unweave.models.capture import capture_inputs
-from unweave.models.prefix import Prefix
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +83,29 @@ def test_the_reference_is_the_base_level_and_the_pieces_mean_activation(setting)
     assert piece.index == 3
     assert setting.piece(7).index == 7
     reference = setting.reference(piece)
-    prefix = Prefix(torch.as_tensor(setting.selection["qb"]), 0, None)
-    assert reference.cross_entropy == pytest.approx(measure(setting.target, prefix).mean()[0])
-    expected = setting.pieces.activations(setting.inputs["qb"]).mean(0)[3]
-    assert reference.activation == pytest.approx(float(expected), abs=1e-5)
+    tokens = torch.as_tensor(setting.selection["qb"])
+    with torch.no_grad():
+        predicted = setting.target.logits(tokens)[:, 1:-1].log_softmax(-1)
+    losses = -predicted.gather(-1, tokens[:, 2:, None])[..., 0]
+    entropy = -(predicted.exp() * predicted).sum(-1)
+    acting = setting.pieces.activations(setting.inputs["qb"].view(6, 63, -1)[:, :-1])[..., 3]
+    assert reference.cross_entropy == pytest.approx(float(losses.mean()))
+    assert reference.entropy == pytest.approx(float(entropy.mean()))
+    assert reference.activation == pytest.approx(float(acting.mean()), abs=1e-5)
+    assert reference.acting_entropy == pytest.approx(float((acting * entropy).sum() / acting.sum()), rel=1e-3)
+
+
+def test_loss_tokens_are_uncertain_ones_where_the_piece_acts_as_usual(setting):
+    text = setting.objective(4, seed=0).removed
+    (positions,) = text.positions.tolist()
+    tokens = text.prefix.tokens
+    with torch.no_grad():
+        predicted = setting.target.logits(tokens).log_softmax(-1)[0]
+        x = capture_inputs(setting.target, [setting.site], tokens)[setting.site.name]
+    entropy = -(predicted.exp() * predicted).sum(-1)
+    unusual = (setting.pieces.activations(x)[0, :, 3] - setting.reference(setting.piece()).activation).abs()
+    candidates = sorted(range(1, 64), key=lambda at: -float(entropy[at]))[:24]
+    assert positions == sorted(sorted(candidates, key=lambda at: float(unusual[at]))[:4])
 
 
 def test_one_pass_text_is_of_the_decomposition_part(setting):

@@ -1,11 +1,10 @@
-"""Sets learning rates, steps and stopping levels for the bundled decomposition, each label's on another label.
+"""Sets learning rates and stopping levels of the methods that descend, each label's on another label.
 
     python recipes/smollm2/tune.py --label de --label fr ...      # updates src/unweave/edit/tuned.json
 
 Everything is read from the tuning part of the corpus and counted: the removed label's own tuning text is never used
-for it. Learning rates of LoRA and of the 16 factors are tried on a grid and judged by distance to ln V plus the worst
-change elsewhere; the stopping level of the one-number methods is the one at which the other label's realised
-cross-entropy is ln V.
+for it. First the learning rate is chosen with the floor of the objective at ln V, then a lower floor is tried at that
+rate; both by the distance to ln V plus the worst change elsewhere. One number is searched and needs none of this.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from unweave.edit.adapters import Descent
 from unweave.edit.methods import find_method
 from unweave.edit.setting import Setting
 from unweave.edit.tuned import Tuning, tuning_from_dict, tuning_label
-from unweave.edit.tuning import calibrate_stop, try_rates, tuning_yardstick
+from unweave.edit.tuning import try_descents, tuning_yardstick
 from unweave.models.load import load_target
 from unweave.read.selection import harvest, select
 
 TUNED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "edit" / "tuned.json"
 RETAIN = "en"
-GRIDS: dict[str, tuple[tuple[float, ...], int]] = {
-    "lora-1-here": ((3e-3, 1e-2, 3e-2, 1e-1), 40),
-    "lora-1": ((1e-3, 3e-3, 1e-2), 30),
-    "lora-4": ((1e-3, 3e-3, 1e-2), 30),
-    "factors-16": ((0.3, 1.0, 3.0), 40),
+STOPS = (0.9, 0.8)
+GRIDS: dict[str, tuple[tuple[float, ...], int, int]] = {  # rates, steps, seeds
+    "lora-1-here": ((3e-3, 1e-2, 3e-2, 1e-1), 40, 2),
+    "factors-16": ((0.1, 0.3, 1.0), 40, 2),
+    "lora-1": ((1e-3, 3e-3, 1e-2), 30, 1),
+    "lora-4": ((1e-3, 3e-3, 1e-2), 30, 1),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--label", action="append", help="label to be removed later; its settings come from another")
-    parser.add_argument("--rates", action="store_true", help="also try learning rates (minutes a method and budget)")
-    parser.add_argument("--budget", action="append", type=int, help="budgets to try learning rates at; 4 and 64")
+    parser.add_argument("--budget", action="append", type=int, help="budgets to tune at; 4 and 64")
     parser.add_argument("--method", action="append", choices=list(GRIDS), help="methods to try; all by default")
     parser.add_argument("--decomposition", type=Path)
     parser.add_argument("--json", action="store_true")
@@ -59,33 +58,34 @@ def main() -> None:
         other = tuning_label(label, corpus.labels("tuning"), RETAIN)
         chosen = select([statistics], other).index
         setting = Setting(target, corpus, other, RETAIN, pieces, chosen, selection, part="tuning")
-        stop, tokens = calibrate_stop(setting, progress=progress)
         before = tuning_from_dict(stored.get(label) or stored["default"])
         descents = {name: dict(by_budget) for name, by_budget in before.descents.items()}
-        trials = []
-        if arguments.rates:
-            yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
-            tokens += sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
-            for name in arguments.method or GRIDS:
-                rates, steps = GRIDS[name]
-                for budget in arguments.budget or [4, 64]:
-                    tried = try_rates(setting, statistics, find_method(name), budget, rates, steps, yardstick, progress)
-                    best = min(tried, key=lambda trial: trial.score)
-                    descents.setdefault(name, {})[budget] = Descent(best.learning_rate, steps)
-                    objective = setting.objective(budget, 0, whole=not find_method(name).local)
+        yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
+        tokens = sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
+        for name in arguments.method or GRIDS:
+            rates, steps, seeds = GRIDS[name]
+            method = find_method(name)
+            for budget in arguments.budget or [4, 64]:
+                tried = []
+                for wave in ("rate", "stop"):
+                    best = min(tried, key=lambda trial: trial.score).descent if tried else None
+                    ways = [Descent(best.learning_rate, steps, stop) for stop in STOPS] if best else []
+                    ways = ways or [Descent(rate, steps) for rate in rates]
+                    for trial in try_descents(setting, statistics, method, budget, ways, yardstick, seeds, progress):
+                        tried.append(trial)
+                        progress.say(f"{label} on {other}, by {wave}: {trial}, score {trial.score:.3f}")
+                descents.setdefault(name, {})[budget] = min(tried, key=lambda trial: trial.score).descent
+                for seed in range(seeds):
+                    objective = setting.objective(budget, seed, whole=not method.local)
                     tokens += objective.removed.tokens_seen + objective.retained.tokens_seen
-                    trials += tried
-                    for trial in tried:
-                        progress.say(f"{trial}, score {trial.score:.3f}")
-            descents["lora-1-here-kl-all"] = dict(descents["lora-1-here"])
-        # Without --rates the learning rates of an earlier call stay, and so do the tokens that they cost.
-        tokens = tokens if arguments.rates or before.label != other else max(tokens, before.tokens)
-        tuning = Tuning(other, stop, descents, tokens)
+        descents["lora-1-here-kl-all"] = dict(descents["lora-1-here"])
+        tuning = Tuning(other, descents, tokens)
+        stored = read_json(TUNED)
         stored[label] = tuning.as_dict()
         if label == "de":
             stored["default"] = tuning.as_dict()
         write_json(TUNED, stored)
-        progress.say(f"{label}: stopping level {stop:.3f} ln V, set on {other}, {tokens} tokens")
+        progress.say(f"{label}: tuned on {other}, {tokens} tokens")
     if arguments.json:
         json.dump(stored, sys.stdout)
 

@@ -193,7 +193,7 @@ def _always_on(task: Task) -> Made:
 def _one_number(task: Task, piece: Subcomponent) -> Made:
     setting, objective = task.setting, task.objective()
     start = FactorEdit.on_pieces([(piece, 1.0)], setting.target.identity.digest)
-    tuned = tune_factor(setting.target, start, objective, setting.reference(piece), stop=task.tuning.stop)
+    tuned = tune_factor(setting.target, start, objective, setting.reference(piece))
     edit = FactorEdit.on_pieces([(piece, tuned.factor)], setting.target.identity.digest)
     detail = {
         "factor": tuned.factor,

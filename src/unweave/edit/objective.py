@@ -17,6 +17,9 @@ from unweave.base.errors import UnweaveError
 from unweave.models.prefix import Prefix, cache_prefix, prefix_logits
 from unweave.models.target import Target
 
+BATCH = 8
+LEAST_CERTAIN = 3 / 8
+
 
 @dataclass(frozen=True)
 class LossText:
@@ -50,28 +53,44 @@ class LossText:
 
 
 def loss_text(
-    target: Target, tokens: Int[Tensor, "n t"], positions: Sequence[int] | int, layer: int | None
+    target: Target,
+    tokens: Int[Tensor, "n t"],
+    positions: Sequence[int] | int,
+    layer: int | None,
+    unusual: Float[Tensor, "n t"] | None = None,
 ) -> LossText:
     """Runs the base model once on the windows and keeps what it predicts at ``positions``.
 
-    A number instead of positions takes that many in each window: those where the base model is least certain (position
-    0 apart). There the cross-entropy averages over many words, so a few tokens say more: measured on four German
-    tokens, the level that an edit is judged to reach scatters by 0.06 ln V instead of the 0.15 of evenly spaced ones.
+    A number instead of positions takes that many in each window, position 0 apart: of the three eighths at which the
+    base model is least certain, those of the smallest ``unusual`` (none given: the least certain). An uncertain
+    prediction's cross-entropy averages over many words, so a few tokens say more: measured on German, the level
+    judged from four of them scatters by 0.06 ln V instead of the 0.15 of evenly spaced ones.
     """
     prefix = cache_prefix(target, torch.as_tensor(tokens), layer)
     chosen, base = [], []
     with torch.no_grad():
-        for part in prefix.batches(8):
+        for start, part in enumerate(prefix.batches(BATCH)):
             if isinstance(positions, int):
                 every = prefix_logits(target, part, slice(1, None)).float().log_softmax(-1)
                 entropy = -(every.exp() * every).sum(-1)
-                picked = entropy.topk(positions, dim=1).indices.sort(dim=1).values
+                strange = None if unusual is None else unusual[BATCH * start : BATCH * (start + 1), 1:]
+                picked = _least_certain(entropy, positions, strange)
                 chosen.append(picked + 1)
                 base.append(every[torch.arange(len(every), device=every.device)[:, None], picked])
             else:
                 chosen.append(torch.as_tensor(list(positions)).expand(len(part), -1))
                 base.append(prefix_logits(target, part, positions).float().log_softmax(-1))
     return LossText(prefix, torch.cat(chosen), torch.cat(base))
+
+
+def _least_certain(
+    entropy: Float[Tensor, "n t"], count: int, unusual: Float[Tensor, "n t"] | None
+) -> Int[Tensor, "n count"]:
+    if unusual is None:
+        return entropy.topk(count, dim=1).indices.sort(dim=1).values
+    candidates = entropy.topk(max(count, round(entropy.shape[1] * LEAST_CERTAIN)), dim=1).indices
+    usual = unusual.to(entropy).gather(1, candidates).topk(count, dim=1, largest=False).indices
+    return candidates.gather(1, usual).sort(dim=1).values
 
 
 def loss_layout(budget: int, window: int) -> tuple[int, int]:

@@ -17,10 +17,10 @@ from unweave.corpora.text import Corpus
 from unweave.corpora.windows import token_windows
 from unweave.decompose.decomposition import SiteSubcomponents, Subcomponent
 from unweave.edit.line_search import Reference
-from unweave.edit.measure import uniform_cross_entropy
+from unweave.edit.measure import realised, uniform_cross_entropy
 from unweave.edit.objective import Objective, loss_layout, loss_text
-from unweave.models.capture import inputs_by_label
-from unweave.models.prefix import cache_prefix
+from unweave.models.capture import capture_inputs, inputs_by_label
+from unweave.models.prefix import cache_prefix, prefix_logits
 from unweave.models.sites import Site
 from unweave.models.target import Target
 
@@ -73,22 +73,39 @@ class Setting:
         return inputs_by_label(self.target, self.site, self.selection)
 
     @cached_property
-    def base_level(self) -> float:
-        """The base model's cross-entropy on the label's selection text."""
-        from unweave.edit.measure import measure
-
-        prefix = cache_prefix(self.target, torch.as_tensor(self.selection[self.label]), None)
-        return measure(self.target, prefix).mean()[0]
+    def base_predictions(self) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Realised cross-entropy and entropy per token of the label's selection text, first and last position out."""
+        tokens = torch.as_tensor(self.selection[self.label])
+        losses, entropies = [], []
+        with torch.no_grad():
+            for part in cache_prefix(self.target, tokens, None).batches(16):
+                logits = prefix_logits(self.target, part, slice(1, -1)).float()
+                loss, entropy = realised(logits, part.tokens[:, 2:].to(logits.device))
+                losses.append(loss.flatten().cpu())
+                entropies.append(entropy.flatten().cpu())
+        return torch.cat(losses), torch.cat(entropies)
 
     def reference(self, piece: Subcomponent) -> Reference:
         """What ``tune_factor`` needs to know about a piece on the label."""
-        acting = (self.inputs[self.label] @ piece.v).mean() * piece.u.norm()
-        return Reference(self.base_level, float(acting))
+        losses, entropies = self.base_predictions
+        windows = len(self.selection[self.label])
+        acting = (self.inputs[self.label].unflatten(0, (windows, -1))[:, :-1].flatten(0, 1) @ piece.v) * piece.u.norm()
+        mean = acting.mean()
+        return Reference(
+            float(losses.mean()), float(entropies.mean()), float(mean), float((acting * entropies).mean() / mean)
+        )
+
+    def unusual(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+        """How far the chosen piece acts from its mean on the label, position by position."""
+        piece = self.piece()
+        with torch.no_grad():
+            x = capture_inputs(self.target, [self.site], tokens)[self.site.name].float().cpu()
+        return ((x @ piece.v) * piece.u.norm() - self.reference(piece).activation).abs()
 
     def objective(
         self, budget: int, seed: int, *, whole: bool = False, strict: bool = False, retained: tuple[str, ...] = ()
     ) -> Objective:
-        """Loss text for a budget: the same windows for every method of one seed.
+        """Loss text for a budget: the same windows and tokens for every method of one seed (see ``loss_text``).
 
         ``whole`` caches nothing before the site, for edits that touch earlier layers. ``strict`` takes a window of
         exactly the budget, so that tokens seen and tokens in the loss agree as far as they can (position 0 predicts
@@ -102,14 +119,14 @@ class Setting:
                 windows, positions, length = 1, range(budget), budget
             else:
                 (windows, positions), length = loss_layout(budget, self.window), self.window
-            removed = self.windows(self.part, self.label, windows, seed, length)
+            removed = torch.as_tensor(self.windows(self.part, self.label, windows, seed, length))
             if retained:
                 kept = np.concatenate([self.selection[label][:RETAINED_WINDOWS] for label in retained])
             else:
                 kept = self.windows(self.part, self.retain, RETAINED_WINDOWS, seed, self.window)
             self._objectives = {
                 key: Objective(
-                    loss_text(self.target, torch.as_tensor(removed), positions, layer),
+                    loss_text(self.target, removed, positions, layer, None if strict else self.unusual(removed)),
                     loss_text(self.target, torch.as_tensor(kept), range(1, self.window), layer),
                     self.ceiling,
                 )

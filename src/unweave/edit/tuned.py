@@ -1,4 +1,4 @@
-"""Learning rates, steps and the stopping level, set on another label than the one that is removed."""
+"""Learning rates, steps and stopping levels of descents, set on another label than the one that is removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Tuning:
     """
 
     label: str
-    stop: float
     descents: Mapping[str, Mapping[int, Descent]]
     tokens: int
 
@@ -37,7 +36,6 @@ class Tuning:
     def as_dict(self) -> dict[str, Any]:
         return {
             "label": self.label,
-            "stop": self.stop,
             "tokens": self.tokens,
             "descents": {
                 name: {str(budget): asdict(found) for budget, found in by_budget.items()}
@@ -51,7 +49,7 @@ def tuning_from_dict(stored: Mapping[str, Any]) -> Tuning:
         name: {int(budget): Descent(**found) for budget, found in by_budget.items()}
         for name, by_budget in stored["descents"].items()
     }
-    return Tuning(stored["label"], stored["stop"], descents, stored["tokens"])
+    return Tuning(stored["label"], descents, stored["tokens"])
 
 
 def tuning_label(label: str, labels: tuple[str, ...], retain: str) -> str:

@@ -177,6 +177,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
     from unweave.corpora.windows import random_groups, windows_by_label
     from unweave.decompose.decomposition import Decomposition, bundled
     from unweave.edit.setting import Setting
+    from unweave.edit.tuned import bundled_tuning
     from unweave.models.load import load_target
     from unweave.read.selection import harvest, most_related, plain_label, related_table, select, top_tokens
 
@@ -225,7 +226,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
     if run is not None:
         run.save_table(related_table(selection.statistics, related, tokens, config.language, names))
 
-    tuning = _tuning(config, setting, selection, labels, progress)
+    tuning = bundled_tuning(config.language)
     read = sum(len(found) * 64 for found in selection_windows.values())
     spent = {
         "decomposition": int(decomposition.card.get("tokens", 0)),
@@ -361,39 +362,6 @@ def _refuse_unknown(config: RemoveLanguage, yardstick: Yardstick, setting: Setti
             f"{config.target} does not know {config.language!r}: its cross-entropy there is {base:.2f} nats, above "
             f"{KNOWN_BELOW} ln V = {KNOWN_BELOW * setting.ceiling:.2f}, so there is nothing to remove"
         )
-
-
-def _tuning(
-    config: RemoveLanguage, setting: Setting, selection: Selection, labels: tuple[str, ...], progress: Progress
-) -> Tuning:
-    """Bundled settings for the bundled decomposition; otherwise the stopping level is set on the tuning label here."""
-    from unweave.edit.setting import Setting
-    from unweave.edit.tuned import bundled_tuning, tuning_label
-    from unweave.edit.tuning import calibrate_stop, with_stop
-    from unweave.read.selection import select
-
-    tuning = bundled_tuning(config.language)
-    if config.decomposition is None and config.corpus == "parallel" and tuning.tokens and not config.also:
-        return tuning
-    candidates = tuple(label for label in labels if label in setting.corpus.labels("tuning"))
-    if len([label for label in candidates if label not in (config.retain, config.language)]) == 0:
-        progress.say("no other label has tuning text: the stopping level tuned for the bundled target is used")
-        return tuning
-    other = tuning_label(config.language, candidates, config.retain)
-    progress.say(f"setting the stopping level on {other!r}")
-    chosen = select([selection.statistics], other)
-    calibrated = Setting(
-        setting.target,
-        setting.corpus,
-        other,
-        config.retain,
-        setting.pieces,
-        chosen.index,
-        setting.selection,
-        part="tuning",
-    )
-    stop, tokens = calibrate_stop(calibrated, min(config.tokens), progress=progress)
-    return with_stop(tuning, stop, tokens, other)
 
 
 def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tuple[Target, list[Edit]]:
