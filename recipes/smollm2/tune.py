@@ -3,8 +3,8 @@
     python recipes/smollm2/tune.py --label de --label fr ...      # updates src/unweave/edit/tuned.json
 
 Everything is read from the tuning part of the corpus and counted: the removed label's own tuning text is never used
-for it. First the learning rate is chosen with the floor of the objective at ln V, then a lower floor is tried at that
-rate; both by the distance to ln V plus the worst change elsewhere. One number is searched and needs none of this.
+for it. First learning rate and steps are chosen with the floor of the objective at ln V, then lower floors are tried
+with them; both by the distance to ln V plus the worst change elsewhere. One number is searched and needs none of this.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from unweave.base.files import read_json, write_json
@@ -29,12 +30,12 @@ from unweave.read.selection import harvest, select
 
 TUNED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "edit" / "tuned.json"
 RETAIN = "en"
-STOPS = (0.9, 0.8)
-GRIDS: dict[str, tuple[tuple[float, ...], int, int]] = {  # rates, steps, seeds
-    "lora-1-here": ((3e-3, 1e-2, 3e-2, 1e-1), 40, 2),
-    "factors-16": ((0.1, 0.3, 1.0), 40, 2),
-    "lora-1": ((1e-3, 3e-3, 1e-2), 30, 1),
-    "lora-4": ((1e-3, 3e-3, 1e-2), 30, 1),
+# rates, steps, lower floors tried at the best of these, seeds
+GRIDS: dict[str, tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...], int]] = {
+    "lora-1-here": ((1e-2, 2e-2, 3e-2), (40, 120), (0.9, 0.8), 2),
+    "factors-16": ((0.1, 0.3, 1.0), (40,), (0.9, 0.8), 2),
+    "lora-1": ((1e-3, 3e-3, 1e-2), (30,), (0.8,), 1),
+    "lora-4": ((1e-3, 3e-3, 1e-2), (30,), (0.8,), 1),
 }
 
 
@@ -63,14 +64,15 @@ def main() -> None:
         yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
         tokens = sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
         for name in arguments.method or GRIDS:
-            rates, steps, seeds = GRIDS[name]
+            rates, steps, stops, seeds = GRIDS[name]
             method = find_method(name)
             for budget in arguments.budget or [4, 64]:
                 tried = []
                 for wave in ("rate", "stop"):
-                    best = min(tried, key=lambda trial: trial.score).descent if tried else None
-                    ways = [Descent(best.learning_rate, steps, stop) for stop in STOPS] if best else []
-                    ways = ways or [Descent(rate, steps) for rate in rates]
+                    ways = [Descent(rate, count) for rate in rates for count in steps]
+                    if wave == "stop":
+                        best = min(tried, key=lambda trial: trial.score).descent
+                        ways = [replace(best, stop=stop) for stop in stops]
                     for trial in try_descents(setting, statistics, method, budget, ways, yardstick, seeds, progress):
                         tried.append(trial)
                         progress.say(f"{label} on {other}, by {wave}: {trial}, score {trial.score:.3f}")

@@ -55,9 +55,9 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
         "",
         "What to try next:",
         "  unweave scan smollm2 --contrast language=fr",
-        "  unweave run remove-language --set language=fr",
         f"  unweave export {run.id} --format peft --out german-removed",
-        "  unweave decompose smollm2 --sites model.layers.15.self_attn.o_proj --out mine.decomp",
+        "  unweave decompose smollm2 --sites model.layers.25.mlp.down_proj --out fr.decomp",
+        "  unweave run remove-language --set language=fr --set decomposition=fr.decomp",
     ]
     return {
         "run": run.id,

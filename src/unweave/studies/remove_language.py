@@ -67,7 +67,7 @@ class RemoveLanguage:
     """The label whose predictions the objective keeps."""
     methods: tuple[str, ...] = QUICK
     """Methods to compare."""
-    windows: int = 16
+    windows: int = 24
     """Held-out windows of 64 tokens for each label."""
     selection_windows: int = 24
     """Selection windows of 64 tokens for each label."""
