@@ -397,6 +397,9 @@ def edited(cli, study, llama, decomposed, monkeypatch):
 
 
 def test_an_edit_is_exported_as_an_adapter_or_merged(cli, edited):
+    assert cli("export", "first", "--format", "peft")[0] == 0
+    assert (Path("first-peft") / "adapter_model.safetensors").is_file()
+    assert "first-peft already exists" in cli("export", "first", "--format", "peft")[2]
     code, out, _ = cli("export", "first", "--format", "peft", "--out", "adapter")
     assert code == 0
     assert out.startswith("adapter: factor, logits within ")

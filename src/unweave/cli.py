@@ -254,7 +254,7 @@ def _open(args: argparse.Namespace) -> Output:
 def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="its id, its path, or last")
     parser.add_argument("--format", required=True, choices=("peft", "merged"), help="an adapter or a whole model")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder to write")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="new folder to write (default: RUN-FORMAT)")
     parser.add_argument("--with-base", action="store_true", help="peft: write the unedited model beside the adapter")
     parser.add_argument("--method", help="the edit that this method made (default: the study's own method)")
     parser.add_argument("--budget", metavar="TOKENS", type=count, help="made from this many tokens (default: fewest)")
@@ -266,9 +266,10 @@ def _export(args: argparse.Namespace) -> Output:
 
     if args.with_base and args.format == "merged":
         raise UnweaveError("--with-base is for --format peft: a merged model holds its base")
-    if args.out.exists():
-        raise UnweaveError(f"{args.out} already exists: choose another --out, or remove it first")
     run = find_run(args.run, args.runs)
+    out = args.out or Path(f"{run.id}-{args.format}")
+    if out.exists():
+        raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
     edits_of = getattr(sys.modules[find_study(run.study).function.__module__], "edits_of", None)
     if edits_of is None:
         raise UnweaveError(f"run {run.id!r} is of study {run.study!r}, which makes no edit that could be exported")
@@ -278,9 +279,9 @@ def _export(args: argparse.Namespace) -> Output:
     which = {name: getattr(args, name) for name in ("method", "budget") if getattr(args, name) is not None}
     target, edits = edits_of(run, **which)
     if args.format == "peft":
-        report = export_peft(target, edits, args.out, with_base=args.with_base)
+        report = export_peft(target, edits, out, with_base=args.with_base)
     else:
-        report = export_merged(target, edits, args.out)
+        report = export_merged(target, edits, out)
     names = [edit.name for edit in edits]
     line = f"{report.path}: {', '.join(names)}, logits within {report.max_logit_difference:.1e} of the edit's"
     return Output({"run": run.id, "edits": names, **asdict(report)}, [line])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.progress import Progress
+
+if TYPE_CHECKING:
+    from unweave.record.table import Table
 
 
 def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
@@ -31,11 +35,15 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
     with Run.create("remove-language", asdict(config), root=root, progress=progress) as run:
         removal = remove_language(config, run)
         found = audit_run(run)
-        table = run.load_table("summary")
+        table, effects, written = (run.load_table(name) for name in ("summary", "effects", "continuations"))
         left_out = run.load_table("left-out") if "left-out" in run.tables() else None
     lines = [
         "",
         f"German removed from SmolLM2-135M by one number on {removal.site}:{removal.index} ({removal.plain_label})",
+        "",
+        *changes_lines(effects, config.language),
+        "",
+        *continuation_lines(written),
         "",
         table.to_markdown(),
         "",
@@ -69,6 +77,40 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
         "discrepancies": len(found),
         "text": "\n".join(lines),
     }
+
+
+def changes_lines(effects: Table, language: str) -> list[str]:
+    """A row a method: the removed language's cross-entropy before and after, and the change of every other one."""
+    rows = effects.records()
+    labels = list(dict.fromkeys(str(row["label"]) for row in rows))
+    others = [label for label in labels if label != language]
+    lines = ["Held-out text, nats per token:", f"{'method':22} {language + ' before, after':>20}  " + _columns(others)]
+    for method in dict.fromkeys(str(row["method"]) for row in rows):
+        found = {str(row["label"]): row for row in rows if row["method"] == method}
+        base, change = float(found[language]["base"]), float(found[language]["change"])
+        changes = _columns([f"{float(found[label]['change']):+.3f}" for label in others])
+        lines.append(f"{method:22} {f'{base:.2f}, {base + change:.2f}':>20}  {changes}")
+    return lines
+
+
+def _columns(values: Sequence[str]) -> str:
+    return " ".join(f"{value:>8}" for value in values)
+
+
+def continuation_lines(written: Table) -> list[str]:
+    """One continuation a language, before and after, with the identifier's verdict."""
+    lines = ["Continuations (greedy; in brackets what a language identifier takes them for):"]
+    for label in dict.fromkeys(written.column("label")):
+        row = next(row for row in written.records() if row["label"] == label)
+        lines.append(f"{label}  …{_one_line(row['prompt'])[-50:]}")
+        lines += [
+            f"    {when:6} [{row[f'verdict_{when}']}] {_one_line(row[when])[:90]}" for when in ("before", "after")
+        ]
+    return lines
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def card_lines(decomposition: Any) -> list[str]:
