@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.record.run import Run
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
@@ -49,6 +50,7 @@ def main() -> None:
             "",
             f"`unweave run remove-language {_settings(config)}`",
             "",
+            *_decomposition_lines(config),
         ]
         if run.status != "finished":
             lines += ["**Partial**: the run was stopped before all cells were measured. What is here was measured.", ""]
@@ -67,9 +69,35 @@ def main() -> None:
         print("\n".join(written))
 
 
+def _decomposition_lines(config: dict[str, object]) -> list[str]:
+    """What the run's decomposition is of, and how it did at the logits; nothing when its folder is gone."""
+    named = config.get("decomposition")
+    folder = Path(str(named)) if named else bundled(str(config["target"]))
+    if not folder.is_dir():
+        return []
+    lines = []
+    for name, entry in Decomposition.load(folder).card["sites"].items():
+        made = f"unweave decompose {config['target']} --sites {name} --out {folder.name}"
+        lines.append(f"`{made if named else 'recipes/smollm2/decompose.py'}` ({name})")
+        if "quality" in entry:
+            found = entry["quality"]
+            kinds = ("importance", "stochastic", "adversarial")
+            shown = ["/".join(f"{found[who][kind]:.3f}" for kind in kinds) for who in ("ours", "svd", "random")]
+            lines.append(
+                f"took {entry['training_seconds']:.0f} s of training: L0 {found['l0']:.1f}, KL at the logits under "
+                f"{'/'.join(kinds)} masks {shown[0]} nats, an SVD's {shown[1]}, random masks' {shown[2]}."
+            )
+    return [*lines, ""]
+
+
 def _settings(config: dict[str, object]) -> str:
-    shown = ("language", "tokens", "seeds", "setting", "also")
+    shown = ("language", "tokens", "seeds", "setting", "methods", "decomposition", "also")
+    # A record compares every method by itself; the path of a decomposition is the machine's own.
     values = {name: config[name] for name in shown if config.get(name)}
+    if config.get("setting") == "record":
+        values.pop("methods", None)
+    if "decomposition" in values:
+        values["decomposition"] = Path(str(values["decomposition"])).name
     return " ".join(
         f"--set {name}={','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
         for name, value in values.items()

@@ -67,6 +67,7 @@ def main() -> None:
             rates, steps, stops, seeds = GRIDS[name]
             method = find_method(name)
             for budget in arguments.budget or [4, 64]:
+                seeds = seeds if budget < 64 else 1  # 64 tokens scatter little
                 tried = []
                 for wave in ("rate", "stop"):
                     ways = [Descent(rate, count) for rate in rates for count in steps]
@@ -80,13 +81,15 @@ def main() -> None:
                 for seed in range(seeds):
                     objective = setting.objective(budget, seed, whole=not method.local)
                     tokens += objective.removed.tokens_seen + objective.retained.tokens_seen
-        descents["lora-1-here-kl-all"] = dict(descents["lora-1-here"])
-        tuning = Tuning(other, descents, tokens)
-        stored = read_json(TUNED)
-        stored[label] = tuning.as_dict()
-        if label == "de":
-            stored["default"] = tuning.as_dict()
-        write_json(TUNED, stored)
+                descents["lora-1-here-kl-all"] = dict(descents["lora-1-here"])
+                # Kept as it goes, so that what an interrupted call found is not lost; the tokens add up over calls.
+                known = before.tokens if before.label == other and arguments.method else 0
+                tuning = Tuning(other, descents, known + tokens)
+                stored = read_json(TUNED)
+                stored[label] = tuning.as_dict()
+                if label == "de":
+                    stored["default"] = tuning.as_dict()
+                write_json(TUNED, stored)
         progress.say(f"{label}: tuned on {other}, {tokens} tokens")
     if arguments.json:
         json.dump(stored, sys.stdout)
