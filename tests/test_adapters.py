@@ -151,7 +151,7 @@ def test_a_stream_reads_its_text_once_against_the_unedited_model(planted_target,
         for label in ("qb", "qa")
     )
     sites = [planted_target.site(planted.SITE)]
-    trained = stream(planted_target, removed, retained, 5.1358, sites, 1, 0.05, name="x")
+    trained = stream(planted_target, removed, retained, 5.1358, sites, 1, Descent(0.05, 1), name="x")
     assert len(trained.losses) == 5
     assert trained.losses[-1] < trained.losses[0]
     assert torch.equal(torch.cat([text.prefix.tokens for text in read[::2]]), removed)
@@ -160,7 +160,7 @@ def test_a_stream_reads_its_text_once_against_the_unedited_model(planted_target,
         whole = loss_text(planted_target, text.prefix.tokens, range(1, 64), None)
         torch.testing.assert_close(text.base, whole.base)
     assert weights_hash(planted_target.module) == planted_target.identity.weights
-    few = stream(planted_target, removed[:3], retained[:1], 5.1358, sites, 1, 0.05, name="x")
+    few = stream(planted_target, removed[:3], retained[:1], 5.1358, sites, 1, Descent(0.05, 1), name="x")
     assert len(few.losses) == 1
 
 

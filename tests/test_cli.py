@@ -314,7 +314,8 @@ def test_a_scan_is_a_recorded_run_with_a_table(cli, saved):
     assert len(table.rows) == 28
     tried = run.load_table("trials")
     assert set(tried.column("site")) == set(table.column("site")[:4])
-    assert len(out.splitlines()) == 14 + 4 + len(tried.rows)
+    assert len(out.splitlines()) == 14 + 5 + len(tried.rows)
+    assert "At none of these does one direction bring 'cat' to ln V." in out  # random weights: nothing to remove
     assert f"--sites {tried.records()[0]['site']} --out cat.decomp" in out
     value = json.loads(cli(*arguments, "--json")[1])
     assert value["sites"] == table.records()
@@ -390,7 +391,7 @@ def edited(cli, study, llama, decomposed, monkeypatch):
     def edits_of(run, method="factor", budget=4):
         if method not in ("factor", "ablation"):
             raise UnweaveError(f"run {run.id!r} has no edit by {method!r}")
-        return llama, [FactorEdit.of(made, {(SITE, 0): -float(budget)}, method)]
+        return llama, [FactorEdit.of(made, {(SITE, 0): -float(budget)}, method)], {"loss": budget}
 
     monkeypatch.setattr(sys.modules[__name__], "edits_of", edits_of, raising=False)
     cli("run", "remove-word", "--name", "first")

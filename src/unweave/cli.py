@@ -104,7 +104,11 @@ def _scan(args: argparse.Namespace) -> Output:
         table = result.table()
         run.save_table(table)
         best = [score.site for score in result.sites[:tried]] if result.found else []
-        trials = try_sites(target, corpus, label, best, windows=args.windows, progress=run.progress)
+        trials = []
+        try:
+            trials = try_sites(target, corpus, label, best, windows=args.windows, progress=run.progress)
+        except UnweaveError as error:  # too little text for a trial is no reason to withhold the ranking
+            run.progress.say(f"no trials: {error}")
         if trials:
             run.save_table(trials_table(trials, label))
     lines = [*_grid(table, SHOWN_ROWS), "", f"{len(table.rows)} sites in {run.path / 'tables' / 'scan.csv'}"]
@@ -113,6 +117,8 @@ def _scan(args: argparse.Namespace) -> Output:
         lines += ["", f"{shown.caption}:", *_grid(shown), ""]
     if result.found:
         site = trials[0].site.name if trials else table.records()[0]["site"]
+        if trials and not trials[0].reached:
+            lines.append(f"At none of these does one direction bring {label!r} to ln V.")
         lines.append(f"Take the best apart: unweave decompose {args.target} --sites {site} --out {label}.decomp")
     else:
         lines.append(f"Nothing found: no site exceeds the largest score of {label!r} under shuffled windows.")
@@ -277,11 +283,11 @@ def _export(args: argparse.Namespace) -> Output:
 
     keep_freed_memory()
     which = {name: getattr(args, name) for name in ("method", "budget") if getattr(args, name) is not None}
-    target, edits = edits_of(run, **which)
+    target, edits, tokens = edits_of(run, **which)
     if args.format == "peft":
-        report = export_peft(target, edits, out, with_base=args.with_base)
+        report = export_peft(target, edits, out, with_base=args.with_base, tokens=tokens)
     else:
-        report = export_merged(target, edits, out)
+        report = export_merged(target, edits, out, tokens=tokens)
     names = [edit.name for edit in edits]
     line = f"{report.path}: {', '.join(names)}, logits within {report.max_logit_difference:.1e} of the edit's"
     return Output({"run": run.id, "edits": names, **asdict(report)}, [line])

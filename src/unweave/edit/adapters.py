@@ -71,7 +71,7 @@ def train_lora_stream(
     ceiling: float,
     sites: Sequence[Site],
     rank: int,
-    learning_rate: float,
+    descent: Descent,
     *,
     name: str,
     seed: int = 0,
@@ -80,22 +80,23 @@ def train_lora_stream(
     """LoRA in one pass over a large text: the base model's predictions are computed batch by batch, adapter off.
 
     Every position but the first is in the loss; four windows of the removed label and two of the retained one a step.
+    The descent's steps are not used: the text decides.
     """
     layer = min((site.layer for site in sites if site.layer is not None), default=None)
     steps = max(1, len(removed) // ROWS_PER_STEP)
     losses: list[float] = []
     positions = range(1, removed.shape[1])
     with _lora_injected(target, sites, rank, name, seed) as lora:
-        optimiser = torch.optim.Adam(lora.parameters, lr=learning_rate)
+        optimiser = torch.optim.Adam(lora.parameters, lr=descent.learning_rate)
         for step in range(steps):
             first, second = ROWS_PER_STEP * step, 2 * step % max(1, len(retained) - 1)
             with lora.off():
                 objective = Objective(
                     loss_text(target, removed[first : first + ROWS_PER_STEP], positions, layer),
                     loss_text(target, retained[second : second + 2], positions, layer),
-                    ceiling,
+                    descent.stop * ceiling,
                 )
-            losses.append(_step(target, objective, None, optimiser, learning_rate, step, steps, name))
+            losses.append(_step(target, objective, None, optimiser, descent.learning_rate, step, steps, name))
             (progress or Silent()).update(step + 1, steps, f"{name}, objective {losses[-1]:.3f}")
         matrices = lora.matrices()
     return Trained(AdapterEdit(matrices, target.identity.digest, name), tuple(losses))

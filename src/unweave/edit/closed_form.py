@@ -40,7 +40,7 @@ def least_variance(
     covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * scale * torch.eye(len(covariance), dtype=torch.float64)
     solved = torch.linalg.solve(covariance, means)
     read = solved @ torch.linalg.solve(means.T @ solved, torch.eye(means.shape[1], dtype=torch.float64)[:, 0])
-    write = weight.double().cpu() @ (means[:, 0] - means[:, 1:].mean(1))
+    write = weight.cpu().double() @ (means[:, 0] - means[:, 1:].mean(1))
     return Subcomponent(site, -1, write.float(), read.float())
 
 

@@ -77,42 +77,41 @@ def tune_factor(
     edit: FactorEdit,
     objective: Objective,
     reference: Reference,
-    *,
-    limit: float = LIMIT,
 ) -> Tuned:
     """Finds the one factor of a single-piece edit at which the label's predictions become uninformative.
 
     The piece is only ever turned down, through 0 and round: a large factor above 1 also raises the cross-entropy, by
     another road. The search ends where the label's realised cross-entropy is expected at the objective's ceiling, and
-    stops short where the retained text's KL passes 0.3 nats or the strength passes ``limit``.
+    stops short where the retained text's KL passes 0.3 nats or the strength passes 96.
     """
     _only_piece(edit)
-    level = _levels(target, edit, objective, reference)
-    return search(level, objective.ceiling, limit)
+    return search(expected_levels(target, edit, objective, reference), objective.ceiling)
 
 
-def expected_level(
-    target: Target, edit: FactorEdit, objective: Objective, reference: Reference, strength: float
-) -> Probe:
-    """What the stopping rule expects of one strength, from the objective's tokens."""
-    return _levels(target, edit, objective, reference)(strength)
+def expected_levels(
+    target: Target, edit: FactorEdit, objective: Objective, reference: Reference
+) -> Callable[[float], Probe]:
+    """What the stopping rule expects of a strength, from the objective's tokens.
 
-
-def _levels(target: Target, edit: FactorEdit, objective: Objective, reference: Reference) -> Callable[[float], Probe]:
+    Position 0 is left out where a strict window has it in the loss: its sink activation is of another kind. Tokens on
+    which the piece hardly acts, or acts the other way round, must not blow the ratio up: taken together they count as
+    acting by at least a fifth of what is usual, and then their plain mean entropy is the start.
+    """
     piece = _only_piece(edit)
-    activation = loss_activations(target, objective.removed, piece.site, piece.v, piece.u)
-    # A few tokens on which the piece hardly acts, or acts the other way round, must not blow the ratio up.
+    counted = (objective.removed.positions > 0).to(target.device)
     sign = 1.0 if reference.activation >= 0 else -1.0
-    typical = activation.numel() * abs(reference.activation)
-    acting = max(float((sign * activation).sum()), 0.2 * typical, 1e-9)
+    acts = sign * loss_activations(target, objective.removed, piece.site, piece.v, piece.u).to(target.device) * counted
     base = objective.removed.entropy()
-    start = float((sign * activation * base.to(activation)).sum()) / acting + reference.offset
+    floor = max(0.2 * int(counted.sum()) * abs(reference.activation), 1e-9)
+    acting = float(acts.sum())
+    start = float((acts * base).sum()) / acting if acting > floor else float(base[counted].mean())
 
     def level(strength: float) -> Probe:
         with applied(target, edit.with_factor(1.0 + strength)), torch.no_grad():
-            gain = float((removal_cross_entropy(target, objective.removed) - base).sum())
+            gain = float(((removal_cross_entropy(target, objective.removed) - base) * counted).sum())
             kl = float(retained_kl(target, objective.retained).mean())
-        return Probe(strength, start + abs(reference.activation) * gain / acting, kl)
+        pace = abs(reference.activation) / max(acting, floor)
+        return Probe(strength, start + reference.offset + pace * gain, kl)
 
     return level
 
@@ -134,16 +133,28 @@ def search(level: Callable[[float], Probe], wanted: float, limit: float = LIMIT)
     low = probe(0.0)
     if low.level >= wanted:
         return Tuned(0.0, "the base model is already there on these tokens", tuple(path))
-    best, strength = low, -1.0
+    best, strength, closing = low, -1.0, 0
     while True:
         found = probe(strength)
         if found.kl > KL_LIMIT:
-            return Tuned(best.strength, "retained text would change too much", tuple(path))
+            if closing == 5:
+                return Tuned(best.strength, "retained text would change too much", tuple(path))
+            closing += 1
+            strength = (best.strength + strength) / 2
+            continue
         if found.level >= wanted:
             high = found
             break
+        low = found
         best = max(best, found, key=lambda tried: tried.level)
-        low, strength = found, strength * 2
+        if closing == 5:
+            return Tuned(best.strength, "retained text would change too much", tuple(path))
+        if closing:
+            closing += 1
+            over = max(tried.strength for tried in path if tried.kl > KL_LIMIT)
+            strength = (strength + over) / 2
+        else:
+            strength *= 2
         if -strength > limit:
             return Tuned(best.strength, "limit of the strength", tuple(path))
     while low.strength - high.strength > 0.01 * -high.strength:

@@ -133,9 +133,12 @@ def _lora_kl_all(task: Task) -> Made:
     return _lora(task, "lora-1-here-kl-all", rank=1, everywhere=False, retained=others)
 
 
-@method("lora-1-here-equal-total", "LoRA of rank 1 in the same matrix, given all the text the factor cost")
+@method("lora-1-here-equal-total", "LoRA of rank 1 in the same matrix, one pass over the text the factor cost")
 def _lora_equal_total(task: Task) -> Made:
-    """The label's whole decomposition and selection text in the loss, one pass, and as much retained text."""
+    """As many windows of the label in the loss as decomposition and selection read of it, and half as many retained.
+
+    The other labels' share of the decomposition's text has no place in the objective and is left out.
+    """
     setting = task.setting
     windows = int((task.decomposition.card if task.decomposition else {}).get("windows", {}).get(setting.label, 0))
     windows += len(setting.selection[setting.label])
@@ -148,12 +151,12 @@ def _lora_equal_total(task: Task) -> Made:
         setting.ceiling,
         [setting.site],
         1,
-        descent.learning_rate,
+        descent,
         name="lora-1-here-equal-total",
         seed=task.seed,
         progress=task.progress,
     )
-    spent = Spent(removed[:, 1:].numel(), removed.numel(), retained.numel())
+    spent = Spent(removed[:, 1:].numel(), removed.numel(), retained.numel() // 2)
     return Made(trained.edit, spent, {"objective": trained.losses[-1]})
 
 

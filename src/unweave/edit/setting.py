@@ -32,7 +32,7 @@ class Setting:
     """One label to remove from one target, at one site, and the text that methods may read.
 
     ``part`` is the part of the corpus that loss tokens are drawn from: ``training``, or ``tuning`` when learning
-    rates and the stopping level are set on another label.
+    rates are set on another label.
     """
 
     target: Target
@@ -90,10 +90,12 @@ class Setting:
         losses, entropies = self.base_predictions
         windows = len(self.selection[self.label])
         acting = (self.inputs[self.label].unflatten(0, (windows, -1))[:, :-1].flatten(0, 1) @ piece.v) * piece.u.norm()
-        mean = acting.mean()
-        return Reference(
-            float(losses.mean()), float(entropies.mean()), float(mean), float((acting * entropies).mean() / mean)
-        )
+        mean = float(acting.mean())
+        entropy = float(entropies.mean())
+        # A piece that acts both ways weighs nothing: its mean is no measure of how strongly it acts.
+        one_way = abs(mean) > 0.2 * float(acting.abs().mean())
+        acting_entropy = float((acting * entropies).mean()) / mean if one_way else entropy
+        return Reference(float(losses.mean()), entropy, mean, acting_entropy)
 
     def unusual(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
         """How far the chosen piece acts from its mean on the label, position by position."""
@@ -108,9 +110,8 @@ class Setting:
         """Loss text for a budget: the same windows and tokens for every method of one seed (see ``loss_text``).
 
         ``whole`` caches nothing before the site, for edits that touch earlier layers. ``strict`` takes a window of
-        exactly the budget, so that tokens seen and tokens in the loss agree as far as they can (position 0 predicts
-        too little to count). ``retained`` gives KL text on several labels from the selection part instead of the
-        retained label's training text.
+        exactly the budget, so that tokens seen and tokens in the loss are equal, position 0 with them. ``retained``
+        gives KL text on several labels from the selection part instead of the retained label's training text.
         """
         key = (budget, seed, whole, strict, retained)
         if key not in self._objectives:

@@ -159,8 +159,8 @@ def _accumulate(
         def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
             kept = sums[name]
             values = output[:, 1:].float()
-            kept.difference += torch.einsum("ghn,nd->ghd", weights.to(values.device), values.mean(1)).double().cpu()
-            kept.total += values.sum((0, 1)).double().cpu()
+            kept.difference += torch.einsum("ghn,nd->ghd", weights.to(values.device), values.mean(1)).cpu().double()
+            kept.total += values.sum((0, 1)).cpu().double()
             kept.squares += float(values.square().sum())
             kept.count += values.shape[0] * values.shape[1]
 

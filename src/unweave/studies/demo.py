@@ -87,8 +87,8 @@ def changes_lines(effects: Table, language: str) -> list[str]:
     lines = ["Held-out text, nats per token:", f"{'method':22} {language + ' before, after':>20}  " + _columns(others)]
     for method in dict.fromkeys(str(row["method"]) for row in rows):
         found = {str(row["label"]): row for row in rows if row["method"] == method}
-        base, change = float(found[language]["base"]), float(found[language]["change"])
-        changes = _columns([f"{float(found[label]['change']):+.3f}" for label in others])
+        base, change = float(str(found[language]["base"])), float(str(found[language]["change"]))
+        changes = _columns([f"{float(str(found[label]['change'])):+.3f}" for label in others])
         lines.append(f"{method:22} {f'{base:.2f}, {base + change:.2f}':>20}  {changes}")
     return lines
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.progress import Progress
 from unweave.studies.removal_tables import (
     cost_table,
+    effects_table,
     label_name,
     median_cell,
     other_labels,
     save_cells,
-    second_table,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ NATS = "nats per token"
 
 def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Removal, progress: Progress) -> Path:
     """Writes everything the study found into the run and returns the report's path."""
+    from unweave.edit.methods import find_method
     from unweave.edit.store import load_edit
     from unweave.record.report import Continuation, Headline, Section, write_report
     from unweave.record.table import Table
@@ -39,13 +40,15 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     run.save_table(cost_table(config, bench, removal))
     second = [label for label in bench.yardstick.prefixes if label.startswith("udhr/")]
     if second:
-        run.save_table(second_table(config, removal, second))
+        text = "the Universal Declaration"
+        run.save_table(effects_table(removal, second, "second-genre", text, "udhr/"))
 
-    middle = median_cell(config, cells)
+    leading = "factor" if "factor" in config.methods else config.methods[0]
+    middle = median_cell([row for row in cells if row["method"] == leading and not row["strict"]], config.language)
     edit = load_edit(run.path / "edits" / f"{_file(cell_key, middle, config)}.safetensors")
     written = _continuations(config, bench, edit, progress)
     run.save_table(Table.from_records("continuations", [_plain(found) for found in written]))
-    wide = _left_out(run, config, bench, edit, progress)
+    wide = _left_out(run, config, bench, edit, find_method(middle["method"]).local, progress)
     persistence = _persistence(run, config, bench, edit, progress) if config.persistence else []
     _draw(run, config, bench, effects, summary, wide)
     _claim(run, config, summary, wide)
@@ -169,7 +172,9 @@ def _plain(found: Any) -> dict[str, Any]:
     return asdict(found)
 
 
-def _left_out(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> Table | None:
+def _left_out(
+    run: Run, config: RemoveLanguage, bench: Bench, edit: Any, local: bool, progress: Progress
+) -> Table | None:
     """Every language of the Declaration that the target knows and nothing has read, under the median edit."""
     import torch
 
@@ -200,7 +205,7 @@ def _left_out(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, progres
         except UnweaveError:  # a text shorter than one window
             continue
         yardstick = make_yardstick(bench.target, {label: torch.as_tensor(windows)}, bench.setting.layer)
-        found = effects(bench.target, edit, yardstick, local=True)[label]
+        found = effects(bench.target, edit, yardstick, local=local)[label]
         row = {
             "language": language_name(label),
             "label": label,

@@ -15,22 +15,32 @@ def save_cells(run: Run, config: RemoveLanguage, removal: Removal, labels: list[
     """Saves what the finished cells say so far, so that an interrupted run has its tables too."""
     run.save_table(seeds_table(config, removal, labels))
     run.save_table(summary_table(config, removal, labels))
-    run.save_table(effects_table(config, removal, labels))
+    run.save_table(effects_table(removal, labels))
 
 
-def median_cell(config: RemoveLanguage, cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """The cell that stands for the run: the factor (or the first method) at the first budget, its median seed."""
-    name = "factor" if "factor" in config.methods else config.methods[0]
-    fitting = [row for row in cells if row["method"] == name and not row["strict"]]
-    smallest = min(row["budget"] for row in fitting)
-    fitting = sorted(
-        (row for row in fitting if row["budget"] == smallest), key=lambda row: row["effects"][config.language]["edited"]
-    )
-    return fitting[len(fitting) // 2]
+def by_effect(rows: list[dict[str, Any]], label: str, what: str) -> list[dict[str, Any]]:
+    """Cells by rising ``change`` or ``edited`` of a label."""
+    return sorted(rows, key=lambda row: row["effects"][label][what])
+
+
+def median_row(ranked: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cell in the middle; of an even number the higher of the two."""
+    return ranked[len(ranked) // 2]
+
+
+def median_cell(rows: list[dict[str, Any]], language: str, budget: int | None = None) -> dict[str, Any]:
+    """The cell that stands for a method: at the smallest budget, or the one given, the seed of the median level."""
+    wanted = budget or min(row["budget"] for row in rows)
+    return median_row(by_effect([row for row in rows if row["budget"] == wanted], language, "edited"))
 
 
 def other_labels(labels: list[str], config: RemoveLanguage) -> list[str]:
     return [label for label in labels if label not in (config.language, config.retain)]
+
+
+def _few(removal: Removal) -> str:
+    fewest = min((len({row["seed"] for row in found}) for found in _groups(removal).values()), default=0)
+    return "" if fewest > 2 else " Rows of fewer than three seeds show what happened, not which method is better."
 
 
 def _groups(removal: Removal) -> dict[tuple[str, int, bool], list[dict[str, Any]]]:
@@ -77,7 +87,7 @@ def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -
         caption=(
             f"Held-out text, median over seeds. Level: cross-entropy on {label_name(config.language)} in units of "
             f"ln V = {removal.ceiling:.2f} nats. Retained: change on {label_name(config.retain)}. Worst other: largest "
-            f"change on any other label."
+            f"change on any other label.{_few(removal)}"
         ),
         digits={
             "level": 3,
@@ -92,20 +102,23 @@ def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -
     )
 
 
-def effects_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
+def effects_table(
+    removal: Removal, labels: list[str], name: str = "effects", text: str = "held-out text", prefix: str = ""
+) -> Table:
     """Change by method, budget and label: the median seed's value with its interval over windows."""
     from unweave.record.table import Table
 
     rows = []
-    for (name, budget, strict), found in _groups(removal).items():
+    for (method, budget, strict), found in _groups(removal).items():
         for label in labels:
-            ranked = sorted(found, key=lambda row, label=label: row["effects"][label]["change"])
-            middle = ranked[(len(ranked) - 1) // 2]["effects"][label]
+            ranked = by_effect(found, label, "change")
+            middle = median_row(ranked)["effects"][label]
             rows.append(
                 {
-                    "method": _title(name, strict),
+                    "method": _title(method, strict),
                     "tokens": budget,
-                    "label": label,
+                    "tokens seen": found[0]["seen_tokens"],
+                    "label": label.removeprefix(prefix),
                     "base": middle["base"],
                     "change": middle["change"],
                     "low": middle["low"],
@@ -113,33 +126,15 @@ def effects_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -
                     "lowest seed": ranked[0]["effects"][label]["change"],
                     "highest seed": ranked[-1]["effects"][label]["change"],
                     "entropy": middle["entropy"],
-                    "series": f"{_title(name, strict)}, {budget} tokens",
+                    "series": f"{_title(method, strict)}, {budget} tokens",
                 }
             )
     return Table.from_records(
-        "effects",
+        name,
         rows,
         units=dict.fromkeys(("base", "change", "low", "high", "lowest seed", "highest seed", "entropy"), "nats"),
-        caption="Change in cross-entropy on held-out text: median seed, 95 % interval over windows, range over seeds",
+        caption=f"Change in cross-entropy on {text}: median seed, 95 % interval over windows, range over seeds",
         digits=dict.fromkeys(("base", "change", "low", "high", "lowest seed", "highest seed", "entropy"), 3),
-    )
-
-
-def second_table(config: RemoveLanguage, removal: Removal, second: list[str]) -> Table:
-    from unweave.record.table import Table
-
-    rows = []
-    for (name, budget, strict), found in _groups(removal).items():
-        record: dict[str, Any] = {"method": _title(name, strict), "tokens": budget}
-        for label in second:
-            values = [row["effects"][label]["change"] for row in found]
-            record[label.removeprefix("udhr/")] = statistics.median(values)
-        rows.append(record)
-    return Table.from_records(
-        "second-genre",
-        rows,
-        caption="Change in cross-entropy on the Universal Declaration, nats per token, median over seeds",
-        digits={label.removeprefix("udhr/"): 3 for label in second},
     )
 
 
@@ -153,6 +148,7 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
             {
                 "method": _title(row["method"], row["strict"]),
                 "tokens": row["budget"],
+                "tokens seen": row["seen_tokens"],
                 "seed": row["seed"],
                 "level": effects[config.language]["edited"] / removal.ceiling,
                 **{f"change {label}": effects[label]["change"] for label in labels if label != config.language},
@@ -175,7 +171,6 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
 
     needs_decomposition = ("factor", "factors-16", "ablation", "random-subcomponent", "always-on-subcomponent")
     needs_selection = (*needs_decomposition, "mean-difference", "least-variance", "lora-1-here-kl-all")
-    tuned = ("factor", "factors-16", "mean-difference", "least-variance")
     rows = []
     for (name, budget, strict), found in _groups(removal).items():
         rows.append(
@@ -188,10 +183,18 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
                 "selection": bench.spent["selection"] if name in needs_selection else 0,
                 "labels": bench.spent["labels"] if name in needs_decomposition else 0,
                 "decomposition": bench.spent["decomposition"] if name in needs_decomposition else 0,
-                "tuning on another label": bench.spent["tuning"] if name in tuned or name.startswith("lora") else 0,
+                "tuning on another label": bench.spent["tuning"] if name.startswith(("lora", "factors")) else 0,
             }
         )
-    return Table.from_records("cost", rows, caption="Tokens spent, by purpose; labels are read off the selection text")
+    return Table.from_records(
+        "cost",
+        rows,
+        caption=(
+            "Tokens spent, by purpose; labels are read off the selection text. Which tokens of a window are in the loss"
+            " "
+            "was decided with the chosen piece for every method; that use of it is charged to none."
+        ),
+    )
 
 
 def label_name(label: str) -> str:

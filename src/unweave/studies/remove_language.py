@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unweave.read.selection import Selection
     from unweave.record.run import Run
 
+WINDOW = 64
 KNOWN_BELOW = 0.8
 """A target knows a label when its cross-entropy there is below this many ln V."""
 
@@ -188,6 +189,8 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
     for role, label in (("language", config.language), ("retain", config.retain)):
         if label not in labels:
             raise UnweaveError(f"{role} {label!r} is not a label of corpus {corpus.name!r}; {nearest(label, labels)}")
+        for part in ("training", "evaluation"):
+            corpus.documents(part, label)  # refused before anything is computed
     where = Path(config.decomposition) if config.decomposition else bundled(config.target)
     decomposition = Decomposition.load(where)
     progress.say(f"loading {config.target}")
@@ -258,7 +261,7 @@ def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
                     continue
                 seeds = min(seeds, 2)
             cells += [(name, budget, seed, False) for seed in range(seeds)]
-        if config.strict and budget == min(config.tokens) and "factor" in config.methods:
+        if config.strict and budget == min(config.tokens) <= WINDOW and "factor" in config.methods:
             cells += [("factor", budget, seed, True) for seed in range(config.seeds)]
     return cells
 
@@ -364,10 +367,11 @@ def _refuse_unknown(config: RemoveLanguage, yardstick: Yardstick, setting: Setti
         )
 
 
-def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tuple[Target, list[Edit]]:
-    """The target of a finished run and the edit to export: the method's seed whose level is the median one."""
+def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tuple[Target, list[Edit], dict[str, int]]:
+    """The target of a finished run, the edit to export (the seed of the median level), and the tokens it cost."""
     from unweave.edit.store import load_edit
     from unweave.models.load import load_target
+    from unweave.studies.removal_tables import median_cell
 
     cells = [{**_unpacked(row), "key": key} for key, row in run.cells("cells").items()]
     fitting = [row for row in cells if row["method"] == method and not row["strict"]]
@@ -375,13 +379,14 @@ def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tup
         raise UnweaveError(
             f"run {run.id!r} has no edit by {method!r}; {nearest(method, {row['method'] for row in cells})}"
         )
-    wanted = budget or min(row["budget"] for row in fitting)
-    fitting = [row for row in fitting if row["budget"] == wanted]
-    if not fitting:
-        raise UnweaveError(f"run {run.id!r} has no edit by {method!r} at {wanted} tokens")
-    language = run.config["language"]
-    ranked = sorted(fitting, key=lambda row: row["effects"][language]["edited"])
-    key = ranked[len(ranked) // 2]["key"]
+    if budget and budget not in {row["budget"] for row in fitting}:
+        raise UnweaveError(f"run {run.id!r} has no edit by {method!r} at {budget} tokens")
+    chosen = median_cell(fitting, run.config["language"], budget)
+    key = chosen["key"]
     edit = load_edit(run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
     target = load_target(run.config["target"], device=run.config["device"], dtype=run.config["dtype"])
-    return target, [edit]
+    row = {"method": chosen["method"], "tokens": chosen["budget"]}
+    costs = run.load_table("cost").records() if "cost" in run.tables() else []
+    cost = next((found for found in costs if row.items() <= found.items()), {})
+    spent = {name: int(value) for name, value in cost.items() if name not in row and isinstance(value, int)}
+    return target, [edit], spent
