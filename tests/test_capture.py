@@ -15,7 +15,15 @@ from torch.nn import functional
 
 from unweave.base.errors import UnweaveError
 from unweave.models import capture as module
-from unweave.models.capture import HALF_LIMIT, Capture, CaptureIndex, capture_inputs, capture_to_disk, stream_inputs
+from unweave.models.capture import (
+    HALF_LIMIT,
+    Capture,
+    CaptureIndex,
+    as_windows,
+    capture_inputs,
+    capture_to_disk,
+    stream_inputs,
+)
 from unweave.models.target import make_target
 
 HALF_STEP = 2**-10  # relative rounding of half precision, and a little
@@ -261,3 +269,20 @@ def test_a_folder_that_cannot_be_made_is_one_line(llama, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnweaveError, match="check the path"):
         capture_to_disk(llama, some_site(llama), many(), tmp_path / "file" / "c", "text")
+
+
+def test_values_handed_over_flattened_get_their_windows_back_and_part_of_the_tokens_is_told():
+    tokens = torch.zeros(3, 4, dtype=torch.long)
+    values = torch.randn(3, 4, 5)
+    assert torch.equal(as_windows(values, tokens), values)
+    assert torch.equal(as_windows(values.flatten(0, 1), tokens), values)
+    assert as_windows(values.flatten(0, 1)[:7], tokens) is None
+    assert as_windows(values[:2], tokens) is None
+
+
+def test_a_site_that_sees_part_of_the_tokens_is_refused(llama, tokens, monkeypatch):
+    site = llama.site("model.layers.2.mlp.up_proj")
+    mlp = llama.module.model.layers[2].mlp
+    monkeypatch.setattr(mlp, "forward", lambda x: x + mlp.up_proj(x.flatten(0, 1)[:7]).sum())
+    with pytest.raises(UnweaveError, match=r"site 'model.layers.2.mlp.up_proj' does not see every token"):
+        capture_inputs(llama, [site], tokens)

@@ -139,3 +139,15 @@ def test_an_output_that_is_not_finite_is_named(fresh, planted_text, planted_targ
     finally:
         weight.copy_(original)
     assert not planted_target.module.get_submodule(planted.SITE)._forward_hooks
+
+
+def test_sites_that_see_part_of_the_tokens_are_left_out_of_a_scan(planted_target, planted_text, monkeypatch):
+    mlp = planted_target.module.model.layers[2].mlp
+    plain = mlp.forward
+    monkeypatch.setattr(mlp, "forward", lambda x: plain(x[:1]).expand_as(x))
+    left = scan(planted_target, planted_text, planted.REMOVED)
+    names = {score.site.name for score in left.sites}
+    assert planted.SITE in names
+    assert not any(name.startswith("model.layers.2.mlp") for name in names)
+    with pytest.raises(UnweaveError, match="none of the 3 sites gives an output for every token"):
+        scan(planted_target, planted_text, planted.REMOVED, sites="model.layers.2.mlp.*")

@@ -59,29 +59,31 @@ def main() -> None:
         other = tuning_label(label, corpus.labels("tuning"), RETAIN)
         chosen = select([statistics], other).index
         setting = Setting(target, corpus, other, RETAIN, pieces, chosen, selection, part="tuning")
-        before = tuning_from_dict(stored.get(label) or stored["default"])
-        descents = {name: dict(by_budget) for name, by_budget in before.descents.items()}
+        # Settings of another mapping are not taken over: they may come from this label's own text.
+        before = tuning_from_dict(stored[label]) if label in stored else Tuning(other, {}, 0)
+        descents = {name: dict(by_budget) for name, by_budget in before.descents.items() if before.label == other}
         yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
         tokens = sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
         for name in arguments.method or GRIDS:
             rates, steps, stops, seeds = GRIDS[name]
             method = find_method(name)
             for budget in arguments.budget or [4, 64]:
-                seeds = seeds if budget < 64 else 1  # 64 tokens scatter little
+                tries = seeds if budget < 64 else 1  # 64 tokens scatter little
                 tried = []
                 for wave in ("rate", "stop"):
                     ways = [Descent(rate, count) for rate in rates for count in steps]
                     if wave == "stop":
                         best = min(tried, key=lambda trial: trial.score).descent
                         ways = [replace(best, stop=stop) for stop in stops]
-                    for trial in try_descents(setting, statistics, method, budget, ways, yardstick, seeds, progress):
+                    for trial in try_descents(setting, statistics, method, budget, ways, yardstick, tries, progress):
                         tried.append(trial)
                         progress.say(f"{label} on {other}, by {wave}: {trial}, score {trial.score:.3f}")
                 descents.setdefault(name, {})[budget] = min(tried, key=lambda trial: trial.score).descent
-                for seed in range(seeds):
+                for seed in range(tries):
                     objective = setting.objective(budget, seed, whole=not method.local)
                     tokens += objective.removed.tokens_seen + objective.retained.tokens_seen
-                descents["lora-1-here-kl-all"] = dict(descents["lora-1-here"])
+                if name == "lora-1-here":
+                    descents["lora-1-here-kl-all"] = dict(descents[name])
                 # Kept as it goes, so that what an interrupted call found is not lost; the tokens add up over calls.
                 known = before.tokens if before.label == other and arguments.method else 0
                 tuning = Tuning(other, descents, known + tokens)

@@ -28,12 +28,14 @@ def token_windows(
     length: int = 64,
     count: int | None = None,
     seed: int = 0,
+    at_most: int | None = None,
 ) -> np.ndarray:
     """``count`` non-overlapping windows of exactly ``length`` tokens, int64 [n, length], shuffled by ``seed``.
 
     Documents are tokenised without special tokens. Where the tokenizer starts a text with its beginning-of-sequence
     token by default, every window starts with it, and it counts towards ``length``. A smaller ``count`` gives the
-    first rows of a larger one. Raises ``UnweaveError`` when there are fewer than ``count`` windows, or none.
+    first rows of a larger one. ``at_most`` takes what there is up to that many. Raises ``UnweaveError`` when there are
+    fewer than ``count`` windows, or none.
     """
     if length < 2:
         raise UnweaveError(f"a window of {length} tokens has nothing to predict: use a length of 2 or more")
@@ -51,7 +53,7 @@ def token_windows(
             f"({tokens} tokens), and {count or 1} were asked for: give more text, or use fewer or shorter windows"
         )
     order = numpy_generator(seed, "windows", part, label).permutation(have)
-    windows = windows[order[:count]]
+    windows = windows[order[: count or at_most]]
     if start is not None:
         windows = np.concatenate([np.full((len(windows), 1), start, np.int64), windows], axis=1)
     return windows
@@ -65,10 +67,11 @@ def windows_by_label(
     length: int = 64,
     count: int | None = None,
     seed: int = 0,
+    at_most: int | None = None,
 ) -> dict[str, np.ndarray]:
     """``token_windows`` for several labels, by default all that have text in the part."""
     chosen = corpus.labels(part) if labels is None else tuple(labels)
-    return {label: token_windows(tokenizer, corpus, part, label, length, count, seed) for label in chosen}
+    return {label: token_windows(tokenizer, corpus, part, label, length, count, seed, at_most) for label in chosen}
 
 
 def random_groups(windows: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:

@@ -113,7 +113,7 @@ def _windows(target: Target, corpus: Corpus, label: str, config: SiteLocalConfig
 
 
 def _some(target: Target, corpus: Corpus, part: str, label: str, most: int, length: int) -> np.ndarray:
-    return token_windows(target.tokenizer, corpus, part, label, length)[:most]
+    return token_windows(target.tokenizer, corpus, part, label, length, at_most=most)
 
 
 def balanced_rows(counts: Sequence[int]) -> np.ndarray:

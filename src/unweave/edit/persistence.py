@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, Silent
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import token_windows
@@ -22,39 +23,49 @@ RATE = 2e-5
 
 
 def contexts(target: Target, corpus: Corpus, label: str, retain: str, count: int = 12) -> dict[str, MaskedText]:
-    """The label's evaluation text in five settings; only the label's own tokens count.
+    """The label's evaluation text in four settings; only the label's own tokens count.
 
     ``plain`` is a window of 64; ``few-shot`` the last 64 of 256 tokens in the label; ``code-switched`` a window in
     which 32 tokens of the retained label come before 32 of the label; ``chat`` the label's text as the assistant's
-    answer in the model's own chat format (left out where the tokenizer has none).
+    answer in the model's own chat format (left out where the tokenizer has none, as is whatever needs longer text).
     """
     tokenizer = target.tokenizer
-    plain = token_windows(tokenizer, corpus, "evaluation", label, 64, count, seed=1)
-    long = token_windows(tokenizer, corpus, "evaluation", label, 256, min(count, 6), seed=1)
-    other = token_windows(tokenizer, corpus, "evaluation", retain, 64, count, seed=1)
-    switched = np.concatenate([other[:, :32], plain[:, :32]], axis=1)
+    plain = token_windows(tokenizer, corpus, "evaluation", label, 64, seed=1, at_most=count)
+    other = token_windows(tokenizer, corpus, "evaluation", retain, 64, seed=1, at_most=len(plain))
+    long = _where_there_is_text(tokenizer, corpus, label, 256, 6)
+    switched = np.concatenate([other[:, :32], plain[: len(other), :32]], axis=1)
     found = {
         "plain": MaskedText(torch.as_tensor(plain), torch.ones(plain.shape, dtype=torch.bool)),
-        "few-shot": _last(long, 64),
+        "few-shot": None if long is None else _last(long, 64),
         "code-switched": _last(switched, 31),
+        "chat": _chat(tokenizer, plain),
     }
-    chat = _chat(tokenizer, plain)
-    return {**found, "chat": chat} if chat is not None else found
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def long_text(target: Target, corpus: Corpus, retain: str, count: int = 4, length: int = 512) -> dict[str, MaskedText]:
     """Long windows of the retained label and of program code: what an edit costs where nothing was to change.
 
-    The code is Python's own ``textwrap`` and ``inspect`` modules as installed, so nothing has to be bundled.
+    The code is Python's own ``textwrap`` and ``inspect`` modules as installed, so nothing has to be bundled. A label
+    whose documents are shorter than ``length`` tokens is left out.
     """
-    english = token_windows(target.tokenizer, corpus, "evaluation", retain, length, count, seed=1)
+    english = _where_there_is_text(target.tokenizer, corpus, retain, length, count)
     source = inspect.getsource(textwrap) + inspect.getsource(inspect)
     code = np.asarray(target.tokenizer(source, add_special_tokens=False, verbose=False)["input_ids"][: count * length])
     code = code[: len(code) // length * length].reshape(-1, length)
+    found = {f"long {retain}": english, "code": code}
     return {
-        f"long {retain}": MaskedText(torch.as_tensor(english), torch.ones(english.shape, dtype=torch.bool)),
-        "code": MaskedText(torch.as_tensor(code), torch.ones(code.shape, dtype=torch.bool)),
+        name: MaskedText(torch.as_tensor(tokens), torch.ones(tokens.shape, dtype=torch.bool))
+        for name, tokens in found.items()
+        if tokens is not None
     }
+
+
+def _where_there_is_text(tokenizer: object, corpus: Corpus, label: str, length: int, most: int) -> np.ndarray | None:
+    try:
+        return token_windows(tokenizer, corpus, "evaluation", label, length, seed=1, at_most=most)
+    except UnweaveError:
+        return None
 
 
 def contexts_table(target: Target, edit: Edit, texts: dict[str, MaskedText]) -> list[dict[str, float | str]]:
@@ -79,7 +90,7 @@ def relearning(
     suppressed the label comes back faster than it was first learned.
     """
     progress = progress or Silent()
-    windows = torch.as_tensor(token_windows(target.tokenizer, corpus, "training", label, 64, 4 * STEPS, seed=7))
+    windows = torch.as_tensor(token_windows(target.tokenizer, corpus, "training", label, 64, seed=7, at_most=4 * STEPS))
     rows: list[dict[str, float | str | int]] = []
     for name, edit in edits:
         module = copy.deepcopy(target.module)
@@ -92,7 +103,7 @@ def relearning(
         module.requires_grad_(True)
         optimiser = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=0.0)
         for step in range(STEPS):
-            batch = windows[4 * step : 4 * step + 4].to(target.device)
+            batch = windows[[(4 * step + row) % len(windows) for row in range(4)]].to(target.device)
             with torch.enable_grad():
                 logits = clone.logits(batch, slice(0, -1)).float()
                 loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())

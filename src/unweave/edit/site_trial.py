@@ -63,10 +63,9 @@ def try_sites(
     labels = [name for name in corpus.labels("selection") if name in corpus.labels("tuning")]
     if label not in labels or len(labels) < 2:
         raise UnweaveError(f"{label!r} and another label need text in the tuning part, where trials are measured")
-    read = windows_by_label(target.tokenizer, corpus, "selection", labels, length)
-    read = {name: part[: 3 * windows // 2] for name, part in read.items()}
-    held_out = windows_by_label(target.tokenizer, corpus, "tuning", labels, length)
-    held_out = {name: torch.as_tensor(part[:windows]) for name, part in held_out.items()}
+    read = windows_by_label(target.tokenizer, corpus, "selection", labels, length, at_most=3 * windows // 2)
+    drawn = windows_by_label(target.tokenizer, corpus, "tuning", labels, length, at_most=windows)
+    held_out = {name: torch.as_tensor(part) for name, part in drawn.items()}
     found = []
     for done, site in enumerate(sites):
         progress.update(done, len(sites), f"trying {site.name}")

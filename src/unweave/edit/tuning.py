@@ -40,7 +40,7 @@ class Trial:
 
 
 def tuning_yardstick(setting: Setting, labels: Iterable[str]) -> Yardstick:
-    """Held-out windows of the tuning part, for judging settings; no loss text is drawn from their end."""
+    """Windows of the tuning part for judging settings; a few of them may be among the loss windows, drawn by lot."""
     windows = {
         label: torch.as_tensor(setting.windows("tuning", label, WINDOWS, seed=-1, length=setting.window))
         for label in labels

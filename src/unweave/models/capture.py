@@ -31,6 +31,13 @@ def stream_inputs(
             yield slice(start, start + len(window)), capture_inputs(target, sites, window)
 
 
+def as_windows(values: Tensor, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"] | None:
+    """Values of a site by window and token: some models hand theirs over flattened, some only part of them (None)."""
+    if values.dim() == 2 and len(values) == tokens.numel():
+        return values.unflatten(0, tuple(tokens.shape))
+    return values if values.dim() == 3 and values.shape[:2] == tokens.shape else None
+
+
 def inputs_by_label(
     target: Target, site: Site, windows: Mapping[str, np.ndarray]
 ) -> dict[str, Float[Tensor, "n d_in"]]:
@@ -52,7 +59,10 @@ def capture_inputs(
 
     def keeper(name: str):
         def keep(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            kept[name] = args[0].detach()
+            by_token = as_windows(args[0].detach(), tokens)
+            if by_token is None:
+                raise UnweaveError(f"site {name!r} does not see every token (an expert?): its input is {args[0].shape}")
+            kept[name] = by_token
             if len(kept) == wanted:
                 raise _Enough
 

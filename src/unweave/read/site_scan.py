@@ -16,6 +16,7 @@ from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import numpy_generator
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import windows_by_label
+from unweave.models.capture import as_windows
 from unweave.models.sites import Site
 from unweave.models.target import Target
 from unweave.record.table import Table
@@ -89,6 +90,7 @@ def scan(
     Windows of the selection part, each reduced to its mean output (position 0 left out), are split into two halves;
     the score is the product of the halves' difference vectors over the output's token variance, which is 0 on average
     where there is no difference. The control deals the same windows to labels at random. Streamed: only sums are kept.
+    Sites that see only some of the tokens (experts) are left out.
     """
     progress = progress or Silent()
     labels = tuple(labels or corpus.labels("selection"))
@@ -109,8 +111,10 @@ def scan(
         rows = order[start : start + batch]
         _accumulate(target, chosen, tokens[rows], weights[..., rows], sums)
         progress.update(min(start + batch, len(tokens)), len(tokens), "windows scanned")
-    scores = {name: kept.scores() for name, kept in sums.items()}
-    ranked = sorted(chosen, key=lambda site: -scores[site.name][0])
+    scores = {name: kept.scores() for name, kept in sums.items() if kept.count}
+    if not scores:
+        raise UnweaveError(f"none of the {len(chosen)} sites gives an output for every token: choose other sites")
+    ranked = sorted((site for site in chosen if site.name in scores), key=lambda site: -scores[site.name][0])
     results = tuple(SiteScore(site, scores[site.name][0], max(scores[site.name][1:])) for site in ranked)
     null_maxima = tuple(max(found[shuffle] for found in scores.values()) for shuffle in range(1, SHUFFLES + 1))
     return ScanResult(label, results, null_maxima, tokens.numel())
@@ -157,8 +161,10 @@ def _accumulate(
 
     def keeper(name: str):
         def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            kept = sums[name]
-            values = output[:, 1:].float()
+            by_token = as_windows(output, tokens)
+            if by_token is None:
+                return
+            kept, values = sums[name], by_token[:, 1:].float()
             kept.difference += torch.einsum("ghn,nd->ghd", weights.to(values.device), values.mean(1)).cpu().double()
             kept.total += values.sum((0, 1)).cpu().double()
             kept.squares += float(values.square().sum())

@@ -159,7 +159,7 @@ def _continuations(config: RemoveLanguage, bench: Bench, edit: Any, progress: Pr
     labels = [config.language, config.retain]
     labels += [label for label in bench.corpus.labels("evaluation") if label not in labels][:1]
     prompts = {
-        label: token_windows(bench.target.tokenizer, bench.corpus, "evaluation", label, 64, 2, seed=3)
+        label: token_windows(bench.target.tokenizer, bench.corpus, "evaluation", label, 64, seed=3, at_most=2)
         for label in labels
     }
     progress.say("writing continuations")
@@ -201,7 +201,7 @@ def _left_out(
             rows.append(json.loads(str(cells[label]["row"])))
             continue
         try:
-            windows = token_windows(bench.target.tokenizer, text, "evaluation", label, 64)[:count]
+            windows = token_windows(bench.target.tokenizer, text, "evaluation", label, 64, at_most=count)
         except UnweaveError:  # a text shorter than one window
             continue
         yardstick = make_yardstick(bench.target, {label: torch.as_tensor(windows)}, bench.setting.layer)

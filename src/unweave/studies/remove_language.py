@@ -197,11 +197,9 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
     target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
     decomposition.check_target(target.identity.digest)
 
-    have = {
-        label: windows_by_label(target.tokenizer, corpus, "selection", [label], 64, None, seed=0)[label]
-        for label in labels
-    }
-    selection_windows = {label: found[: config.selection_windows] for label, found in have.items()}
+    selection_windows = windows_by_label(
+        target.tokenizer, corpus, "selection", labels, WINDOW, at_most=config.selection_windows
+    )
     if config.shuffle:
         selection_windows = random_groups(selection_windows, seed=derive(0, "shuffled labels"))
     statistics = []
@@ -346,14 +344,15 @@ def _yardstick(
     from unweave.corpora.windows import token_windows
     from unweave.edit.measure import make_yardstick
 
+    most = config.windows
     windows = {
-        label: torch.as_tensor(token_windows(target.tokenizer, corpus, "evaluation", label, 64)[: config.windows])
+        label: torch.as_tensor(token_windows(target.tokenizer, corpus, "evaluation", label, 64, at_most=most))
         for label in corpus.labels("evaluation")
     }
     second = declaration()
     for label in corpus.labels("evaluation"):
         if corpus.name != second.name and label in second.labels("evaluation") and label not in config.also:
-            found = token_windows(target.tokenizer, second, "evaluation", label, 64)[: config.windows]
+            found = token_windows(target.tokenizer, second, "evaluation", label, 64, at_most=most)
             windows[f"udhr/{label}"] = torch.as_tensor(found)
     return make_yardstick(target, windows, setting.layer, progress=progress)
 
