@@ -232,6 +232,25 @@ def test_the_importance_function_is_the_trained_one(small):
     assert not any(tensor.requires_grad for tensor in tensors(pieces))
 
 
+def test_a_device_that_cannot_compile_trains_eagerly_and_says_so(small, monkeypatch):
+    def broken(function, **options):
+        def compiled(*arguments):
+            raise RuntimeError("Cannot find a working triton installation\nmore")
+
+        return compiled
+
+    plain = train(small)
+    said = []
+    monkeypatch.setattr(site_local, "compiler_works", lambda: True)
+    monkeypatch.setattr(torch, "compile", broken)
+    progress = SimpleNamespace(say=said.append, update=lambda *_: None)
+    found = train(small, progress=progress)
+    assert len(said) == 1
+    assert "torch.compile failed (Cannot find a working triton installation): training eagerly" in said[0]
+    for one, other in zip(tensors(found), tensors(plain), strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.slow
 def test_the_compiled_step_is_the_eager_one(small, monkeypatch):
     from unweave.base import device

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,18 +33,18 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     written = []
     RESULTS.mkdir(parents=True, exist_ok=True)
     for path in arguments.runs:
         run = Run.open(path)
         config, state = run.config, run.state()
+        made = state["environment"]
         name = f"remove-{config['language']}-{config['target']}" + ("-and-".join(["", *config["also"]]))
         lines = [
             f"# remove-language: {config['language']} from {config['target']}",
             "",
-            f"{state['created'][:10]}, commit {commit.stdout.strip()}, {platform.machine()}, two cores, no GPU; "
-            f"run {run.status}.",
+            f"{state['created'][:10]}, commit {str(made['commit'])[:7]}{' with changes' if made['modified'] else ''}, "
+            f"{made['platform'].split('-with')[0]}, {made['cpus']} cores; run {run.status}.",
             "",
             f"`unweave run remove-language {_settings(config)}`",
             "",

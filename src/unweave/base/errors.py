@@ -48,3 +48,7 @@ def oserror_line(error: OSError, path: object) -> UnweaveError:
         errno.EISDIR: "it is a folder, and a file was expected: check the path",
     }.get(error.errno or 0, error.strerror or "the operating system refused")
     return UnweaveError(f"{path}: {remedy}")
+
+
+def first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,17 +179,3 @@ def bundled(name: str = "smollm2") -> Path:
             f"no decomposition of {name!r} is bundled ({nearest(name, available)}): make one with `unweave decompose`"
         )
     return root / name
-
-
-def describe(decomposition: Decomposition) -> str:
-    """The card as readable JSON."""
-    return json.dumps(dict(decomposition.card), indent=1, ensure_ascii=False)
-
-
-def random_like(site: SiteSubcomponents, generator: torch.Generator) -> SiteSubcomponents:
-    """A control: pieces of the same sizes in random directions, with the same importance function."""
-    V = torch.randn(site.V.shape, generator=generator)
-    U = torch.randn(site.U.shape, generator=generator)
-    V = V / V.norm(dim=0) * site.V.norm(dim=0)
-    U = U / U.norm(dim=1, keepdim=True) * site.U.norm(dim=1, keepdim=True)
-    return SiteSubcomponents(site.site, V, U, site.importance)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unweave.base.device import compiler_works
-from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.errors import UnweaveError, first_line, oserror_line
 from unweave.base.files import atomic_path, save_tensors
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import numpy_generator, torch_generator
@@ -183,7 +183,19 @@ def _compiled_loss(config: SiteLocalConfig, progress: Progress) -> Callable[...,
     if not compiler_works():
         progress.say("no working C++ compiler for torch.compile: training eagerly, about 2 to 3 times slower")
         return eager
-    return torch.compile(eager, dynamic=False)
+    compiled, works = torch.compile(eager, dynamic=False), True
+
+    def step(*arguments: object) -> tuple[Tensor, Tensor]:
+        nonlocal works
+        if works:
+            try:
+                return compiled(*arguments)
+            except Exception as error:  # whatever the device's compiler lacks; a true fault comes back eagerly
+                works = False
+                progress.say(f"torch.compile failed ({first_line(error)}): training eagerly, about 2 to 3 times slower")
+        return eager(*arguments)
+
+    return step
 
 
 class _Adam:

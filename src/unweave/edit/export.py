@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.errors import UnweaveError, first_line, oserror_line
 from unweave.base.files import atomic_folder, read_json, write_json
 from unweave.edit.agreement import expect
 from unweave.edit.card import edit_record, model_card
 from unweave.edit.edits import Edit, applied
-from unweave.models.huggingface import first_line, quiet_transformers
+from unweave.models.huggingface import quiet_transformers
 from unweave.models.target import Target, tokenizer_hash, weights_hash
 
 

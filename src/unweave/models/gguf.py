@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unweave.base.errors import UnweaveError, nearest, oserror_line
+from unweave.base.errors import UnweaveError, first_line, nearest, oserror_line
 from unweave.base.files import atomic_folder, file_hash, read_json, write_json
 from unweave.base.progress import Progress, Silent
 from unweave.base.settings import cache_folder
 from unweave.models.gguf_file import ARRAY, MAGIC, STRING, GGUFFile, check_magic, open_gguf, packed
-from unweave.models.huggingface import WEIGHTS, first_line, quiet_transformers
+from unweave.models.huggingface import WEIGHTS, quiet_transformers
 
 if TYPE_CHECKING:
     import torch

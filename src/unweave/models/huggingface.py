@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unweave.base.errors import UnweaveError, nearest, oserror_line
+from unweave.base.errors import UnweaveError, first_line, nearest, oserror_line
 from unweave.base.files import read_json
 from unweave.base.settings import offline
 
@@ -298,7 +298,3 @@ def _counted(names: Sequence[str]) -> str:
 def _some(names: Sequence[str], limit: int = 6) -> str:
     shown = ", ".join(names[:limit]) or "nothing"
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

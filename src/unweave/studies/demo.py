@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.progress import Progress
@@ -27,11 +29,7 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
     decomposition = Decomposition.load(bundled("smollm2"))
     for line in card_lines(decomposition):
         progress.say(line)
-    config = RemoveLanguage(
-        seeds=1,
-        windows=12,
-        methods=("factor", "ablation", "lora-1-here", "lora-1", "least-variance", "random-subcomponent"),
-    )
+    config = RemoveLanguage(seeds=1, windows=12)
     with Run.create("remove-language", asdict(config), root=root, progress=progress) as run:
         removal = remove_language(config, run)
         found = audit_run(run)
@@ -39,7 +37,8 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
         left_out = run.load_table("left-out") if "left-out" in run.tables() else None
     lines = [
         "",
-        f"German removed from SmolLM2-135M by one number on {removal.site}:{removal.index} ({removal.plain_label})",
+        f"One number on {removal.site}:{removal.index} ({removal.plain_label}): German at "
+        f"{float(str(table.records()[0]['level'])):.2f} of a uniform guess's cross-entropy",
         "",
         *changes_lines(effects, config.language),
         "",
@@ -62,6 +61,7 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
         f"report: {removal.report}",
         "",
         "What to try next:",
+        *activation_lines(),
         "  unweave scan smollm2 --contrast language=fr",
         f"  unweave export {run.id} --format peft --out german-removed",
         "  unweave decompose smollm2 --sites model.layers.25.mlp.down_proj --out fr.decomp",
@@ -77,6 +77,15 @@ def run_demo(progress: Progress, root: Path) -> dict[str, Any]:
         "discrepancies": len(found),
         "text": "\n".join(lines),
     }
+
+
+def activation_lines() -> list[str]:
+    """How to get ``unweave`` onto the path, where it is not there yet: ``make`` puts it into an environment."""
+    if which("unweave"):
+        return []
+    if sys.platform == "win32":
+        return [f"  {Path(sys.prefix) / 'Scripts' / 'activate'}"]
+    return [f"  . {Path(sys.prefix) / 'bin' / 'activate'}"]
 
 
 def changes_lines(effects: Table, language: str) -> list[str]:

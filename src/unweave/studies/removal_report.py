@@ -126,8 +126,9 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
         Section(
             "What it cost",
             paragraphs=[
+                *_tuned_elsewhere(config, bench),
                 "Tokens by purpose. Decomposition and selection are spent once and serve every later edit; the loss "
-                "tokens are what the published experiment counts; `seen` adds their context."
+                "tokens are what the published experiment counts; `seen` adds their context.",
             ],
             tables=["cost", "seeds"],
         )
@@ -140,6 +141,19 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
         sections,
         headlines,
     )
+
+
+def _tuned_elsewhere(config: RemoveLanguage, bench: Bench) -> list[str]:
+    """A warning where the methods that descend use settings of another target or matrix."""
+    from unweave.decompose.decomposition import Decomposition, bundled
+
+    home = Decomposition.load(bundled("smollm2"))
+    if home.target == bench.target.identity.digest and bench.selection.site in home.sites:
+        return []
+    return [
+        f"Learning rates and steps of LoRA and of several factors were tuned on {', '.join(home.sites)} of "
+        f"{home.target_name}, not here: their rows are no more than a first try. One number needs no such settings."
+    ]
 
 
 def _drawn(run: Run, *names: str) -> list[str]:

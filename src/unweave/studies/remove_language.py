@@ -28,7 +28,7 @@ WINDOW = 64
 KNOWN_BELOW = 0.8
 """A target knows a label when its cross-entropy there is below this many ln V."""
 
-QUICK = ("factor", "lora-1-here", "lora-1", "least-variance", "ablation", "random-subcomponent")
+QUICK = ("factor", "ablation", "lora-1-here", "lora-1", "least-variance", "random-subcomponent")
 RECORD = (
     "factor",
     "ablation",
@@ -140,11 +140,12 @@ class Bench:
 
 
 @study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage)
-def remove_language(config: RemoveLanguage, run: Run | None = None) -> Removal:
+def remove_language(config: RemoveLanguage, run: Run | None = None, target: Target | None = None) -> Removal:
     """Selects the label's own subcomponent, tunes its factor, compares methods, and measures every other label.
 
     With a run, every finished cell is kept at once and a repeated call continues where it stopped; tables, figures,
     claims and the report are written at the end. Without one, the typed result is returned and nothing is written.
+    ``target`` is a loaded one, a live module's for example; then ``config.target`` is only its name.
     Raises ``NothingFound`` when the chosen subcomponent does not beat what shuffled windows give.
     """
     from unweave.studies.removal_report import write_removal
@@ -152,7 +153,7 @@ def remove_language(config: RemoveLanguage, run: Run | None = None) -> Removal:
 
     config = config.resolved()
     progress = run.progress if run is not None else Silent()
-    bench = prepare(config, progress, run)
+    bench = prepare(config, progress, run, target)
     cells: list[dict[str, Any]] = []
 
     def removal() -> Removal:
@@ -170,7 +171,7 @@ def remove_language(config: RemoveLanguage, run: Run | None = None) -> Removal:
     return replace(removal(), report=str(write_removal(run, config, bench, removal(), progress)))
 
 
-def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) -> Bench:
+def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, target: Target | None = None) -> Bench:
     """Loads everything, chooses the subcomponent, and refuses what cannot give a true result."""
     from unweave.base.seeds import derive
     from unweave.corpora.bundled import declaration
@@ -193,8 +194,9 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None) 
             corpus.documents(part, label)  # refused before anything is computed
     where = Path(config.decomposition) if config.decomposition else bundled(config.target)
     decomposition = Decomposition.load(where)
-    progress.say(f"loading {config.target}")
-    target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
+    if target is None:
+        progress.say(f"loading {config.target}")
+        target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
     decomposition.check_target(target.identity.digest)
 
     selection_windows = windows_by_label(
