@@ -68,7 +68,7 @@ class RemoveLanguage:
     """The label whose predictions the objective keeps."""
     methods: tuple[str, ...] = QUICK
     """Methods to compare."""
-    windows: int = 24
+    windows: int = 16
     """Held-out windows of 64 tokens for each label."""
     selection_windows: int = 24
     """Selection windows of 64 tokens for each label."""
