@@ -32,10 +32,10 @@ TUNED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "edit" / "tune
 RETAIN = "en"
 # rates, steps, lower floors tried at the best of these, seeds
 GRIDS: dict[str, tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...], int]] = {
-    "lora-1-here": ((1e-2, 2e-2, 3e-2), (40, 120), (0.9, 0.8), 2),
+    "lora-1-here": ((1e-2, 2e-2, 3e-2), (40, 60, 120), (0.9, 0.8), 2),
     "factors-16": ((0.1, 0.3, 1.0), (40,), (0.9, 0.8), 2),
-    "lora-1": ((1e-3, 3e-3, 1e-2), (30,), (0.8,), 1),
-    "lora-4": ((1e-3, 3e-3, 1e-2), (30,), (0.8,), 1),
+    "lora-1": ((1e-3, 2e-3, 3e-3, 1e-2), (30,), (0.8,), 1),
+    "lora-4": ((1e-3, 2e-3, 3e-3, 1e-2), (30,), (0.8,), 1),
 }
 
 
