@@ -8,7 +8,7 @@ import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.corpora.windows import token_windows, windows_by_label
-from unweave.edit.setting import RETAINED_WINDOWS, Setting
+from unweave.edit.setting import REFERENCE_WINDOWS, RETAINED_WINDOWS, Setting
 from unweave.models.capture import capture_inputs
 
 
@@ -83,12 +83,14 @@ def test_the_reference_is_the_base_level_and_the_pieces_mean_activation(setting)
     assert piece.index == 3
     assert setting.piece(7).index == 7
     reference = setting.reference(piece)
-    tokens = torch.as_tensor(setting.selection["qb"])
+    drawn = token_windows(setting.target.tokenizer, setting.corpus, "decomposition", "qb", at_most=REFERENCE_WINDOWS)
+    tokens = torch.as_tensor(drawn)
     with torch.no_grad():
+        x = capture_inputs(setting.target, [setting.site], tokens)[setting.site.name]
         predicted = setting.target.logits(tokens)[:, 1:-1].log_softmax(-1)
     losses = -predicted.gather(-1, tokens[:, 2:, None])[..., 0]
     entropy = -(predicted.exp() * predicted).sum(-1)
-    acting = setting.pieces.activations(setting.inputs["qb"].view(6, 63, -1)[:, :-1])[..., 3]
+    acting = setting.pieces.activations(x[:, 1:-1])[..., 3]
     assert reference.cross_entropy == pytest.approx(float(losses.mean()))
     assert reference.entropy == pytest.approx(float(entropy.mean()))
     assert reference.activation == pytest.approx(float(acting.mean()), abs=1e-5)

@@ -3,7 +3,7 @@
 The rule was built after measuring what four tokens can say. Under an edit that removes a label, a token's cross-entropy
 heads for one level whatever its entropy was, as far as the piece acts there: ``CE = H + a/A (L - H)``, with H the base
 entropy, a the piece's activation and A its mean on the label. The loss tokens give L (a ratio estimator); the mean
-of the same expression over the label's selection text, where the base model alone was run, is the label's level.
+of the same expression over the label's decomposition text, where the base model alone was run, is the label's level.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ part of four languages, 0.68 to 0.91."""
 
 @dataclass(frozen=True)
 class Reference:
-    """What the label looks like in the base model, in means over tokens of its selection text, no edit applied.
+    """What the label looks like in the base model, in means over tokens of its broadest text, no edit applied.
 
     ``cross_entropy`` of the realised tokens, ``entropy`` of the predictions, ``activation`` of the piece, and
-    ``acting_entropy``, the entropy weighted by the activation. Those tokens are counted as selection tokens.
+    ``acting_entropy``, the entropy weighted by the activation. Those tokens are counted as decomposition tokens.
     """
 
     cross_entropy: float

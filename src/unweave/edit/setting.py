@@ -25,6 +25,7 @@ from unweave.models.sites import Site
 from unweave.models.target import Target
 
 RETAINED_WINDOWS = 2
+REFERENCE_WINDOWS = 48
 
 
 @dataclass
@@ -73,25 +74,32 @@ class Setting:
         return inputs_by_label(self.target, self.site, self.selection)
 
     @cached_property
-    def base_predictions(self) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Realised cross-entropy and entropy per token of the label's selection text, first and last position out."""
-        tokens = torch.as_tensor(self.selection[self.label])
+    def reference_text(self) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, "n d_in"]]:
+        """Realised cross-entropy, entropy and the site's input per token of the label, first and last position out.
+
+        Of the decomposition part, the broadest text there is: from book to book, a piece's mean activation on a
+        label differs by a tenth. Where the label has none, of the selection text.
+        """
+        part = "decomposition" if self.label in self.corpus.labels("decomposition") else "selection"
+        drawn = token_windows(
+            self.target.tokenizer, self.corpus, part, self.label, self.window, at_most=REFERENCE_WINDOWS
+        )
+        tokens = torch.as_tensor(drawn)
         losses, entropies = [], []
         with torch.no_grad():
-            for part in cache_prefix(self.target, tokens, None).batches(16):
-                logits = prefix_logits(self.target, part, slice(1, -1)).float()
-                loss, entropy = realised(logits, part.tokens[:, 2:].to(logits.device))
+            for batch in cache_prefix(self.target, tokens, None).batches(16):
+                logits = prefix_logits(self.target, batch, slice(1, -1)).float()
+                loss, entropy = realised(logits, batch.tokens[:, 2:].to(logits.device))
                 losses.append(loss.flatten().cpu())
                 entropies.append(entropy.flatten().cpu())
-        return torch.cat(losses), torch.cat(entropies)
+        inputs = inputs_by_label(self.target, self.site, {self.label: drawn})[self.label]
+        return torch.cat(losses), torch.cat(entropies), inputs.unflatten(0, (len(drawn), -1))[:, :-1].flatten(0, 1)
 
     def reference(self, piece: Subcomponent) -> Reference:
         """What ``tune_factor`` needs to know about a piece on the label."""
-        losses, entropies = self.base_predictions
-        windows = len(self.selection[self.label])
-        acting = (self.inputs[self.label].unflatten(0, (windows, -1))[:, :-1].flatten(0, 1) @ piece.v) * piece.u.norm()
-        mean = float(acting.mean())
-        entropy = float(entropies.mean())
+        losses, entropies, inputs = self.reference_text
+        acting = (inputs @ piece.v) * piece.u.norm()
+        mean, entropy = float(acting.mean()), float(entropies.mean())
         # A piece that acts both ways weighs nothing: its mean is no measure of how strongly it acts.
         one_way = abs(mean) > 0.2 * float(acting.abs().mean())
         acting_entropy = float((acting * entropies).mean()) / mean if one_way else entropy
