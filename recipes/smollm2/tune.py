@@ -30,6 +30,7 @@ from unweave.read.selection import harvest, select
 
 TUNED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "edit" / "tuned.json"
 RETAIN = "en"
+FEW = [Descent(1e-2, 60), Descent(2e-2, 40), Descent(3e-2, 40)]
 # rates, steps, lower floors tried at the best of these, seeds
 GRIDS: dict[str, tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...], int]] = {
     "lora-1-here": ((1e-2, 2e-2, 3e-2), (40, 60, 120), (0.9, 0.8), 2),
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--budget", action="append", type=int, help="budgets to tune at; 4 and 64")
     parser.add_argument("--method", action="append", choices=list(GRIDS), help="methods to try; all by default")
     parser.add_argument("--decomposition", type=Path)
+    parser.add_argument("--few", action="store_true", help="lora-1-here only: the three ways that ever won, one seed")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     progress = Terminal()
@@ -64,14 +66,14 @@ def main() -> None:
         descents = {name: dict(by_budget) for name, by_budget in before.descents.items() if before.label == other}
         yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
         tokens = sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
-        for name in arguments.method or GRIDS:
+        for name in ["lora-1-here"] if arguments.few else arguments.method or GRIDS:
             rates, steps, stops, seeds = GRIDS[name]
             method = find_method(name)
             for budget in arguments.budget or [4, 64]:
-                tries = seeds if budget < 64 else 1  # 64 tokens scatter little
+                tries = 1 if arguments.few or budget >= 64 else seeds  # 64 tokens scatter little
                 tried = []
-                for wave in ("rate", "stop"):
-                    ways = [Descent(rate, count) for rate in rates for count in steps]
+                for wave in ("rate",) if arguments.few else ("rate", "stop"):
+                    ways = FEW if arguments.few else [Descent(rate, count) for rate in rates for count in steps]
                     if wave == "stop":
                         best = min(tried, key=lambda trial: trial.score).descent
                         ways = [replace(best, stop=stop) for stop in stops]
@@ -85,7 +87,7 @@ def main() -> None:
                 if name == "lora-1-here":
                     descents["lora-1-here-kl-all"] = dict(descents[name])
                 # Kept as it goes, so that what an interrupted call found is not lost; the tokens add up over calls.
-                known = before.tokens if before.label == other and arguments.method else 0
+                known = before.tokens if before.label == other and (arguments.method or arguments.few) else 0
                 tuning = Tuning(other, descents, known + tokens)
                 stored = read_json(TUNED)
                 stored[label] = tuning.as_dict()
