@@ -10,7 +10,7 @@ import torch
 
 from unweave.base.configs import plain_config
 from unweave.base.errors import NothingFound, UnweaveError
-from unweave.corpora import bundled
+from unweave.corpora import bundled, files
 from unweave.corpora.files import load_corpus
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import token_windows
@@ -265,6 +265,26 @@ def test_a_killed_run_goes_on_without_doing_anything_twice(finished, config, tmp
     assert called == ["lora-1-here", "least-variance", "least-variance", "factor", "factor"]
     assert without_time(resumed.cells) == without_time(removal.cells)
     assert audit_run(run) == []
+
+
+def test_strict_cells_are_planned_only_where_a_window_holds_the_budget(config):
+    for tokens, strict in (((4, 256), 4), ((64,), 64), ((256,), None)):
+        cells = plan(replace(config, tokens=tokens, methods=("factor",), seeds=2))
+        assert {budget for _, budget, _, is_strict in cells if is_strict} == ({strict} if strict else set())
+
+
+def test_a_loaded_target_is_used_as_it_is(config, planted_target):
+    live = replace(config, target="only a name", methods=("ablation",), seeds=1, strict=False, left_out=())
+    removal = remove_language(live, target=planted_target)
+    assert [row["method"] for row in removal.cells] == ["ablation"]
+
+
+def test_a_label_without_evaluation_text_is_refused_before_anything_is_computed(config, monkeypatch, planted_text):
+    parts = {part: dict(planted_text.parts[part]) for part in planted_text.parts}
+    del parts["evaluation"]["qb"]
+    monkeypatch.setattr(files, "load_corpus", lambda _: Corpus("bare", parts))
+    with pytest.raises(UnweaveError, match="label 'qb' of corpus 'bare' has no text in the evaluation part"):
+        remove_language(config)
 
 
 def test_a_cancelled_run_stops_after_the_cell_it_was_at(config, tmp_path):

@@ -6,6 +6,8 @@ import planted
 import pytest
 import torch
 
+from unweave.base.errors import UnweaveError
+from unweave.corpora.text import Corpus
 from unweave.corpora.windows import windows_by_label
 from unweave.edit.site_trial import SiteTrial, ranked, trials_table, try_sites
 from unweave.models.capture import capture_inputs, inputs_by_label
@@ -52,3 +54,11 @@ def test_inputs_by_label_are_the_captured_ones_without_the_first_position(plante
     whole = capture_inputs(planted_target, [site], torch.as_tensor(windows["qb"]))[site.name]
     assert torch.equal(found["qb"], whole[:, 1:].reshape(-1, whole.shape[-1]))
     assert math.prod(found["qb"].shape[:1]) == 3 * 63
+
+
+def test_without_sites_nothing_is_read_and_without_tuning_text_it_is_refused(planted_target, planted_text):
+    assert try_sites(planted_target, planted_text, "qb", []) == []
+    bare = Corpus("bare", {"selection": planted_text.parts["selection"]})
+    assert try_sites(planted_target, bare, "qb", []) == []
+    with pytest.raises(UnweaveError, match="'qb' and another label need text in the tuning part"):
+        try_sites(planted_target, bare, "qb", [planted_target.site(planted.SITE)])
