@@ -24,7 +24,7 @@ def rich_html(text: str) -> str:
 
 def figure_html(name: str, svg: str, narrow: str, caption: str, table: str) -> str:
     """A figure at both widths, of which the style sheet shows one, with the table it was drawn from as its caption."""
-    words = f"{rich_html(caption)} " if caption else ""
+    words = f"{rich_html(caption.rstrip('.'))}. " if caption else ""
     return (
         f'<figure class="drawing" id="figure-{name}"><div class="wide">{svg}</div><div class="narrow">{narrow}</div>'
         f'<figcaption>{words}<span class="source">Drawn from <code>tables/{table}.csv</code>.</span>'
