@@ -42,8 +42,9 @@ def run(smollm2, tmp_path_factory):
 
 def test_german_goes_and_the_others_stay(run):
     seeds = run.load_table("seeds").records()
-    assert 0.95 <= statistics.median(row["level"] for row in seeds) <= 1.05
-    assert all(0.8 <= row["level"] <= 1.25 for row in seeds), "a seed ran past or was left at the start"
+    # What four tokens, and books that differ from one another, leave open is told in docs/protocol.md.
+    assert 0.9 <= statistics.median(row["level"] for row in seeds) <= 1.15
+    assert all(0.85 <= row["level"] <= 1.3 for row in seeds), "a seed ran past or was left at the start"
     assert max(row["change en"] for row in seeds) <= 0.01
     for label in ("fr", "es", "it"):
         assert statistics.median(row[f"change {label}"] for row in seeds) <= 0.03

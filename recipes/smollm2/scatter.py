@@ -1,9 +1,10 @@
 """How far four loss tokens scatter: the level that the one-number search reaches over many draws of its text.
 
-    python recipes/smollm2/scatter.py --label de [--decomposition FOLDER] [--draws 24] [--json]
+    python recipes/smollm2/scatter.py --label de [--decomposition FOLDER] [--draws 10] [--json]
 
-On the tuning part. The search is run as the study runs it, once with the tokens that the study draws and once with
-evenly spaced ones; the realised level of each factor is read off the label's curve on 48 windows.
+The search is run as the study runs it, on windows of the training part that no study's seed draws first, once with the
+tokens that the study takes and once with evenly spaced ones. The realised level of each factor is read off the label's
+curve on 24 windows of the decomposition part, its broadest text. The evaluation part is not read.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from unweave.edit.setting import Setting
 from unweave.models.load import load_target
 from unweave.read.selection import harvest, select
 
-BUDGET, WINDOWS = 4, 48
-STRENGTHS = (0, 2, 4, 5, 6, 7, 8, 10, 14, 20)
+BUDGET, WINDOWS, FIRST_SEED = 4, 24, 100
+STRENGTHS = (0, 4, 5, 6, 7, 8, 10, 14)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--label", default="de")
     parser.add_argument("--decomposition", type=Path)
-    parser.add_argument("--draws", type=int, default=24, help="seeds, each a window of its own (24)")
+    parser.add_argument("--draws", type=int, default=10, help="seeds, each a window of its own (10)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     keep_freed_memory()
@@ -47,10 +48,10 @@ def main() -> None:
     (pieces,) = Decomposition.load(arguments.decomposition or bundled("smollm2")).sites.values()
     selection = windows_by_label(target.tokenizer, corpus, "selection", None, 64, 24, 0)
     chosen = select([harvest(target, pieces, selection)], label).index
-    setting = Setting(target, corpus, label, "en", pieces, chosen, selection, part="tuning")
+    setting = Setting(target, corpus, label, "en", pieces, chosen, selection)
     piece = setting.piece()
     edit = FactorEdit.on_pieces([(piece, 1.0)], target.identity.digest)
-    held_out = torch.as_tensor(token_windows(target.tokenizer, corpus, "tuning", label, 64, WINDOWS, seed=1))
+    held_out = torch.as_tensor(token_windows(target.tokenizer, corpus, "decomposition", label, 64, WINDOWS, seed=5))
     yardstick = make_yardstick(target, {label: held_out}, setting.layer)
     curve = []
     for strength in STRENGTHS:
@@ -60,7 +61,7 @@ def main() -> None:
     spaced = range(15, 64, 16)
     levels: dict[str, list[float]] = {"the study's tokens": [], "evenly spaced tokens": []}
     for seed in range(arguments.draws):
-        drawn = setting.objective(BUDGET, seed)
+        drawn = setting.objective(BUDGET, FIRST_SEED + seed)
         text = loss_text(target, drawn.removed.prefix.tokens, spaced, setting.layer)
         for name, objective in zip(levels, (drawn, replace(drawn, removed=text)), strict=True):
             tuned = tune_factor(target, edit, objective, setting.reference(piece))
