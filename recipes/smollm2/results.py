@@ -40,6 +40,8 @@ def main() -> None:
         config, state = run.config, run.state()
         made = state["environment"]
         name = f"remove-{config['language']}-{config['target']}" + ("-and-".join(["", *config["also"]]))
+        if 4 not in config["tokens"]:
+            name += f"-{min(config['tokens'])}-tokens"
         lines = [
             f"# remove-language: {config['language']} from {config['target']}",
             "",
