@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import file_hash
-from unweave.decompose.decomposition import Decomposition, bundled
+from unweave.decompose.decomposition import Decomposition, bundled, random_like
 
 SITE = "model.layers.1.mlp.down_proj"
 
@@ -160,3 +160,13 @@ def test_what_is_not_bundled_is_refused_even_when_such_a_folder_exists(tmp_path)
     for name in ("smollm3", str(tmp_path), "."):
         with pytest.raises(UnweaveError, match=r"is bundled \(.*\): make one with `unweave decompose`"):
             bundled(name)
+
+
+def test_the_random_control_has_the_same_sizes_in_other_directions(made):
+    pieces = made.sites[SITE]
+    control = random_like(pieces, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(control.V.norm(dim=0), pieces.V.norm(dim=0))
+    torch.testing.assert_close(control.U.norm(dim=1), pieces.U.norm(dim=1))
+    alike = torch.nn.functional.cosine_similarity(control.V, pieces.V, dim=0).abs()
+    assert alike.max() < 0.7
+    assert control.importance is pieces.importance

@@ -179,3 +179,12 @@ def bundled(name: str = "smollm2") -> Path:
             f"no decomposition of {name!r} is bundled ({nearest(name, available)}): make one with `unweave decompose`"
         )
     return root / name
+
+
+def random_like(site: SiteSubcomponents, generator: torch.Generator) -> SiteSubcomponents:
+    """A control: pieces of the same sizes in random directions, with the same importance function."""
+    V = torch.randn(site.V.shape, generator=generator)
+    U = torch.randn(site.U.shape, generator=generator)
+    V = V / V.norm(dim=0) * site.V.norm(dim=0)
+    U = U / U.norm(dim=1, keepdim=True) * site.U.norm(dim=1, keepdim=True)
+    return SiteSubcomponents(site.site, V, U, site.importance)
