@@ -72,19 +72,13 @@ class Tuned:
         return 1.0 + self.strength
 
 
-def tune_factor(
-    target: Target,
-    edit: FactorEdit,
-    objective: Objective,
-    reference: Reference,
-) -> Tuned:
+def tune_factor(target: Target, edit: FactorEdit, objective: Objective, reference: Reference) -> Tuned:
     """Finds the one factor of a single-piece edit at which the label's predictions become uninformative.
 
     The piece is only ever turned down, through 0 and round: a large factor above 1 also raises the cross-entropy, by
     another road. The search ends where the label's realised cross-entropy is expected at the objective's ceiling, and
     stops short where the retained text's KL passes 0.3 nats or the strength passes 96.
     """
-    _only_piece(edit)
     return search(expected_levels(target, edit, objective, reference), objective.ceiling)
 
 
