@@ -268,7 +268,7 @@ def test_a_killed_run_goes_on_without_doing_anything_twice(finished, config, tmp
 
 
 def test_strict_cells_are_planned_only_where_a_window_holds_the_budget(config):
-    for tokens, strict in (((4, 256), 4), ((64,), 64), ((256,), None)):
+    for tokens, strict in (((4, 256), 4), ((64,), 64), ((256,), None), ((1, 8), None)):
         cells = plan(replace(config, tokens=tokens, methods=("factor",), seeds=2))
         assert {budget for _, budget, _, is_strict in cells if is_strict} == ({strict} if strict else set())
 

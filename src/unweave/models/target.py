@@ -265,4 +265,5 @@ def _at(values: Float[Tensor, "n t d"], positions: Positions) -> Float[Tensor, "
     if isinstance(positions, Tensor):
         positions = positions.to(values.device)
         return values[torch.arange(len(values), device=values.device)[:, None], positions]
-    return values[:, positions if isinstance(positions, slice) else list(positions)]
+    # Contiguous: on a strided slice torch copies the output embedding once for every window before it multiplies.
+    return values[:, positions if isinstance(positions, slice) else list(positions)].contiguous()

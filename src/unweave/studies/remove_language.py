@@ -75,7 +75,7 @@ class RemoveLanguage:
     left_out: tuple[str, ...] = RELATIVES
     """Languages of the Declaration to measure that nothing else has read; ``all`` for every one."""
     strict: bool = True
-    """Also tune the factor on a window of exactly the smallest budget, so that tokens seen equal tokens in the loss."""
+    """Also tune the factor on a window of exactly the smallest budget (2 to 64), so that tokens seen equal loss tokens."""
     persistence: bool = False
     """Also measure other contexts, relearning by fine-tuning, long text and code."""
     shuffle: bool = False
@@ -261,7 +261,7 @@ def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
                     continue
                 seeds = min(seeds, 2)
             cells += [(name, budget, seed, False) for seed in range(seeds)]
-        if config.strict and budget == min(config.tokens) <= WINDOW and "factor" in config.methods:
+        if config.strict and 2 <= min(config.tokens) == budget <= WINDOW and "factor" in config.methods:
             cells += [("factor", budget, seed, True) for seed in range(config.seeds)]
     return cells
 
