@@ -75,7 +75,7 @@ class RemoveLanguage:
     left_out: tuple[str, ...] = RELATIVES
     """Languages of the Declaration to measure that nothing else has read; ``all`` for every one."""
     strict: bool = True
-    """Also tune the factor on a window of exactly the smallest budget (2 to 64), so that tokens seen equal loss tokens."""
+    """Also tune the factor on a window of exactly the smallest budget, if 2 to 64: tokens seen equal loss tokens."""
     persistence: bool = False
     """Also measure other contexts, relearning by fine-tuning, long text and code."""
     shuffle: bool = False
