@@ -1,0 +1,158 @@
+"""What the median edit does beyond the labels: continuations, languages left out, other contexts, relearning."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.progress import Progress
+from unweave.studies.removal_tables import label_name
+
+if TYPE_CHECKING:
+    from unweave.record.run import Run
+    from unweave.record.table import Table
+    from unweave.studies.remove_language import Bench, RemoveLanguage
+
+
+def write_continuations(config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> list[Any]:
+    """Greedy continuations of the removed label, the retained one and another, before and after."""
+    from unweave.corpora.windows import token_windows
+    from unweave.edit.continuations import continuations
+
+    labels = [config.language, config.retain]
+    labels += [label for label in bench.corpus.labels("evaluation") if label not in labels][:1]
+    prompts = {
+        label: token_windows(bench.target.tokenizer, bench.corpus, "evaluation", label, 64, seed=3, at_most=2)
+        for label in labels
+    }
+    progress.say("writing continuations")
+    return continuations(bench.target, edit, prompts)
+
+
+def measure_left_out(
+    run: Run, config: RemoveLanguage, bench: Bench, edit: Any, local: bool, progress: Progress
+) -> Table | None:
+    """Every language of the Declaration that the target knows and nothing has read, under the median edit."""
+    import torch
+
+    from unweave.base.errors import UnweaveError
+    from unweave.corpora.bundled import declaration, language_name
+    from unweave.corpora.windows import token_windows
+    from unweave.edit.measure import make_yardstick
+    from unweave.edit.off_target import effects
+    from unweave.record.table import Table
+    from unweave.studies.remove_language import KNOWN_BELOW
+
+    text = declaration()
+    everything = text.labels("evaluation")
+    if not config.left_out or config.language not in everything:
+        return None
+    read = set(bench.corpus.labels())
+    wanted = everything if config.left_out == ("all",) else tuple(x for x in config.left_out if x in everything)
+    rows: list[dict[str, Any]] = []
+    count = 2 if config.left_out == ("all",) else 6
+    todo = [label for label in wanted if label not in read]
+    cells = run.cells("left-out")
+    for done, label in enumerate(todo):
+        if label in cells:
+            rows.append(json.loads(str(cells[label]["row"])))
+            continue
+        try:
+            windows = token_windows(bench.target.tokenizer, text, "evaluation", label, 64, at_most=count)
+        except UnweaveError:  # a text shorter than one window
+            continue
+        yardstick = make_yardstick(bench.target, {label: torch.as_tensor(windows)}, bench.setting.layer)
+        found = effects(bench.target, edit, yardstick, local=local)[label]
+        row = {
+            "language": language_name(label),
+            "label": label,
+            "base": found.base,
+            "known": found.base < KNOWN_BELOW * bench.setting.ceiling,
+            "same language": label.split("-")[0] == config.language.split("-")[0],
+            "change": found.change,
+            "low": found.low,
+            "high": found.high,
+            "windows": found.windows,
+        }
+        rows.append(row)
+        run.put_cell("left-out", label, {"row": json.dumps(_finite(row))})
+        progress.update(done + 1, len(todo), "languages left out")
+    if not rows:
+        return None
+    rows.sort(key=lambda row: -row["change"])
+    table = Table.from_records(
+        "left-out",
+        rows,
+        units={"base": "nats", "change": "nats", "low": "nats", "high": "nats"},
+        caption="Languages that nothing in this study had read, on the Universal Declaration, largest change first",
+        digits={"base": 2, "change": 3, "low": 3, "high": 3},
+    )
+    run.save_table(table)
+    return table
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and value != value else value for key, value in row.items()}
+
+
+def strangers(table: Table) -> list[dict[str, Any]]:
+    """The rows of languages that the target knows that are not the removed one by another name."""
+    return [row for row in table.records() if row["known"] and not row["same language"]]
+
+
+def left_out_sentence(config: RemoveLanguage, table: Table) -> str:
+    """How many were measured, the worst, and a warning when relatives are hurt."""
+    known = strangers(table)
+    if not known:
+        return "None of these languages is known to the target."
+    worst = known[0]
+    hurt = [row for row in known if float(row["change"] or 0) > 0.3]
+    sentence = (
+        f"Of {len(known)} languages that neither scan, decomposition, selection nor tuning had read, the worst is "
+        f"{worst['language']} at {float(worst['change']):+.2f} nats."
+    )
+    if hurt:
+        names = ", ".join(str(row["label"]) for row in hurt[:12])
+        sentence += (
+            f" Warning: {len(hurt)} lose more than 0.3 nats ({names}{'...' if len(hurt) > 12 else ''}). The piece was "
+            f"selected against {', '.join(['the corpus labels', *config.also])} only; add a hurt relative to the "
+            f"contrast with `--also` when decomposing and `--set also=` here."
+        )
+    return sentence
+
+
+def measure_persistence(run: Run, config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> list[str]:
+    """Saves what other contexts, long text, code and relearning show, and returns the names of the tables."""
+    from unweave.edit import persistence
+    from unweave.record.table import Table
+
+    target, corpus, label = bench.target, bench.corpus, config.language
+    progress.say("other contexts, long text and code")
+    texts = persistence.contexts(target, corpus, label, config.retain)
+    rows = persistence.contexts_table(target, edit, texts)
+    rows += persistence.contexts_table(target, edit, persistence.long_text(target, corpus, config.retain))
+    for row in rows:
+        row["change"] = float(row["edited"]) - float(row["base"])
+    digits = {"base": 3, "edited": 3, "change": 3}
+    run.save_table(
+        Table.from_records(
+            "contexts",
+            rows,
+            units=dict.fromkeys(digits, "nats"),
+            digits=digits,
+            caption=f"{label_name(label)} in other contexts; then long {label_name(config.retain)} text and code",
+        )
+    )
+    relearned = persistence.relearning(
+        target, [("unedited", None), ("edited", edit)], corpus, label, texts["plain"], progress
+    )
+    run.save_table(
+        Table.from_records(
+            "relearning",
+            relearned,
+            units={"before": "nats", "after": "nats"},
+            digits={"before": 3, "after": 3},
+            caption=f"Held-out {label_name(label)} before and after {persistence.STEPS} fine-tuning steps",
+        )
+    )
+    return ["contexts", "relearning"]
