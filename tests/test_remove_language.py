@@ -437,6 +437,7 @@ def test_the_record_setting_compares_everything_and_asks_large_budgets_of_few():
     assert len(large) == 4 * 2
     chosen = RemoveLanguage(setting="record", methods=("factor",)).resolved()
     assert chosen.methods == ("factor",)
+    assert (config.windows, replace(chosen, windows=5).resolved().windows) == (32, 5)
     assert RemoveLanguage().resolved() == RemoveLanguage()
 
 

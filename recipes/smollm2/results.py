@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.record.run import Run
+from unweave.studies.remove_language import RECORD
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SHOWN = (
@@ -92,10 +93,10 @@ def _decomposition_lines(config: dict[str, object]) -> list[str]:
 
 def _settings(config: dict[str, object]) -> str:
     shown = ("language", "tokens", "seeds", "setting", "methods", "decomposition", "also")
-    # A record compares every method by itself; the path of a decomposition is the machine's own.
     values = {name: config[name] for name in shown if config.get(name)}
-    if config.get("setting") == "record":
-        values.pop("methods", None)
+    # A record compares every method by itself; the path of a decomposition is the machine's own.
+    if config.get("setting") == "record" and tuple(values["methods"]) == RECORD:
+        del values["methods"]
     if "decomposition" in values:
         values["decomposition"] = Path(str(values["decomposition"])).name
     return " ".join(

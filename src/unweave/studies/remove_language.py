@@ -28,6 +28,7 @@ WINDOW = 64
 KNOWN_BELOW = 0.8
 """A target knows a label when its cross-entropy there is below this many ln V."""
 
+QUICK_WINDOWS = 16
 QUICK = ("factor", "ablation", "lora-1-here", "lora-1", "least-variance", "random-subcomponent")
 RECORD = (
     "factor",
@@ -68,7 +69,7 @@ class RemoveLanguage:
     """The label whose predictions the objective keeps."""
     methods: tuple[str, ...] = QUICK
     """Methods to compare."""
-    windows: int = 16
+    windows: int = QUICK_WINDOWS
     """Held-out windows of 64 tokens for each label."""
     selection_windows: int = 24
     """Selection windows of 64 tokens for each label."""
@@ -81,7 +82,7 @@ class RemoveLanguage:
     shuffle: bool = False
     """The null case: deal the text to labels at random; the study must find nothing."""
     setting: Literal["quick", "record"] = "quick"
-    """``record`` compares every method and measures persistence and every left-out language."""
+    """``record`` compares every method on twice the held-out windows, with persistence and every left-out language."""
     device: str | None = None
     """cpu, cuda or mps; the best there is by default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -105,6 +106,8 @@ class RemoveLanguage:
         changed: dict[str, Any] = {"persistence": True, "left_out": ("all",)}
         if self.methods == QUICK:
             changed["methods"] = RECORD
+        if self.windows == QUICK_WINDOWS:
+            changed["windows"] = 2 * QUICK_WINDOWS
         return replace(self, **changed)
 
 
