@@ -155,6 +155,7 @@ def test_a_stream_reads_its_text_once_against_the_unedited_model(planted_target,
     assert len(trained.losses) == 5
     assert trained.losses[-1] < trained.losses[0]
     assert torch.equal(torch.cat([text.prefix.tokens for text in read[::2]]), removed)
+    assert torch.equal(torch.cat([text.prefix.tokens for text in read[1::2]]), retained)
     for text in read:
         assert text.positions.tolist() == [list(range(1, 64))] * len(text)
         whole = loss_text(planted_target, text.prefix.tokens, range(1, 64), None)

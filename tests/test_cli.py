@@ -200,6 +200,14 @@ def test_a_resumed_run_keeps_its_settings(cli, study, extra):
     assert "run 'first' is resumed with its own study 'remove-word', settings and name" in err
 
 
+def test_a_scan_is_not_resumed_but_given_again(cli):
+    with pytest.raises(KeyboardInterrupt), Run.create("scan", {}, name="first"):
+        raise KeyboardInterrupt
+    code, _, err = cli("run", "--resume", "first")
+    assert code == 2
+    assert "run 'first' is of `unweave scan`, which is not resumed: give the same command again" in err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_a_signal_in_the_middle_leaves_no_traceback(tmp_path):
     code = (

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 
 from unweave.base.errors import UnweaveError
 from unweave.corpora.windows import windows_by_label
+from unweave.edit import line_search
 from unweave.edit.edits import FactorEdit, applied
-from unweave.edit.line_search import KL_LIMIT, Probe, Reference, expected_levels, loss_activations, search, tune_factor
+from unweave.edit.line_search import (
+    KL_LIMIT,
+    Probe,
+    Reference,
+    expected_levels,
+    loss_activations,
+    search,
+    tune_factor,
+    tune_on_loss_alone,
+)
 from unweave.edit.measure import measure
 from unweave.edit.objective import removal_cross_entropy, retained_kl
 from unweave.edit.setting import Setting
@@ -142,3 +152,30 @@ def test_only_one_piece_can_be_tuned(setting):
     two = FactorEdit.on_pieces([(setting.pieces[0], 1.0), (setting.pieces[1], 1.0)], setting.target.identity.digest)
     with pytest.raises(UnweaveError, match="one factor is tuned on one subcomponent, and this edit has 2"):
         tune_factor(setting.target, two, setting.objective(4, 0), Reference(1.0, 1.0, 1.0, 1.0))
+
+
+def test_the_limit_itself_is_tried_before_giving_up():
+    level, asked = level_of(lambda strength: 1.0 if strength <= -90 else 0.0)
+    assert -95 <= search(level, 1.0).factor <= -89
+    level, asked = level_of(lambda strength: 0.0)
+    assert search(level, 1.0).stopped == "limit of the strength"
+    assert min(asked) == -96
+
+
+def test_a_piece_that_acts_both_ways_on_the_loss_tokens_starts_from_their_mean_entropy(setting, edit, monkeypatch):
+    objective = setting.objective(4, 0)
+    reference = setting.reference(setting.piece())
+    size = abs(reference.activation)
+    mixed = torch.tensor([[9.0, -8.9, 9.0, -7.9]]) * size
+    monkeypatch.setattr(line_search, "loss_activations", lambda *_: mixed)
+    base = expected_levels(setting.target, edit, objective, reference)(0.0).level - reference.offset
+    assert base == pytest.approx(float(objective.removed.entropy().mean()), rel=1e-4)
+
+
+def test_without_a_reference_the_search_ends_where_the_loss_tokens_themselves_stand_at_the_ceiling(setting, edit):
+    objective = setting.objective(4, 0)
+    tuned = tune_on_loss_alone(setting.target, edit, objective)
+    assert tuned.stopped == "reached"
+    with applied(setting.target, edit.with_factor(tuned.factor)), torch.no_grad():
+        reached = float(removal_cross_entropy(setting.target, objective.removed).mean())
+    assert reached == pytest.approx(objective.ceiling, rel=0.01)

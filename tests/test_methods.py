@@ -18,7 +18,15 @@ from unweave.read.selection import harvest, most_related, select
 from unweave.studies.remove_language import RECORD
 
 NAMES = sorted(METHODS)
-ONE_NUMBER = ("factor", "mean-difference", "least-variance", "random-subcomponent", "always-on-subcomponent")
+ONE_NUMBER = (
+    "lora-1-here-scaled",
+    "factor",
+    "factor-plain",
+    "mean-difference",
+    "least-variance",
+    "random-subcomponent",
+    "always-on-subcomponent",
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +84,8 @@ def test_every_method_says_what_it_spent(name, task, made):
         assert not find_method(name).budgeted
         assert (spent.loss, spent.seen, spent.retained) == (0, 0, 0)
     elif name == "lora-1-here-equal-total":
-        # Four windows of the decomposition and eight of the selection; position 0 is never in the loss.
-        assert (spent.loss, spent.seen, spent.retained) == (12 * 63, 12 * 64, 6 * 64)
+        # Of each label four windows of the decomposition and eight of the selection; position 0 is never in the loss.
+        assert (spent.loss, spent.seen, spent.retained) == (12 * 63, 12 * 64, 3 * 12 * 64)
     else:
         retained = 2 * 3 if name == "lora-1-here-kl-all" else 2
         assert (spent.loss, spent.seen, spent.retained) == (4, 64, retained * 64)
@@ -96,7 +104,12 @@ def test_one_number_methods_have_one_piece_whose_factor_is_below_1(name, task, m
 def test_which_piece_each_method_takes(task, made):
     statistics, chosen = task.statistics, task.setting.chosen
     assert made("factor").detail["subcomponent"] == made("ablation").edit.pieces[0][0].index == chosen
+    assert made("factor-plain").detail["subcomponent"] == chosen
     assert made("ablation").edit.pieces[0][1] == 0.0
+    ((A, B),) = (made("lora-1-here").edit.low_rank(planted.SITE),)
+    ((scaled, factor),) = made("lora-1-here-scaled").edit.pieces
+    assert factor < 0
+    torch.testing.assert_close(torch.outer(-scaled.u, scaled.v), B @ A)
     assert made("mean-difference").detail["subcomponent"] == made("least-variance").detail["subcomponent"] == -1
     always = made("always-on-subcomponent").detail["subcomponent"]
     assert float(statistics.importance[:, always].min()) == float(statistics.importance.min(0).values.max())
@@ -116,6 +129,13 @@ def test_loras_have_the_rank_they_are_named_for(name, rank, made):
     edit = made(name).edit
     assert isinstance(edit, AdapterEdit)
     assert {edit.low_rank(site)[0].shape[0] for site in edit.sites()} == {rank}
+
+
+def test_lora_everywhere_descends_through_the_layers_before_the_site(made, task):
+    edit = made("lora-1").edit
+    early = [site.name for site in task.setting.target.sites() if (site.layer or 0) < (task.setting.layer or 0)]
+    assert early
+    assert all(float(edit.low_rank(name)[1].abs().max()) > 0 for name in early), "no gradient reached them"
 
 
 def test_strict_text_costs_what_is_in_the_loss(task):

@@ -120,7 +120,7 @@ def test_on_windows_no_signal_is_sent(run, monkeypatch):
     [
         (None, "finished", None),
         (ValueError("two\nlines"), "failed", "two lines"),
-        (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
+        (KeyboardInterrupt(), "interrupted", "Ctrl-C"),
         (NothingFound("nothing above the null"), "finished", "nothing above the null"),
     ],
 )
@@ -131,6 +131,26 @@ def test_the_end_of_the_block_is_recorded(run, error, status, note):
     state = Run.open(run.path).state()
     assert (state["status"], state["note"]) == (status, note)
     assert state["finished"] is not None
+
+
+def test_a_refusal_leaves_no_run_behind_unless_something_was_written(tmp_path):
+    def refused(name, written=False, resumed=False):
+        run = Run.create("scan", {}, tmp_path, name)
+        if resumed:
+            run.finish("interrupted")
+            run = Run.resume(run.path)
+        if written:
+            run.log(loss=1.0)
+        with pytest.raises(UnweaveError, match="no such language"), run:
+            raise UnweaveError("no such language")
+        return run.path.exists()
+
+    assert not refused("first")
+    assert refused("second", written=True)
+    assert refused("third", resumed=True)
+    with pytest.raises(NothingFound), Run.create("scan", {}, tmp_path, "fourth") as run:
+        raise NothingFound("a negative result is a result")
+    assert run.status == "finished"
 
 
 def test_a_cancelled_run_stops_and_says_so(run):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import planted
@@ -11,13 +12,15 @@ import torch
 from unweave.base.configs import plain_config
 from unweave.base.errors import NothingFound, UnweaveError
 from unweave.corpora import bundled, files
+from unweave.corpora import windows as windows_module
 from unweave.corpora.files import load_corpus
-from unweave.corpora.text import Corpus
+from unweave.corpora.text import PARTS, Corpus
 from unweave.corpora.windows import token_windows
 from unweave.decompose import site_local
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.run import decompose
-from unweave.edit import methods
+from unweave.edit import methods, persistence
+from unweave.edit import setting as setting_module
 from unweave.edit.edits import applied
 from unweave.edit.export import export_peft
 from unweave.models.load import load_target
@@ -175,6 +178,9 @@ def test_what_each_method_cost_is_told_apart(finished):
     assert (cost["lora-1-here"]["decomposition"], cost["lora-1-here"]["selection"]) == (0, 0)
     assert (cost["least-variance"]["decomposition"], cost["least-variance"]["selection"]) == (0, 4 * 16 * 64)
     assert (cost["ablation"]["loss"], cost["ablation"]["tuning on another label"]) == (0, 0)
+    reference = {name: row["reference"] for name, row in cost.items()}
+    assert reference["factor"] == reference["least-variance"] == 48 * 64
+    assert reference["ablation"] == reference["lora-1-here"] == 0
 
 
 def test_the_second_genre_and_the_languages_left_out_are_told(finished):
@@ -192,10 +198,10 @@ def test_the_second_genre_and_the_languages_left_out_are_told(finished):
     assert [row["label"] for row in run.load_table("left-out-top").records()] == ["qe"]
     assert any("Of the languages left out, qe changes most" in claim.sentence for claim in run.claims())
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert ("Warning: 1 lose more than 0.3 nats (qe)" in page) == (left["qe"]["change"] > 0.3)
+    assert ("Warning: more than 0.3 nats are lost in 1 of them (qe)" in page) == (left["qe"]["change"] > 0.3)
     target, edits, spent = edits_of(run)
     assert (spent["loss"], spent["seen"]) == (4, 64)
-    text = token_windows(target.tokenizer, bundled.declaration(), "evaluation", "qe", 64)[:2]
+    text = token_windows(target.tokenizer, bundled.declaration(), "evaluation", "qe", 64)[:32]
     before = realised(target, text)
     with applied(target, *edits):
         assert left["qe"]["change"] == pytest.approx(realised(target, text) - before, abs=1e-3)
@@ -265,6 +271,69 @@ def test_a_killed_run_goes_on_without_doing_anything_twice(finished, config, tmp
     assert called == ["lora-1-here", "least-variance", "least-variance", "factor", "factor"]
     assert without_time(resumed.cells) == without_time(removal.cells)
     assert audit_run(run) == []
+
+
+def test_a_run_does_not_go_on_with_another_decomposition(config, planted_decomposition, tmp_path):
+    folder = tmp_path / "one.decomp"
+    planted_decomposition.save(folder)
+    few = replace(config, decomposition=str(folder), methods=("ablation",), strict=False, left_out=(), seeds=1)
+    run = run_in(tmp_path, few)
+    remove_language(few, run)
+    run.finish("interrupted")
+    pieces = planted_decomposition.site(planted.SITE)
+    shutil.rmtree(folder)
+    turned = replace(pieces, V=-pieces.V, U=-pieces.U)
+    Decomposition({planted.SITE: turned}, planted_decomposition.target, "other").save(folder)
+    with pytest.raises(UnweaveError, match="run 'one' was started with another decomposition: put that one back"):
+        remove_language(few, Run.resume(run.path))
+
+
+def test_what_is_doubtful_about_a_decomposition_is_told(config, planted_decomposition, tmp_path):
+    card = {**planted_decomposition.card, "failures": ["no better than an SVD"], "data": "0", "corpus": "elsewhere"}
+    replace(planted_decomposition, card=card).save(tmp_path / "one.decomp")
+    few = replace(config, methods=("ablation",), strict=False, left_out=(), seeds=1)
+    with run_in(tmp_path, few) as run:
+        remove_language(replace(few, decomposition=str(tmp_path / "one.decomp")), run)
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "Warning: the decomposition failed its own check at the logits: no better than an SVD." in page
+    assert "Warning: the decomposition was trained on elsewhere, not on the decomposition part of corpus" in page
+    with run_in(tmp_path, few, "two") as run:
+        remove_language(few, run)
+    assert "Warning: the decomposition" not in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_language_that_the_decomposition_read_is_not_called_left_out(config, planted_decomposition, tmp_path):
+    labels = [*planted_decomposition.card.get("labels", []), planted.STRANGER]
+    card = {**planted_decomposition.card, "labels": labels}
+    replace(planted_decomposition, card=card).save(tmp_path / "one.decomp")
+    few = replace(config, decomposition=str(tmp_path / "one.decomp"), methods=("ablation",), strict=False, seeds=1)
+    with run_in(tmp_path, few) as run:
+        remove_language(few, run)
+    assert planted.STRANGER not in run.load_table("left-out").column("label")
+
+
+def test_each_part_of_the_text_has_its_own_readers(config, tmp_path, monkeypatch):
+    """A leak from the evaluation part would be seen here: who asked for which part of which corpus."""
+    asked = set()
+
+    def spy(tokenizer, corpus, part, label, *args, **options):
+        caller = sys._getframe(1).f_code.co_qualname.partition(".<locals>")[0]
+        asked.add((caller, part, corpus.name))
+        return token_windows(tokenizer, corpus, part, label, *args, **options)
+
+    for module in (windows_module, setting_module, persistence):
+        monkeypatch.setattr(module, "token_windows", spy)
+    few = replace(config, methods=("factor", "lora-1-here-equal-total"), seeds=1, persistence=True)
+    with run_in(tmp_path, few) as run:
+        remove_language(few, run)
+    readers = {part: {name for name, read, _ in asked if read == part} for part in PARTS}
+    beyond = {"write_continuations", "measure_left_out", "contexts", "_where_there_is_text"}
+    assert readers["evaluation"] == {"_yardstick", *beyond}
+    assert readers["selection"] == {"windows_by_label"}
+    assert readers["training"] == {"Setting.windows", "relearning"}
+    assert readers["tuning"] == set()
+    assert readers["decomposition"] == {"Setting.reference_windows", "Setting.streamed_texts"}
+    assert {corpus for name, _, corpus in asked if name == "measure_left_out"} == {"declaration"}
 
 
 def test_strict_cells_are_planned_only_where_a_window_holds_the_budget(config):
@@ -353,7 +422,8 @@ def test_a_decomposition_of_another_target_is_refused(config, untrained):
     [
         ({"language": "qx"}, r"language 'qx' is not a label of corpus 'corpus'; nearest: "),
         ({"retain": "qx"}, r"retain 'qx' is not a label of corpus 'corpus'; nearest: "),
-        ({"decomposition": "no/where"}, r"no/where is not a decomposition: it has no decomposition.json"),
+        ({"decomposition": "no/where"}, r"no/where is not a decomposition: there is no such folder"),
+        ({"left_out": ("qq",)}, r"left_out 'qq' is not a label of the Declaration; nearest: "),
         ({"decomposition": None}, r"no decomposition of '.*target' is bundled .*unweave decompose"),
         ({"corpus": "no/where"}, r"corpus 'no/where' is neither a bundled corpus nor a path that exists"),
         ({"target": "no/where/at/all"}, r"target 'no/where/at/all' is no known name"),
@@ -370,10 +440,12 @@ def test_what_is_not_there_is_named_in_one_line(config, changes, line):
     [
         ({"retain": "de"}, r"retain is 'de', the label to be removed: choose another label to retain"),
         ({"tokens": ()}, r"tokens is \(\), and each budget must be at least 1"),
+        ({"tokens": (64, 4)}, r"tokens is \(64, 4\): give each budget once, the smallest first"),
         ({"tokens": (4, 0)}, r"tokens is \(4, 0\), and each budget must be at least 1"),
         ({"seeds": 0}, r"seeds is 0, and it must be at least 1"),
         ({"windows": -1}, r"windows is -1, and it must be at least 1"),
         ({"methods": ("factr",)}, r"method 'factr' is not registered; nearest: 'factor'"),
+        ({"methods": ()}, r"methods is empty: give at least one of factor, "),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused_before_anything_is_loaded(changes, line):

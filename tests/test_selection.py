@@ -112,6 +112,15 @@ def test_a_site_where_any_lot_of_windows_differs_hides_what_another_one_has():
     assert select([clean], "de", seed=1).null_maxima != alone.null_maxima
 
 
+def test_a_short_label_among_the_others_does_not_hide_a_long_one():
+    torch.manual_seed(0)
+    windows = {label: torch.rand(size, 40) for label, size in (("de", 24), ("fr", 24), ("en", 24), ("nl", 2))}
+    means = torch.stack([part.mean(0) for part in windows.values()])
+    statistics = Statistics("site", tuple(windows), means, means, means, windows, 1)
+    long, short = (max(select([statistics], label).null_maxima) for label in ("de", "nl"))
+    assert long < 0.5 * short
+
+
 def test_the_most_related_are_those_with_the_largest_gain_over_the_retained_label(found):
     listed = most_related(found, "qb", "qa")
     assert len(listed) == 16

@@ -50,6 +50,11 @@ def test_german_goes_and_the_others_stay(run):
         assert statistics.median(row[f"change {label}"] for row in seeds) <= 0.03
 
 
+@pytest.mark.xfail(reason="the bar on the level: measured 1.09 ln V on these windows, 1.06 on text of the same kind")
+def test_german_stops_at_the_level_of_a_uniform_guess(run):
+    assert 0.95 <= statistics.median(row["level"] for row in run.load_table("seeds").records()) <= 1.05
+
+
 def test_what_is_exported_agrees_and_the_target_is_left_as_it_was(run, smollm2, tmp_path):
     edit = load_edit(next((run.path / "edits").glob("factor-4-0*")))
     for export, folder in ((export_peft, "peft"), (export_merged, "merged")):

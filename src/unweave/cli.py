@@ -179,6 +179,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> Output:
     from unweave.record import Run, find_run
+    from unweave.record.audit import audit_run
     from unweave.studies.registry import all_studies, find_study
 
     hardware = {name: getattr(args, name) for name in ("device", "dtype") if getattr(args, name)}
@@ -186,6 +187,11 @@ def _run(args: argparse.Namespace) -> Output:
         found = find_run(args.resume, args.runs)
         if args.set or hardware or args.name or args.study not in (None, found.study):
             raise UnweaveError(f"run {found.id!r} is resumed with its own study {found.study!r}, settings and name")
+        if found.study not in all_studies():
+            raise UnweaveError(
+                f"run {found.id!r} is of `unweave {found.study}`, which is not resumed: give the same command again (a "
+                "decomposition goes on from where it was)"
+            )
         study = find_study(found.study)
         config = study.configure(found.config)
         run = Run.resume(found.path, Terminal(study.name))
@@ -199,11 +205,13 @@ def _run(args: argparse.Namespace) -> Output:
     keep_freed_memory()
     with run:
         study.function(config, run=run)
+    wrong = audit_run(run)
     report = _report(run)
     lines = [*_grid(run.load_table("summary")), ""] if "summary" in run.tables() else []
     lines += [claim.sentence for claim in run.claims()]
     lines += [f"run {run.id}: {', '.join(run.tables()) or 'no tables'}", str(report or run.path)]
-    return Output(_run_value(run), lines)
+    lines += [f"the audit found a difference: {one.where}: {one.what}" for one in wrong]
+    return Output(_run_value(run) | {"audit": [asdict(one) for one in wrong]}, lines, exit_code=1 if wrong else 0)
 
 
 def _studies_options(parser: argparse.ArgumentParser) -> None:

@@ -79,6 +79,16 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Makes the folder if need be and writes a byte in it, so that hours of work do not end in a refusal."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"0")
+    except OSError as error:
+        raise oserror_line(error, folder) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as readable JSON, whole or not at all. NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False)

@@ -141,7 +141,8 @@ class Decomposition:
 
         folder = Path(folder)
         if not (folder / "decomposition.json").exists():
-            raise UnweaveError(f"{folder} is not a decomposition: it has no decomposition.json")
+            what = "it has no decomposition.json" if folder.exists() else "there is no such folder"
+            raise UnweaveError(f"{folder} is not a decomposition: {what}")
         description = read_json(folder / "decomposition.json")
         found = description.get("format") if isinstance(description, dict) else None
         if found != FORMAT:

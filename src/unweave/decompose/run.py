@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from unweave.base.errors import DecompositionFailed, UnweaveError
+from unweave.base.files import check_writable
 from unweave.base.progress import Progress, Silent
 from unweave.base.settings import cache_folder
 from unweave.corpora.text import Corpus
@@ -49,8 +50,10 @@ def decompose(
     config, progress = config or SiteLocalConfig(), progress or Silent()
     chosen = target.sites(sites)
     labels = tuple(labels or corpus.labels("decomposition"))
-    if out is not None and Path(out).exists():
-        raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
+    if out is not None:
+        if Path(out).exists():
+            raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
+        check_writable(Path(out).parent)
     windows = {label: _windows(target, corpus, label, config) for label in labels}
     tokens = torch.as_tensor(np.concatenate(list(windows.values())))
     data = _fingerprint(tokens)
@@ -95,6 +98,8 @@ def decompose(
             failures += [f"{site.name}: {failure}" for failure in quality.failures]
             entry["quality"] = quality.as_dict()
         card["sites"][site.name] = entry
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
+        progress.say(f"its inputs stay in {folder} ({size:.1f} GB) for another try; delete them when done")
     card["failures"] = failures
     decomposition = Decomposition(pieces, target.identity.digest, target.name, card)
     if out is not None:

@@ -79,8 +79,8 @@ def train_lora_stream(
 ) -> Trained:
     """LoRA in one pass over a large text: the base model's predictions are computed batch by batch, adapter off.
 
-    Every position but the first is in the loss; four windows of the removed label and two of the retained one a step.
-    The descent's steps are not used: the text decides.
+    Every position but the first is in the loss; four windows of the removed label a step, and the retained text spread
+    evenly over the steps. The descent's steps are not used: the text decides.
     """
     layer = min((site.layer for site in sites if site.layer is not None), default=None)
     steps = max(1, len(removed) // ROWS_PER_STEP)
@@ -89,11 +89,12 @@ def train_lora_stream(
     with _lora_injected(target, sites, rank, name, seed) as lora:
         optimiser = torch.optim.Adam(lora.parameters, lr=descent.learning_rate)
         for step in range(steps):
-            first, second = ROWS_PER_STEP * step, 2 * step % max(1, len(retained) - 1)
+            first = ROWS_PER_STEP * step
+            kept = retained[step * len(retained) // steps : (step + 1) * len(retained) // steps]
             with lora.off():
                 objective = Objective(
                     loss_text(target, removed[first : first + ROWS_PER_STEP], positions, layer),
-                    loss_text(target, retained[second : second + 2], positions, layer),
+                    loss_text(target, kept if len(kept) else retained[:1], positions, layer),
                     descent.stop * ceiling,
                 )
             losses.append(_step(target, objective, None, optimiser, descent.learning_rate, step, steps, name))

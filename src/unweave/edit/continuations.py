@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +29,12 @@ def continuations(
 ) -> list[Continuation]:
     """Greedy continuations of the first tokens of each window, with and without the edit.
 
-    Verdicts are py3langid's, restricted to the labels that are languages it knows; other labels get ``-``.
+    Verdicts are py3langid's among all the languages it knows.
     """
     before = {label: _continue(target, rows[:, :prompt_tokens], length) for label, rows in prompts.items()}
     with applied(target, edit):
         after = {label: _continue(target, rows[:, :prompt_tokens], length) for label, rows in prompts.items()}
-    judge = language_judge(list(prompts))
+    judge = language_judge()
     found = []
     for label, rows in prompts.items():
         for row, first, second in zip(rows, before[label], after[label], strict=True):
@@ -43,17 +43,19 @@ def continuations(
     return found
 
 
-def language_judge(labels: Sequence[str]) -> Callable[[str], str]:
-    """A function from text to a language code among ``labels`` (and a few that a broken model drifts into)."""
+def language_judge() -> Callable[[str], str]:
+    """A function from text to py3langid's language code, ``?`` where it gives its best guess less than a half."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    known = set(identifier.labels)
-    wanted = [label for label in labels if label in known]
-    if len(wanted) < 2:
-        return lambda text: "-"
-    identifier.set_languages(sorted({*wanted, "en"}))
-    return lambda text: identifier.classify(text)[0] if text.strip() else "nothing"
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+    def judge(text: str) -> str:
+        if not text.strip():
+            return "nothing"
+        language, probability = identifier.classify(text)
+        return language if probability >= 0.5 else "?"
+
+    return judge
 
 
 def _continue(target: Target, tokens: np.ndarray, length: int) -> list[str]:

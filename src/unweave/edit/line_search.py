@@ -24,7 +24,8 @@ from unweave.models.target import Target
 
 LIMIT = 96.0
 KL_LIMIT = 0.3
-
+ONE_WAY = 0.2
+"""A piece whose activations sum to less than this share of their sizes acts both ways, and weighs nothing."""
 
 OVERCONFIDENCE_LEFT = 0.75
 """How much of the base model's overconfidence on a label is left once the label is removed: measured on the tuning
@@ -82,14 +83,25 @@ def tune_factor(target: Target, edit: FactorEdit, objective: Objective, referenc
     return search(expected_levels(target, edit, objective, reference), objective.ceiling)
 
 
+def tune_on_loss_alone(target: Target, edit: FactorEdit, objective: Objective) -> Tuned:
+    """The same search, stopped where the loss tokens' own mean cross-entropy reaches the ceiling: no reference."""
+    base = objective.removed.entropy()
+
+    def level(strength: float) -> Probe:
+        gain, kl = _gain_and_kl(target, edit, objective, strength)
+        return Probe(strength, float((base + gain).mean()), kl)
+
+    return search(level, objective.ceiling)
+
+
 def expected_levels(
     target: Target, edit: FactorEdit, objective: Objective, reference: Reference
 ) -> Callable[[float], Probe]:
     """What the stopping rule expects of a strength, from the objective's tokens.
 
     Position 0 is left out where a strict window has it in the loss: its sink activation is of another kind. Tokens on
-    which the piece hardly acts, or acts the other way round, must not blow the ratio up: taken together they count as
-    acting by at least a fifth of what is usual, and then their plain mean entropy is the start.
+    which the piece hardly acts, or acts both ways, must not blow the ratio up: taken together they count as acting by
+    at least a fifth of what is usual, and then their plain mean entropy is the start.
     """
     piece = _only_piece(edit)
     counted = (objective.removed.positions > 0).to(target.device)
@@ -98,16 +110,25 @@ def expected_levels(
     base = objective.removed.entropy()
     floor = max(0.2 * int(counted.sum()) * abs(reference.activation), 1e-9)
     acting = float(acts.sum())
-    start = float((acts * base).sum()) / acting if acting > floor else float(base[counted].mean())
+    one_way = acting > max(floor, ONE_WAY * float(acts.abs().sum()))
+    start = float((acts * base).sum()) / acting if one_way else float(base[counted].mean())
+    start = min(max(start, float(base[counted].min())), float(base[counted].max()))
 
     def level(strength: float) -> Probe:
-        with applied(target, edit.with_factor(1.0 + strength)), torch.no_grad():
-            gain = float(((removal_cross_entropy(target, objective.removed) - base) * counted).sum())
-            kl = float(retained_kl(target, objective.retained).mean())
+        gain, kl = _gain_and_kl(target, edit, objective, strength)
         pace = abs(reference.activation) / max(acting, floor)
-        return Probe(strength, start + reference.offset + pace * gain, kl)
+        return Probe(strength, start + reference.offset + pace * float((gain * counted).sum()), kl)
 
     return level
+
+
+def _gain_and_kl(
+    target: Target, edit: FactorEdit, objective: Objective, strength: float
+) -> tuple[Float[Tensor, "n p"], float]:
+    """Rise in cross-entropy of each loss token over the base entropy, and the retained text's mean KL."""
+    with applied(target, edit.with_factor(1.0 + strength)), torch.no_grad():
+        gain = removal_cross_entropy(target, objective.removed) - objective.removed.entropy()
+        return gain, float(retained_kl(target, objective.retained).mean())
 
 
 def _only_piece(edit: FactorEdit) -> Subcomponent:
@@ -148,9 +169,9 @@ def search(level: Callable[[float], Probe], wanted: float, limit: float = LIMIT)
             over = max(tried.strength for tried in path if tried.kl > KL_LIMIT)
             strength = (strength + over) / 2
         else:
-            strength *= 2
-        if -strength > limit:
-            return Tuned(best.strength, "limit of the strength", tuple(path))
+            if -low.strength >= limit:
+                return Tuned(best.strength, "limit of the strength", tuple(path))
+            strength = max(2 * strength, -limit)
     while low.strength - high.strength > 0.01 * -high.strength:
         # The level rises smoothly here, so a secant step, kept inside the bracket, needs few forwards.
         share = (wanted - low.level) / max(high.level - low.level, 1e-9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -15,11 +15,14 @@ from unweave.decompose.decomposition import Decomposition, Subcomponent
 from unweave.edit.adapters import train_factors, train_lora, train_lora_stream
 from unweave.edit.closed_form import least_variance, mean_difference
 from unweave.edit.edits import Edit, FactorEdit
-from unweave.edit.line_search import tune_factor
+from unweave.edit.line_search import tune_factor, tune_on_loss_alone
 from unweave.edit.objective import Objective
 from unweave.edit.setting import Setting
 from unweave.edit.tuned import Tuning
 from unweave.read.selection import Statistics, most_related
+
+if TYPE_CHECKING:
+    from unweave.edit.edits import AdapterEdit
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,26 @@ class Method:
     seeded: bool = True
     local: bool = True
     """True when only the decomposed site is edited, so that everything before it is computed once."""
+    reference: bool = False
+    """True when the stopping rule also refers to the label's decomposition text."""
 
 
 METHODS: dict[str, Method] = {}
 
 
 def method(
-    name: str, description: str, *, budgeted: bool = True, seeded: bool = True, local: bool = True
+    name: str,
+    description: str,
+    *,
+    budgeted: bool = True,
+    seeded: bool = True,
+    local: bool = True,
+    reference: bool = False,
 ) -> Callable[[Callable[[Task], Made]], Callable[[Task], Made]]:
     """Registers a method under the name that tables and the command line use."""
 
     def register(function: Callable[[Task], Made]) -> Callable[[Task], Made]:
-        METHODS[name] = Method(name, description, function, budgeted, seeded, local)
+        METHODS[name] = Method(name, description, function, budgeted, seeded, local, reference)
         return function
 
     return register
@@ -91,9 +102,14 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-@method("factor", "one factor on the chosen subcomponent")
+@method("factor", "one factor on the chosen subcomponent", reference=True)
 def _factor(task: Task) -> Made:
     return _one_number(task, task.setting.piece())
+
+
+@method("factor-plain", "one factor, stopped where its loss tokens alone reach ln V: no reference text")
+def _factor_plain(task: Task) -> Made:
+    return _one_number(task, task.setting.piece(), plain=True)
 
 
 @method("factors-16", "a factor on each of the 16 subcomponents most related to the label")
@@ -133,16 +149,25 @@ def _lora_kl_all(task: Task) -> Made:
     return _lora(task, "lora-1-here-kl-all", rank=1, everywhere=False, retained=others)
 
 
-@method("lora-1-here-equal-total", "LoRA of rank 1 in the same matrix, one pass over the text the factor cost")
-def _lora_equal_total(task: Task) -> Made:
-    """As many windows of the label in the loss as decomposition and selection read of it, and half as many retained.
+@method(
+    "lora-1-here-scaled",
+    "the same LoRA's direction, its strength by the factor's search and stopping rule",
+    reference=True,
+)
+def _lora_scaled(task: Task) -> Made:
+    trained = _lora(task, "lora-1-here", rank=1, everywhere=False)
+    ((site, (A, B)),) = cast("AdapterEdit", trained.edit).matrices.items()
+    found = _one_number(task, Subcomponent(site, -1, -B[:, 0], A[0]))
+    return Made(found.edit, found.spent, {**trained.detail, **found.detail})
 
-    The other labels' share of the decomposition's text has no place in the objective and is left out.
-    """
+
+@method("lora-1-here-equal-total", "LoRA of rank 1 in the same matrix, one pass over as much text as the factor cost")
+def _lora_equal_total(task: Task) -> Made:
+    """As many windows of every label as decomposition and selection read of it: one raised, the others kept by KL."""
     setting = task.setting
-    windows = int((task.decomposition.card if task.decomposition else {}).get("windows", {}).get(setting.label, 0))
-    windows += len(setting.selection[setting.label])
-    removed, retained = setting.streamed_texts(windows, task.seed)
+    read = task.decomposition.card.get("windows", {}) if task.decomposition else {}
+    counts = {label: int(read.get(label, 0)) + len(found) for label, found in setting.selection.items()}
+    removed, retained = setting.streamed_texts(counts, task.seed)
     descent = task.tuning.descent("lora-1-here", 64)
     trained = train_lora_stream(
         setting.target,
@@ -156,7 +181,7 @@ def _lora_equal_total(task: Task) -> Made:
         seed=task.seed,
         progress=task.progress,
     )
-    spent = Spent(removed[:, 1:].numel(), removed.numel(), retained.numel() // 2)
+    spent = Spent(removed[:, 1:].numel(), removed.numel(), retained.numel())
     return Made(trained.edit, spent, {"objective": trained.losses[-1]})
 
 
@@ -166,21 +191,25 @@ def _ablation(task: Task) -> Made:
     return Made(edit, Spent(0, 0, 0), {"factor": 0.0})
 
 
-@method("mean-difference", "rank-one edit along the difference of mean inputs")
+@method("mean-difference", "rank-one edit along the difference of mean inputs", reference=True)
 def _mean_difference(task: Task) -> Made:
     setting = task.setting
     weight = setting.target.weight(setting.site)
     return _one_number(task, mean_difference(setting.site.name, weight, setting.inputs, setting.label))
 
 
-@method("least-variance", "rank-one edit that is silent on the other labels' means and least variable otherwise")
+@method(
+    "least-variance",
+    "rank-one edit that is silent on the other labels' means and least variable otherwise",
+    reference=True,
+)
 def _least_variance(task: Task) -> Made:
     setting = task.setting
     weight = setting.target.weight(setting.site)
     return _one_number(task, least_variance(setting.site.name, weight, setting.inputs, setting.label))
 
 
-@method("random-subcomponent", "one factor on a subcomponent drawn at random among the living ones")
+@method("random-subcomponent", "one factor on a subcomponent drawn at random among the living ones", reference=True)
 def _random_subcomponent(task: Task) -> Made:
     alive = torch.nonzero(task.statistics.importance.max(0).values > 0.01).flatten().tolist()
     others = [index for index in alive if index != task.setting.chosen]
@@ -188,15 +217,18 @@ def _random_subcomponent(task: Task) -> Made:
     return _one_number(task, task.setting.piece(index))
 
 
-@method("always-on-subcomponent", "one factor on the subcomponent that every label needs most")
+@method("always-on-subcomponent", "one factor on the subcomponent that every label needs most", reference=True)
 def _always_on(task: Task) -> Made:
     return _one_number(task, task.setting.piece(int(task.statistics.importance.min(0).values.argmax())))
 
 
-def _one_number(task: Task, piece: Subcomponent) -> Made:
+def _one_number(task: Task, piece: Subcomponent, plain: bool = False) -> Made:
     setting, objective = task.setting, task.objective()
     start = FactorEdit.on_pieces([(piece, 1.0)], setting.target.identity.digest)
-    tuned = tune_factor(setting.target, start, objective, setting.reference(piece))
+    if plain:
+        tuned = tune_on_loss_alone(setting.target, start, objective)
+    else:
+        tuned = tune_factor(setting.target, start, objective, setting.reference(piece))
     edit = FactorEdit.on_pieces([(piece, tuned.factor)], setting.target.identity.digest)
     detail = {
         "factor": tuned.factor,

@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unweave.base.errors import UnweaveError
-from unweave.base.seeds import derive
+from unweave.base.seeds import derive, numpy_generator
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import token_windows
 from unweave.decompose.decomposition import SiteSubcomponents, Subcomponent
-from unweave.edit.line_search import Reference
+from unweave.edit.line_search import ONE_WAY, Reference
 from unweave.edit.measure import realised, uniform_cross_entropy
 from unweave.edit.objective import Objective, loss_layout, loss_text
 from unweave.models.capture import capture_inputs, inputs_by_label
@@ -74,16 +74,20 @@ class Setting:
         return inputs_by_label(self.target, self.site, self.selection)
 
     @cached_property
+    def reference_windows(self) -> np.ndarray:
+        """The label's decomposition text (where it has none, its selection text) that the stopping rule refers to."""
+        part = "decomposition" if self.label in self.corpus.labels("decomposition") else "selection"
+        return token_windows(
+            self.target.tokenizer, self.corpus, part, self.label, self.window, at_most=REFERENCE_WINDOWS
+        )
+
+    @cached_property
     def reference_text(self) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, "n d_in"]]:
         """Realised cross-entropy, entropy and the site's input per token of the label, first and last position out.
 
-        Of the decomposition part, the broadest text there is: from book to book, a piece's mean activation on a
-        label differs by a tenth. Where the label has none, of the selection text.
+        Of the broadest text there is: from book to book, a piece's mean activation on a label differs by a tenth.
         """
-        part = "decomposition" if self.label in self.corpus.labels("decomposition") else "selection"
-        drawn = token_windows(
-            self.target.tokenizer, self.corpus, part, self.label, self.window, at_most=REFERENCE_WINDOWS
-        )
+        drawn = self.reference_windows
         tokens = torch.as_tensor(drawn)
         losses, entropies = [], []
         with torch.no_grad():
@@ -100,8 +104,7 @@ class Setting:
         losses, entropies, inputs = self.reference_text
         acting = (inputs @ piece.v) * piece.u.norm()
         mean, entropy = float(acting.mean()), float(entropies.mean())
-        # A piece that acts both ways weighs nothing: its mean is no measure of how strongly it acts.
-        one_way = abs(mean) > 0.2 * float(acting.abs().mean())
+        one_way = abs(mean) > ONE_WAY * float(acting.abs().mean())
         acting_entropy = float((acting * entropies).mean()) / mean if one_way else entropy
         return Reference(float(losses.mean()), entropy, mean, acting_entropy)
 
@@ -142,13 +145,18 @@ class Setting:
             }
         return self._objectives[key]
 
-    def streamed_texts(self, count: int, seed: int) -> tuple[Int[Tensor, "n t"], Int[Tensor, "n t"]]:
-        """Windows of the label and of the retained label from the decomposition part, for one pass over both."""
-        found = []
-        for label in (self.label, self.retain):
-            drawn = token_windows(self.target.tokenizer, self.corpus, "decomposition", label, self.window, seed=seed)
-            found.append(torch.as_tensor(drawn[:count]))
-        return found[0], found[1]
+    def streamed_texts(self, counts: Mapping[str, int], seed: int) -> tuple[Int[Tensor, "n t"], Int[Tensor, "m t"]]:
+        """So many windows of each label's decomposition text: the removed label's, and the others' in mixed order."""
+        found = {
+            label: token_windows(
+                self.target.tokenizer, self.corpus, "decomposition", label, self.window, seed=seed, at_most=count
+            )
+            for label, count in counts.items()
+        }
+        removed = torch.as_tensor(found.pop(self.label))
+        others = np.concatenate(list(found.values()))
+        order = numpy_generator(seed, "streamed texts").permutation(len(others))
+        return removed, torch.as_tensor(others[order])
 
     def windows(self, part: str, label: str, count: int, seed: int, length: int) -> np.ndarray:
         """Windows of a label, drawn by seed; a seed of -1 is the order kept for measuring, never for loss text."""

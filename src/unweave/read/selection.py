@@ -44,10 +44,13 @@ class Statistics:
 
     def selectivity(self, label: str) -> Float[Tensor, " c"]:
         """Mean importance on ``label`` minus the largest mean importance on any other label."""
-        own = self.of(label)
-        others = self.importance.clone()
-        others[own] = -torch.inf
-        return self.importance[own] - others.max(0).values
+        return selectivity(self.importance, self.of(label))
+
+
+def selectivity(importance: Float[Tensor, "labels c"], own: int) -> Float[Tensor, " c"]:
+    """Mean importance on one label minus the largest mean importance on any other."""
+    others = torch.cat([importance[:own], importance[own + 1 :]])
+    return importance[own] - others.max(0).values
 
 
 @dataclass(frozen=True)
@@ -113,23 +116,22 @@ def harvest(
 def select(statistics: Sequence[Statistics], label: str, seed: int = 0) -> Selection:
     """The most selective subcomponent over all sites, with the shuffled control over the same search.
 
-    The control deals whole windows to labels at random, takes the best selectivity over all labels, sites and
-    subcomponents each time, and keeps it: what a search this wide finds where there is nothing.
+    The control deals whole windows to labels at random, keeps how many each label has, and takes the best selectivity
+    of ``label`` over all sites and subcomponents each time: what a search this wide finds where there is nothing.
     """
     best = max(statistics, key=lambda found: float(found.selectivity(label).max()))
     scores = best.selectivity(label)
     index = int(scores.argmax())
-    null = [max(_shuffled_best(found, shuffle, seed) for found in statistics) for shuffle in range(SHUFFLES)]
+    null = [max(_shuffled_best(found, label, shuffle, seed) for found in statistics) for shuffle in range(SHUFFLES)]
     return Selection(best.site, index, label, float(scores[index]), tuple(null), best)
 
 
-def _shuffled_best(statistics: Statistics, shuffle: int, seed: int) -> float:
+def _shuffled_best(statistics: Statistics, label: str, shuffle: int, seed: int) -> float:
     sizes = [len(part) for part in statistics.by_window.values()]
     pool = torch.cat(list(statistics.by_window.values()))
     order = numpy_generator(seed, "selection", statistics.site, shuffle).permutation(len(pool))
     means = torch.stack([part.mean(0) for part in pool[torch.as_tensor(order)].split(sizes)])
-    top = means.topk(2, dim=0).values
-    return float((top[0] - top[1]).max())
+    return float(selectivity(means, statistics.of(label)).max())
 
 
 @dataclass(frozen=True)

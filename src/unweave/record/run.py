@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ class Run:
     """A study's handle on its folder: ``run.json``, metrics, cells, tables, figures, claims and the report.
 
     Every method that writes has written when it returns. A failed write raises ``UnweaveError`` with the path and the
-    remedy. Used as a context manager it records how the block ended.
+    remedy. Used as a context manager it records how the block ended; a run refused before it wrote anything is removed.
     """
 
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
@@ -241,9 +242,17 @@ class Run:
             if self.state()["status"] == "running":
                 self.finish()
             return
+        if isinstance(error, UnweaveError) and error.exit_code == UnweaveError.exit_code and self._untouched():
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
         # The error that ended the run says more than a disk too full to record it; unrecorded, it reads as interrupted.
         with suppress(UnweaveError):
-            self.finish(status, " ".join(f"{error}".split()) or kind.__name__ if kind else None)
+            unsaid = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+            self.finish(status, " ".join(f"{error}".split()) or unsaid)
+
+    def _untouched(self) -> bool:
+        """True for a first start that wrote nothing: a refusal, not a run that anybody would resume or open."""
+        return [path.name for path in self.path.iterdir()] == ["run.json"] and not self.state()["resumed"]
 
     def _set(self, **changes: Any) -> None:
         write_json(self.path / "run.json", {**self.state(), **changes})

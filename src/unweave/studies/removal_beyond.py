@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import Bench, RemoveLanguage
 
 
+FEW_WINDOWS, SOME_WINDOWS, MANY_WINDOWS = 2, 6, 32
+AGAIN = 20
+
+
 def write_continuations(config: RemoveLanguage, bench: Bench, edit: Any, progress: Progress) -> list[Any]:
     """Greedy continuations of the removed label, the retained one and another, before and after."""
     from unweave.corpora.windows import token_windows
@@ -47,44 +51,56 @@ def measure_left_out(
     everything = text.labels("evaluation")
     if not config.left_out or config.language not in everything:
         return None
-    read = set(bench.corpus.labels())
-    wanted = everything if config.left_out == ("all",) else tuple(x for x in config.left_out if x in everything)
-    rows: list[dict[str, Any]] = []
-    count = 2 if config.left_out == ("all",) else 6
-    todo = [label for label in wanted if label not in read]
-    cells = run.cells("left-out")
-    for done, label in enumerate(todo):
-        if label in cells:
-            rows.append(json.loads(str(cells[label]["row"])))
-            continue
+    read = {*bench.corpus.labels(), *bench.decomposition.card.get("labels", ())}
+    wanted = everything if config.left_out == ("all",) else config.left_out
+    ceiling = bench.setting.ceiling
+
+    def measured(label: str, count: int) -> dict[str, Any] | None:
+        key, cells = f"{label}/{count}", run.cells("left-out")
+        if key in cells:
+            return json.loads(str(cells[key]["row"]))
         try:
             windows = token_windows(bench.target.tokenizer, text, "evaluation", label, 64, at_most=count)
         except UnweaveError:  # a text shorter than one window
-            continue
+            return None
         yardstick = make_yardstick(bench.target, {label: torch.as_tensor(windows)}, bench.setting.layer)
         found = effects(bench.target, edit, yardstick, local=local)[label]
         row = {
             "language": language_name(label),
             "label": label,
             "base": found.base,
-            "known": found.base < KNOWN_BELOW * bench.setting.ceiling,
+            "known": found.base < KNOWN_BELOW * ceiling,
             "same language": label.split("-")[0] == config.language.split("-")[0],
             "change": found.change,
             "low": found.low,
             "high": found.high,
             "windows": found.windows,
         }
-        rows.append(row)
-        run.put_cell("left-out", label, {"row": json.dumps(_finite(row))})
+        run.put_cell("left-out", key, {"row": json.dumps(_finite(row))})
+        return row
+
+    rows: dict[str, dict[str, Any]] = {}
+    todo = [label for label in wanted if label not in read]
+    for done, label in enumerate(todo):
+        if row := measured(label, FEW_WINDOWS if config.left_out == ("all",) else SOME_WINDOWS):
+            rows[label] = row
         progress.update(done + 1, len(todo), "languages left out")
     if not rows:
         return None
-    rows.sort(key=lambda row: -row["change"])
+    if config.left_out == ("all",):
+        # Two windows tell where to look, and no more: those that changed most are measured on all the text there is.
+        known = sorted((row for row in rows.values() if row["known"]), key=lambda row: -row["change"])
+        for label in [row["label"] for row in known[:AGAIN]]:
+            rows[label] = measured(label, MANY_WINDOWS) or rows[label]
+    for row in rows.values():
+        if row["windows"] < SOME_WINDOWS:  # too few for an interval
+            row["low"] = row["high"] = None
     table = Table.from_records(
         "left-out",
-        rows,
+        sorted(rows.values(), key=lambda row: -row["change"]),
         units={"base": "nats", "change": "nats", "low": "nats", "high": "nats"},
-        caption="Languages that nothing in this study had read, on the Universal Declaration, largest change first",
+        caption="Languages that nothing in this study had read, on the Universal Declaration, largest change first; an "
+        f"interval where there were at least {SOME_WINDOWS} windows of it",
         digits={"base": 2, "change": 3, "low": 3, "high": 3},
     )
     run.save_table(table)
@@ -108,15 +124,15 @@ def left_out_sentence(config: RemoveLanguage, table: Table) -> str:
     worst = known[0]
     hurt = [row for row in known if float(row["change"] or 0) > 0.3]
     sentence = (
-        f"Of {len(known)} languages that neither scan, decomposition, selection nor tuning had read, the worst is "
-        f"{worst['language']} at {float(worst['change']):+.2f} nats."
+        f"Languages that neither scan, decomposition, selection nor tuning had read, and that the target knows: "
+        f"{len(known)}. The worst is {worst['language']} at {float(worst['change']):+.2f} nats."
     )
     if hurt:
         names = ", ".join(str(row["label"]) for row in hurt[:12])
         sentence += (
-            f" Warning: {len(hurt)} lose more than 0.3 nats ({names}{'...' if len(hurt) > 12 else ''}). The piece was "
-            f"selected against {', '.join(['the corpus labels', *config.also])} only; add a hurt relative to the "
-            f"contrast with `--also` when decomposing and `--set also=` here."
+            f" Warning: more than 0.3 nats are lost in {len(hurt)} of them ({names}{'...' if len(hurt) > 12 else ''}). "
+            f"The piece was selected against {', '.join(['the corpus labels', *config.also])} only; add a hurt "
+            f"relative to the contrast with `--also` when decomposing and `--set also=` here."
         )
     return sentence
 

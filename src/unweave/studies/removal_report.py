@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import Bench, Removal, RemoveLanguage
 
 NATS = "nats per token"
+REMOVED = 0.9
+"""A label below this many ln V is not called removed."""
 
 
 def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Removal, progress: Progress) -> Path:
@@ -56,21 +58,20 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     run.save_table(Table.from_records("continuations", [_plain(found) for found in written]))
     wide = measure_left_out(run, config, bench, edit, find_method(middle["method"]).local, progress)
     persistence = measure_persistence(run, config, bench, edit, progress) if config.persistence else []
-    _draw(run, config, bench, effects, summary, wide)
-    _claim(run, config, summary, wide)
-
     name = label_name(config.language)
     method_row = {"method": "factor", "tokens": config.tokens[0]} if "factor" in config.methods else None
     related = run.load_table("related").column("label")
     alone = sum(str(text).startswith(f"only {name}") for text in related)
-    removed = bool(method_row) and middle["effects"][config.language]["edited"] > 0.9 * removal.ceiling
+    removed = bool(method_row) and middle["effects"][config.language]["edited"] > REMOVED * removal.ceiling
+    _draw(run, config, effects, summary, wide, removed)
+    _claim(run, config, summary, wide, middle if method_row and not removed else None)
     headlines = []
     if method_row:
         headlines = [
             Headline(f"{name}, in ln V", "summary", method_row, "level", 2, note="1 is a uniform guess"),
-            Headline(f"{label_name(config.retain)}", "summary", method_row, "retained", 3, True, "nats per token"),
+            Headline(f"{label_name(config.retain)}", "summary", method_row, "retained", 3, True, "per token"),
             *(
-                [Headline("worst other label", "summary", method_row, "worst other", 3, True, "nats per token")]
+                [Headline("worst other label", "summary", method_row, "worst other", 3, True, "per token")]
                 if other_labels(labels, config)
                 else []
             ),
@@ -80,13 +81,14 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
         Section(
             "What was edited",
             paragraphs=[
+                *(f"Warning: {warning}." for warning in bench.warnings),
                 f"The chosen piece is `{removal.site}:{removal.index}`: “{removal.plain_label}”. It was chosen because "
                 f"its importance on {name} exceeds its importance on every other label by {bench.selection.score:.3f}; "
                 f"dealing the same windows to labels at random gave at most {max(bench.selection.null_maxima):.3f} in "
                 f"{len(bench.selection.null_maxima)} shuffles over all subcomponents.",
                 f"Below, the {len(related)} subcomponents most related to the label against "
-                f"{label_name(config.retain)}, with what they fire on in other labels. {alone} of them are "
-                f"about {name} alone by their own text.",
+                f"{label_name(config.retain)}, with what they fire on in other labels. About {name} alone by their own "
+                f"text: {alone}.",
             ],
             tables=["related"],
         ),
@@ -142,8 +144,8 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     return write_report(
         run,
         f"{name} removed with one number" if removed else f"Can one number remove {name}?",
-        f"One factor on one subcomponent of {config.target}, tuned on {config.tokens[0]} {name} tokens, compared with "
-        f"{len(config.methods) - 1} other ways on held-out text.",
+        f"One factor on one subcomponent of {config.target}, tuned on {config.tokens[0]} {name} tokens and measured on "
+        f"held-out text; other ways compared: {len(config.methods) - 1}.",
         sections,
         headlines,
     )
@@ -178,7 +180,7 @@ def _plain(found: Any) -> dict[str, Any]:
     return asdict(found)
 
 
-def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summary: Table, wide: Table | None) -> None:
+def _draw(run: Run, config: RemoveLanguage, effects: Table, summary: Table, wide: Table | None, removed: bool) -> None:
     from unweave.record.bar_chart import bars
     from unweave.record.curves import scatter
     from unweave.record.table import Table
@@ -197,7 +199,8 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
             "high",
             "method",
             where={"method": shown, "label": others, "tokens": [0, budget]},
-            title=f"What else changes when {label_name(config.language)} is removed with {budget} tokens",
+            title=f"What else changes when {label_name(config.language)} is {'' if removed else 'to be '}removed with "
+            f"{budget} tokens",
             caption="Change in cross-entropy on held-out text, median seed, 95 % interval over windows",
             value_label=f"change, {NATS}",
             digits=3,
@@ -243,14 +246,19 @@ def _draw(run: Run, config: RemoveLanguage, bench: Bench, effects: Table, summar
         )
 
 
-def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None) -> None:
+def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None, failed: dict[str, Any] | None) -> None:
     row = {"method": "factor", "tokens": config.tokens[0]}
     if len(summary.find(row)) != 1:
         return
     name, count = label_name(config.language), config.tokens[0]
-    run.claim(
-        f"One factor tuned on {count} {name} tokens leaves {name} at {{value}} ln V.", "summary", row, "level", digits=2
-    )
+    sentence = f"One factor tuned on {count} {name} tokens leaves {name} at {{value}} ln V."
+    if failed:
+        sentence = (
+            f"One factor tuned on {count} {name} tokens does not remove {name}: it leaves it at {{value}} ln V (end of "
+            f"the search: {failed['detail']['stopped']}). `unweave scan` names matrices where the label stands alone, "
+            "and `unweave decompose` takes one apart."
+        )
+    run.claim(sentence, "summary", row, "level", digits=2)
     run.claim(
         f"It changes {label_name(config.retain)} by {{value:+}} nats per token.", "summary", row, "retained", digits=3
     )

@@ -54,6 +54,12 @@ def _title(name: str, strict: bool) -> str:
     return f"{name}, strict" if strict else name
 
 
+def _reference(removal: Removal, name: str) -> int:
+    from unweave.edit.methods import find_method
+
+    return removal.reference_tokens if find_method(name).reference else 0
+
+
 def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
     from unweave.record.table import Table
 
@@ -68,6 +74,7 @@ def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -
                 "method": _title(name, strict),
                 "tokens": budget,
                 "tokens seen": found[0]["seen_tokens"],
+                "reference": _reference(removal, name),
                 "level": statistics.median(levels),
                 "lowest level": min(levels),
                 "highest level": max(levels),
@@ -87,7 +94,8 @@ def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -
         caption=(
             f"Held-out text, median over seeds. Level: cross-entropy on {label_name(config.language)} in units of "
             f"ln V = {removal.ceiling:.2f} nats. Retained: change on {label_name(config.retain)}. Worst other: largest "
-            f"change on any other label.{_few(removal)}"
+            f"change on any other label. Reference: further tokens of the removed label, from the decomposition part, "
+            f"on which the base model alone was run for the stopping rule.{_few(removal)}"
         ),
         digits={
             "level": 3,
@@ -169,8 +177,8 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
 def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
     from unweave.record.table import Table
 
-    needs_decomposition = ("factor", "factors-16", "ablation", "random-subcomponent", "always-on-subcomponent")
-    needs_selection = (*needs_decomposition, "mean-difference", "least-variance", "lora-1-here-kl-all")
+    pieces = ("factor", "factor-plain", "factors-16", "ablation", "random-subcomponent", "always-on-subcomponent")
+    needs_selection = (*pieces, "mean-difference", "least-variance", "lora-1-here-kl-all")
     rows = []
     for (name, budget, strict), found in _groups(removal).items():
         rows.append(
@@ -180,9 +188,10 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
                 "loss": found[0]["loss_tokens"],
                 "seen": found[0]["seen_tokens"],
                 "retained": found[0]["retained_tokens"],
+                "reference": _reference(removal, name),
                 "selection": bench.spent["selection"] if name in needs_selection else 0,
-                "labels": bench.spent["labels"] if name in needs_decomposition else 0,
-                "decomposition": bench.spent["decomposition"] if name in needs_decomposition else 0,
+                "labels": bench.spent["labels"] if name in pieces else 0,
+                "decomposition": bench.spent["decomposition"] if name in pieces else 0,
                 "tuning on another label": bench.spent["tuning"] if name.startswith(("lora", "factors")) else 0,
             }
         )
@@ -190,9 +199,10 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
         "cost",
         rows,
         caption=(
-            "Tokens spent, by purpose; labels are read off the selection text. Which tokens of a window are in the loss"
-            " "
-            "was decided with the chosen piece for every method; that use of it is charged to none."
+            "Tokens spent, by purpose; labels are read off the selection text. Reference: text of the removed label "
+            "from the decomposition part on which the base model alone was run, for the stopping rule of one number. "
+            "Which tokens of a window are in the loss was decided with the chosen piece for every method; that use of "
+            "it is charged to none."
         ),
     )
 

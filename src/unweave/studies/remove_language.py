@@ -32,12 +32,14 @@ QUICK_WINDOWS = 16
 QUICK = ("factor", "ablation", "lora-1-here", "lora-1", "least-variance", "random-subcomponent")
 RECORD = (
     "factor",
+    "factor-plain",
     "ablation",
     "least-variance",
     "mean-difference",
     "random-subcomponent",
     "always-on-subcomponent",
     "lora-1-here",
+    "lora-1-here-scaled",
     "lora-1-here-kl-all",
     "factors-16",
     "lora-1",
@@ -92,9 +94,13 @@ class RemoveLanguage:
             raise UnweaveError(f"retain is {self.retain!r}, the label to be removed: choose another label to retain")
         if not self.tokens or min(self.tokens) < 1:
             raise UnweaveError(f"tokens is {self.tokens}, and each budget must be at least 1")
+        if list(self.tokens) != sorted(set(self.tokens)):
+            raise UnweaveError(f"tokens is {self.tokens}: give each budget once, the smallest first")
         for name in ("seeds", "windows", "selection_windows"):
             if getattr(self, name) < 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
+        if not self.methods:
+            raise UnweaveError(f"methods is empty: give at least one of {', '.join(RECORD)}")
         for name in self.methods:
             if name not in RECORD:
                 raise UnweaveError(f"method {name!r} is not registered; {nearest(name, RECORD)}")
@@ -103,7 +109,9 @@ class RemoveLanguage:
         """The config with what ``setting`` stands for filled in."""
         if self.setting == "quick":
             return self
-        changed: dict[str, Any] = {"persistence": True, "left_out": ("all",)}
+        changed: dict[str, Any] = {"persistence": True}
+        if self.left_out == RELATIVES:
+            changed["left_out"] = ("all",)
         if self.methods == QUICK:
             changed["methods"] = RECORD
         if self.windows == QUICK_WINDOWS:
@@ -121,6 +129,8 @@ class Removal:
     plain_label: str
     ceiling: float
     cells: tuple[dict[str, Any], ...]
+    reference_tokens: int = 0
+    """Tokens of the label's decomposition text that the stopping rule of one number refers to."""
     report: str | None = None
 
     def __repr__(self) -> str:
@@ -140,6 +150,7 @@ class Bench:
     tuning: Tuning
     plain_label: str
     spent: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage)
@@ -161,7 +172,8 @@ def remove_language(config: RemoveLanguage, run: Run | None = None, target: Targ
 
     def removal() -> Removal:
         chosen, ceiling = bench.selection, bench.setting.ceiling
-        return Removal(config.language, chosen.site, chosen.index, bench.plain_label, ceiling, tuple(cells))
+        reference = bench.setting.reference_windows.size
+        return Removal(config.language, chosen.site, chosen.index, bench.plain_label, ceiling, tuple(cells), reference)
 
     labels = [label for label in bench.yardstick.prefixes if "/" not in label]
     for name, budget, seed, strict in plan(config):
@@ -192,15 +204,26 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     labels = corpus.labels("selection")
     for role, label in (("language", config.language), ("retain", config.retain)):
         if label not in labels:
-            raise UnweaveError(f"{role} {label!r} is not a label of corpus {corpus.name!r}; {nearest(label, labels)}")
+            raise UnweaveError(
+                f"{role} {label!r} is not a label of corpus {corpus.name!r}; {nearest(label, labels)} (also= adds a "
+                "label of the Declaration, corpus= takes your own text)"
+            )
         for part in ("training", "evaluation"):
             corpus.documents(part, label)  # refused before anything is computed
+    for label in config.left_out:
+        if label != "all" and label not in (everything := declaration().labels("evaluation")):
+            raise UnweaveError(f"left_out {label!r} is not a label of the Declaration; {nearest(label, everything)}")
     where = Path(config.decomposition) if config.decomposition else bundled(config.target)
     decomposition = Decomposition.load(where)
     if target is None:
         progress.say(f"loading {config.target}")
         target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
     decomposition.check_target(target.identity.digest)
+    if run is not None:
+        _bind(run, target, where, corpus)
+    warnings = _warnings(decomposition, corpus)
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
 
     selection_windows = windows_by_label(
         target.tokenizer, corpus, "selection", labels, WINDOW, at_most=config.selection_windows
@@ -219,7 +242,8 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     if not selection.found:
         raise NothingFound(
             f"nothing was found for {config.language!r}: the most selective subcomponent scores "
-            f"{selection.score:.3f}, and shuffled windows give up to {max(selection.null_maxima):.3f}"
+            f"{selection.score:.3f}, and shuffled windows give up to {max(selection.null_maxima):.3f}: try the matrix "
+            "that `unweave scan` names, or take this one apart with the label in the text (`--also` when decomposing)"
         )
     names = {label: corpus.label_name(label) for label in labels}
     related = most_related(selection.statistics, config.language, config.retain)
@@ -240,7 +264,35 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
         "labels": 0,
         "tuning": tuning.tokens,
     }
-    return Bench(target, corpus, decomposition, selection, setting, yardstick, tuning, plain, spent)
+    return Bench(target, corpus, decomposition, selection, setting, yardstick, tuning, plain, spent, warnings)
+
+
+def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None:
+    """Records what the run's cells are of, and refuses to go on with anything else."""
+    from unweave.base.files import file_hash
+
+    basis = {
+        "target": target.identity.digest,
+        "decomposition": file_hash(decomposition / "decomposition.safetensors"),
+        "corpus": corpus.fingerprint(),
+    }
+    kept = run.cells("basis").get("basis", basis)
+    for what, digest in basis.items():
+        if kept[what] != digest:
+            raise UnweaveError(f"run {run.id!r} was started with another {what}: put that one back, or start a new run")
+    run.put_cell("basis", "basis", basis)
+
+
+def _warnings(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:
+    found = []
+    if decomposition.card.get("failures"):
+        found.append(f"the decomposition failed its own check at the logits: {decomposition.card['failures'][0]}")
+    if decomposition.card.get("data", "") not in ("", corpus.fingerprint("decomposition")):
+        found.append(
+            f"the decomposition was trained on {decomposition.card.get('corpus', 'another corpus')}, not on the "
+            f"decomposition part of {corpus.name}: whether held-out text was among it is not known"
+        )
+    return tuple(found)
 
 
 def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
