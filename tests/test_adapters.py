@@ -196,3 +196,24 @@ def test_sixteen_factors_descend_the_objective(planted_target, planted_text, pla
     assert structure(planted_target.module) == before
     with applied(planted_target, trained.edit), torch.no_grad():
         assert float(objective.loss(planted_target)) < 0.7 * trained.losses[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_adapters_of_a_half_precision_target_are_trained_in_single(fresh, tokens, dtype):
+    target = fresh("llama", dtype)
+    site = chosen(target)[0]
+    text = loss_text(target, tokens, range(1, tokens.shape[1]), None)
+    trained = train_lora(target, Objective(text, text, 5.0), [site], 1, Descent(0.01, 12), name="x")
+    assert torch.isfinite(torch.tensor(trained.losses)).all()
+    with _lora_injected(target, [site], 1, "x", 0) as lora:
+        assert {parameter.dtype for parameter in lora.parameters} == {torch.float32}
+        assert target.logits(tokens).dtype == dtype
+    assert target.dtype == dtype
+
+
+def test_a_module_whose_name_ends_like_the_site_is_left_alone():
+    module = torch.nn.ModuleDict(
+        {"fc": torch.nn.Linear(3, 3), "aux": torch.nn.ModuleDict({"fc": torch.nn.Linear(3, 3)})}
+    )
+    assert adapters.peft_target_modules(module, ["fc"]) == "fc"
+    assert adapters.peft_target_modules(module, ["aux.fc"]) == ["aux.fc"]

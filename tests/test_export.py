@@ -179,7 +179,7 @@ def test_a_name_that_ends_another_name_hits_only_its_own_module(tmp_path):
 def test_an_adapter_that_peft_puts_on_more_than_the_edited_sites_is_noticed(tmp_path, monkeypatch):
     target = make_target(Nested(), None, "nested")
     edit = AdapterEdit({"mix": (torch.randn(1, 8), torch.randn(8, 1))}, target.identity.digest, "edit")
-    monkeypatch.setattr(export, "_target_modules", lambda _, sites: sites)
+    monkeypatch.setattr(export, "peft_target_modules", lambda _, sites: sites)
     with pytest.raises(UnweaveError, match=r"PEFT put the adapter on \['inner.mix', 'mix'\], and the edit is at"):
         export_peft(target, [edit], tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []

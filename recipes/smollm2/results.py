@@ -9,10 +9,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from unweave.base.configs import plain_config
 from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.record.run import Run
-from unweave.studies.remove_language import RECORD
+from unweave.studies.remove_language import RemoveLanguage
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 SHOWN = (
@@ -46,8 +48,8 @@ def main() -> None:
         lines = [
             f"# remove-language: {config['language']} from {config['target']}",
             "",
-            f"{state['created'][:10]}, commit {str(made['commit'])[:7]}{' with changes' if made['modified'] else ''}, "
-            f"{made['platform'].split('-with')[0]}, {made['cpus']} cores; run {run.status}.",
+            f"{state['created'][:10]}, commit {', '.join(_commits(state))}, {made['platform'].split('-')[0]}, "
+            f"{made['cpus']} cores; run {run.status}.",
             "",
             f"`unweave run remove-language {_settings(config)}`",
             "",
@@ -59,10 +61,11 @@ def main() -> None:
             if table_name in run.tables():
                 table = run.load_table(table_name)
                 lines += [f"## {table_name}", "", table.to_markdown(), ""]
-        (RESULTS / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
         for figure in run.figures():
+            lines += [f"![{figure}]({name}-{figure}.svg)", ""]
             drawn = (run.path / "figures" / f"{figure}.svg").read_text(encoding="utf-8")
             (RESULTS / f"{name}-{figure}.svg").write_text(drawn, encoding="utf-8")
+        (RESULTS / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
         written.append(name)
     if arguments.json:
         json.dump({"written": written}, sys.stdout)
@@ -91,12 +94,16 @@ def _decomposition_lines(config: dict[str, object]) -> list[str]:
     return [*lines, ""]
 
 
-def _settings(config: dict[str, object]) -> str:
-    shown = ("language", "tokens", "seeds", "setting", "methods", "decomposition", "also")
-    values = {name: config[name] for name in shown if config.get(name)}
-    # A record compares every method by itself; the path of a decomposition is the machine's own.
-    if config.get("setting") == "record" and tuple(values["methods"]) == RECORD:
-        del values["methods"]
+def _commits(state: dict[str, Any]) -> list[str]:
+    """The commit of the start and of every resumption; a changed tree is told."""
+    made = [state["environment"], *(one["environment"] for one in state["resumed"])]
+    return list(dict.fromkeys(f"{str(one['commit'])[:7]}{' with changes' if one['modified'] else ''}" for one in made))
+
+
+def _settings(config: dict[str, Any]) -> str:
+    usual = plain_config(RemoveLanguage())
+    values = {name: value for name, value in config.items() if name == "language" or value != usual[name]}
+    # The path of a decomposition is the machine's own.
     if "decomposition" in values:
         values["decomposition"] = Path(str(values["decomposition"])).name
     return " ".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -205,7 +206,7 @@ def _lora_injected(target: Target, sites: Sequence[Site], rank: int, name: str, 
         r=rank,
         lora_alpha=rank,
         lora_dropout=0.0,
-        target_modules=[site.name for site in sites],
+        target_modules=peft_target_modules(target.module, [site.name for site in sites]),
         fan_in_fan_out=sites[0].kind == "conv1d",
         bias="none",
     )
@@ -217,10 +218,20 @@ def _lora_injected(target: Target, sites: Sequence[Site], rank: int, name: str, 
     try:
         lora = _Lora({site.name: adapted.get_submodule(site.name) for site in sites})
         for parameter in lora.parameters:
+            # In half precision Adam's steps are lost to rounding, or overflow; peft's layer casts the input by itself.
+            parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
         yield lora
     finally:
         _take_out(target.module, [site.name for site in sites])
+
+
+def peft_target_modules(module: nn.Module, sites: list[str]) -> list[str] | str:
+    """Full names, which servers expect; a pattern only where peft's match by suffix would hit another module."""
+    others = (name for name, _ in module.named_modules() if name not in sites)
+    if any(name.endswith(f".{site}") for name in others for site in sites):
+        return "|".join(re.escape(site) for site in sites)
+    return sites
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unweave.base.errors import UnweaveError, first_line, oserror_line
 from unweave.base.files import atomic_folder, read_json, write_json
+from unweave.edit.adapters import peft_target_modules
 from unweave.edit.agreement import expect
 from unweave.edit.card import edit_record, model_card
 from unweave.edit.edits import Edit, applied
@@ -154,7 +155,7 @@ def _write_adapter(
         use_rslora=False,
         bias="none",
         fan_in_fan_out=transposed,
-        target_modules=_target_modules(target.module, list(matrices)),
+        target_modules=peft_target_modules(target.module, list(matrices)),
         task_type="CAUSAL_LM" if hasattr(target.module, "prepare_inputs_for_generation") else None,
         base_model_name_or_path=base,
         inference_mode=True,
@@ -166,14 +167,6 @@ def _write_adapter(
     write_json(folder / "adapter_config.json", written)
     # Bytes written here, and not by the library, so that a full disk is an OSError like everywhere else.
     (folder / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
-
-
-def _target_modules(module: nn.Module, sites: list[str]) -> list[str] | str:
-    """Full names, which servers expect; a pattern only where PEFT's match by suffix would hit another module."""
-    others = (name for name, _ in module.named_modules() if name not in sites)
-    if any(name.endswith(f".{site}") for name in others for site in sites):
-        return "|".join(re.escape(site) for site in sites)
-    return sites
 
 
 def _with_adapter(target: Target, module: nn.Module, folder: Path, sites: list[str]) -> Target:

@@ -93,7 +93,8 @@ def relearning(
     windows = torch.as_tensor(token_windows(target.tokenizer, corpus, "training", label, 64, seed=7, at_most=4 * STEPS))
     rows: list[dict[str, float | str | int]] = []
     for name, edit in edits:
-        module = copy.deepcopy(target.module)
+        # Steps of 2e-5 vanish in half precision, and a label would seem to stay away.
+        module = copy.deepcopy(target.module).float()
         clone = copy.copy(target)
         clone.module = module
         if edit is not None:
