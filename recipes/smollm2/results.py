@@ -1,4 +1,4 @@
-"""Writes the tables of finished or interrupted ``remove-language`` runs to docs/results, with date, commit and machine.
+"""Writes the tables of ``remove-language`` and ``scan`` runs to docs/results, with date, commit and machine.
 
 python recipes/smollm2/results.py runs/de runs/fr ...
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from unweave.record.run import Run
 from unweave.studies.remove_language import RemoveLanguage
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+SITES = 20
 SHOWN = (
+    "trials",
+    "scan",
     "summary",
     "effects",
     "second-genre",
@@ -40,26 +44,28 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for path in arguments.runs:
         run = Run.open(path)
-        config, state = run.config, run.state()
+        state = run.state()
         made = state["environment"]
-        name = f"remove-{config['language']}-{config['target']}" + ("-and-".join(["", *config["also"]]))
-        if 4 not in config["tokens"]:
-            name += f"-{min(config['tokens'])}-tokens"
+        name, title, command, made_of = _scan_facts(run.config) if run.study == "scan" else _removal_facts(run.config)
         lines = [
-            f"# remove-language: {config['language']} from {config['target']}",
+            f"# {title}",
             "",
             f"{state['created'][:10]}, commit {', '.join(_commits(state))}, {made['platform'].split('-')[0]}, "
             f"{made['cpus']} cores; run {run.status}.",
             "",
-            f"`unweave run remove-language {_settings(config)}`",
+            f"`{command}`",
             "",
-            *_decomposition_lines(config),
+            *made_of,
         ]
         if run.status != "finished":
             lines += ["**Partial**: the run was stopped before all cells were measured. What is here was measured.", ""]
         for table_name in SHOWN:
             if table_name in run.tables():
                 table = run.load_table(table_name)
+                if table_name == "scan":
+                    table = replace(
+                        table, rows=table.rows[:SITES], caption=f"The first {SITES} of {len(table.rows)} sites"
+                    )
                 lines += [f"## {table_name}", "", table.to_markdown(), ""]
         for figure in run.figures():
             lines += [f"![{figure}]({name}-{figure}.svg)", ""]
@@ -71,6 +77,18 @@ def main() -> None:
         json.dump({"written": written}, sys.stdout)
     else:
         print("\n".join(written))
+
+
+def _scan_facts(config: dict[str, Any]) -> tuple[str, str, str, list[str]]:
+    label = config["contrast"].rpartition("=")[2]
+    command = f"unweave scan {config['target']} --contrast {config['contrast']} --try {config['try']}"
+    return f"scan-{label}-{config['target']}", f"scan: {label} in {config['target']}", command, []
+
+
+def _removal_facts(config: dict[str, Any]) -> tuple[str, str, str, list[str]]:
+    name = f"remove-{config['language']}-{config['target']}" + ("-and-".join(["", *config["also"]]))
+    title = f"remove-language: {config['language']} from {config['target']}"
+    return name, title, f"unweave run remove-language {_settings(config)}", _decomposition_lines(config)
 
 
 def _decomposition_lines(config: dict[str, object]) -> list[str]:
