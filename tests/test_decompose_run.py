@@ -151,6 +151,36 @@ def test_what_cannot_be_done_is_refused_before_anything_is_trained(made, tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
+def test_training_draws_from_the_balanced_rows(made, planted_text, monkeypatch):
+    drawn = []
+    original = run.train_site
+
+    def spy(site, weight, inputs, *args, **options):
+        drawn.append(inputs.rows.tolist())
+        return original(site, weight, inputs, *args, **options)
+
+    monkeypatch.setattr(run, "train_site", spy)
+    monkeypatch.setattr(run, "_windows", short := _shortened(run._windows))
+    found = made()
+    counts = list(found.card["windows"].values())
+    assert counts == [10, 10, 10, 3]
+    assert short.asked == list(planted.LABELS)
+    assert drawn == [balanced_rows(counts).tolist()]
+    assert drawn[0].count(30) > 1
+
+
+def _shortened(windows):
+    """The last label has only three windows."""
+
+    def drawn(target, corpus, label, config):
+        drawn.asked.append(label)
+        found = windows(target, corpus, label, config)
+        return found[:3] if label == planted.LABELS[-1] else found
+
+    drawn.asked = []
+    return drawn
+
+
 def test_a_label_with_little_text_is_drawn_as_often_as_the_others():
     rows = balanced_rows([4, 2, 4])
     assert np.bincount(rows).tolist() == [1, 1, 1, 1, 2, 2, 1, 1, 1, 1]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from unweave.decompose import quality as quality_module
 from unweave.decompose.decomposition import SiteSubcomponents, random_like
 from unweave.decompose.importance import Importance
 from unweave.decompose.quality import Divergence, Quality, check_quality
@@ -128,6 +129,22 @@ def heldout(planted_target, planted_text):
 def made(ours, svd, random):
     measured = dict.fromkeys(("l0", "relative_error", "first_token_error", "faithfulness", "unmasked", "zeroed"), 1.0)
     return Quality(site="h", alive=1, tokens=1, ours=ours, svd=svd, random=random, **measured)
+
+
+def test_an_svd_keeps_as_many_directions_as_pieces_are_needed(llama, tokens, monkeypatch):
+    values = torch.zeros(32)
+    values[:5] = 1.0
+    kept = []
+    top = quality_module._top
+
+    def spy(strength, count):
+        kept.append(count)
+        assert int((top(strength, count) > 0).sum(-1).max()) == count
+        return top(strength, count)
+
+    monkeypatch.setattr(quality_module, "_top", spy)
+    assert quality(llama, singular_pieces(llama, values), tokens).l0 == 5
+    assert set(kept) == {5}
 
 
 def test_it_passes_only_when_every_kind_beats_every_baseline():

@@ -312,6 +312,20 @@ def test_a_language_that_the_decomposition_read_is_not_called_left_out(config, p
     assert planted.STRANGER not in run.load_table("left-out").column("label")
 
 
+def test_left_out_languages_are_measured_under_the_whole_of_an_edit(config, tmp_path):
+    """LoRA everywhere changes layers before the decomposed one, which a cached prefix would hide."""
+    few = replace(config, methods=("lora-1",), seeds=1, strict=False)
+    with run_in(tmp_path, few) as run:
+        remove_language(few, run)
+    target, edits, _ = edits_of(run, "lora-1")
+    text = token_windows(target.tokenizer, bundled.declaration(), "evaluation", "qe", 64)[:32]
+    before = realised(target, text)
+    with applied(target, *edits):
+        change = realised(target, text) - before
+    left = {row["label"]: row for row in run.load_table("left-out").records()}
+    assert left["qe"]["change"] == pytest.approx(change, abs=1e-3)
+
+
 def test_each_part_of_the_text_has_its_own_readers(config, tmp_path, monkeypatch):
     """A leak from the evaluation part would be seen here: who asked for which part of which corpus."""
     asked = set()
