@@ -13,7 +13,8 @@ from unweave.edit.off_target import masked_cross_entropy
 from unweave.edit.persistence import contexts, relearning
 from unweave.models.target import weights_hash
 
-TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}{% if add_generation_prompt %}qa0 qa1 {% endif %}"
+MESSAGES = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+TEMPLATE = MESSAGES + "{% if add_generation_prompt %}qa0 qa1 {% endif %}"
 
 
 @pytest.fixture(scope="module")
