@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unweave.base.lazy import lazy_exports
 
 __version__ = "0.1.0"
 
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import RemoveLanguage, remove_language
 
 _HOME = {
-    "Decomposition": "unweave.decompose",
-    "FactorEdit": "unweave.edit",
-    "RemoveLanguage": "unweave.studies.remove_language",
-    "Target": "unweave.models",
-    "decompose": "unweave.decompose",
-    "load_target": "unweave.models",
-    "remove_language": "unweave.studies.remove_language",
-    "scan": "unweave.read",
+    "Decomposition": "decompose",
+    "FactorEdit": "edit",
+    "RemoveLanguage": "studies.remove_language",
+    "Target": "models",
+    "decompose": "decompose",
+    "load_target": "models",
+    "remove_language": "studies.remove_language",
+    "scan": "read",
 }
 __all__ = [
     "Decomposition",
@@ -36,9 +37,4 @@ __all__ = [
     "scan",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Resolved on first use, so that `import unweave` and `unweave --help` do not wait for torch.
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'unweave' has no attribute {name!r}")
+__getattr__ = lazy_exports(__name__, _HOME)

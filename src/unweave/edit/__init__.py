@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from unweave.edit.edits import AdapterEdit, Edit, EditStack, FactorEdit, applied
@@ -28,8 +29,4 @@ __all__ = [
     "export_peft",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"unweave.edit.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'unweave.edit' has no attribute {name!r}")
+__getattr__ = lazy_exports(__name__, _HOME)

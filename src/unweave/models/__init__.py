@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from unweave.models.load import load_target
@@ -25,8 +26,4 @@ __all__ = [
     "make_target",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"unweave.models.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'unweave.models' has no attribute {name!r}")
+__getattr__ = lazy_exports(__name__, _HOME)

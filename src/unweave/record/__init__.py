@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from unweave.record.audit import Discrepancy, audit_run
@@ -62,8 +63,4 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"unweave.record.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'unweave.record' has no attribute {name!r}")
+__getattr__ = lazy_exports(__name__, _HOME)
