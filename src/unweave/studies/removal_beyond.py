@@ -70,7 +70,7 @@ def measure_left_out(
             "label": label,
             "base": found.base,
             "known": found.base < KNOWN_BELOW * ceiling,
-            "same language": label.split("-")[0] == config.language.split("-")[0],
+            "same language": _plain_name(label) == _plain_name(config.language),
             "change": found.change,
             "low": found.low,
             "high": found.high,
@@ -105,6 +105,11 @@ def measure_left_out(
     )
     run.save_table(table)
     return table
+
+
+def _plain_name(label: str) -> str:
+    """A language's name without what tells its variants apart: ``German`` for ``German, Standard (1901)``."""
+    return label_name(label).split(" (")[0].split(",")[0]
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
