@@ -27,7 +27,6 @@ from unweave.models.load import load_target
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
 from unweave.studies.registry import find_study
-from unweave.studies.removal_beyond import _plain_name
 from unweave.studies.remove_language import QUICK, RECORD, RemoveLanguage, edits_of, plan, remove_language
 
 METHODS = ("factor", "ablation", "lora-1-here", "least-variance")
@@ -596,10 +595,3 @@ def test_removed_or_only_suppressed_is_measured_in_other_contexts_and_by_fine_tu
     assert unedited["after"] < unedited["before"] + 0.01
     assert edited["after"] < edited["before"]
     assert audit_run(run) == []
-
-
-@pytest.mark.parametrize(
-    ("label", "other", "same"), [("de", "de-1901", True), ("es", "042", True), ("es", "pt", False), ("qa", "qb", False)]
-)
-def test_a_variant_of_the_removed_language_is_no_stranger(label, other, same):
-    assert (_plain_name(label) == _plain_name(other)) == same
