@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave.base.configs import plain_config
+from unweave.corpora.bundled import parallel
 from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.record.run import Run
 from unweave.studies.remove_language import RemoveLanguage
@@ -98,8 +99,10 @@ def _decomposition_lines(config: dict[str, object]) -> list[str]:
     if not folder.is_dir():
         return []
     lines = []
-    for name, entry in Decomposition.load(folder).card["sites"].items():
-        made = f"unweave decompose {config['target']} --sites {name} --out {folder.name}"
+    card = Decomposition.load(folder).card
+    also = "".join(f" --also {label}" for label in card["labels"] if label not in parallel().labels())
+    for name, entry in card["sites"].items():
+        made = f"unweave decompose {config['target']} --sites {name}{also} --out {folder.name}"
         lines.append(f"`{made if named else 'recipes/smollm2/decompose.py'}` ({name})")
         if "quality" in entry:
             found = entry["quality"]
