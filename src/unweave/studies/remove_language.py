@@ -441,7 +441,7 @@ def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tup
     key = chosen["key"]
     edit = load_edit(run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
     target = load_target(run.config["target"], device=run.config["device"], dtype=run.config["dtype"])
-    row = {"method": chosen["method"], "tokens": chosen["budget"]}
+    row = {"method": chosen["method"], "tokens": chosen["loss_tokens"]}
     costs = run.load_table("cost").records() if "cost" in run.tables() else []
     cost = next((found for found in costs if row.items() <= found.items()), {})
     spent = {name: int(value) for name, value in cost.items() if name not in row and isinstance(value, int)}
