@@ -172,7 +172,10 @@ def test_only_a_run_that_stopped_early_is_resumed(run):
     with pytest.raises(UnweaveError, match="is finished"):
         Run.resume(run.path)
     run.finish("failed", "an error")
+    run.save_table(Table("effects", ("m", "change"), (("a", 1.0),)))
+    run.claim("It changes by {value}.", "effects", {"m": "a"}, "change")
     assert Run.resume(run.path).status == "running"
+    assert Run.open(run.path).claims() == []
 
 
 def test_a_figure_is_drawn_only_from_the_table_as_it_was_saved(run):

@@ -97,6 +97,8 @@ class Run:
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
         try:
             (run.path / "cancel").unlink(missing_ok=True)
+            # Claims are of tables that will be saved again, and are made again with them.
+            (run.path / "claims.json").unlink(missing_ok=True)
         except OSError as error:
             raise oserror_line(error, run.path / "cancel") from error
         resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
