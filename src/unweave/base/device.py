@@ -47,8 +47,9 @@ def prefer_fast_float32() -> str:
     """Lets oneDNN do float32 matrix products on the CPU when that keeps float32 accuracy; returns what was chosen.
 
     torch's default on x86 is MKL, which uses half of the vector width on AMD processors: oneDNN measured 2.4 times
-    faster there (benchmarks/product.py). The public switch also *allows* bfloat16, which processors with matrix units would use, so the
-    choice is kept only when the error of a product stays at float32 rounding (relative 1e-5; bfloat16 gives 4e-3).
+    faster there (benchmarks/product.py). The public switch also *allows* bfloat16, which processors with matrix units
+    would use, so the choice is kept only when the error of a product stays at float32 rounding (relative 1e-5;
+    bfloat16 gives 4e-3).
     """
     import torch
 
