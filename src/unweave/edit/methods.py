@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -71,11 +71,13 @@ class Method:
     seeded: bool = True
     local: bool = True
     """True when only the decomposed site is edited, so that everything before it is computed once."""
-    reference: bool = False
-    """True when the stopping rule also refers to the label's decomposition text."""
+    reads: frozenset[str] = frozenset()
+    """What it rests on besides its loss and retained text, each with tokens of its own: ``decomposition``,
+    ``selection``, ``reference`` (the stopping rule's), ``tuning`` (settings found on another label)."""
 
 
 METHODS: dict[str, Method] = {}
+PIECES = ("decomposition", "selection")
 
 
 def method(
@@ -85,12 +87,12 @@ def method(
     budgeted: bool = True,
     seeded: bool = True,
     local: bool = True,
-    reference: bool = False,
+    reads: Sequence[str] = (),
 ) -> Callable[[Callable[[Task], Made]], Callable[[Task], Made]]:
     """Registers a method under the name that tables and the command line use."""
 
     def register(function: Callable[[Task], Made]) -> Callable[[Task], Made]:
-        METHODS[name] = Method(name, description, function, budgeted, seeded, local, reference)
+        METHODS[name] = Method(name, description, function, budgeted, seeded, local, frozenset(reads))
         return function
 
     return register
@@ -102,17 +104,17 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-@method("factor", "one factor on the chosen subcomponent", reference=True)
+@method("factor", "one factor on the chosen subcomponent", reads=(*PIECES, "reference"))
 def _factor(task: Task) -> Made:
     return _one_number(task, task.setting.piece())
 
 
-@method("factor-plain", "one factor, stopped where its loss tokens alone reach ln V: no reference text")
+@method("factor-plain", "one factor, stopped where its loss tokens alone reach ln V: no reference text", reads=PIECES)
 def _factor_plain(task: Task) -> Made:
     return _one_number(task, task.setting.piece(), plain=True)
 
 
-@method("factors-16", "a factor on each of the 16 subcomponents most related to the label")
+@method("factors-16", "a factor on each of the 16 subcomponents most related to the label", reads=(*PIECES, "tuning"))
 def _factors_16(task: Task) -> Made:
     setting, objective = task.setting, task.objective()
     indices = most_related(task.statistics, setting.label, setting.retain, 16)
@@ -128,22 +130,26 @@ def _factors_16(task: Task) -> Made:
     return Made(trained.edit, _spent(objective), {"objective": trained.losses[-1]})
 
 
-@method("lora-1-here", "LoRA of rank 1 in the same matrix")
+@method("lora-1-here", "LoRA of rank 1 in the same matrix", reads=("tuning",))
 def _lora_1_here(task: Task) -> Made:
     return _lora(task, "lora-1-here", rank=1, everywhere=False)
 
 
-@method("lora-1", "LoRA of rank 1 in every matrix", local=False)
+@method("lora-1", "LoRA of rank 1 in every matrix", local=False, reads=("tuning",))
 def _lora_1(task: Task) -> Made:
     return _lora(task, "lora-1", rank=1, everywhere=True)
 
 
-@method("lora-4", "LoRA of rank 4 in every matrix", local=False)
+@method("lora-4", "LoRA of rank 4 in every matrix", local=False, reads=("tuning",))
 def _lora_4(task: Task) -> Made:
     return _lora(task, "lora-4", rank=4, everywhere=True)
 
 
-@method("lora-1-here-kl-all", "LoRA of rank 1 in the same matrix, with KL on every other language's selection text")
+@method(
+    "lora-1-here-kl-all",
+    "LoRA of rank 1 in the same matrix, with KL on every other language's selection text",
+    reads=("selection", "tuning"),
+)
 def _lora_kl_all(task: Task) -> Made:
     others = tuple(label for label in task.setting.selection if label != task.setting.label)
     return _lora(task, "lora-1-here-kl-all", rank=1, everywhere=False, retained=others)
@@ -152,7 +158,7 @@ def _lora_kl_all(task: Task) -> Made:
 @method(
     "lora-1-here-scaled",
     "the same LoRA's direction, its strength by the factor's search and stopping rule",
-    reference=True,
+    reads=("reference", "tuning"),
 )
 def _lora_scaled(task: Task) -> Made:
     trained = _lora(task, "lora-1-here", rank=1, everywhere=False)
@@ -161,7 +167,11 @@ def _lora_scaled(task: Task) -> Made:
     return Made(found.edit, found.spent, {**trained.detail, **found.detail})
 
 
-@method("lora-1-here-equal-total", "LoRA of rank 1 in the same matrix, one pass over as much text as the factor cost")
+@method(
+    "lora-1-here-equal-total",
+    "LoRA of rank 1 in the same matrix, one pass over as much text as the factor cost",
+    reads=("tuning",),
+)
 def _lora_equal_total(task: Task) -> Made:
     """As many windows of every label as decomposition and selection read of it: one raised, the others kept by KL."""
     setting = task.setting
@@ -185,13 +195,13 @@ def _lora_equal_total(task: Task) -> Made:
     return Made(trained.edit, spent, {"objective": trained.losses[-1]})
 
 
-@method("ablation", "the chosen subcomponent removed (factor 0)", budgeted=False, seeded=False)
+@method("ablation", "the chosen subcomponent removed (factor 0)", budgeted=False, seeded=False, reads=PIECES)
 def _ablation(task: Task) -> Made:
     edit = FactorEdit.on_pieces([(task.setting.piece(), 0.0)], task.setting.target.identity.digest, "ablation")
     return Made(edit, Spent(0, 0, 0), {"factor": 0.0})
 
 
-@method("mean-difference", "rank-one edit along the difference of mean inputs", reference=True)
+@method("mean-difference", "rank-one edit along the difference of mean inputs", reads=("selection", "reference"))
 def _mean_difference(task: Task) -> Made:
     setting = task.setting
     weight = setting.target.weight(setting.site)
@@ -201,7 +211,7 @@ def _mean_difference(task: Task) -> Made:
 @method(
     "least-variance",
     "rank-one edit that is silent on the other labels' means and least variable otherwise",
-    reference=True,
+    reads=("selection", "reference"),
 )
 def _least_variance(task: Task) -> Made:
     setting = task.setting
@@ -209,7 +219,11 @@ def _least_variance(task: Task) -> Made:
     return _one_number(task, least_variance(setting.site.name, weight, setting.inputs, setting.label))
 
 
-@method("random-subcomponent", "one factor on a subcomponent drawn at random among the living ones", reference=True)
+@method(
+    "random-subcomponent",
+    "one factor on a subcomponent drawn at random among the living ones",
+    reads=(*PIECES, "reference"),
+)
 def _random_subcomponent(task: Task) -> Made:
     alive = torch.nonzero(task.statistics.importance.max(0).values > 0.01).flatten().tolist()
     others = [index for index in alive if index != task.setting.chosen]
@@ -217,7 +231,11 @@ def _random_subcomponent(task: Task) -> Made:
     return _one_number(task, task.setting.piece(index))
 
 
-@method("always-on-subcomponent", "one factor on the subcomponent that every label needs most", reference=True)
+@method(
+    "always-on-subcomponent",
+    "one factor on the subcomponent that every label needs most",
+    reads=(*PIECES, "reference"),
+)
 def _always_on(task: Task) -> Made:
     return _one_number(task, task.setting.piece(int(task.statistics.importance.min(0).values.argmax())))
 

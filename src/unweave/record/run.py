@@ -95,12 +95,12 @@ class Run:
         run = cls.open(path, progress)
         if run.status in ("running", "finished"):
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
-        try:
-            (run.path / "cancel").unlink(missing_ok=True)
-            # Claims are of tables that will be saved again, and are made again with them.
-            (run.path / "claims.json").unlink(missing_ok=True)
-        except OSError as error:
-            raise oserror_line(error, run.path / "cancel") from error
+        # Claims are of tables that will be saved again, and are made again with them.
+        for stale in (run.path / "cancel", run.path / "claims.json"):
+            try:
+                stale.unlink(missing_ok=True)
+            except OSError as error:
+                raise oserror_line(error, stale) from error
         resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
         run._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
         return run

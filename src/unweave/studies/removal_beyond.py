@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.progress import Progress
+from unweave.studies.removal_bench import KNOWN_BELOW
 from unweave.studies.removal_tables import label_name
 
 if TYPE_CHECKING:
     from unweave.record.run import Run
     from unweave.record.table import Table
-    from unweave.studies.remove_language import Bench, RemoveLanguage
+    from unweave.studies.removal_bench import Bench
+    from unweave.studies.remove_language import RemoveLanguage
 
 
 FEW_WINDOWS, SOME_WINDOWS, MANY_WINDOWS = 2, 6, 32
@@ -45,7 +47,6 @@ def measure_left_out(
     from unweave.edit.measure import make_yardstick
     from unweave.edit.off_target import effects
     from unweave.record.table import Table
-    from unweave.studies.remove_language import KNOWN_BELOW
 
     text = declaration()
     everything = text.labels("evaluation")
@@ -53,10 +54,10 @@ def measure_left_out(
         return None
     read = {*bench.corpus.labels(), *bench.decomposition.card.get("labels", ())}
     wanted = everything if config.left_out == ("all",) else config.left_out
-    ceiling = bench.setting.ceiling
+    ceiling, cells = bench.setting.ceiling, run.cells("left-out")
 
     def measured(label: str, count: int) -> dict[str, Any] | None:
-        key, cells = f"{label}/{count}", run.cells("left-out")
+        key = f"{label}/{count}"
         if key in cells:
             return json.loads(str(cells[key]["row"]))
         try:

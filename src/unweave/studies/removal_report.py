@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.progress import Progress
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from unweave.record.run import Run
     from unweave.record.table import Table
-    from unweave.studies.remove_language import Bench, Removal, RemoveLanguage
+    from unweave.studies.removal_bench import Bench
+    from unweave.studies.remove_language import Removal, RemoveLanguage
 
 NATS = "nats per token"
 REMOVED = 0.9
@@ -39,7 +41,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     from unweave.edit.store import load_edit
     from unweave.record.report import Continuation, Headline, Section, write_report
     from unweave.record.table import Table
-    from unweave.studies.remove_language import cell_key
+    from unweave.studies.remove_language import cell_key, edit_path
 
     cells = list(removal.cells)
     labels = [label for label in bench.yardstick.prefixes if "/" not in label]
@@ -53,9 +55,10 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
 
     leading = "factor" if "factor" in config.methods else config.methods[0]
     middle = median_cell([row for row in cells if row["method"] == leading and not row["strict"]], config.language)
-    edit = load_edit(run.path / "edits" / f"{_file(cell_key, middle, config)}.safetensors")
+    key = cell_key(leading, middle["budget"] or config.tokens[0], middle["seed"], strict=False)
+    edit = load_edit(edit_path(run, key))
     written = write_continuations(config, bench, edit, progress)
-    run.save_table(Table.from_records("continuations", [_plain(found) for found in written]))
+    run.save_table(Table.from_records("continuations", [asdict(found) for found in written]))
     wide = measure_left_out(run, config, bench, edit, find_method(middle["method"]).local, progress)
     persistence = measure_persistence(run, config, bench, edit, progress) if config.persistence else []
     name = label_name(config.language)
@@ -167,17 +170,6 @@ def _tuned_elsewhere(config: RemoveLanguage, bench: Bench) -> list[str]:
 def _drawn(run: Run, *names: str) -> list[str]:
     """Those of the figures that there was something to draw for."""
     return [name for name in names if name in run.figures()]
-
-
-def _file(cell_key: Any, row: dict[str, Any], config: RemoveLanguage) -> str:
-    budget = row["budget"] or config.tokens[0]
-    return cell_key(row["method"], budget, row["seed"], row["strict"]).replace("/", "-")
-
-
-def _plain(found: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(found)
 
 
 def _draw(run: Run, config: RemoveLanguage, effects: Table, summary: Table, wide: Table | None, removed: bool) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unweave.record.run import Run
     from unweave.record.table import Table
-    from unweave.studies.remove_language import Bench, Removal, RemoveLanguage
+    from unweave.studies.removal_bench import Bench
+    from unweave.studies.remove_language import Removal, RemoveLanguage
 
 
 def save_cells(run: Run, config: RemoveLanguage, removal: Removal, labels: list[str]) -> None:
@@ -58,7 +59,7 @@ def _title(name: str, strict: bool) -> str:
 def _reference(removal: Removal, name: str) -> int:
     from unweave.edit.methods import find_method
 
-    return removal.reference_tokens if find_method(name).reference else 0
+    return removal.reference_tokens if "reference" in find_method(name).reads else 0
 
 
 def summary_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> Table:
@@ -176,12 +177,13 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
 
 
 def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
+    from unweave.edit.methods import find_method
     from unweave.record.table import Table
 
-    pieces = ("factor", "factor-plain", "factors-16", "ablation", "random-subcomponent", "always-on-subcomponent")
-    needs_selection = (*pieces, "mean-difference", "least-variance", "lora-1-here-kl-all")
     rows = []
     for (name, budget, strict), found in _groups(removal).items():
+        reads = find_method(name).reads
+        spent = {purpose: count if purpose in reads else 0 for purpose, count in bench.spent.items()}
         rows.append(
             {
                 "method": _title(name, strict),
@@ -190,10 +192,10 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
                 "seen": found[0]["seen_tokens"],
                 "retained": found[0]["retained_tokens"],
                 "reference": _reference(removal, name),
-                "selection": bench.spent["selection"] if name in needs_selection else 0,
-                "labels": bench.spent["labels"] if name in pieces else 0,
-                "decomposition": bench.spent["decomposition"] if name in pieces else 0,
-                "tuning on another label": bench.spent["tuning"] if name.startswith(("lora", "factors")) else 0,
+                "selection": spent["selection"],
+                "labels": spent["labels"],
+                "decomposition": spent["decomposition"],
+                "tuning on another label": spent["tuning"],
             }
         )
     return Table.from_records(

