@@ -27,6 +27,7 @@ from unweave.models.load import load_target
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
 from unweave.studies.registry import find_study
+from unweave.studies.removal_report import _frontiers
 from unweave.studies.remove_language import QUICK, RECORD, RemoveLanguage, edits_of, plan, remove_language
 
 METHODS = ("factor", "ablation", "lora-1-here", "least-variance")
@@ -518,6 +519,7 @@ def test_the_plan_has_the_factor_first_and_each_cell_once():
 def test_the_record_setting_compares_everything_and_asks_large_budgets_of_few():
     config = RemoveLanguage(setting="record", tokens=(4, 1024), seeds=5).resolved()
     assert (config.methods, config.persistence, config.left_out) == (RECORD, True, ("all",))
+    assert _frontiers(config) == {"frontier": 4, "frontier-1024": 1024}
     large = [cell for cell in plan(config) if cell[1] == 1024]
     assert {cell[0] for cell in large} == {"factor", "lora-1-here", "lora-1", "lora-4"}
     assert len(large) == 4 * 2

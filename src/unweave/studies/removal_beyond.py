@@ -54,7 +54,7 @@ def measure_left_out(
         return None
     read = {*bench.corpus.labels(), *bench.decomposition.card.get("labels", ())}
     wanted = everything if config.left_out == ("all",) else config.left_out
-    ceiling, cells = bench.setting.ceiling, run.cells("left-out")
+    known_below, cells = KNOWN_BELOW * bench.setting.ceiling, run.cells("left-out")
 
     def measured(label: str, count: int) -> dict[str, Any] | None:
         key = f"{label}/{count}"
@@ -66,17 +66,7 @@ def measure_left_out(
             return None
         yardstick = make_yardstick(bench.target, {label: torch.as_tensor(windows)}, bench.setting.layer)
         found = effects(bench.target, edit, yardstick, local=local)[label]
-        row = {
-            "language": language_name(label),
-            "label": label,
-            "base": found.base,
-            "known": found.base < KNOWN_BELOW * ceiling,
-            "same language": _plain_name(label) == _plain_name(config.language),
-            "change": found.change,
-            "low": found.low,
-            "high": found.high,
-            "windows": found.windows,
-        }
+        row = {name: getattr(found, name) for name in ("label", "base", "change", "low", "high", "windows")}
         run.put_cell("left-out", key, {"row": json.dumps(_finite(row))})
         return row
 
@@ -90,15 +80,25 @@ def measure_left_out(
         return None
     if config.left_out == ("all",):
         # Two windows tell where to look, and no more: those that changed most are measured on all the text there is.
-        known = sorted((row for row in rows.values() if row["known"]), key=lambda row: -row["change"])
+        known = sorted((row for row in rows.values() if row["base"] < known_below), key=lambda row: -row["change"])
         for label in [row["label"] for row in known[:AGAIN]]:
             rows[label] = measured(label, MANY_WINDOWS) or rows[label]
-    for row in rows.values():
-        if row["windows"] < SOME_WINDOWS:  # too few for an interval
-            row["low"] = row["high"] = None
+    shown = [
+        {
+            "language": language_name(label),
+            "label": label,
+            "base": row["base"],
+            "known": row["base"] < known_below,
+            "same language": _plain_name(label) == _plain_name(config.language),
+            "change": row["change"],
+            **{end: row[end] if row["windows"] >= SOME_WINDOWS else None for end in ("low", "high")},
+            "windows": row["windows"],
+        }
+        for label, row in rows.items()
+    ]
     table = Table.from_records(
         "left-out",
-        sorted(rows.values(), key=lambda row: -row["change"]),
+        sorted(shown, key=lambda row: -row["change"]),
         units={"base": "nats", "change": "nats", "low": "nats", "high": "nats"},
         caption="Languages that nothing in this study had read, on the Universal Declaration, largest change first; an "
         f"interval where there were at least {SOME_WINDOWS} windows of it",

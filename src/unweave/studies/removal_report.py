@@ -95,7 +95,7 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
             ],
             tables=["related"],
         ),
-        Section("What it did", figures=_drawn(run, "changes", "frontier"), tables=["summary", "effects"]),
+        Section("What it did", figures=_drawn(run, "changes", *_frontiers(config)), tables=["summary", "effects"]),
         Section(
             "Before and after",
             paragraphs=["Greedy continuations of held-out text; the verdict is a language identifier's."],
@@ -167,6 +167,11 @@ def _tuned_elsewhere(config: RemoveLanguage, bench: Bench) -> list[str]:
     ]
 
 
+def _frontiers(config: RemoveLanguage) -> dict[str, int]:
+    """One figure a budget, by name: all in one would hide the points behind each other."""
+    return {"frontier" if tokens == config.tokens[0] else f"frontier-{tokens}": tokens for tokens in config.tokens}
+
+
 def _drawn(run: Run, *names: str) -> list[str]:
     """Those of the figures that there was something to draw for."""
     return [name for name in names if name in run.figures()]
@@ -200,20 +205,22 @@ def _draw(run: Run, config: RemoveLanguage, effects: Table, summary: Table, wide
         ),
     )
     if any(value is not None for value in summary.column("worst other")):
-        run.draw(
-            "frontier",
-            scatter(
-                summary,
-                "level",
-                "worst other",
-                label_column="method",
-                title=f"{label_name(config.language)} removed against the worst other label",
-                caption="Each point is a method and budget, median over seeds; right and low is better",
-                x_label=f"cross-entropy on {label_name(config.language)}, ln V",
-                y_label=f"worst other label, {NATS}",
-                x_references=[("uniform", 1.0)],
-            ),
-        )
+        for name, tokens in _frontiers(config).items():
+            run.draw(
+                name,
+                scatter(
+                    summary,
+                    "level",
+                    "worst other",
+                    label_column="method",
+                    where={"tokens": [0, tokens]},
+                    title=f"{label_name(config.language)} removed with {tokens} tokens against the worst other label",
+                    caption="Each point is a method, median over seeds; right and low is better",
+                    x_label=f"cross-entropy on {label_name(config.language)}, ln V",
+                    y_label=f"worst other label, {NATS}",
+                    x_references=[("uniform", 1.0)],
+                ),
+            )
     if wide is not None and strangers(wide):
         top = Table.from_records(
             "left-out-top",
