@@ -165,7 +165,7 @@ def planted_decomposition_folder(planted_target, planted_text, tmp_path_factory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNWEAVE_CACHE", str(folder.parent / "cache"))
         patch.setattr(site_local, "compiler_works", lambda: False)
-        decompose(planted_target, planted_text, planted.SITE, planted.CONFIG, out=folder)
+        decompose(planted_target, planted_text, planted.CONFIG, out=folder)
     return folder
 
 

@@ -25,6 +25,7 @@ SHARED, OWN, SUCCESSORS = 48, 24, 4
 END, UNKNOWN = "<end>", "<unknown>"
 LENGTH = 64
 CONFIG = SiteLocalConfig(
+    sites=SITE,
     hidden=32,
     steps=400,
     batch=256,

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from unweave.base.errors import DecompositionFailed, UnweaveError
-from unweave.decompose import run, site_local
+from unweave.decompose import batches, site_local
+from unweave.decompose import site_local_run as run
+from unweave.decompose.batches import balanced_rows
 from unweave.decompose.decomposition import Decomposition, random_like
-from unweave.decompose.run import balanced_rows, decompose
+from unweave.decompose.run import decompose
 
 QUICK = replace(planted.CONFIG, steps=30, windows=10, batch=64)
 
@@ -23,7 +25,7 @@ def made(planted_target, planted_text, tmp_path, monkeypatch):
     monkeypatch.setattr(site_local, "compiler_works", lambda: False)
 
     def make(config=QUICK, sites=planted.SITE, check=False, **options):
-        return decompose(planted_target, planted_text, sites, config, check=check, **options)
+        return decompose(planted_target, planted_text, replace(config, sites=sites), check=check, **options)
 
     return make
 
@@ -129,15 +131,15 @@ def test_one_of_random_directions_fails(made, tmp_path, monkeypatch):
 
 def test_the_check_reads_text_that_training_never_saw(made, planted_text, monkeypatch):
     parts = []
-    windows = run.token_windows
+    windows = batches.windows_by_label
 
-    def spy(tokenizer, corpus, part, label, *args, **options):
-        parts.append((part, label))
-        return windows(tokenizer, corpus, part, label, *args, **options)
+    def spy(tokenizer, corpus, part, labels, *args, **options):
+        parts.append((part, list(labels)))
+        return windows(tokenizer, corpus, part, labels, *args, **options)
 
-    monkeypatch.setattr(run, "token_windows", spy)
+    monkeypatch.setattr(batches, "windows_by_label", spy)
     made(labels=("qa", "qb"))
-    assert sorted(parts) == [(part, label) for part in ("decomposition", "selection") for label in ("qa", "qb")]
+    assert parts == [("decomposition", ["qa", "qb"]), ("selection", ["qa", "qb"])]
 
 
 def test_what_cannot_be_done_is_refused_before_anything_is_trained(made, tmp_path):
@@ -160,11 +162,10 @@ def test_training_draws_from_the_balanced_rows(made, planted_text, monkeypatch):
         return original(site, weight, inputs, *args, **options)
 
     monkeypatch.setattr(run, "train_site", spy)
-    monkeypatch.setattr(run, "_windows", short := _shortened(run._windows))
+    monkeypatch.setattr(run, "text_windows", _shortened(run.text_windows))
     found = made()
     counts = list(found.card["windows"].values())
     assert counts == [10, 10, 10, 3]
-    assert short.asked == list(planted.LABELS)
     assert drawn == [balanced_rows(counts).tolist()]
     assert drawn[0].count(30) > 1
 
@@ -172,12 +173,10 @@ def test_training_draws_from_the_balanced_rows(made, planted_text, monkeypatch):
 def _shortened(windows):
     """The last label has only three windows."""
 
-    def drawn(target, corpus, label, config):
-        drawn.asked.append(label)
-        found = windows(target, corpus, label, config)
-        return found[:3] if label == planted.LABELS[-1] else found
+    def drawn(*arguments):
+        found = windows(*arguments)
+        return found | {planted.LABELS[-1]: found[planted.LABELS[-1]][:3]}
 
-    drawn.asked = []
     return drawn
 
 

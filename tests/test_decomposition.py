@@ -148,8 +148,8 @@ def test_missing_tensors_and_fields_are_refused(folder):
 def test_other_folders_and_formats_are_refused(folder, tmp_path):
     with pytest.raises(UnweaveError, match=r"is not a decomposition: it has no decomposition.json"):
         Decomposition.load(tmp_path)
-    rewritten(folder, format=2)
-    with pytest.raises(UnweaveError, match="has format 2, and this version reads 1"):
+    rewritten(folder, format=3)
+    with pytest.raises(UnweaveError, match="has format 3, and this version reads 2"):
         Decomposition.load(folder)
     (folder / "decomposition.json").write_text("[1]")
     with pytest.raises(UnweaveError, match="has format None"):

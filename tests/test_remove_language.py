@@ -567,7 +567,7 @@ def test_a_second_pass_with_the_hurt_language_in_the_contrast_spares_it(
     monkeypatch.setattr(site_local, "compiler_works", lambda: False)
     monkeypatch.setenv("UNWEAVE_CACHE", str(tmp_path / "cache"))
     wider = planted_text.with_labels(corpus, ["qe"])
-    decompose(planted_target, wider, planted.SITE, planted.CONFIG, out=tmp_path / "two.decomp", check=False)
+    decompose(planted_target, wider, planted.CONFIG, out=tmp_path / "two.decomp", check=False)
     second = replace(
         config, also=("qe",), decomposition=str(tmp_path / "two.decomp"), methods=("factor",), seeds=1, strict=False
     )

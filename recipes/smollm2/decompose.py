@@ -35,7 +35,7 @@ def main() -> None:
     target = load_target("smollm2", progress=progress)
     working = arguments.out.with_name(arguments.out.name + ".full")
     if not working.exists():
-        decompose(target, parallel(), SITE, SiteLocalConfig(), out=working, progress=progress)
+        decompose(target, parallel(), SiteLocalConfig(sites=SITE), out=working, progress=progress)
     decomposition = Decomposition.load(working)
     decomposition.save(arguments.out, replace=True, half=True)
     shutil.rmtree(working)

@@ -9,7 +9,7 @@ from unweave.base.lazy import lazy_exports
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unweave.decompose import Decomposition, decompose
+    from unweave.decompose import Decomposition, SiteLocalConfig, WholeModelConfig, decompose
     from unweave.edit import FactorEdit
     from unweave.models import Target, load_target
     from unweave.read import scan
@@ -19,7 +19,9 @@ _HOME = {
     "Decomposition": "decompose",
     "FactorEdit": "edit",
     "RemoveLanguage": "studies.remove_language",
+    "SiteLocalConfig": "decompose",
     "Target": "models",
+    "WholeModelConfig": "decompose",
     "decompose": "decompose",
     "load_target": "models",
     "remove_language": "studies.remove_language",
@@ -29,7 +31,9 @@ __all__ = [
     "Decomposition",
     "FactorEdit",
     "RemoveLanguage",
+    "SiteLocalConfig",
     "Target",
+    "WholeModelConfig",
     "__version__",
     "decompose",
     "load_target",

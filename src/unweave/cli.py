@@ -130,6 +130,12 @@ def _scan(args: argparse.Namespace) -> Output:
 def _decompose_options(parser: argparse.ArgumentParser) -> None:
     _target_options(parser)
     parser.add_argument("--sites", metavar="GLOB", required=True, help="sites by name, with * and ?, parted by commas")
+    parser.add_argument(
+        "--method",
+        choices=("site-local", "whole-model"),
+        default="site-local",
+        help="each site by itself, or all of them together at the model's output (default: site-local)",
+    )
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder for the decomposition")
     parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
     parser.add_argument("--also", type=names, default=[], help="labels of the declaration corpus to add: nl,sv")
@@ -137,9 +143,10 @@ def _decompose_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _decompose(args: argparse.Namespace) -> Output:
-    from unweave.decompose.config import SiteLocalConfig
+    from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
 
-    config = typed_config(SiteLocalConfig, parse_settings(args.set), "a decomposition")
+    kind = SiteLocalConfig if args.method == "site-local" else WholeModelConfig
+    config = typed_config(kind, {"sites": args.sites, **parse_settings(args.set)}, f"a {args.method} decomposition")
     if args.out.exists():
         raise UnweaveError(f"{args.out} already exists: choose another --out, or remove it first")
     from unweave.corpora import declaration
@@ -150,21 +157,30 @@ def _decompose(args: argparse.Namespace) -> Output:
         corpus = corpus.with_labels(declaration(), args.also)
     labels = [*args.labels, *args.also] if args.labels else None
     target = _target(args)
-    where = {"target": args.target, "sites": args.sites, "out": str(args.out), "corpus": corpus.name, "labels": labels}
+    where = {
+        "target": args.target,
+        "method": args.method,
+        "out": str(args.out),
+        "corpus": corpus.name,
+        "labels": labels,
+    }
     settings = {**where, "identity": target.identity.digest, "config": plain_config(config)}
     with _new_run(args, "decompose", settings) as run:
         args.kept.append(f"the same command goes on from what {args.out}.training and the cache hold")
-        run.progress.say(_expected_time(target, args.sites, config))
-        made = decompose(target, corpus, args.sites, config, labels=labels, out=args.out, progress=run.progress)
+        if isinstance(config, SiteLocalConfig):
+            run.progress.say(_expected_time(target, config))
+        made = decompose(
+            target, corpus, config, labels=labels, out=args.out, progress=run.progress, log=lambda row: run.log(**row)
+        )
         run.save_table(_site_table(made))
     shown = _decomposition_output(args.out, made)
     return Output(_run_value(run) | shown.value, shown.lines)
 
 
-def _expected_time(target: Target, sites: str, config: SiteLocalConfig) -> str:
+def _expected_time(target: Target, config: SiteLocalConfig) -> str:
     from unweave.decompose.site_local import subcomponent_count
 
-    work = sum(subcomponent_count(config, s.d_in, s.d_out) * (s.d_in + s.d_out) for s in target.sites(sites))
+    work = sum(subcomponent_count(config, s.d_in, s.d_out) * (s.d_in + s.d_out) for s in target.sites(config.sites))
     minutes = work * config.steps * config.batch * SECONDS_OF_WORK / 60
     return f"expected: about {max(1, round(minutes))} min on two cores, compiled"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from unweave.decompose.config import SiteLocalConfig
+    from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
     from unweave.decompose.decomposition import Decomposition, SiteSubcomponents, Subcomponent, bundled
     from unweave.decompose.quality import Quality
     from unweave.decompose.run import decompose
@@ -18,6 +18,7 @@ _HOME = {
     "SiteLocalConfig": "config",
     "SiteSubcomponents": "decomposition",
     "Subcomponent": "decomposition",
+    "WholeModelConfig": "config",
     "bundled": "decomposition",
     "decompose": "run",
 }
@@ -27,6 +28,7 @@ __all__ = [
     "SiteLocalConfig",
     "SiteSubcomponents",
     "Subcomponent",
+    "WholeModelConfig",
     "bundled",
     "decompose",
 ]

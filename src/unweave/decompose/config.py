@@ -1,16 +1,21 @@
-"""Settings of a site-local decomposition. Light to import: no torch."""
+"""Settings of both ways of taking matrices apart. Light to import: no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unweave.base.errors import UnweaveError
+from unweave.base.errors import UnweaveError, nearest
+
+RECONSTRUCTIONS = ("merged", "stochastic", "layerwise", "subset", "adversarial", "hidden_activations")
+"""Fields of ``WholeModelConfig`` that weigh a term of ``reconstruction.TERMS``."""
 
 
 @dataclass(frozen=True)
 class SiteLocalConfig:
     """How one matrix is taken apart from its own inputs and outputs (no backward pass through the model)."""
 
+    sites: str = "*"
+    """Sites by name, with * and ?, parted by commas."""
     capacity: float = 1.1
     """Subcomponents as a multiple of the matrix's rank, rounded up to a multiple of 32."""
     hidden: int = 384
@@ -56,3 +61,140 @@ class SiteLocalConfig:
         for name in ("sparsity", "frequency", "faithfulness", "adversary_rate"):
             if getattr(self, name) < 0:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must not be negative")
+
+
+@dataclass(frozen=True)
+class WholeModelConfig:
+    """How sites of a model are taken apart together: masks everywhere at once, compared at the model's output."""
+
+    sites: str = "*"
+    """Sites by name, with * and ?, parted by commas."""
+    capacity: float = 0.75
+    """Subcomponents of a site as a multiple of the larger side of its matrix, rounded up to a multiple of 16."""
+    subcomponents: int | None = None
+    """The same number of subcomponents at every site instead."""
+
+    start: str = "inputs"
+    """Where subcomponents start: inputs (v along an input of the site, u what the site makes of it) or random."""
+
+    importance: str = "site-mlp"
+    """Importance function: site-mlp, component-mlp, shared-mlp or transformer."""
+    hidden: int = 192
+    """Its width; for component-mlp the width of each subcomponent's own MLP."""
+    depth: int = 2
+    """Blocks of the transformer."""
+    heads: int = 4
+    """Attention heads of the transformer."""
+
+    merged: float = 1.0
+    """Weight of the merged reconstruction: part of the samples adversarial, the others a stochastic subset of sites."""
+    stochastic: float = 0.0
+    """Weight of the reconstruction with all sites masked at random."""
+    layerwise: float = 0.0
+    """Weight of the reconstruction with one site masked at random at a time."""
+    subset: float = 0.0
+    """Weight of the reconstruction with a random subset of sites masked at random in each row."""
+    adversarial: float = 0.0
+    """Weight of a reconstruction of its own with all samples adversarial."""
+    hidden_activations: float = 0.0
+    """Weight of the error of the sites' own outputs under random masks."""
+    divergence: str = "kl"
+    """What compares outputs: kl between predictions, or mse."""
+
+    adversary: str = "persistent"
+    """persistent: sources kept from step to step, climbing by Adam; fresh: from random ones by sign steps each time."""
+    sources: str = "pooled"
+    """Reach of a source vector: shared by all rows, one a position, one a sample and position (batch), or pooled."""
+    pool: int = 16
+    """Vectors in the pool, each dealt to the samples anew at every step."""
+    ascent_steps: int = 0
+    """Ascent steps before the loss: a fresh adversary has only these; a persistent one climbs once after it anyway."""
+    adversary_rate: float = 0.05
+    """Step of the adversary: Adam's rate for a persistent one, the sign step's size for a fresh one."""
+    adversary_start: float = 0.0
+    """Part of the run before the adversary begins."""
+    adversarial_fraction: float = 0.5
+    """Part of the samples that the merged reconstruction attacks."""
+
+    penalty: str = "smooth-l0"
+    """Penalty of an importance: smooth-l0 (its width gamma falls) or lp (its exponent p falls)."""
+    sparsity: float = 3e-4
+    """Weight of the penalty, summed over subcomponents and sites and averaged over rows."""
+    sparsity_rise: float = 0.0
+    """Part of the run over which that weight rises from 0."""
+    anneal_from: float = 1.0
+    """Gamma or p at the start."""
+    anneal_to: float = 0.05
+    """Gamma or p at the end; it falls linearly."""
+    annealed_over: float = 0.9
+    """Part of the run over which it falls."""
+    frequency: float = 0.5
+    """Weight of the frequency penalty, as a multiple of ``sparsity``."""
+    frequency_reference: int = 2048
+    """Rows that the frequency penalty counts over, so that it does not depend on the batch."""
+    faithfulness: float = 10.0
+    """Weight of the delta's squared norm over its matrix's, averaged over sites."""
+    faithfulness_steps: int = 0
+    """Steps on faithfulness alone before the run; pieces that start from inputs need none."""
+    faithfulness_rate: float = 1e-2
+    """AdamW's rate in those steps."""
+
+    steps: int = 10_000
+    batch: int = 16
+    """Samples a step: windows of text, or rows of features."""
+    window_length: int = 64
+    windows: int = 4000
+    """Windows of text drawn from for each label."""
+    learning_rate: float = 1e-3
+    """AdamW without weight decay, cosine to ``final_rate`` of it, after a linear warm-up over a hundredth."""
+    final_rate: float = 0.1
+    gradient_clip: float = 1.0
+    """Largest gradient norm, of the subcomponents and of the importance function apart."""
+    prune_at: tuple[float, ...] = (0.3, 0.6)
+    """Parts of the run after which subcomponents that are not used are dropped; what they held goes to the delta."""
+    prune_below: float = 1e-6
+    """Mean importance under which a subcomponent counts as unused."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {
+            "importance": ("site-mlp", "component-mlp", "shared-mlp", "transformer"),
+            "start": ("inputs", "random"),
+            "divergence": ("kl", "mse"),
+            "adversary": ("persistent", "fresh"),
+            "sources": ("shared", "position", "batch", "pooled"),
+            "penalty": ("smooth-l0", "lp"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise UnweaveError(f"{name} is {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        least = dict.fromkeys(("hidden", "depth", "heads", "pool", "steps", "batch", "windows"), 1)
+        least |= {"frequency_reference": 1, "window_length": 2, "ascent_steps": 0, "faithfulness_steps": 0}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least {smallest}")
+        positive = ("capacity", "learning_rate", "gradient_clip", "anneal_from", "anneal_to", "annealed_over")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be above 0")
+        if self.subcomponents is not None and self.subcomponents < 1:
+            raise UnweaveError(f"subcomponents is {self.subcomponents}, and a site needs at least 1")
+        for name in (*RECONSTRUCTIONS, "sparsity", "frequency", "faithfulness", "adversary_rate", "prune_below"):
+            if not getattr(self, name) >= 0:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must not be negative")
+        for name in ("adversarial_fraction", "adversary_start", "final_rate", "annealed_over"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be in [0, 1]")
+        if any(not 0 < part < 1 for part in self.prune_at) or list(self.prune_at) != sorted(set(self.prune_at)):
+            raise UnweaveError(f"prune_at is {self.prune_at}, and its parts must rise and be between 0 and 1")
+        if not any(getattr(self, name) for name in RECONSTRUCTIONS):
+            raise UnweaveError(f"no reconstruction has a weight: set one of {', '.join(RECONSTRUCTIONS)}")
+        if self.attacks and self.adversary == "fresh" and not self.ascent_steps:
+            raise UnweaveError("a fresh adversary with ascent_steps=0 is a random one: set ascent_steps to 1 or more")
+        if self.attacks and self.adversary == "fresh" and self.sources == "pooled":
+            raise UnweaveError("a fresh adversary keeps no pool: set sources to shared, position or batch")
+
+    @property
+    def attacks(self) -> bool:
+        """Whether any term uses the adversary."""
+        return bool(self.adversarial or (self.merged and self.adversarial_fraction))

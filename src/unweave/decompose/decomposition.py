@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_folder, file_hash, read_json, save_tensors, write_json
-from unweave.decompose.importance import Importance
+from unweave.decompose.importance import NeedsAllSites, find_importance
+from unweave.decompose.numerics import lower_leaky
 
-FORMAT = 1
-_FIELDS = ("scale", "A", "a", "B", "b")
+FORMAT = 2
+SHOWN_SITES = 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class SiteSubcomponents:
     site: str
     V: Float[Tensor, "d_in c"]
     U: Float[Tensor, "c d_out"]
-    importance: Importance
+    importance: Callable[[Tensor], Tensor]
+    """Causal importances (*n, c) in [0, 1] from the site's input (*n, d_in)."""
 
     def __len__(self) -> int:
         return self.V.shape[1]
@@ -63,7 +65,9 @@ class SiteSubcomponents:
 
     def to(self, device: torch.device) -> SiteSubcomponents:
         """The same pieces on another device."""
-        importance = Importance(*(tensor.to(device) for tensor in self.importance))
+        importance = self.importance
+        if isinstance(importance, tuple):
+            importance = type(importance)(*(tensor.to(device) for tensor in importance))
         return SiteSubcomponents(self.site, self.V.to(device), self.U.to(device), importance)
 
     def product(self) -> Float[Tensor, "d_out d_in"]:
@@ -86,10 +90,66 @@ class Decomposition:
     target: str
     target_name: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
+    importance_kind: str = "site-mlp"
+    joint: Mapping[str, Tensor] = field(default_factory=dict)
+    """Tensors of an importance function that looks at all sites at once, by name."""
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, Tensor],
+        sites: Sequence[str],
+        importance_kind: str,
+        target: str,
+        target_name: str = "",
+    ) -> Decomposition:
+        """From tensors by the names that training and files use; raises ``KeyError`` for one that is missing."""
+        kind = find_importance(importance_kind)
+        pieces = {
+            name: SiteSubcomponents(
+                name,
+                tensors[f"{name}/V"],
+                tensors[f"{name}/U"],
+                kind.one_site(name, tensors) if kind.one_site else NeedsAllSites(importance_kind),
+            )
+            for name in sites
+        }
+        joint = {} if kind.one_site else {name: tensors[name] for name in tensors if "importance." in name}
+        return cls(pieces, target, target_name, {}, importance_kind, joint)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name, as ``from_tensors`` takes them."""
+        found = dict(self.joint)
+        for name, site in self.sites.items():
+            found |= {f"{name}/V": site.V, f"{name}/U": site.U}
+            if isinstance(site.importance, tuple):
+                fields = site.importance._asdict()
+                found |= {f"{name}/importance.{key}": value for key, value in fields.items() if key != "V"}
+        return found
+
+    def importances(self, inputs: Mapping[str, Float[Tensor, "*n d_in"]]) -> dict[str, Float[Tensor, "*n c"]]:
+        """Causal importances in [0, 1] by site, from the inputs of all sites (of any of them, for a kind that can)."""
+        if not self.joint:
+            return {name: self.site(name).importance(x) for name, x in inputs.items()}
+        missing = [name for name in self.sites if name not in inputs]
+        if missing:
+            raise UnweaveError(
+                f"importances by {self.importance_kind} need every site's input, and {missing[0]!r} is not there"
+            )
+        kind = find_importance(self.importance_kind)
+        return {name: lower_leaky(z) for name, z in kind.logits(self.tensors(), inputs).items()}
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name}: {len(site)}" for name, site in self.sites.items())
-        return f"Decomposition(of {self.target_name or self.target}; {sizes})"
+        shown = [f"{name}: {len(site)}" for name, site in list(self.sites.items())[:SHOWN_SITES]]
+        more = len(self.sites) - len(shown)
+        pieces = sum(map(len, self.sites.values()))
+        rest = [f"and {more} more sites, {pieces} in all"] if more else []
+        return f"Decomposition(of {self.target_name or self.target}; {', '.join(shown + rest)})"
+
+    def to(self, device: torch.device) -> Decomposition:
+        """The same decomposition on another device."""
+        joint = {name: tensor.to(device) for name, tensor in self.joint.items()}
+        return replace(self, sites={name: site.to(device) for name, site in self.sites.items()}, joint=joint)
 
     def site(self, name: str) -> SiteSubcomponents:
         if name not in self.sites:
@@ -113,10 +173,7 @@ class Decomposition:
 
         ``half`` stores float16, half the size at a rounding of 0.05 %; loading always gives float32.
         """
-        tensors: dict[str, Tensor] = {}
-        for name, site in self.sites.items():
-            tensors |= {f"{name}/V": site.V, f"{name}/U": site.U}
-            tensors |= {f"{name}/importance.{key}": getattr(site.importance, key) for key in _FIELDS}
+        tensors = self.tensors()
         with atomic_folder(Path(folder), replace=replace) as temporary:
             dtype = torch.float16 if half else torch.float32
             packed = {name: tensor.detach().to(dtype).contiguous() for name, tensor in tensors.items()}
@@ -125,6 +182,7 @@ class Decomposition:
                 "format": FORMAT,
                 "target": self.target,
                 "target_name": self.target_name,
+                "importance": self.importance_kind,
                 "sites": {name: len(site) for name, site in self.sites.items()},
                 "sha256": file_hash(temporary / "decomposition.safetensors"),
                 "card": dict(self.card),
@@ -153,16 +211,14 @@ class Decomposition:
                 raise UnweaveError(f"{path} is damaged: its sha256 is not the one in decomposition.json")
             with safe_open(path, "pt") as stored:
                 tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-            sites = {
-                name: SiteSubcomponents(
-                    name,
-                    tensors[f"{name}/V"],
-                    tensors[f"{name}/U"],
-                    Importance(*(tensors[f"{name}/importance.{key}"] for key in _FIELDS)),
-                )
-                for name in description["sites"]
-            }
-            return cls(sites, description["target"], description["target_name"], description["card"])
+            made = cls.from_tensors(
+                tensors,
+                list(description["sites"]),
+                description["importance"],
+                description["target"],
+                description["target_name"],
+            )
+            return replace(made, card=description["card"])
         except OSError as error:
             raise oserror_line(error, path) from error
         except SafetensorError as error:

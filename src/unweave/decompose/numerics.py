@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unweave.decompose.compiled import fused
+
 
 class _LowerLeaky(torch.autograd.Function):
     """clamp(z, 0, 1), with slope 0.01 below 0 for gradients that want z to rise (VPD, section A3)."""
@@ -46,7 +48,30 @@ def masked_output(
 
     ``sum_c m_c u_c (v_c . x) + d (W - UV) x = ((m - d) * xV) U + d W x``: the delta is never built.
     """
-    return ((mask - delta) * (x @ V)) @ U + delta * wx
+    return gated(x @ V, mask, delta) @ U + delta * wx
+
+
+@fused
+def gated(
+    activations: Float[Tensor, "*n c"], mask: Float[Tensor, "*n c"], delta: Float[Tensor, "*n 1"] | float
+) -> Float[Tensor, "*n c"]:
+    """What a site's subcomponents hand on: their activations by mask, less what the delta's share of W x holds."""
+    return (mask - delta) * activations
+
+
+@fused
+def divergence_kl(outputs: Float[Tensor, "*n v"], wanted: Float[Tensor, "*n v"]) -> Float[Tensor, "*n"]:
+    """KL from the target's prediction to the masked one, nats a token, from logits."""
+    base = wanted.log_softmax(-1)
+    return (base.exp() * (base - outputs.log_softmax(-1))).sum(-1)
+
+
+def divergence_mse(outputs: Float[Tensor, "*n d"], wanted: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
+    """Mean squared difference over the output's entries: SPD's divergence for models that predict no tokens."""
+    return (outputs - wanted).square().mean(-1)
+
+
+DIVERGENCES = {"kl": divergence_kl, "mse": divergence_mse}
 
 
 def relative_error(output: Float[Tensor, "n d"], wanted: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
@@ -60,9 +85,17 @@ def smooth_l0(g: Float[Tensor, "*n c"], gamma: float | Tensor) -> Float[Tensor, 
     return square * (1 + gamma**2) / (square + gamma**2)
 
 
-def frequency_penalty(psi: Float[Tensor, "n c"], reference: int) -> Float[Tensor, ""]:
+def lp_norm(g: Float[Tensor, "*n c"], p: float | Tensor) -> Float[Tensor, "*n c"]:
+    """``g^p`` for g >= 0 (SPD and VPD's own penalty, p falling from 2); 1e-12 inside keeps its slope at 0 finite."""
+    return (g + 1e-12) ** p
+
+
+PENALTIES = {"smooth-l0": smooth_l0, "lp": lp_norm}
+"""Penalties of one importance; the second argument, gamma or p, is what a schedule lowers."""
+
+
+def frequency_penalty(rate: Float[Tensor, " c"], reference: int) -> Float[Tensor, ""]:
     """``sum_c f log2(1 + a f)`` with f the mean of psi over tokens and a the reference count (batch-invariant form)."""
-    rate = psi.mean(0)
     return (rate * torch.log2(1 + reference * rate)).sum()
 
 
@@ -71,6 +104,11 @@ def faithfulness(
 ) -> Float[Tensor, ""]:
     """Squared norm of the delta over that of the matrix."""
     return (W - (V @ U).T).square().sum() / W.square().sum()
+
+
+def root_mean_square_norm(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+    """RMSNorm without a learned scale."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
 
 
 def fill_masks(importance: Float[Tensor, "n c"], source: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:

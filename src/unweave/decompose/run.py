@@ -1,147 +1,126 @@
-"""Decompose chosen sites of a target from text: capture once, train each site, check at the logits, save."""
+"""The front door: takes a target, data and a config, and gives the decomposition by the config's method."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from unweave.base.errors import DecompositionFailed, UnweaveError
+from unweave.base.errors import UnweaveError
 from unweave.base.files import check_writable
 from unweave.base.progress import Progress, Silent
-from unweave.base.settings import cache_folder
 from unweave.corpora.text import Corpus
-from unweave.corpora.windows import token_windows
-from unweave.decompose.config import SiteLocalConfig
-from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
-from unweave.decompose.quality import Quality, check_quality
-from unweave.decompose.site_local import Inputs, train_site
-from unweave.models.capture import capture_to_disk
+from unweave.decompose.batches import Batches, RowBatches, balanced_rows, check_data, fingerprint, text_windows
+from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
+from unweave.decompose.decomposition import Decomposition
+from unweave.decompose.site_local_run import decompose_site_local
+from unweave.decompose.whole_model import train_whole_model
+from unweave.models.sites import Site
 from unweave.models.target import Target
-
-CHECK_WINDOWS = 8
 
 
 def decompose(
     target: Target,
-    corpus: Corpus,
-    sites: str | Iterable[str],
-    config: SiteLocalConfig | None = None,
+    data: Corpus | Tensor | Batches,
+    config: SiteLocalConfig | WholeModelConfig,
     *,
     labels: Sequence[str] | None = None,
     out: Path | None = None,
     check: bool = True,
     progress: Progress | None = None,
+    log: Callable[[dict[str, float]], None] | None = None,
 ) -> Decomposition:
-    """Takes the matched sites apart, each from its own inputs on the corpus's decomposition part.
+    """Takes the sites of ``config`` apart and returns the decomposition, saved in ``out`` when that is given.
 
-    With ``out`` the decomposition is saved there; an interrupted call continues from ``OUT.training`` and from the
-    captured inputs in the cache. The check at the logits uses the selection part, which training never saw. Raises
-    ``DecompositionFailed`` when a site does not beat an SVD and random masks there; what was trained is kept in
-    ``out`` all the same, marked as failed.
+    ``data`` is a corpus (its decomposition part is used, ``labels`` of it in equal shares), a tensor of token windows
+    (n, t) or feature rows (n, d), or a function from a step to its batch. A ``SiteLocalConfig`` needs a corpus, and
+    checks each site at the logits unless ``check`` is False. An interrupted call with ``out`` continues from
+    ``OUT.training``. ``log`` gets what training measures.
+    Raises ``UnweaveError`` for data that is empty or not finite, and for sites that are one matrix under two names.
     """
-    config, progress = config or SiteLocalConfig(), progress or Silent()
-    chosen = target.sites(sites)
-    labels = tuple(labels or corpus.labels("decomposition"))
     if out is not None:
         if Path(out).exists():
             raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
         check_writable(Path(out).parent)
-    windows = {label: _windows(target, corpus, label, config) for label in labels}
-    tokens = torch.as_tensor(np.concatenate(list(windows.values())))
-    data = _fingerprint(tokens)
-    held_out = torch.as_tensor(
-        np.concatenate(
-            [_some(target, corpus, "selection", label, CHECK_WINDOWS, config.window_length) for label in labels]
-        )
+    refuse_shared_matrices(target, target.sites(config.sites))
+    if isinstance(config, SiteLocalConfig):
+        if not isinstance(data, Corpus):
+            raise UnweaveError("a site-local decomposition takes a corpus: read one with load_corpus")
+        return decompose_site_local(target, data, config, labels=labels, out=out, check=check, progress=progress)
+    return _whole_model(target, data, config, labels, Path(out) if out else None, progress or Silent(), log)
+
+
+def refuse_shared_matrices(target: Target, sites: Sequence[Site]) -> None:
+    """Raises ``UnweaveError`` when two sites share storage: an edit of one piece would change both."""
+    owner: dict[tuple[Any, ...], str] = {}
+    for site in sites:
+        storage = target.weight(site).untyped_storage()
+        known = owner.setdefault((target.weight(site).device, storage.data_ptr()), site.name)
+        if known != site.name:
+            raise UnweaveError(
+                f"sites {known!r} and {site.name!r} share one storage (tied weights, or slices of one matrix): "
+                "take only one of them apart"
+            )
+
+
+def _whole_model(
+    target: Target,
+    data: Corpus | Tensor | Batches,
+    config: WholeModelConfig,
+    labels: Sequence[str] | None,
+    out: Path | None,
+    progress: Progress,
+    log: Callable[[dict[str, float]], None] | None,
+) -> Decomposition:
+    sites = target.sites(config.sites)
+    batches, facts = _batches(target, data, config, labels)
+    checkpoint = Path(f"{out}.training") / "whole-model.safetensors" if out else None
+    started = time.monotonic()
+    tensors = train_whole_model(
+        target,
+        sites,
+        batches,
+        config,
+        checkpoint=checkpoint,
+        origin=f"{target.identity.digest}-{facts['data']}",
+        progress=progress,
+        log=log,
     )
-    training = Path(f"{out}.training") if out is not None else None
-    pieces: dict[str, SiteSubcomponents] = {}
-    card: dict[str, Any] = {
-        "method": "site-local",
-        "config": asdict(config),
-        "corpus": corpus.name,
-        "labels": list(labels),
-        "data": corpus.fingerprint("decomposition"),
-        "windows": {label: len(part) for label, part in windows.items()},
-        "tokens": int(tokens.numel()),
-        "sites": {},
-    }
-    failures: list[str] = []
-    for site in chosen:
-        folder = cache_folder("captures", f"{target.identity.digest}-{data}-{site.name}")
-        progress.say(f"{site.name} ({site.d_in} to {site.d_out}): capturing inputs of {tokens.numel()} tokens")
-        capture = capture_to_disk(target, site, tokens, folder, data, progress=progress)
-        started = time.monotonic()
-        weight = target.weight(site).detach().float().cpu()
-        pieces[site.name] = train_site(
-            site.name,
-            weight,
-            Inputs(capture.values, capture.index.scale, balanced_rows([len(part) for part in windows.values()])),
-            config,
-            checkpoint=training / f"{site.name}.safetensors" if training else None,
-            origin=f"{target.identity.digest}-{data}",
-            progress=progress,
-            device=target.device,
-        )
-        entry: dict[str, Any] = {"training_seconds": round(time.monotonic() - started, 1)}
-        if check:
-            quality = check_quality(target, target.weight(site), pieces[site.name], held_out, progress=progress)
-            progress.say(_verdict(quality))
-            failures += [f"{site.name}: {failure}" for failure in quality.failures]
-            entry["quality"] = quality.as_dict()
-        card["sites"][site.name] = entry
-        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
-        progress.say(f"its inputs stay in {folder} ({size:.1f} GB) for another try; delete them when done")
-    card["failures"] = failures
-    decomposition = Decomposition(pieces, target.identity.digest, target.name, card)
+    made = Decomposition.from_tensors(
+        tensors, [site.name for site in sites], config.importance, target.identity.digest, target.name
+    )
+    card = {"method": "whole-model", "config": asdict(config), **facts}
+    made = replace(made, card=card | {"training_seconds": round(time.monotonic() - started, 1)})
     if out is not None:
-        decomposition.save(Path(out))
-        if training is not None:
-            shutil.rmtree(training, ignore_errors=True)
-    if failures:
-        kept = f"; it is kept in {out}, marked as failed" if out is not None else ""
-        raise DecompositionFailed(f"the decomposition failed its check: {failures[0]}{kept}")
-    return decomposition
+        made.save(out)
+        shutil.rmtree(f"{out}.training", ignore_errors=True)
+    return made
 
 
-def _windows(target: Target, corpus: Corpus, label: str, config: SiteLocalConfig) -> np.ndarray:
-    """Up to ``config.windows`` windows: a label with less text (a Declaration) gives what it has."""
-    return _some(target, corpus, "decomposition", label, config.windows, config.window_length)
-
-
-def _some(target: Target, corpus: Corpus, part: str, label: str, most: int, length: int) -> np.ndarray:
-    return token_windows(target.tokenizer, corpus, part, label, length, at_most=most)
-
-
-def balanced_rows(counts: Sequence[int]) -> np.ndarray:
-    """Window numbers in which every label stands about equally often: those of a short label are repeated."""
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    most = max(counts)
-    return np.concatenate(
-        [
-            np.tile(np.arange(start, start + count), -(-most // count))[:most]
-            for start, count in zip(starts, counts, strict=False)
-        ]
-    )
-
-
-def _fingerprint(tokens: torch.Tensor) -> str:
-    return hashlib.sha256(tokens.numpy().tobytes()).hexdigest()[:16]
-
-
-def _verdict(quality: Quality) -> str:
-    ours, svd, random = quality.ours, quality.svd, quality.random
-    return (
-        f"{quality.site}: L0 {quality.l0:.1f} of {quality.alive} alive; KL at the logits under importance / stochastic "
-        f"/ adversarial masks {ours.importance:.3f} / {ours.stochastic:.3f} / {ours.adversarial:.3f} "
-        f"(SVD {svd.importance:.3f} / {svd.stochastic:.3f} / {svd.adversarial:.3f}, "
-        f"random {random.importance:.3f} / {random.stochastic:.3f} / {random.adversarial:.3f})"
-    )
+def _batches(
+    target: Target, data: Corpus | Tensor | Batches, config: WholeModelConfig, labels: Sequence[str] | None
+) -> tuple[Batches, dict[str, Any]]:
+    """Batches of the data, and what the card says of it."""
+    if isinstance(data, Corpus):
+        windows = text_windows(target, data, "decomposition", config.windows, config.window_length, labels)
+        rows = torch.as_tensor(np.concatenate(list(windows.values())))
+        order = balanced_rows([len(part) for part in windows.values()])
+        facts = {
+            "corpus": data.name,
+            "labels": list(windows),
+            "data": fingerprint(rows),
+            "windows": {label: len(part) for label, part in windows.items()},
+            "tokens": int(rows.numel()),
+        }
+        return RowBatches(rows, config.batch, config.seed, order), facts
+    if isinstance(data, Tensor):
+        check_data(data)
+        return RowBatches(data, config.batch, config.seed), {"data": fingerprint(data), "rows": len(data)}
+    return data, {"data": getattr(data, "name", "batches")}

@@ -160,7 +160,9 @@ def _loss(
     errors = numerics.relative_error(output, wx)
     psi = numerics.smooth_l0(numerics.upper_leaky(z), gamma)
     faith = numerics.faithfulness(W, state["V"], state["U"])
-    sparsity = psi.sum(-1).mean() + config.frequency * numerics.frequency_penalty(psi, config.frequency_reference)
+    sparsity = psi.sum(-1).mean() + config.frequency * numerics.frequency_penalty(
+        psi.mean(0), config.frequency_reference
+    )
     loss = errors.mean() + config.sparsity * sparsity + config.faithfulness * faith
     with torch.no_grad():
         attacked = adversarial[:, 0].float()

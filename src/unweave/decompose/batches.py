@@ -1,0 +1,71 @@
+"""What a decomposition learns from: windows of a corpus, rows that a person gives, or batches drawn by a function."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unweave.base.errors import UnweaveError
+from unweave.base.seeds import numpy_generator
+from unweave.corpora.text import Corpus
+from unweave.corpora.windows import windows_by_label
+from unweave.models.target import Target
+
+Batches = Callable[[int], Tensor]
+"""A step's whole batch, as a function of the step alone: samples first."""
+
+
+@dataclass(frozen=True)
+class RowBatches:
+    """Batches of rows (token windows, or rows of features) drawn with replacement, by seed and step alone."""
+
+    rows: Tensor
+    batch: int
+    seed: int = 0
+    order: np.ndarray | None = None
+    """Rows to draw from, a row as often as it stands here; every row once when None."""
+
+    def __call__(self, step: int) -> Tensor:
+        drawn = numpy_generator(self.seed, "batch", step).integers(
+            len(self.rows) if self.order is None else len(self.order), size=self.batch
+        )
+        return self.rows[torch.as_tensor(drawn if self.order is None else self.order[drawn])]
+
+
+def text_windows(
+    target: Target, corpus: Corpus, part: str, most: int, length: int, labels: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Up to ``most`` windows a label: a label with less text (a Declaration) gives what it has."""
+    return windows_by_label(target.tokenizer, corpus, part, labels or None, length, at_most=most)
+
+
+def balanced_rows(counts: Sequence[int]) -> np.ndarray:
+    """Row numbers in which every label stands about equally often: those of a short label are repeated."""
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    most = max(counts)
+    return np.concatenate(
+        [
+            np.tile(np.arange(start, start + count), -(-most // count))[:most]
+            for start, count in zip(starts, counts, strict=False)
+        ]
+    )
+
+
+def check_data(rows: Tensor) -> None:
+    """Raises ``UnweaveError`` for data that is empty, has no rows, or holds NaN or infinite values."""
+    if rows.dim() < 2 or not rows.numel():
+        raise UnweaveError(
+            f"the data has shape {tuple(rows.shape)}: give windows of tokens (n, t) or rows of features (n, d)"
+        )
+    if rows.is_floating_point() and not bool(torch.isfinite(rows).all()):
+        raise UnweaveError("the data has NaN or infinite values: remove those rows first")
+
+
+def fingerprint(rows: Tensor) -> str:
+    """A short hash of the data's values."""
+    return hashlib.sha256(rows.contiguous().numpy().tobytes()).hexdigest()[:16]

@@ -1,0 +1,113 @@
+"""Runs a target with its sites replaced by masked subcomponents, by hooks, so that any module can be taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unweave.base.errors import UnweaveError
+from unweave.decompose import numerics
+from unweave.models.sites import Site
+from unweave.models.target import Target
+
+
+class Mask(NamedTuple):
+    """What scales a site's subcomponents and its delta, row by row. All ones is the site itself."""
+
+    pieces: Float[Tensor, "*rows c"]
+    delta: Float[Tensor, "*rows 1"]
+
+
+class Pieces(NamedTuple):
+    """A site's subcomponents during training."""
+
+    V: Float[Tensor, "d_in c"]
+    U: Float[Tensor, "c d_out"]
+
+
+class MaskedTarget:
+    """A target whose sites can be masked in a forward pass.
+
+    Inside ``attached()`` every site has a hook; a forward without masks records the sites' inputs and leaves everything
+    as it is.
+    """
+
+    def __init__(self, target: Target, sites: Sequence[Site]) -> None:
+        self.target, self.sites = target, tuple(sites)
+        self.weights = {site.name: target.weight(site) for site in self.sites}
+        self._masks: dict[str, tuple[Pieces, Mask]] = {}
+        self._inputs: dict[str, Tensor] = {}
+        self._outputs: dict[str, Tensor] = {}
+
+    @contextmanager
+    def attached(self) -> Iterator[MaskedTarget]:
+        """Puts the hooks on; they are gone afterwards, whatever happened."""
+        handles = []
+        try:
+            for site in self.sites:
+                module = self.target.module.get_submodule(site.name)
+                handles.append(module.register_forward_hook(self._hook(site.name)))
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._masks, self._inputs, self._outputs = {}, {}, {}
+
+    def clean(self, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The target's own output and every site's input."""
+        self._masks, self._inputs = {}, {}
+        output = self.target.logits(batch)
+        inputs, self._inputs = self._inputs, {}
+        return output, inputs
+
+    def masked(self, batch: Tensor, pieces: Mapping[str, Pieces], masks: Mapping[str, Mask]) -> Tensor:
+        """The output with the sites in ``masks`` replaced; other sites are left as they are."""
+        self._masks = {name: (pieces[name], mask) for name, mask in masks.items()}
+        self._outputs = {}
+        output = self.target.logits(batch)
+        self._masks = {}
+        return output
+
+    def outputs(self) -> dict[str, Tensor]:
+        """What the replaced sites gave in the last masked forward, biases left out."""
+        return self._outputs
+
+    def _hook(self, name: str) -> Any:
+        # Left out and put back here, because the delta is W minus the pieces and a bias belongs to neither.
+        bias = self.target.module.get_submodule(name).bias
+
+        def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            if name not in self._masks:
+                self._inputs[name] = args[0]
+                return None
+            (V, U), mask = self._masks[name]
+            wx = output if bias is None else output - bias
+            found = numerics.masked_output(args[0], wx, V, U, mask.pieces, mask.delta)
+            self._outputs[name] = found
+            return found if bias is None else found + bias
+
+        return replace
+
+
+def check_rows(inputs: Mapping[str, Tensor], sites: Sequence[Site], batch: Tensor) -> tuple[int, ...]:
+    """The shape of rows (samples, positions) that all sites share.
+
+    Raises ``UnweaveError`` naming a site that was not reached, or whose rows are others than the batch's samples.
+    """
+    shapes = {}
+    for site in sites:
+        if site.name not in inputs:
+            raise UnweaveError(f"site {site.name!r} is never called in a forward pass, so it cannot be masked")
+        shapes[site.name] = tuple(inputs[site.name].shape[:-1])
+    first = next(iter(shapes.values()))
+    for name, shape in shapes.items():
+        if shape != first or not shape or shape[0] != len(batch):
+            raise UnweaveError(
+                f"site {name!r} sees rows of shape {shape} where the batch has {len(batch)} samples and the first site "
+                f"{first}: a site that does not see every token (an expert?) cannot be masked with the others"
+            )
+    return first

@@ -1,0 +1,201 @@
+"""Reconstruction terms: how far the model's output moves when subcomponents that are not needed are masked.
+
+Each term is registered by name in ``TERMS`` and gives one number; ``WholeModelConfig`` weighs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unweave.decompose import adversary, draws, numerics
+from unweave.decompose.compiled import fused
+from unweave.decompose.masked import Mask, MaskedTarget, Pieces
+
+
+@dataclass(frozen=True)
+class Step:
+    """Everything that a reconstruction term sees: one batch, its clean forward, and what is being trained."""
+
+    model: MaskedTarget
+    batch: Tensor
+    clean: Tensor
+    """The target's output: logits, or whatever the divergence compares."""
+    inputs: Mapping[str, Float[Tensor, "*rows d_in"]]
+    pieces: Mapping[str, Pieces]
+    importance: Mapping[str, Float[Tensor, "*rows c"]]
+    """Causal importances in [0, 1]."""
+    sources: adversary.Sources
+    scope: str
+    divergence: Callable[[Tensor, Tensor], Tensor]
+    samples: Int[Tensor, " n"]
+    """Numbers of the samples within the whole step's batch: what their random numbers are keyed by."""
+    key: Int[Tensor, ""]
+    """This step's key; a purpose's own is drawn from it."""
+    adversarial: Float[Tensor, ""]
+    """The part of the samples that the merged term attacks at this step."""
+
+    notes: dict[str, Tensor]
+    """What a term measured on the way, for the log."""
+
+    @property
+    def sites(self) -> list[str]:
+        return list(self.pieces)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The shape of rows: samples, and positions where there are any."""
+        return next(iter(self.importance.values())).shape[:-1]
+
+    def error(self, masks: Mapping[str, Mask]) -> Float[Tensor, "*rows"]:
+        """Divergence of the masked output from the clean one, row by row."""
+        return self.divergence(self.model.masked(self.batch, self.pieces, masks), self.clean)
+
+    def own_key(self, purpose: int) -> Int[Tensor, ""]:
+        return draws.words(self.key, self.key.new_tensor(purpose))
+
+
+_ROUTES, _DEAL, _MASKS = 0, 1, 2
+"""Purposes of a step's draws; the masks of site number i are purpose ``_MASKS + i``."""
+
+
+def stochastic_masks(step: Step) -> dict[str, Mask]:
+    """``m = g + (1 - g) r`` with r, and the delta's mask, uniform in [0, 1] for every row and subcomponent (SPD)."""
+    return {
+        site: Mask(*_random_mask(g, step.own_key(_MASKS + number), step.samples))
+        for number, (site, g) in enumerate(step.importance.items())
+    }
+
+
+def adversarial_masks(step: Step) -> dict[str, Mask]:
+    """``m = g + (1 - g) r`` with r from the adversary's sources; the delta's mask is its last entry."""
+    dealt = adversary.deal_sources(step.scope, step.sources, step.own_key(_DEAL), step.samples)
+    return {site: Mask(*_sourced_mask(g, dealt[site])) for site, g in step.importance.items()}
+
+
+@fused
+def _random_mask(g: Tensor, key: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+    source = draws.uniform_rows(key, samples, g.shape[1:-1], g.shape[-1] + 1)
+    return numerics.fill_masks(g, source[..., :-1]), source[..., -1:]
+
+
+@fused
+def _sourced_mask(g: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    # The delta's mask has its rows even where the source reaches over many of them.
+    return numerics.fill_masks(g, source[..., :-1]), source[..., -1:].expand(*g.shape[:-1], 1)
+
+
+@fused
+def _merged_mask(
+    g: Tensor, source: Tensor, key: Tensor, samples: Tensor, attacked: Tensor, route: Tensor
+) -> tuple[Tensor, Tensor]:
+    random = draws.uniform_rows(key, samples, g.shape[1:-1], g.shape[-1] + 1)
+    filled = numerics.fill_masks(g, torch.where(attacked, source[..., :-1], random[..., :-1]))
+    delta = torch.where(attacked, source[..., -1:], random[..., -1:])
+    whole = ~(attacked | route)
+    return torch.where(whole, 1.0, filled), torch.where(whole, 1.0, delta)
+
+
+def subset_routes(step: Step) -> Bool[Tensor, "*rows sites"]:
+    """Which sites are masked in which row: k uniform in 1..L, then a random subset of k sites (VPD's routing).
+
+    Drawn without sorting: one site is taken uniformly and every other with one common probability q, itself uniform in
+    [0, 1]. Integrating q out makes the number of others uniform in 0..L-1, and the subset uniform given its size.
+    """
+    count = len(step.sites)
+    drawn = draws.uniform_rows(step.own_key(_ROUTES), step.samples, step.rows[1:], count + 2)
+    first = (drawn[..., -1:] * count).long()
+    others = drawn[..., :count] < drawn[..., -2:-1]
+    return others | (torch.arange(count, device=drawn.device) == first)
+
+
+def routed(masks: Mapping[str, Mask], routes: Bool[Tensor, "*rows sites"]) -> dict[str, Mask]:
+    """Masks in the rows that are routed through, ones elsewhere: all ones, delta included, is the site itself."""
+    found = {}
+    for place, (site, mask) in enumerate(masks.items()):
+        here = routes[..., place : place + 1]
+        found[site] = Mask(torch.where(here, mask.pieces, 1.0), torch.where(here, mask.delta, 1.0))
+    return found
+
+
+def stochastic(step: Step) -> Tensor:
+    """All sites masked at random, in one forward (SPD's stochastic reconstruction)."""
+    return step.error(stochastic_masks(step)).mean()
+
+
+def layerwise(step: Step) -> Tensor:
+    """One site masked at random and the others whole, a forward for each site, averaged (SPD's layerwise term)."""
+    masks = stochastic_masks(step)
+    return torch.stack([step.error({site: masks[site]}).mean() for site in step.sites]).mean()
+
+
+def subset(step: Step) -> Tensor:
+    """In each row a random subset of sites masked at random (VPD's stochastic subset reconstruction)."""
+    return step.error(routed(stochastic_masks(step), subset_routes(step))).mean()
+
+
+def adversarial(step: Step) -> Tensor:
+    """All sites under the adversary's masks (VPD's adversarial reconstruction)."""
+    return step.error(adversarial_masks(step)).mean()
+
+
+def merged(step: Step) -> Tensor:
+    """One forward for both: a part of the samples under the adversary's masks, the rest as in ``subset``.
+
+    Evenly spread: sample i is attacked when the whole number below ``(i + 1) f`` exceeds that below ``i f``.
+    """
+    attacked = attacked_samples(step).view(-1, *[1] * len(step.rows))
+    routes = subset_routes(step)
+    dealt = adversary.deal_sources(step.scope, step.sources, step.own_key(_DEAL), step.samples)
+    masks = {
+        site: Mask(
+            *_merged_mask(
+                g,
+                dealt[site],
+                step.own_key(_MASKS + number),
+                step.samples,
+                attacked,
+                routes[..., number : number + 1],
+            )
+        )
+        for number, (site, g) in enumerate(step.importance.items())
+    }
+    errors = step.error(masks)
+    with torch.no_grad():
+        weight = attacked[..., 0].expand(errors.shape).to(errors.dtype)
+        step.notes["adversarial"] = (errors * weight).sum() / weight.sum().clamp_min(1)
+        step.notes["stochastic"] = (errors * (1 - weight)).sum() / (1 - weight).sum().clamp_min(1)
+    return errors.mean()
+
+
+def attacked_samples(step: Step) -> Bool[Tensor, " n"]:
+    """Which samples the merged term attacks; the same number in every batch."""
+    part = step.adversarial
+    return torch.floor((step.samples + 1) * part) > torch.floor(step.samples * part)
+
+
+def hidden_activations(step: Step) -> Tensor:
+    """Relative squared error of every site's own output in a stochastically masked forward, averaged over sites."""
+    step.model.masked(step.batch, step.pieces, stochastic_masks(step))
+    errors = []
+    for site, output in step.model.outputs().items():
+        errors.append(numerics.relative_error(output, step.inputs[site] @ step.model.weights[site].T).mean())
+    return torch.stack(errors).mean()
+
+
+TERMS: dict[str, Callable[[Step], Tensor]] = {
+    "merged": merged,
+    "stochastic": stochastic,
+    "layerwise": layerwise,
+    "subset": subset,
+    "adversarial": adversarial,
+    "hidden_activations": hidden_activations,
+}
+"""Terms by the name of the config field that weighs them."""
+
+ATTACKED = ("merged", "adversarial")
+"""Terms that need an adversary."""

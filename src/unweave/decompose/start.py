@@ -1,0 +1,83 @@
+"""Where subcomponents start, before the first step of the whole-model method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unweave.base.errors import UnweaveError
+from unweave.base.seeds import torch_generator
+from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.importance import SiteShape, Widths, find_importance
+from unweave.models.sites import Site
+
+
+def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
+    """What the config names, or capacity times the larger side, rounded up to a multiple of 16."""
+    return config.subcomponents or max(16, math.ceil(config.capacity * max(d_in, d_out) / 16) * 16)
+
+
+def initial_tensors(
+    sites: tuple[Site, ...], weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], config: WholeModelConfig
+) -> dict[str, Tensor]:
+    """``SITE/V``, ``SITE/U`` at unit scale, the scales that go with them, and the importance function's tensors.
+
+    ``SITE/weight_scale`` is what U is multiplied by: entries of a matrix over it have variance 1 / d_in, so that
+    learning rates carry over to matrices of any size. Raises ``UnweaveError`` for a matrix or an input that is all zero
+    or not finite.
+    """
+    tensors: dict[str, Tensor] = {}
+    shapes = []
+    for site in sites:
+        weight, x = weights[site.name].float().cpu(), inputs[site.name].float().cpu()
+        scales = {"weight": weight.norm() / math.sqrt(site.d_out), "input": x.square().mean().sqrt()}
+        for what, scale in scales.items():
+            if not (math.isfinite(scale) and scale > 0):
+                raise UnweaveError(f"site {site.name!r} has {what}s that are all zero or not finite")
+        count = subcomponent_count(config, site.d_in, site.d_out)
+        generator = torch_generator(config.seed, "pieces", site.name)
+        if config.start == "inputs":
+            V, U = pieces_from_inputs(x, weight / scales["weight"], count, generator)
+        else:
+            V, U = random_pieces(site.d_in, site.d_out, count, generator)
+        tensors |= {f"{site.name}/V": V, f"{site.name}/U": U}
+        tensors[f"{site.name}/weight_scale"] = scales["weight"]
+        tensors[f"{site.name}/importance.scale"] = scales["input"]
+        shapes.append(SiteShape(site.name, site.d_in, count))
+    widths = Widths(config.hidden, config.depth, config.heads)
+    return tensors | find_importance(config.importance).init(shapes, widths, config.seed)
+
+
+def random_pieces(
+    d_in: int, d_out: int, count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "d_in c"], Float[Tensor, "c d_out"]]:
+    """V ~ N(0, 1 / d_in), U ~ N(0, 1 / C): the published start (VPD, section A6)."""
+    V = torch.randn(d_in, count, generator=generator) / math.sqrt(d_in)
+    return V, torch.randn(count, d_out, generator=generator) / math.sqrt(count)
+
+
+def pieces_from_inputs(
+    x: Float[Tensor, "*rows d_in"], weight: Float[Tensor, "d_out d_in"], count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "d_in c"], Float[Tensor, "c d_out"]]:
+    """Pieces that answer to inputs the site really gets: v along one of them, u what the matrix makes of it.
+
+    The inputs are drawn one after the other, each with probability in proportion to the squared sine of its angle to
+    the nearest one drawn before (k-means++ for directions), so that they differ as much as the data lets them. U then
+    gets the smallest change after which the pieces add up to the matrix, as far as they span its inputs.
+    """
+    rows = x.flatten(0, -2)
+    norms = rows.norm(dim=-1)
+    present = norms > 1e-3 * norms.max()
+    directions = rows[present] / norms[present, None]
+    far = torch.ones(len(directions))
+    chosen: list[int] = []
+    for _ in range(count):
+        chosen.append(int(torch.multinomial(far.clamp_min(1e-6), 1, generator=generator)))
+        far = torch.minimum(far, 1 - (directions @ directions[chosen[-1]]).square())
+    V = directions[chosen].T.contiguous()
+    U = (weight @ V).T * min(1.0, len(V) / count)
+    return V, U + torch.linalg.lstsq(V, weight.T - V @ U, driver="gelsd").solution

@@ -1,0 +1,115 @@
+"""The toys: for each its network and data by seed, how it is taken apart, and what must be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from unweave.base.errors import UnweaveError, nearest
+from unweave.decompose.batches import Batches
+from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.toys import planted_languages, residual_mlp, tms
+
+
+@dataclass(frozen=True)
+class Toy:
+    """One network with a known answer."""
+
+    name: str
+    summary: str
+    build: Callable[[int], nn.Module]
+    """The network for a seed, trained or constructed."""
+    data: Callable[[int, int], Batches]
+    """Batches for a batch size and a seed."""
+    probes: Tensor
+    """Inputs with one feature each; importances on them are compared with what is expected."""
+    identity: tuple[str, ...]
+    """Sites that must have exactly one subcomponent for each feature."""
+    config: WholeModelConfig
+    dense: Mapping[str, int] | None = None
+    """Sites that must have exactly so many subcomponents, each needed for many features."""
+    recovery: Mapping[str, str] | None = None
+    """Sites whose columns ("in"), rows ("out") or planted pieces ("planted") are compared with what was found."""
+    planted: Callable[[int], Mapping[str, Tensor]] | None = None
+    """The true pieces by site for a seed."""
+
+
+def find_toy(name: str) -> Toy:
+    """A registered toy; raises ``UnweaveError`` with the nearest name."""
+    if name not in TOYS:
+        raise UnweaveError(f"there is no model with a known answer named {name!r}; {nearest(name, TOYS)}")
+    return TOYS[name]
+
+
+_TMS = WholeModelConfig(
+    subcomponents=20,
+    importance="component-mlp",
+    hidden=16,
+    divergence="mse",
+    sparsity=2e-3,
+    faithfulness=1.0,
+    batch=1024,
+    steps=6000,
+    final_rate=0.0,
+    prune_at=(0.5, 0.95),
+)
+
+
+def _superposition(features: int, width: int, identity: bool, config: WholeModelConfig) -> Toy:
+    size = f"{features}-{width}"
+    return Toy(
+        name=f"tms-{size}{'-identity' if identity else ''}",
+        summary=f"{features} sparse features through {width} dimensions" + (", an identity between" * identity),
+        build=partial(tms.trained, features, width, identity, 1024),
+        data=lambda batch, seed: tms.sparse_features(features, batch, seed),
+        probes=0.75 * torch.eye(features),
+        identity=("linear1", "linear2"),
+        dense={"hidden": width} if identity else None,
+        recovery={"linear1": "in", "linear2": "out"},
+        config=config,
+    )
+
+
+def _residual(layers: int, features: int, width: int, neurons: int, config: WholeModelConfig) -> Toy:
+    blocks = [f"layers.{layer}" for layer in range(layers)]
+    return Toy(
+        name=f"residual-mlp-{layers}",
+        summary=f"x + relu(x) of {features} features by {layers} layers of {neurons} neurons",
+        build=partial(residual_mlp.trained, features, width, neurons, layers),
+        data=lambda batch, seed: residual_mlp.signed_features(features, batch, seed),
+        probes=0.75 * torch.eye(features),
+        identity=tuple(f"{block}.mlp_in" for block in blocks),
+        dense={f"{block}.mlp_out": neurons for block in blocks},
+        config=config,
+    )
+
+
+_PLANTED = Toy(
+    name="planted-languages",
+    summary="four Markov languages of eight words in one network that is built by hand",
+    build=planted_languages.PlantedLanguages,
+    data=planted_languages.sequences,
+    probes=planted_languages.probes(),
+    identity=("up", "down"),
+    recovery={"language": "planted", "up": "planted", "down": "planted"},
+    planted=planted_languages.planted_pieces,
+    config=replace(
+        _TMS, subcomponents=48, importance="site-mlp", hidden=64, divergence="kl", sparsity=2e-3, batch=128, steps=4000
+    ),
+)
+
+TOYS: dict[str, Toy] = {
+    toy.name: toy
+    for toy in (
+        _superposition(5, 2, False, _TMS),
+        _superposition(5, 2, True, _TMS),
+        _superposition(40, 10, False, replace(_TMS, subcomponents=200)),
+        _superposition(40, 10, True, replace(_TMS, subcomponents=200)),
+        _residual(1, 100, 1000, 50, replace(_TMS, subcomponents=100, sparsity=1e-5, batch=2048)),
+        _PLANTED,
+    )
+}
