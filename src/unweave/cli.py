@@ -17,6 +17,7 @@ from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output, conclude
 from unweave.base.progress import Terminal
 from unweave.base.settings import set_offline
+from unweave.corpora.text import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -185,6 +186,53 @@ def _expected_time(target: Target, config: SiteLocalConfig) -> str:
     return f"expected: about {max(1, round(minutes))} min on two cores, compiled"
 
 
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    _target_options(parser)
+    parser.add_argument("decomposition", metavar="DECOMPOSITION", help="its folder, or the name of a bundled one")
+    parser.add_argument("--part", default="evaluation", choices=PARTS, help="part of the corpus (default: evaluation)")
+    parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
+    parser.add_argument("--windows", type=count, default=16, help="windows of 64 tokens for each label (default: 16)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _evaluate(args: argparse.Namespace) -> Output:
+    from unweave.decompose import evaluate
+    from unweave.decompose.ladder_tables import attacks_table, rungs_table, sites_table
+
+    made, corpus, target = _decomposition(args.decomposition), _corpus(args), _target(args)
+    made.check_target(target.identity.digest)
+    chosen = {"part": args.part, "labels": args.labels, "windows": args.windows, "seed": args.seed}
+    where = {"target": args.target, "decomposition": args.decomposition, "corpus": corpus.name}
+    with _new_run(args, "evaluate", {**where, **chosen, "identity": target.identity.digest}) as run:
+        ladder = evaluate(target, made, corpus, **chosen, progress=run.progress)
+        tables = (rungs_table(ladder), sites_table(ladder), attacks_table(ladder))
+        for table in tables:
+            run.save_table(table)
+    lines = [line for table in tables for line in (*_grid(table), "")]
+    return Output(_run_value(run) | {"ladder": ladder.as_dict()}, [*lines, str(run.path / "tables")])
+
+
+def _validate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a model with a known answer: tms-5-2, planted-languages, ...")
+    parser.add_argument("--seeds", type=count, default=5, help="how many seeds, from 0 on (default: 5)")
+    _set_option(parser)
+
+
+def _validate(args: argparse.Namespace) -> Output:
+    from unweave.decompose.toys import find_toy, validate
+
+    toy = find_toy(args.name)
+    config = typed_config(type(toy.config), asdict(toy.config) | parse_settings(args.set), args.name)
+    keep_freed_memory()
+    with _new_run(args, "validate", {"name": toy.name, "seeds": args.seeds, "config": plain_config(config)}) as run:
+        found = validate(toy, range(args.seeds), config, progress=run.progress)
+        table = found.table()
+        run.save_table(table)
+    verdict = "passed" if found.passed else "failed"
+    lines = [f"{toy.name}: {toy.summary}", *_grid(table), f"{verdict}: {found.seeds_passed} of {args.seeds} seeds"]
+    return Output(_run_value(run) | found.as_dict(), lines, 0 if found.passed else 1)
+
+
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", nargs="?", help="its name, as `unweave studies` lists it")
     parser.add_argument("--name", help="name of the run's folder (default: study, date and time)")
@@ -322,11 +370,13 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> Output:
+    return _decomposition_output(Path(args.decomposition), _decomposition(args.decomposition))
+
+
+def _decomposition(name: str) -> Decomposition:
     from unweave.decompose import Decomposition, bundled
 
-    named = args.decomposition.isidentifier() and not Path(args.decomposition).exists()
-    folder = bundled(args.decomposition) if named else Path(args.decomposition)
-    return _decomposition_output(folder, Decomposition.load(folder))
+    return Decomposition.load(bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name))
 
 
 def _decomposition_output(folder: Path, made: Decomposition) -> Output:
@@ -384,7 +434,7 @@ def _report(run: Run) -> Path | None:
 
 
 def _target_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="smollm2, a folder, a hub id, or a .gguf file")
+    parser.add_argument("target", metavar="TARGET", help="polyglot, smollm2, a folder, a hub id, or a .gguf file")
     parser.add_argument("--corpus", default="parallel", help="parallel, declaration, or the path of your own text")
     _hardware_options(parser)
 
@@ -426,6 +476,10 @@ _COMMANDS = {
     "demo": Command(_demo, "remove a language from a small real model with one number, and show what changed"),
     "scan": Command(_scan, "rank a target's sites by how strongly they carry a label", _scan_options),
     "decompose": Command(_decompose, "take sites of a target apart into subcomponents", _decompose_options),
+    "evaluate": Command(
+        _evaluate, "measure a decomposition's quality, from gentle masks to an adversary", _evaluate_options
+    ),
+    "validate": Command(_validate, "take a model apart whose answer is known, and compare", _validate_options),
     "run": Command(_run, "run a study, or go on with one that stopped", _run_options),
     "studies": Command(_studies, "list the studies, or show the fields of one", _studies_options),
     "runs": Command(_runs, "list the runs, oldest first"),

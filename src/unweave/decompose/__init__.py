@@ -9,11 +9,13 @@ from unweave.base.lazy import lazy_exports
 if TYPE_CHECKING:
     from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
     from unweave.decompose.decomposition import Decomposition, SiteSubcomponents, Subcomponent, bundled
+    from unweave.decompose.ladder import Ladder, evaluate
     from unweave.decompose.quality import Quality
     from unweave.decompose.run import decompose
 
 _HOME = {
     "Decomposition": "decomposition",
+    "Ladder": "ladder",
     "Quality": "quality",
     "SiteLocalConfig": "config",
     "SiteSubcomponents": "decomposition",
@@ -21,9 +23,11 @@ _HOME = {
     "WholeModelConfig": "config",
     "bundled": "decomposition",
     "decompose": "run",
+    "evaluate": "ladder",
 }
 __all__ = [
     "Decomposition",
+    "Ladder",
     "Quality",
     "SiteLocalConfig",
     "SiteSubcomponents",
@@ -31,6 +35,7 @@ __all__ = [
     "WholeModelConfig",
     "bundled",
     "decompose",
+    "evaluate",
 ]
 
 __getattr__ = lazy_exports(__name__, _HOME)

@@ -74,8 +74,9 @@ class WholeModelConfig:
     subcomponents: int | None = None
     """The same number of subcomponents at every site instead."""
 
-    start: str = "inputs"
-    """Where subcomponents start: inputs (v along an input of the site, u what the site makes of it) or random."""
+    start: str = "random"
+    """Where subcomponents start: random directions, or inputs (v along an input of the site, u what the site makes of
+    it), which sparse features need and dense ones do not."""
 
     importance: str = "site-mlp"
     """Importance function: site-mlp, component-mlp, shared-mlp or transformer."""
@@ -134,9 +135,9 @@ class WholeModelConfig:
     """Rows that the frequency penalty counts over, so that it does not depend on the batch."""
     faithfulness: float = 10.0
     """Weight of the delta's squared norm over its matrix's, averaged over sites."""
-    faithfulness_steps: int = 0
+    faithfulness_steps: int = 200
     """Steps on faithfulness alone before the run; pieces that start from inputs need none."""
-    faithfulness_rate: float = 1e-2
+    faithfulness_rate: float = 1e-3
     """AdamW's rate in those steps."""
 
     steps: int = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,11 @@ from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_folder, file_hash, read_json, save_tensors, write_json
 from unweave.decompose.importance import NeedsAllSites, find_importance
 from unweave.decompose.numerics import lower_leaky
+
+if TYPE_CHECKING:
+    from unweave.corpora.text import Corpus
+    from unweave.decompose.ladder import Ladder
+    from unweave.models.target import Target
 
 FORMAT = 2
 SHOWN_SITES = 4
@@ -167,6 +172,12 @@ class Decomposition:
                 f"this decomposition belongs to target {self.target} ({self.target_name}), not to {identity}: "
                 "load the target it was made from, or decompose this one"
             )
+
+    def evaluate(self, target: Target, data: Corpus | Tensor, **options: Any) -> Ladder:
+        """The quality ladder on held-out text; options are those of ``unweave.decompose.evaluate``."""
+        from unweave.decompose.ladder import evaluate
+
+        return evaluate(target, self, data, **options)
 
     def save(self, folder: Path, replace: bool = False, half: bool = False) -> None:
         """Writes ``decomposition.safetensors`` and ``decomposition.json``, whole or not at all.

@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import torch_generator
+from unweave.corpora.text import Corpus
 from unweave.decompose import draws, numerics
 from unweave.decompose.adversary import signed_step
+from unweave.decompose.batches import check_data, text_windows
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import Mask, MaskedTarget, Pieces
 from unweave.models.target import Target
@@ -87,6 +90,40 @@ class Ladder:
         return {**asdict(self), "l0": self.l0, "alive": self.alive}
 
 
+def evaluate(
+    target: Target,
+    made: Decomposition,
+    data: Corpus | Tensor,
+    *,
+    part: str = "evaluation",
+    labels: Sequence[str] | None = None,
+    windows: int = 16,
+    length: int = 64,
+    attack_steps: Sequence[int] = ATTACK_STEPS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Ladder:
+    """The quality ladder on ``windows`` windows a label of a corpus's part, or on windows of tokens (n, t).
+
+    For a corpus the unigram model is counted on its decomposition part.
+    """
+    if isinstance(data, Tensor):
+        check_data(data)
+        return measure_ladder(target, made, data, attack_steps=attack_steps, seed=seed, progress=progress)
+    held_out = torch.as_tensor(np.concatenate(list(text_windows(target, data, part, windows, length, labels).values())))
+    seen = np.concatenate(list(text_windows(target, data, "decomposition", 1 << 20, length, labels).values()))
+    unigram = unigram_model(torch.as_tensor(seen), target.vocabulary)
+    return measure_ladder(
+        target, made, held_out, unigram=unigram, attack_steps=attack_steps, seed=seed, progress=progress
+    )
+
+
+def unigram_model(tokens: Int[Tensor, "n t"], vocabulary: int) -> Float[Tensor, " v"]:
+    """Log-probabilities by frequency, one added to every count."""
+    counts = torch.bincount(tokens.flatten(), minlength=vocabulary).float() + 1
+    return (counts / counts.sum()).log()
+
+
 def measure_ladder(
     target: Target,
     made: Decomposition,
@@ -108,8 +145,7 @@ def measure_ladder(
     progress = progress or Silent()
     sites = [target.site(name) for name in made.sites]
     if unigram is None:
-        counts = torch.bincount(tokens.flatten(), minlength=target.vocabulary).float() + 1
-        unigram = (counts / counts.sum()).log()
+        unigram = unigram_model(tokens, target.vocabulary)
     with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
         ruler = _Ruler(model, made, tokens.to(target.device), seed)
         kinds = _kinds(made)

@@ -33,12 +33,12 @@ class MaskedTarget:
     """A target whose sites can be masked in a forward pass.
 
     Inside ``attached()`` every site has a hook; a forward without masks records the sites' inputs and leaves everything
-    as it is.
+    as it is. Pieces, masks and what is compared are float32, whatever the target's own dtype is.
     """
 
     def __init__(self, target: Target, sites: Sequence[Site]) -> None:
         self.target, self.sites = target, tuple(sites)
-        self.weights = {site.name: target.weight(site) for site in self.sites}
+        self.weights = {site.name: target.weight(site).float() for site in self.sites}
         self._masks: dict[str, tuple[Pieces, Mask]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
@@ -60,7 +60,7 @@ class MaskedTarget:
     def clean(self, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The target's own output and every site's input."""
         self._masks, self._inputs = {}, {}
-        output = self.target.logits(batch)
+        output = self.target.logits(batch).float()
         inputs, self._inputs = self._inputs, {}
         return output, inputs
 
@@ -68,7 +68,7 @@ class MaskedTarget:
         """The output with the sites in ``masks`` replaced; other sites are left as they are."""
         self._masks = {name: (pieces[name], mask) for name, mask in masks.items()}
         self._outputs = {}
-        output = self.target.logits(batch)
+        output = self.target.logits(batch).float()
         self._masks = {}
         return output
 
@@ -82,13 +82,13 @@ class MaskedTarget:
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if name not in self._masks:
-                self._inputs[name] = args[0]
+                self._inputs[name] = args[0].float()
                 return None
             (V, U), mask = self._masks[name]
-            wx = output if bias is None else output - bias
-            found = numerics.masked_output(args[0], wx, V, U, mask.pieces, mask.delta)
+            wx = (output if bias is None else output - bias).float()
+            found = numerics.masked_output(args[0].float(), wx, V, U, mask.pieces, mask.delta)
             self._outputs[name] = found
-            return found if bias is None else found + bias
+            return (found if bias is None else found + bias).to(output.dtype)
 
         return replace
 

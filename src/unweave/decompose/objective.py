@@ -112,7 +112,7 @@ class Objective:
             clean=batch.clean,
             inputs=batch.inputs,
             pieces=self.pieces(state),
-            importance={name: numerics.lower_leaky(logits) for name, logits in z.items()},
+            logits=z,
             sources=sources,
             scope=self.config.sources,
             divergence=numerics.DIVERGENCES[self.config.divergence],

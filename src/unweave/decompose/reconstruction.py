@@ -27,8 +27,8 @@ class Step:
     """The target's output: logits, or whatever the divergence compares."""
     inputs: Mapping[str, Float[Tensor, "*rows d_in"]]
     pieces: Mapping[str, Pieces]
-    importance: Mapping[str, Float[Tensor, "*rows c"]]
-    """Causal importances in [0, 1]."""
+    logits: Mapping[str, Float[Tensor, "*rows c"]]
+    """What the importance function gives; ``lower_leaky`` of it is the causal importance g."""
     sources: adversary.Sources
     scope: str
     divergence: Callable[[Tensor, Tensor], Tensor]
@@ -49,7 +49,7 @@ class Step:
     @property
     def rows(self) -> tuple[int, ...]:
         """The shape of rows: samples, and positions where there are any."""
-        return next(iter(self.importance.values())).shape[:-1]
+        return next(iter(self.logits.values())).shape[:-1]
 
     def error(self, masks: Mapping[str, Mask]) -> Float[Tensor, "*rows"]:
         """Divergence of the masked output from the clean one, row by row."""
@@ -66,38 +66,40 @@ _ROUTES, _DEAL, _MASKS = 0, 1, 2
 def stochastic_masks(step: Step) -> dict[str, Mask]:
     """``m = g + (1 - g) r`` with r, and the delta's mask, uniform in [0, 1] for every row and subcomponent (SPD)."""
     return {
-        site: Mask(*_random_mask(g, step.own_key(_MASKS + number), step.samples))
-        for number, (site, g) in enumerate(step.importance.items())
+        site: Mask(*_random_mask(z, step.own_key(_MASKS + number), step.samples))
+        for number, (site, z) in enumerate(step.logits.items())
     }
 
 
 def adversarial_masks(step: Step) -> dict[str, Mask]:
     """``m = g + (1 - g) r`` with r from the adversary's sources; the delta's mask is its last entry."""
     dealt = adversary.deal_sources(step.scope, step.sources, step.own_key(_DEAL), step.samples)
-    return {site: Mask(*_sourced_mask(g, dealt[site])) for site, g in step.importance.items()}
+    return {site: Mask(*_sourced_mask(z, dealt[site])) for site, z in step.logits.items()}
 
 
 @fused
-def _random_mask(g: Tensor, key: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-    source = draws.uniform_rows(key, samples, g.shape[1:-1], g.shape[-1] + 1)
-    return numerics.fill_masks(g, source[..., :-1]), source[..., -1:]
+def _random_mask(z: Tensor, key: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+    source = draws.uniform_rows(key, samples, z.shape[1:-1], z.shape[-1] + 1)
+    return numerics.fill_masks(numerics.lower_leaky(z), source[..., :-1]), source[..., -1:]
 
 
 @fused
-def _sourced_mask(g: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+def _sourced_mask(z: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     # The delta's mask has its rows even where the source reaches over many of them.
-    return numerics.fill_masks(g, source[..., :-1]), source[..., -1:].expand(*g.shape[:-1], 1)
+    delta = source[..., -1:].expand(*z.shape[:-1], 1)
+    return numerics.fill_masks(numerics.lower_leaky(z), source[..., :-1]), delta
 
 
 @fused
 def _merged_mask(
-    g: Tensor, source: Tensor, key: Tensor, samples: Tensor, attacked: Tensor, route: Tensor
+    z: Tensor, source: Tensor, key: Tensor, samples: Tensor, attacked: Tensor, route: Tensor
 ) -> tuple[Tensor, Tensor]:
-    random = draws.uniform_rows(key, samples, g.shape[1:-1], g.shape[-1] + 1)
-    filled = numerics.fill_masks(g, torch.where(attacked, source[..., :-1], random[..., :-1]))
+    random = draws.uniform_rows(key, samples, z.shape[1:-1], z.shape[-1] + 1)
+    drawn = torch.where(attacked, source[..., :-1], random[..., :-1])
     delta = torch.where(attacked, source[..., -1:], random[..., -1:])
-    whole = ~(attacked | route)
-    return torch.where(whole, 1.0, filled), torch.where(whole, 1.0, delta)
+    masked = attacked | route
+    filled = numerics.fill_masks(numerics.lower_leaky(z), drawn)
+    return torch.where(masked, filled, 1.0), torch.where(masked, delta, 1.0)
 
 
 def subset_routes(step: Step) -> Bool[Tensor, "*rows sites"]:
@@ -154,7 +156,7 @@ def merged(step: Step) -> Tensor:
     masks = {
         site: Mask(
             *_merged_mask(
-                g,
+                z,
                 dealt[site],
                 step.own_key(_MASKS + number),
                 step.samples,
@@ -162,7 +164,7 @@ def merged(step: Step) -> Tensor:
                 routes[..., number : number + 1],
             )
         )
-        for number, (site, g) in enumerate(step.importance.items())
+        for number, (site, z) in enumerate(step.logits.items())
     }
     errors = step.error(masks)
     with torch.no_grad():

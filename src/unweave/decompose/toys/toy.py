@@ -47,6 +47,8 @@ def find_toy(name: str) -> Toy:
 
 _TMS = WholeModelConfig(
     subcomponents=20,
+    start="inputs",
+    faithfulness_steps=0,
     importance="component-mlp",
     hidden=16,
     divergence="mse",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from unweave.base.progress import Progress, Silent
+from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget
 from unweave.decompose.toys import recovery
 from unweave.decompose.toys.toy import Toy
 from unweave.decompose.whole_model import train_whole_model
 from unweave.models.target import Target, make_target
+from unweave.record.table import Table
 
 LEAST_MMCS = 0.99
 ML2R = (0.97, 1.03)
@@ -54,7 +56,21 @@ class Validation:
     @property
     def passed(self) -> bool:
         """Whether four seeds in five found the known answer."""
-        return sum(one.passed for one in self.recovered) >= LEAST_SHARE * len(self.recovered)
+        return self.seeds_passed >= LEAST_SHARE * len(self.recovered)
+
+    @property
+    def seeds_passed(self) -> int:
+        return sum(one.passed for one in self.recovered)
+
+    def table(self) -> Table:
+        """A row for each seed."""
+        rows = []
+        for one in self.recovered:
+            row: dict[str, object] = {"seed": one.seed, "passed": one.passed}
+            row |= {f"identity error, {site}": count for site, count in one.identity_errors.items()}
+            row |= {f"dense error, {site}": count for site, count in one.dense_errors.items()}
+            rows.append(row | {"mmcs": one.mmcs, "ml2r": one.ml2r, "seconds": one.seconds})
+        return Table.from_records("recovery", rows, digits={"mmcs": 4, "ml2r": 3, "seconds": 1})
 
     def as_dict(self) -> dict[str, object]:
         def mean(values: Sequence[float | None]) -> float | None:
@@ -64,7 +80,7 @@ class Validation:
         return {
             "name": self.name,
             "seeds": len(self.recovered),
-            "seeds_passed": sum(one.passed for one in self.recovered),
+            "seeds_passed": self.seeds_passed,
             "passed": self.passed,
             "mmcs": mean([one.mmcs for one in self.recovered]),
             "ml2r": mean([one.ml2r for one in self.recovered]),
@@ -72,22 +88,23 @@ class Validation:
         }
 
 
-def validate(toy: Toy, seeds: Sequence[int], progress: Progress | None = None, **changes: object) -> Validation:
-    """Builds the toy for each seed, takes it apart with its config (``changes`` applied), and measures the recovery."""
-    progress = progress or Silent()
-    config = replace(toy.config, **changes)  # type: ignore[arg-type]
+def validate(
+    toy: Toy, seeds: Iterable[int], config: WholeModelConfig | None = None, progress: Progress | None = None
+) -> Validation:
+    """Builds the toy for each seed, takes it apart (by its own config if none is given), and measures the recovery."""
+    progress, config = progress or Silent(), config or toy.config
     found = []
     for seed in seeds:
         target = make_target(toy.build(seed), None, toy.name, check=False)
         started = time.monotonic()
         made = take_apart(toy, target, replace(config, seed=seed), progress)
         one = measure(toy, target, made, seed, time.monotonic() - started)
-        progress.say(f"{toy.name} seed {seed}: {'passed' if one.passed else 'failed'} {one}")
+        progress.say(f"{toy.name}, seed {seed}: {'passed' if one.passed else 'failed'} in {one.seconds:.0f} s")
         found.append(one)
     return Validation(toy.name, tuple(found))
 
 
-def take_apart(toy: Toy, target: Target, config, progress: Progress | None = None) -> Decomposition:
+def take_apart(toy: Toy, target: Target, config: WholeModelConfig, progress: Progress | None = None) -> Decomposition:
     """The whole-model decomposition of a toy's sites."""
     sites = target.sites(config.sites)
     tensors = train_whole_model(target, sites, toy.data(config.batch, config.seed), config, progress=progress)

@@ -1,0 +1,99 @@
+"""Takes the bundled polyglot target apart, all matrices together; the same command goes on where a killed one stopped.
+
+    python recipes/polyglot/decompose.py
+
+The text is what the target was trained on (1 Samuel and Acts among it, the decomposition part of the bundled parallel
+corpus); the books that are held out there are not in it. Windows are crops of 64 tokens, on average as many of each
+language in a batch, drawn by seed and step alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from corpus import LANGUAGES, work_folder
+from jaxtyping import Int
+from safetensors.torch import load_file
+from torch import Tensor
+
+from unweave.base.configs import parse_settings, typed_config
+from unweave.base.memory import keep_freed_memory
+from unweave.base.progress import Terminal
+from unweave.base.seeds import numpy_generator
+from unweave.decompose import Decomposition, WholeModelConfig, decompose
+from unweave.models import load_target
+
+BUNDLED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "decompose" / "bundled" / "polyglot"
+SETTINGS: dict[str, Any] = {"steps": 9000, "sparsity": 2e-4}
+"""What differs from the defaults of ``WholeModelConfig``."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Batches of crops from the languages' token streams."""
+
+    streams: dict[str, Int[Tensor, " n"]]
+    batch: int
+    length: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        digest = hashlib.sha256()
+        for label, stream in self.streams.items():
+            digest.update(label.encode() + stream.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def __call__(self, step: int) -> Int[Tensor, "batch length"]:
+        generator = numpy_generator(self.seed, "crops", step)
+        labels = list(self.streams)
+        offset = int(generator.integers(len(labels)))
+        rows = []
+        for row in generator.permutation(self.batch):
+            stream = self.streams[labels[(row + offset) % len(labels)]]
+            start = int(generator.integers(len(stream) - self.length + 1))
+            rows.append(stream[start : start + self.length].long())
+        return torch.stack(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=work_folder(), help="folder with the tokens, and for the training")
+    parser.add_argument("--out", type=Path, default=BUNDLED)
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="another setting")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    progress = Terminal("decompose")
+    target = load_target("polyglot", progress=progress)
+    config = typed_config(WholeModelConfig, {**SETTINGS, **parse_settings(arguments.set)}, "the decomposition")
+    streams = load_file(arguments.work / "tokens.safetensors")
+    crops = Crops({label: streams[label] for label in LANGUAGES}, config.batch, config.window_length, config.seed)
+    working = arguments.work / f"{arguments.out.name}.decomp"
+    curve = arguments.work / f"{arguments.out.name}.curve.jsonl"
+
+    def log(row: dict[str, float]) -> None:
+        with open(curve, "a", encoding="utf-8") as written:
+            written.write(json.dumps(row) + "\n")
+
+    if not working.exists():
+        decompose(target, crops, config, out=working, progress=progress, log=log)
+    made = Decomposition.load(working)
+    made.save(arguments.out, replace=True, half=True)
+    shutil.rmtree(working)
+    if arguments.json:
+        json.dump(dict(made.card), sys.stdout)
+    else:
+        print(f"wrote {arguments.out.name}: {made}")
+
+
+if __name__ == "__main__":
+    main()
