@@ -9,9 +9,8 @@ import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose.decomposition import Decomposition
-from unweave.decompose.toys import TOYS, find_toy, recovery, validate
+from unweave.decompose.toys import TOYS, find_toy, recovery, residual_mlp, tms, validate
 from unweave.decompose.toys import planted_languages as planted
-from unweave.decompose.toys import residual_mlp, tms
 from unweave.decompose.toys.validation import Recovered, Validation, measure, probe_importances
 from unweave.models.target import make_target
 
@@ -142,7 +141,7 @@ def exact_decomposition(seed=0):
 
 
 def planted_directions(site):
-    """What to read of a site's input, over 100, so that a piece's logit is above 1 on its own probe and below 0 else."""
+    """What to read of a site's input, over 100: a piece's logit is 1 or more on its own probe, else 0 or less."""
     words, languages = planted.WORDS, planted.LANGUAGES
     if site == "down":
         return 2 * torch.eye(words * languages) / 100

@@ -171,7 +171,13 @@ def _decompose(args: argparse.Namespace) -> Output:
         if isinstance(config, SiteLocalConfig):
             run.progress.say(_expected_time(target, config))
         made = decompose(
-            target, corpus, config, labels=labels, out=args.out, progress=run.progress, log=lambda row: run.log(**row)
+            target,
+            corpus,
+            config,
+            labels=labels,
+            out=args.out,
+            progress=run.progress,
+            log=lambda row: run.log(None, **row),
         )
         run.save_table(_site_table(made))
     shown = _decomposition_output(args.out, made)

@@ -32,9 +32,10 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> tuple[int, dict[
         return None
     try:
         with safe_open(path, "pt") as stored:
-            found = json.loads((stored.metadata() or {})["training"])
+            found = dict(json.loads((stored.metadata() or {})["training"]))
+            step = int(found["step"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnweaveError(f"{path} is a damaged checkpoint ({error}): remove it to start again") from error
     except OSError as error:
         raise oserror_line(error, path) from error
@@ -42,7 +43,7 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> tuple[int, dict[
         raise UnweaveError(
             f"{path} is a checkpoint of other settings, text or another target: remove it, or use another --out"
         )
-    return int(found["step"]), tensors
+    return step, tensors
 
 
 def optimiser_tensors(label: str, optimiser: torch.optim.Optimizer, named: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_folder, file_hash, read_json, save_tensors, write_json
-from unweave.decompose.importance import NeedsAllSites, find_importance
+from unweave.decompose.importance import ComponentImportance, Importance, NeedsAllSites, find_importance
 from unweave.decompose.numerics import lower_leaky
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class SiteSubcomponents:
     def to(self, device: torch.device) -> SiteSubcomponents:
         """The same pieces on another device."""
         importance = self.importance
-        if isinstance(importance, tuple):
-            importance = type(importance)(*(tensor.to(device) for tensor in importance))
+        if isinstance(importance, (Importance, ComponentImportance)):
+            importance = importance.to(device)
         return SiteSubcomponents(self.site, self.V.to(device), self.U.to(device), importance)
 
     def product(self) -> Float[Tensor, "d_out d_in"]:
@@ -127,7 +127,7 @@ class Decomposition:
         found = dict(self.joint)
         for name, site in self.sites.items():
             found |= {f"{name}/V": site.V, f"{name}/U": site.U}
-            if isinstance(site.importance, tuple):
+            if isinstance(site.importance, (Importance, ComponentImportance)):
                 fields = site.importance._asdict()
                 found |= {f"{name}/importance.{key}": value for key, value in fields.items() if key != "V"}
         return found

@@ -33,6 +33,9 @@ class Importance(NamedTuple):
     B: Float[Tensor, "hidden c"]
     b: Float[Tensor, " c"]
 
+    def to(self, device: torch.device) -> Importance:
+        return Importance(*(tensor.to(device) for tensor in self))
+
     def logits(self, x: Float[Tensor, "*n d_in"]) -> Float[Tensor, "*n c"]:
         return importance_logits(x / self.scale, self.A, self.a, self.B, self.b)
 
@@ -53,6 +56,9 @@ class ComponentImportance(NamedTuple):
     a: Float[Tensor, "hidden c"]
     B: Float[Tensor, "hidden c"]
     b: Float[Tensor, " c"]
+
+    def to(self, device: torch.device) -> ComponentImportance:
+        return ComponentImportance(*(tensor.to(device) for tensor in self))
 
     def logits(self, x: Float[Tensor, "*n d_in"]) -> Float[Tensor, "*n c"]:
         response = ((x / self.scale) @ self.V).unsqueeze(-2)

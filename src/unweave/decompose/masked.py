@@ -78,14 +78,14 @@ class MaskedTarget:
 
     def _hook(self, name: str) -> Any:
         # Left out and put back here, because the delta is W minus the pieces and a bias belongs to neither.
-        bias = self.target.module.get_submodule(name).bias
+        bias = self.target.bias(self.target.site(name))
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if name not in self._masks:
                 self._inputs[name] = args[0].float()
                 return None
             (V, U), mask = self._masks[name]
-            wx = (output if bias is None else output - bias).float()
+            wx = output.float() if bias is None else output.float() - bias
             found = numerics.masked_output(args[0].float(), wx, V, U, mask.pieces, mask.delta)
             self._outputs[name] = found
             return (found if bias is None else found + bias).to(output.dtype)

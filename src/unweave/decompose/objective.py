@@ -70,7 +70,8 @@ class Objective:
         total = total + schedule["sparsity"] * parts["penalty"] + config.faithfulness * parts["faithfulness"]
         with torch.no_grad():
             used = {name: _used(logits) for name, logits in z.items()}
-        parts |= {"l0": torch.stack([active for active, _ in used.values()]).sum(), **step.notes}
+        # The halves of the merged term, where there are no terms of those names.
+        parts = step.notes | parts | {"l0": torch.stack([active for active, _ in used.values()]).sum()}
         usage = {name: mean for name, (_, mean) in used.items()}
         return total, {name: value.detach() for name, value in parts.items()}, usage
 

@@ -54,7 +54,7 @@ def train_whole_model(
     """
     progress = progress or Silent()
     with MaskedTarget(target, sites).attached() as model:
-        training = _Training(model, batches, config, origin, progress)
+        training = Training(model, batches, config, origin, progress)
         start = training.resume(checkpoint) if checkpoint else 0
         if start == 0:
             training.begin()
@@ -83,13 +83,18 @@ def _not_finite(step: int, config: WholeModelConfig, checkpoint: Path | None) ->
     )
 
 
-class _Training:
+class Training:
     """What a run holds: trained tensors with their fixed scales, the adversary's sources, and both optimisers."""
 
     def __init__(
-        self, model: MaskedTarget, batches: Batches, config: WholeModelConfig, origin: str, progress: Progress
+        self,
+        model: MaskedTarget,
+        batches: Batches,
+        config: WholeModelConfig,
+        origin: str = "",
+        progress: Progress | None = None,
     ) -> None:
-        self.model, self.batches, self.config, self.progress = model, batches, config, progress
+        self.model, self.batches, self.config, self.progress = model, batches, config, progress or Silent()
         self.objective = Objective(model, config)
         self.device = model.target.device
         self.settings = {"sites": [site.name for site in model.sites], "origin": origin, "config": asdict(config)}

@@ -35,7 +35,7 @@ class PlantedLanguages(nn.Module):
         self.language = nn.Linear(width, width, bias=False)
         self.up = nn.Linear(width, neurons)
         self.down = nn.Linear(neurons, WORDS, bias=False)
-        self.register_buffer("embedding", torch.eye(WORDS + LANGUAGES, width))
+        self.embedding = nn.Buffer(torch.eye(WORDS + LANGUAGES, width))
         for site, pieces in planted_pieces(seed).items():
             self.get_submodule(site).weight.data = pieces.sum(0)
         self.up.bias.data.fill_(-1.0)  # both the word and the language are needed

@@ -38,8 +38,7 @@ class ResidualMLP(nn.Module):
     def __init__(self, features: int, width: int, neurons: int, layers: int, seed: int) -> None:
         super().__init__()
         generator = torch_generator(seed, "residual mlp")
-        embedding = normalize(torch.randn(features, width, generator=generator), dim=-1)
-        self.register_buffer("embedding", embedding)
+        self.embedding = nn.Buffer(normalize(torch.randn(features, width, generator=generator), dim=-1))
         self.layers = nn.ModuleList(Layer(width, neurons) for _ in range(layers))
         with torch.no_grad():
             for parameter in self.parameters():
