@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
 from unweave.corpora.files import load_corpus
-from unweave.decompose import site_local
+from unweave.decompose import compiled, site_local
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import Importance, init_importance
 from unweave.decompose.run import decompose
@@ -42,6 +42,14 @@ CONFIGS = {
     ),
 }  # fmt: skip
 TEXT = ["the cat sat on the mat and looked at the moon", "die Katze sass auf der Matte und sah den Mond"] * 4
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uncompiled():
+    """Nothing is compiled, because compiling takes longer than these tests; those of compiled code switch it on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "compiler_works", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,16 @@ def rows(batch=16, seed=0):
     return draw
 
 
+def singular_pieces(weight):
+    """V (d_in, r) and U (r, d_out) that add up to a matrix exactly."""
+    left, sizes, right = torch.linalg.svd(weight, full_matrices=False)
+    return right.T.contiguous(), sizes[:, None] * left.T
+
+
 CONFIG = WholeModelConfig(
     subcomponents=12,
+    start="inputs",
+    faithfulness_steps=0,
     hidden=8,
     depth=1,
     heads=2,

@@ -170,15 +170,8 @@ def _decompose(args: argparse.Namespace) -> Output:
         args.kept.append(f"the same command goes on from what {args.out}.training and the cache hold")
         if isinstance(config, SiteLocalConfig):
             run.progress.say(_expected_time(target, config))
-        made = decompose(
-            target,
-            corpus,
-            config,
-            labels=labels,
-            out=args.out,
-            progress=run.progress,
-            log=lambda row: run.log(None, **row),
-        )
+        options = {"labels": labels, "out": args.out, "progress": run.progress}
+        made = decompose(target, corpus, config, **options, log=lambda row: run.log(None, **row))
         run.save_table(_site_table(made))
     shown = _decomposition_output(args.out, made)
     return Output(_run_value(run) | shown.value, shown.lines)

@@ -46,7 +46,7 @@ def find_toy(name: str) -> Toy:
 
 
 _TMS = WholeModelConfig(
-    subcomponents=20,
+    subcomponents=40,
     start="inputs",
     faithfulness_steps=0,
     importance="component-mlp",
@@ -55,9 +55,10 @@ _TMS = WholeModelConfig(
     sparsity=2e-3,
     faithfulness=1.0,
     batch=1024,
-    steps=6000,
+    steps=5000,
     final_rate=0.0,
     prune_at=(0.5, 0.95),
+    prune_below=1e-3,
 )
 
 
