@@ -211,6 +211,28 @@ def _evaluate(args: argparse.Namespace) -> Output:
     return Output(_run_value(run) | {"ladder": ladder.as_dict()}, [*lines, str(run.path / "tables")])
 
 
+def _cost_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="what load_target takes; of a folder only its config is read")
+    _set_option(parser)
+
+
+def _cost(args: argparse.Namespace) -> Output:
+    from unweave.decompose.config import WholeModelConfig
+    from unweave.decompose.cost import estimate_cost
+    from unweave.models.skeleton import skeleton_target
+
+    config = typed_config(WholeModelConfig, parse_settings(args.set), "a whole-model decomposition")
+    cost = estimate_cost(skeleton_target(args.target), config)
+    lines = [
+        f"{cost.subcomponents:,} subcomponents of {cost.sites} sites: {cost.piece_parameters:,} numbers, and "
+        f"{cost.importance_parameters:,} of the importance function, beside the target's {cost.target_parameters:,}",
+        f"a step of {cost.rows:,} rows: {cost.flops / 1e9:,.1f} GFLOP; {config.steps:,} steps: "
+        f"{cost.flops * config.steps:.2e} FLOP",
+        f"memory: {cost.bytes / 1e9:,.2f} GB, {cost.bytes_fixed / 1e9:,.2f} GB of it whatever the batch",
+    ]
+    return Output({"target": args.target, "steps": config.steps, **cost.as_dict()}, lines)
+
+
 def _validate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a model with a known answer: tms-5-2, planted-languages, ...")
     parser.add_argument("--seeds", type=count, default=5, help="how many seeds, from 0 on (default: 5)")
@@ -478,6 +500,7 @@ _COMMANDS = {
     "evaluate": Command(
         _evaluate, "measure a decomposition's quality, from gentle masks to an adversary", _evaluate_options
     ),
+    "cost": Command(_cost, "reckon what a whole-model decomposition would take, before it starts", _cost_options),
     "validate": Command(_validate, "take a model apart whose answer is known, and compare", _validate_options),
     "run": Command(_run, "run a study, or go on with one that stopped", _run_options),
     "studies": Command(_studies, "list the studies, or show the fields of one", _studies_options),

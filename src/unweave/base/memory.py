@@ -1,8 +1,13 @@
-"""How the process keeps freed memory: large tensors come and go, and fresh pages cost more than the arithmetic."""
+"""How the process keeps freed memory (fresh pages cost more than the arithmetic on them), and how much there is."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST_BLOCK = 1 << 30
@@ -26,3 +31,16 @@ def keep_freed_memory() -> bool:
         return bool(libc.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)) and bool(libc.mallopt(_TRIM_THRESHOLD, _KEPT))
     except (OSError, AttributeError):
         return False
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that can still be allocated on a device; None where the system does not say."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    table = Path("/proc/meminfo")
+    if device.type != "cpu" or not table.exists():
+        return None
+    found = [line.split()[1] for line in table.read_text().splitlines() if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None

@@ -68,4 +68,5 @@ def check_data(rows: Tensor) -> None:
 
 def fingerprint(rows: Tensor) -> str:
     """A short hash of the data's values."""
-    return hashlib.sha256(rows.contiguous().numpy().tobytes()).hexdigest()[:16]
+    raw = rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.sha256(raw.numpy()).hexdigest()[:16]

@@ -174,8 +174,8 @@ class WholeModelConfig:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least {smallest}")
-        positive = ("capacity", "learning_rate", "gradient_clip", "anneal_from", "anneal_to", "annealed_over")
-        for name in positive:
+        positive = ("capacity", "learning_rate", "faithfulness_rate", "gradient_clip", "anneal_from", "anneal_to")
+        for name in (*positive, "annealed_over"):
             if not getattr(self, name) > 0:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be above 0")
         if self.subcomponents is not None and self.subcomponents < 1:
@@ -183,7 +183,7 @@ class WholeModelConfig:
         for name in (*RECONSTRUCTIONS, "sparsity", "frequency", "faithfulness", "adversary_rate", "prune_below"):
             if not getattr(self, name) >= 0:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must not be negative")
-        for name in ("adversarial_fraction", "adversary_start", "final_rate", "annealed_over"):
+        for name in ("adversarial_fraction", "adversary_start", "final_rate", "annealed_over", "sparsity_rise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be in [0, 1]")
         if any(not 0 < part < 1 for part in self.prune_at) or list(self.prune_at) != sorted(set(self.prune_at)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,6 +132,13 @@ class Decomposition:
                 fields = site.importance._asdict()
                 found |= {f"{name}/importance.{key}": value for key, value in fields.items() if key != "V"}
         return found
+
+    def digest(self) -> str:
+        """A short hash of all tensors."""
+        found = hashlib.sha256()
+        for name, tensor in sorted(self.tensors().items()):
+            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()[:16]
 
     def importances(self, inputs: Mapping[str, Float[Tensor, "*n d_in"]]) -> dict[str, Float[Tensor, "*n c"]]:
         """Causal importances in [0, 1] by site, from the inputs of all sites (of any of them, for a kind that can)."""

@@ -34,11 +34,18 @@ class MaskedTarget:
 
     Inside ``attached()`` every site has a hook; a forward without masks records the sites' inputs and leaves everything
     as it is. Pieces, masks and what is compared are float32, whatever the target's own dtype is.
+
+    With ``base``, another checkpoint of the same model, what is taken apart is the difference of the two: ``weights``
+    holds it, and a masked site gives what the base's matrix gives plus the masked difference.
     """
 
-    def __init__(self, target: Target, sites: Sequence[Site]) -> None:
+    def __init__(self, target: Target, sites: Sequence[Site], base: Target | None = None) -> None:
         self.target, self.sites = target, tuple(sites)
         self.weights = {site.name: target.weight(site).float() for site in self.sites}
+        self._base: dict[str, Tensor] = {}
+        if base is not None:
+            self._base = {site.name: _base_weight(base, site).to(target.device) for site in self.sites}
+            self.weights = {name: weight - self._base[name] for name, weight in self.weights.items()}
         self._masks: dict[str, tuple[Pieces, Mask]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
@@ -73,24 +80,37 @@ class MaskedTarget:
         return output
 
     def outputs(self) -> dict[str, Tensor]:
-        """What the replaced sites gave in the last masked forward, biases left out."""
+        """What the replaced sites gave in the last masked forward, biases and the base's part left out."""
         return self._outputs
 
     def _hook(self, name: str) -> Any:
         # Left out and put back here, because the delta is W minus the pieces and a bias belongs to neither.
-        bias = self.target.bias(self.target.site(name))
+        bias, base = self.target.bias(self.target.site(name)), self._base.get(name)
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if name not in self._masks:
                 self._inputs[name] = args[0].float()
                 return None
             (V, U), mask = self._masks[name]
-            wx = output.float() if bias is None else output.float() - bias
-            found = numerics.masked_output(args[0].float(), wx, V, U, mask.pieces, mask.delta)
+            x = args[0].float()
+            rest = 0.0 if bias is None else bias
+            if base is not None:
+                rest = rest + x @ base.T
+            found = numerics.masked_output(x, output.float() - rest, V, U, mask.pieces, mask.delta)
             self._outputs[name] = found
-            return (found if bias is None else found + bias).to(output.dtype)
+            return (found + rest).to(output.dtype)
 
         return replace
+
+
+def _base_weight(base: Target, site: Site) -> Tensor:
+    weight = base.weight(base.site(site.name)).float()
+    if weight.shape != (site.d_out, site.d_in):
+        raise UnweaveError(
+            f"site {site.name!r} is {site.d_out} x {site.d_in}, and {tuple(weight.shape)} in {base.name}: give an "
+            "earlier checkpoint of the same model"
+        )
+    return weight
 
 
 def check_rows(inputs: Mapping[str, Tensor], sites: Sequence[Site], batch: Tensor) -> tuple[int, ...]:

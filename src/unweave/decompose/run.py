@@ -15,10 +15,12 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import check_writable
+from unweave.base.memory import available_memory
 from unweave.base.progress import Progress, Silent
 from unweave.corpora.text import Corpus
 from unweave.decompose.batches import Batches, RowBatches, balanced_rows, check_data, fingerprint, text_windows
 from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
+from unweave.decompose.cost import check_memory, estimate_cost
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.site_local_run import decompose_site_local
 from unweave.decompose.whole_model import train_whole_model
@@ -33,6 +35,8 @@ def decompose(
     *,
     labels: Sequence[str] | None = None,
     out: Path | None = None,
+    base: Target | None = None,
+    known: Decomposition | None = None,
     check: bool = True,
     progress: Progress | None = None,
     log: Callable[[dict[str, float]], None] | None = None,
@@ -43,6 +47,11 @@ def decompose(
     (n, t) or feature rows (n, d), or a function from a step to its batch. A ``SiteLocalConfig`` needs a corpus, and
     checks each site at the logits unless ``check`` is False. An interrupted call with ``out`` continues from
     ``OUT.training``. ``log`` gets what training measures.
+
+    With ``base``, an earlier checkpoint of the target, what is taken apart is the difference (what did fine-tuning
+    add?). With ``known``, a decomposition of the same target, its sites start from its subcomponents, and the config
+    may name more sites or more capacity. Both are for a ``WholeModelConfig``.
+
     Raises ``UnweaveError`` for data that is empty or not finite, and for sites that are one matrix under two names.
     """
     if out is not None:
@@ -51,10 +60,15 @@ def decompose(
         check_writable(Path(out).parent)
     refuse_shared_matrices(target, target.sites(config.sites))
     if isinstance(config, SiteLocalConfig):
+        if base is not None or known is not None:
+            raise UnweaveError("base and known are for the whole-model method: give a WholeModelConfig")
         if not isinstance(data, Corpus):
             raise UnweaveError("a site-local decomposition takes a corpus: read one with load_corpus")
         return decompose_site_local(target, data, config, labels=labels, out=out, check=check, progress=progress)
-    return _whole_model(target, data, config, labels, Path(out) if out else None, progress or Silent(), log)
+    if known is not None:
+        known.check_target(target.identity.digest)
+    where = Path(out) if out else None
+    return _whole_model(target, data, config, labels, base, known, where, progress or Silent(), log)
 
 
 def refuse_shared_matrices(target: Target, sites: Sequence[Site]) -> None:
@@ -75,21 +89,33 @@ def _whole_model(
     data: Corpus | Tensor | Batches,
     config: WholeModelConfig,
     labels: Sequence[str] | None,
+    base: Target | None,
+    known: Decomposition | None,
     out: Path | None,
     progress: Progress,
     log: Callable[[dict[str, float]], None] | None,
 ) -> Decomposition:
     sites = target.sites(config.sites)
+    check_memory(estimate_cost(target, config), available_memory(target.device))
     batches, facts = _batches(target, data, config, labels)
     checkpoint = Path(f"{out}.training") / "whole-model.safetensors" if out else None
+    origin = [target.identity.digest, facts["data"]]
+    if base is not None:
+        facts["base"] = base.identity.digest
+        origin.append(facts["base"])
+    if known is not None:
+        facts["known"] = known.digest()
+        origin.append(facts["known"])
     started = time.monotonic()
     tensors = train_whole_model(
         target,
         sites,
         batches,
         config,
+        base=base,
+        known=known,
         checkpoint=checkpoint,
-        origin=f"{target.identity.digest}-{facts['data']}",
+        origin="-".join(origin),
         progress=progress,
         log=log,
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import torch_generator
 from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.importance import SiteShape, Widths, find_importance
 from unweave.models.sites import Site
 
@@ -22,13 +23,18 @@ def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
 
 
 def initial_tensors(
-    sites: tuple[Site, ...], weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], config: WholeModelConfig
+    sites: tuple[Site, ...],
+    weights: Mapping[str, Tensor],
+    inputs: Mapping[str, Tensor],
+    config: WholeModelConfig,
+    known: Decomposition | None = None,
 ) -> dict[str, Tensor]:
     """``SITE/V``, ``SITE/U`` at unit scale, the scales that go with them, and the importance function's tensors.
 
     ``SITE/weight_scale`` is what U is multiplied by: entries of a matrix over it have variance 1 / d_in, so that
-    learning rates carry over to matrices of any size. Raises ``UnweaveError`` for a matrix or an input that is all zero
-    or not finite.
+    learning rates carry over to matrices of any size. Sites of ``known`` start from its subcomponents, and what the
+    config's capacity has beyond them starts at zero size. Raises ``UnweaveError`` for a matrix or an input that is all
+    zero or not finite, and where ``known`` has another kind or width of importance function.
     """
     tensors: dict[str, Tensor] = {}
     shapes = []
@@ -39,6 +45,8 @@ def initial_tensors(
             if not (math.isfinite(scale) and scale > 0):
                 raise UnweaveError(f"site {site.name!r} has {what}s that are all zero or not finite")
         count = subcomponent_count(config, site.d_in, site.d_out)
+        if known is not None and site.name in known.sites:
+            count = max(count, len(known.site(site.name)))
         generator = torch_generator(config.seed, "pieces", site.name)
         if config.start == "inputs":
             V, U = pieces_from_inputs(x, weight / scales["weight"], count, generator)
@@ -49,7 +57,44 @@ def initial_tensors(
         tensors[f"{site.name}/importance.scale"] = scales["input"]
         shapes.append(SiteShape(site.name, site.d_in, count))
     widths = Widths(config.hidden, config.depth, config.heads)
-    return tensors | find_importance(config.importance).init(shapes, widths, config.seed)
+    tensors |= find_importance(config.importance).init(shapes, widths, config.seed)
+    return tensors if known is None else _continued(tensors, known, config)
+
+
+def _continued(tensors: dict[str, Tensor], known: Decomposition, config: WholeModelConfig) -> dict[str, Tensor]:
+    """The tensors with those of ``known`` in front of each site's new subcomponents."""
+    kind = find_importance(config.importance)
+    if known.importance_kind != config.importance:
+        raise UnweaveError(
+            f"the decomposition to start from has importance function {known.importance_kind!r}, and importance is "
+            f"{config.importance!r}: set it to the same"
+        )
+    if not kind.one_site and set(known.sites) != {name.split("/")[0] for name in tensors if name.endswith("/V")}:
+        raise UnweaveError(
+            f"importance function {config.importance!r} looks at all sites at once, so a start from a decomposition "
+            "needs the same sites"
+        )
+    grown = {"V", *(f"importance.{name}" for name in kind.per_subcomponent)}
+    for name, tensor in known.tensors().items():
+        if name not in tensors:
+            continue
+        site, _, what = name.rpartition("/")
+        old = tensor.float()
+        if what == "U":
+            new = torch.zeros_like(tensors[name])
+            new[: len(old)] = old / tensors[f"{site}/weight_scale"]
+            tensors[name] = new
+            continue
+        if tensors[name].shape[:-1] != old.shape[:-1] or (what not in grown and tensors[name].shape != old.shape):
+            raise UnweaveError(
+                f"the decomposition to start from has {name} of shape {tuple(old.shape)}, and this config makes "
+                f"{tuple(tensors[name].shape)}: set hidden, depth and heads to what it was made with"
+            )
+        if what in grown:
+            tensors[name][..., : old.shape[-1]] = old
+        else:
+            tensors[name] = old.clone()
+    return tensors
 
 
 def random_pieces(

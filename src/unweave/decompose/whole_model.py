@@ -18,6 +18,7 @@ from unweave.decompose.adversary import attack, start_sources
 from unweave.decompose.batches import Batches
 from unweave.decompose.checkpoint import optimiser_tensors, read_checkpoint, restore_optimiser, write_checkpoint
 from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget, check_rows
 from unweave.decompose.objective import Batch, Objective
 from unweave.decompose.pruning import kept_subcomponents, shortened
@@ -39,6 +40,8 @@ def train_whole_model(
     batches: Batches,
     config: WholeModelConfig,
     *,
+    base: Target | None = None,
+    known: Decomposition | None = None,
     checkpoint: Path | None = None,
     origin: str = "",
     progress: Progress | None = None,
@@ -47,17 +50,19 @@ def train_whole_model(
     """Trains subcomponents and importance function of all sites; returns their tensors by name.
 
     Names are ``SITE/V`` (d_in, C), ``SITE/U`` (C, d_out) and those of the importance function. The loss is the weighted
-    reconstructions of ``config``, the importance and frequency penalties, and faithfulness. ``checkpoint`` is a file
-    written every minute and continued from; all random numbers are keyed by seed, step and sample, so a resumed run
-    gives the weights of an uninterrupted one. ``origin`` says which target and data the batches are from. Raises
-    ``UnweaveError`` when the loss stops being finite, naming the last checkpoint.
+    reconstructions of ``config``, the importance and frequency penalties, and faithfulness. With ``base`` the sites'
+    difference from that checkpoint is taken apart; with ``known`` its subcomponents are trained on.
+
+    ``checkpoint`` is a file written every minute and continued from; all random numbers are keyed by seed, step and
+    sample, so a resumed run gives the weights of an uninterrupted one. ``origin`` says which target and data these
+    are. Raises ``UnweaveError`` when the loss stops being finite, naming the last checkpoint.
     """
     progress = progress or Silent()
-    with MaskedTarget(target, sites).attached() as model:
+    with MaskedTarget(target, sites, base).attached() as model:
         training = Training(model, batches, config, origin, progress)
         start = training.resume(checkpoint) if checkpoint else 0
         if start == 0:
-            training.begin()
+            training.begin(known)
         clock = saved = time.monotonic()
         for step in range(start, config.steps):
             training.prune_if_due(step)
@@ -99,17 +104,18 @@ class Training:
         self.device = model.target.device
         self.settings = {"sites": [site.name for site in model.sites], "origin": origin, "config": asdict(config)}
 
-    def begin(self) -> None:
-        """Initial tensors, then the steps on faithfulness alone."""
+    def begin(self, known: Decomposition | None = None) -> None:
+        """Initial tensors, then (where nothing is known yet) the steps on faithfulness alone."""
         config = self.config
         rows, inputs = self._first_inputs()
-        state = initial_tensors(self.model.sites, self.model.weights, inputs, config)
+        state = initial_tensors(self.model.sites, self.model.weights, inputs, config, known)
         counts = {site.name: state[f"{site.name}/V"].shape[1] for site in self.model.sites}
         sources: dict[str, Tensor] = {}
         if config.attacks and config.adversary == "persistent":
             sources = start_sources(config.sources, rows, config.pool, counts, config.seed, "sources")
         self._hold(state, sources, {name: torch.ones(count) for name, count in counts.items()})
-        self._make_faithful()
+        if known is None:
+            self._make_faithful()
 
     def _first_inputs(self) -> tuple[tuple[int, ...], dict[str, Tensor]]:
         """A batch's rows, and the sites' inputs in the first few batches, side by side."""
@@ -124,11 +130,12 @@ class Training:
         return rows, {name: torch.cat([inputs[name] for inputs in found]) for name in found[0]}
 
     def _hold(self, state: Mapping[str, Tensor], sources: Mapping[str, Tensor], usage: Mapping[str, Tensor]) -> None:
-        # Contiguous, as a checkpoint gives them back: products of other strides round otherwise.
+        # Contiguous and in the order of names, as a checkpoint gives them back: other strides and sums of norms in
+        # another order would round otherwise, and a resumed run would not be the uninterrupted one.
         def held(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {
                 name: tensor.detach().to(self.device).clone(memory_format=torch.contiguous_format)
-                for name, tensor in tensors.items()
+                for name, tensor in sorted(tensors.items())
             }
 
         self.state, self.sources, self.usage = held(state), held(sources), held(usage)
