@@ -110,7 +110,10 @@ def test_the_version_is_printed(cli):
         (["scan", "smollm2"], "the following arguments are required: --contrast"),
         (["scan", "no-such-target", "--contrast", "language=fr"], "target 'no-such-target' is no known name"),
         (["scan", "x", "--contrast", "a=b", "--corpus", "paralel"], "corpus 'paralel' is neither a bundled corpus"),
-        (["decompose", "x", "--sites", "*", "--out", "o", "--set", "stepz=1"], "a decomposition has no field 'stepz'"),
+        (
+            ["decompose", "x", "--sites", "*", "--out", "o", "--set", "stepz=1"],
+            "a site-local decomposition has no field 'stepz'",
+        ),
         (["decompose", "x", "--sites", "*", "--out", "o", "--set", "steps=0"], "steps is 0, and it must be at least 1"),
         (["decompose", "x", "--sites", "*", "--out", "."], ". already exists: choose another --out"),
         (["export", "last", "--format", "onnx", "--out", "o"], "--format 'onnx' is not known; nearest"),
@@ -378,8 +381,8 @@ def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypat
 
     calls = []
 
-    def decompose(target, corpus, sites, config, *, labels, out, progress):
-        calls.append((corpus.labels("decomposition"), sites, config.steps, labels, out))
+    def decompose(target, corpus, config, *, labels, out, progress, log):
+        calls.append((corpus.labels("decomposition"), config.sites, config.steps, labels, out))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(unweave.decompose, "decompose", decompose, raising=False)
@@ -388,6 +391,46 @@ def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypat
     assert code == 130
     assert "cat.decomp.training" in err
     assert calls == [(("cat", "moon", "nl", "sv"), SITE, 2, ["cat", "nl", "sv"], Path("cat.decomp"))]
+
+
+def test_all_sites_are_taken_apart_together_measured_and_the_curve_is_kept(cli, saved):
+    small = {"steps": 3, "batch": 2, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
+    settings = [part for name, value in small.items() for part in ("--set", f"{name}={value}")]
+    arguments = [saved, "--corpus", "text"]
+    code, out, err = cli(
+        "decompose", *arguments, "--method", "whole-model", "--sites", "*", "--out", "all.decomp", *settings, "--json"
+    )
+    assert code == 0, err
+    made = json.loads(out)
+    assert made["card"]["method"] == "whole-model"
+    assert {row["subcomponents"] for row in made["sites"]} == {4}
+    metrics = [json.loads(line) for line in (Path(made["path"]) / "metrics.jsonl").read_text().splitlines()]
+    assert metrics[-1]["step"] == 3
+    assert metrics[-1]["l0"] > 0
+    code, out, err = cli("evaluate", *arguments, "all.decomp", "--windows", "1", "--json")
+    assert code == 0, err
+    ladder = json.loads(out)["ladder"]
+    assert ladder["rungs"][0]["masks"] == "target"
+    assert ladder["rungs"][0]["kl"] == 0
+    assert sorted(map(int, ladder["attacks"])) == [20, 40, 80, 160, 320]
+
+
+def test_the_cost_is_reckoned_without_loading_any_weights(cli):
+    code, out, _ = cli("cost", "polyglot", "--json")
+    assert code == 0
+    assert json.loads(out)["sites"] == 18
+    code, out, _ = cli("cost", "polyglot", "--set", "sites=*.o_proj")
+    assert "of 3 sites" in out
+    assert "GFLOP" in out
+
+
+def test_a_validation_that_fails_says_so_and_ends_with_1(cli):
+    code, out, err = cli("validate", "planted-languages", "--seeds", "1", "--set", "steps=2", "--json")
+    assert code == 1, err
+    found = json.loads(out)
+    assert (found["name"], found["seeds"], found["passed"]) == ("planted-languages", 1, False)
+    assert set(found) >= {"mmcs", "ml2r", "seconds"}
+    assert found["tables"] == ["recovery"]
 
 
 @pytest.fixture

@@ -73,7 +73,10 @@ def estimate_cost(target: Target, config: WholeModelConfig) -> Cost:
     # For every subcomponent and row: logit, mask, activation and gated activation, and as many gradients in the worst
     # case; for every site its input, its output and what the module itself keeps; logits of clean and masked forward.
     wide = sum(site.d_in + 2 * site.d_out for site in sites)
-    logits = (4 * forwards + 2) * target.vocabulary
+    # A module of features has no vocabulary, and its outputs are about as wide as its sites.
+    of_words = output is not None or hasattr(getattr(target.module, "config", None), "vocab_size")
+    vocabulary = target.vocabulary if of_words else 0
+    logits = (4 * forwards + 2) * vocabulary
     kept = 6 * sum(counts) * len(terms) + wide * (1 + forwards) + logits
     return Cost(
         sites=len(sites),

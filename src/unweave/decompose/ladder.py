@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import torch_generator
 from unweave.corpora.text import Corpus
@@ -39,8 +40,9 @@ class Rung:
     masks: str
     cross_entropy: float
     kl: float
-    unrecovered: float
-    """(CE - CE of the target) over (the better of zero masks and the unigram model - CE of the target)."""
+    unrecovered: float | None
+    """(CE - CE of the target) over (the better of zero masks and the unigram model - CE of the target); None where the
+    target itself is no better than that."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,11 @@ def evaluate(
     """
     if isinstance(data, Tensor):
         check_data(data)
+        if data.is_floating_point() or data.dim() != 2 or data.shape[1] < 2:
+            raise UnweaveError(
+                f"the data has shape {tuple(data.shape)} and type {data.dtype}: the ladder compares predictions of the "
+                "next token, so give windows of tokens (n, t), two or more in each"
+            )
         return measure_ladder(target, made, data, attack_steps=attack_steps, seed=seed, progress=progress)
     held_out = torch.as_tensor(np.concatenate(list(text_windows(target, data, part, windows, length, labels).values())))
     seen = np.concatenate(list(text_windows(target, data, "decomposition", 1 << 20, length, labels).values()))
@@ -148,7 +155,7 @@ def measure_ladder(
         unigram = unigram_model(tokens, target.vocabulary)
     with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
         ruler = _Ruler(model, made, tokens.to(target.device), seed)
-        kinds = _kinds(made)
+        kinds = _kinds(seed)
         measured = {}
         for done, (name, masks) in enumerate(kinds.items()):
             progress.update(done, len(kinds), name)
@@ -158,7 +165,10 @@ def measure_ladder(
     unigram_entropy = float(-unigram.to(target.device)[tokens[:, 1:].to(target.device)].mean())
     base = measured["target"][0]
     worst = min(measured["zero"][0], unigram_entropy)
-    rungs = [Rung(name, entropy, kl, (entropy - base) / (worst - base)) for name, (entropy, kl) in measured.items()]
+    rungs = [
+        Rung(name, entropy, kl, (entropy - base) / (worst - base) if worst > base else None)
+        for name, (entropy, kl) in measured.items()
+    ]
     return Ladder(tuple(rungs), attacks, facts, base, unigram_entropy, tokens.numel())
 
 
@@ -166,7 +176,7 @@ Masks = Callable[[Mapping[str, Tensor], Int[Tensor, " n"]], dict[str, Mask]]
 """Masks from importances and the numbers of the samples."""
 
 
-def _kinds(made: Decomposition) -> dict[str, Masks | None]:
+def _kinds(seed: int) -> dict[str, Masks | None]:
     def constant(pieces: float, delta: float) -> Masks:
         return lambda g, _: {
             name: Mask(torch.full_like(x, pieces), torch.full_like(x[..., :1], delta)) for name, x in g.items()
@@ -175,11 +185,11 @@ def _kinds(made: Decomposition) -> dict[str, Masks | None]:
     def rounded(threshold: float) -> Masks:
         return lambda g, _: {name: Mask((x > threshold).float(), torch.zeros_like(x[..., :1])) for name, x in g.items()}
 
-    def drawn(seed_purpose: str, filled: bool, delta: bool) -> Masks:
+    def drawn(purpose: str, filled: bool, delta: bool) -> Masks:
         def masks(g: Mapping[str, Tensor], samples: Tensor) -> dict[str, Mask]:
             found = {}
             for name, x in g.items():
-                key = draws.key(0, seed_purpose, name).to(x.device)
+                key = draws.key(seed, purpose, name).to(x.device)
                 r = draws.uniform_rows(key, samples, x.shape[1:-1], x.shape[-1] + 1)
                 pieces = numerics.fill_masks(x, r[..., :-1]) if filled else r[..., :-1]
                 found[name] = Mask(pieces, r[..., -1:] if delta else torch.zeros_like(r[..., -1:]))

@@ -105,13 +105,24 @@ _PLANTED = Toy(
     ),
 )
 
+_WIDE = replace(
+    _TMS,
+    subcomponents=200,
+    importance="site-mlp",
+    hidden=128,
+    sparsity=1.5e-4,
+    sparsity_rise=0.5,
+    batch=512,
+    steps=6000,
+)
+
 TOYS: dict[str, Toy] = {
     toy.name: toy
     for toy in (
         _superposition(5, 2, False, _TMS),
         _superposition(5, 2, True, _TMS),
-        _superposition(40, 10, False, replace(_TMS, subcomponents=200)),
-        _superposition(40, 10, True, replace(_TMS, subcomponents=200)),
+        _superposition(40, 10, False, _WIDE),
+        _superposition(40, 10, True, _WIDE),
         _residual(1, 100, 1000, 50, replace(_TMS, subcomponents=100, sparsity=1e-5, batch=2048)),
         _PLANTED,
     )

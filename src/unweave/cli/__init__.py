@@ -1,0 +1,60 @@
+"""The command line: parses, calls, prints. Whatever loads torch is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import unweave
+from unweave.base.arguments import Parser
+from unweave.base.outcome import Output, conclude
+from unweave.base.settings import set_offline
+from unweave.cli import decomposing, running, scanning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMMANDS = scanning.COMMANDS | decomposing.COMMANDS | running.COMMANDS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 a negative result, 2 a refusal, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    kept: list[str] = []
+
+    def command() -> Output:
+        args = _parse(arguments)
+        args.kept = kept
+        return args.function(args)
+
+    return conclude(command, "--json" in arguments, kept)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
+    common.add_argument("--offline", action="store_true", help="never open a network connection")
+    common.add_argument("--cache", metavar="FOLDER", help="folder for converted models and captured activations")
+    common.add_argument("--runs", metavar="FOLDER", type=Path, help="folder of the runs (default: runs)")
+    parser = Parser("unweave", parents=[common], description=unweave.__doc__)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
+    for name, command in _COMMANDS.items():
+        added = commands.add_parser(name, parents=[common], help=command.summary, description=command.summary)
+        added.set_defaults(function=command.function)
+        command.options(added)
+    defaults = argparse.Namespace(json=False, offline=False, cache=None, runs=Path("runs"))
+    args = parser.parse_args(arguments, defaults)
+    if args.version:
+        version = unweave.__version__
+        args.function = lambda _: Output({"version": version}, [f"unweave {version}"])
+    elif args.command is None:
+        parser.error(f"give a command: {', '.join(_COMMANDS)}")
+    if args.offline:
+        set_offline()
+    if args.cache is not None:
+        os.environ["UNWEAVE_CACHE"] = args.cache
+    return args

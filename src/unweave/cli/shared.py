@@ -1,0 +1,87 @@
+"""What several commands share: options, loading, a run of their own, tables as text."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.memory import keep_freed_memory
+from unweave.base.outcome import Output
+from unweave.base.progress import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unweave.corpora import Corpus
+    from unweave.models import Target
+    from unweave.record import Run, Table
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command's function, its one-line summary, and what adds its options to a parser."""
+
+    function: Callable[[argparse.Namespace], Output]
+    summary: str
+    options: Callable[[argparse.ArgumentParser], None] = lambda _: None
+
+
+def grid(table: Table, limit: int | None = None) -> list[str]:
+    right = [kind in ("integer", "number") for kind in table.kinds]
+    cells = [[table.heading(column) for column in table.columns]]
+    cells += [[table.shown(c, v) for c, v in zip(table.columns, row, strict=True)] for row in table.rows[:limit]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    sides = [f">{width}" if numeric else f"<{width}" for width, numeric in zip(widths, right, strict=True)]
+    return ["  ".join(format(cell, side) for cell, side in zip(row, sides, strict=True)).rstrip() for row in cells]
+
+
+def new_run(args: argparse.Namespace, study: str, config: dict[str, Any]) -> Run:
+    from unweave.record import Run
+
+    run = Run.create(study, config, args.runs, getattr(args, "name", None), Terminal(study))
+    args.kept.append(f"run {run.id} keeps what it wrote")
+    return run
+
+
+def run_value(run: Run) -> dict[str, Any]:
+    facts = {"run": run.id, "study": run.study, "status": run.status, "path": str(run.path)}
+    report = report_path(run)
+    written = {"report": str(report) if report else None, "tables": run.tables(), "figures": run.figures()}
+    return {**facts, **written, "claims": [claim.to_json() for claim in run.claims()]}
+
+
+def report_path(run: Run) -> Path | None:
+    path = run.path / "report.html"
+    return path if path.is_file() else None
+
+
+def target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="polyglot, smollm2, a folder, a hub id, or a .gguf file")
+    parser.add_argument("--corpus", default="parallel", help="parallel, declaration, or the path of your own text")
+    hardware_options(parser)
+
+
+def hardware_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: the best there is)")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: float32)")
+
+
+def open_target(args: argparse.Namespace) -> Target:
+    from unweave.models import load_target
+
+    keep_freed_memory()
+    return load_target(args.target, device=args.device, dtype=args.dtype or "float32", progress=Terminal("load"))
+
+
+def open_corpus(args: argparse.Namespace) -> Corpus:
+    from unweave.corpora import load_corpus
+
+    return load_corpus(args.corpus)
+
+
+def set_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], help="set one field; repeat it for more"
+    )

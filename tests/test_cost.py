@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from unweave.base.errors import UnweaveError
+from unweave.base.memory import available_memory
+from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.cost import check_memory, estimate_cost
+from unweave.decompose.importance import IMPORTANCES, SiteShape, Widths
+from unweave.decompose.start import subcomponent_count
+from unweave.models.skeleton import skeleton_target
+
+CONFIG = WholeModelConfig(hidden=16, batch=4, window_length=8)
+
+
+@pytest.mark.parametrize("importance", list(IMPORTANCES))
+def test_parameters_are_those_that_training_makes(llama, importance):
+    config = replace(CONFIG, importance=importance)
+    cost = estimate_cost(llama, config)
+    shapes = [
+        SiteShape(site.name, site.d_in, subcomponent_count(config, site.d_in, site.d_out)) for site in llama.sites()
+    ]
+    made = IMPORTANCES[importance].init(shapes, Widths(16, config.depth, config.heads), 0)
+    assert cost.importance_parameters == sum(tensor.numel() for tensor in made.values())
+    assert cost.subcomponents == sum(shape.count for shape in shapes)
+    assert cost.target_parameters == sum(p.numel() for p in llama.module.parameters())
+
+
+def counted(target, config):
+    """FLOPs of matrix products in a real step, by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from unweave.decompose.masked import MaskedTarget
+    from unweave.decompose.whole_model import Training
+
+    tokens = torch.randint(target.vocabulary, (config.batch, config.window_length))
+    with MaskedTarget(target, target.sites(config.sites)).attached() as model:
+        training = Training(model, lambda _: tokens, config)
+        training.begin()
+        with FlopCounterMode(display=False) as counter:
+            training.step(0)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"importance": "shared-mlp"},
+        {"merged": 0.0, "subset": 0.5, "adversarial": 0.5, "ascent_steps": 1},
+        {"merged": 0.0, "layerwise": 1.0},
+    ],
+)
+def test_the_arithmetic_is_what_a_step_really_does(llama, changes):
+    """Attention's own products are left out of the estimate; at this size they are a few per cent."""
+    config = replace(CONFIG, faithfulness_steps=0, prune_at=(), **changes)
+    assert estimate_cost(llama, config).flops == pytest.approx(counted(llama, config), rel=0.1)
+
+
+def test_more_sites_or_rows_or_an_adversary_for_each_row_take_more_memory(llama):
+    base = estimate_cost(llama, CONFIG)
+    assert estimate_cost(llama, replace(CONFIG, batch=8)).bytes_step == 2 * base.bytes_step
+    assert estimate_cost(llama, replace(CONFIG, sites="*.o_proj")).bytes < base.bytes
+    assert estimate_cost(llama, replace(CONFIG, sources="batch")).bytes_fixed > base.bytes_fixed
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers(llama):
+    cost = estimate_cost(llama, CONFIG)
+    check_memory(cost, cost.bytes)
+    check_memory(cost, None)
+    with pytest.raises(UnweaveError, match=r"needs about 2\.0 GB .* and 1\.0 GB are free: use fewer sites"):
+        check_memory(replace(cost, bytes_fixed=1_500_000_000, bytes_step=500_000_000), 1_000_000_000)
+
+
+def test_the_memory_that_is_free_is_what_the_system_says():
+    free = available_memory(torch.device("cpu"))
+    assert free is None or 1e8 < free < 1e13
+    assert available_memory(torch.device("meta")) is None
+
+
+def test_a_skeleton_has_the_shapes_of_the_target_and_no_weights():
+    from unweave.models.load import load_target
+
+    skeleton, real = skeleton_target("polyglot"), load_target("polyglot", device="cpu")
+    assert skeleton.all_sites() == real.all_sites()
+    assert estimate_cost(skeleton, CONFIG) == estimate_cost(real, CONFIG)
+    assert all(parameter.is_meta for parameter in skeleton.module.parameters())
+
+
+def test_a_folder_with_nothing_but_a_config_is_enough_and_one_without_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, '
+        '"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}')  # fmt: skip
+    assert len(skeleton_target(str(tmp_path)).all_sites()) == 14
+    (tmp_path / "config.json").write_text('{"model_type": "no such model"}')
+    with pytest.raises(UnweaveError, match="its config cannot be read"):
+        skeleton_target(str(tmp_path))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(UnweaveError, match=r"config\.json"):
+        skeleton_target(str(tmp_path))

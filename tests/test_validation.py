@@ -1,0 +1,23 @@
+"""The method finds answers that are known: the command, as a person would give it, on one seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["tms-5-2", "tms-40-10"])
+def test_the_known_answer_is_found(name, tmp_path):
+    """One subcomponent for each feature in both matrices (SPD, section 4.1), on the first seed."""
+    command = [sys.executable, "-m", "unweave.cli", "validate", name, "--seeds", "1", "--json", "--runs", str(tmp_path)]
+    environment = {**os.environ, "UNWEAVE_COMPILE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    found = json.loads(done.stdout)
+    assert found["passed"], (found, done.stderr[-2000:])
+    assert done.returncode == 0
+    assert found["mmcs"] >= 0.99
+    assert 0.97 <= found["ml2r"] <= 1.03
