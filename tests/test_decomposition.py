@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from unweave.base.errors import UnweaveError
 from unweave.base.files import file_hash
 from unweave.decompose.decomposition import Decomposition, bundled, random_like
+from unweave.decompose.importance import IMPORTANCES, Importance, NeedsAllSites, SiteShape, Widths
 
 SITE = "model.layers.1.mlp.down_proj"
 
@@ -170,3 +171,121 @@ def test_the_random_control_has_the_same_sizes_in_other_directions(made):
     alike = torch.nn.functional.cosine_similarity(control.V, pieces.V, dim=0).abs()
     assert alike.max() < 0.7
     assert control.importance is pieces.importance
+
+
+SITES = {"up": (6, 4, 5), "h.0.down": (4, 6, 7)}
+ALL_SITES = ("shared-mlp", "transformer")
+
+
+@pytest.fixture(params=list(IMPORTANCES))
+def kind(request):
+    return request.param
+
+
+def tensors_of(kind):
+    """Two sites' tensors as training gives them."""
+    generator = torch.Generator().manual_seed(0)
+    found = IMPORTANCES[kind].init([SiteShape(name, d, c) for name, (d, _, c) in SITES.items()], Widths(8, 2, 2), 0)
+    for name, (d_in, d_out, count) in SITES.items():
+        found[f"{name}/V"] = torch.randn(d_in, count, generator=generator)
+        found[f"{name}/U"] = torch.randn(count, d_out, generator=generator)
+        found[f"{name}/importance.scale"] = torch.tensor(2.0)
+    return found
+
+
+def inputs_of():
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(2, 3, d_in, generator=generator) for name, (d_in, _, _) in SITES.items()}
+
+
+def of_kind(kind):
+    return Decomposition.from_tensors(tensors_of(kind), list(SITES), kind, "identity", "small")
+
+
+def test_a_decomposition_of_every_kind_is_its_tensors(kind):
+    made, tensors = of_kind(kind), tensors_of(kind)
+    assert made.tensors().keys() == tensors.keys()
+    assert all(torch.equal(made.tensors()[name], tensor) for name, tensor in tensors.items())
+    again = Decomposition.from_tensors(made.tensors(), list(SITES), kind, "identity", "small")
+    assert again.tensors().keys() == tensors.keys()
+    assert bool(made.joint) == (kind in ALL_SITES)
+
+
+def test_a_decomposition_of_every_kind_comes_back_from_its_folder_bit_for_bit(kind, tmp_path):
+    made = of_kind(kind)
+    made.save(tmp_path / "one.decomp")
+    found = Decomposition.load(tmp_path / "one.decomp")
+    assert (found.importance_kind, list(found.sites), found.target) == (kind, list(SITES), "identity")
+    assert found.tensors().keys() == made.tensors().keys()
+    assert all(torch.equal(found.tensors()[name], tensor) for name, tensor in made.tensors().items())
+    for name, g in made.importances(inputs_of()).items():
+        assert torch.equal(found.importances(inputs_of())[name], g)
+
+
+def test_half_precision_moves_importances_of_every_kind_a_little(kind, tmp_path):
+    made = of_kind(kind)
+    made.save(tmp_path / "half.decomp", half=True)
+    found = Decomposition.load(tmp_path / "half.decomp").importances(inputs_of())
+    for name, g in made.importances(inputs_of()).items():
+        torch.testing.assert_close(found[name], g, rtol=0, atol=0.02)
+
+
+def test_importances_of_every_kind_are_the_kinds_own_logits_between_0_and_1(kind):
+    wanted = IMPORTANCES[kind].logits(tensors_of(kind), inputs_of())
+    for name, g in of_kind(kind).importances(inputs_of()).items():
+        torch.testing.assert_close(g, wanted[name].clamp(0, 1))
+        assert g.shape == (2, 3, SITES[name][2])
+
+
+def test_importances_ask_for_every_sites_input_where_they_need_it(kind):
+    one = {"up": inputs_of()["up"]}
+    if kind in ALL_SITES:
+        line = f"^importances by {kind} need every site's input, and 'h.0.down' is not there$"
+        with pytest.raises(UnweaveError, match=line):
+            of_kind(kind).importances(one)
+    else:
+        assert list(of_kind(kind).importances(one)) == ["up"]
+
+
+def test_a_site_alone_has_importances_or_says_that_it_needs_the_others(kind):
+    made, x = of_kind(kind), inputs_of()
+    if kind in ALL_SITES:
+        assert isinstance(made.site("up").importance, NeedsAllSites)
+        with pytest.raises(UnweaveError, match=rf"all its sites at once \({kind}\): use Decomposition.importances"):
+            made.site("up").importance(x["up"])
+    else:
+        torch.testing.assert_close(made.site("up").importance(x["up"]), made.importances(x)["up"])
+
+
+def test_moving_a_decomposition_moves_all_of_it(kind):
+    made = of_kind(kind)
+    found = made.to(torch.device("meta"))
+    assert {tensor.device.type for tensor in found.tensors().values()} == {"meta"}
+    assert found.tensors().keys() == made.tensors().keys()
+    back = made.to(torch.device("cpu"))
+    assert torch.equal(back.importances(inputs_of())["up"], made.importances(inputs_of())["up"])
+
+
+def test_a_tensor_of_the_importance_function_that_is_missing_is_refused(kind, tmp_path):
+    of_kind(kind).save(tmp_path / "one.decomp")
+    path = tmp_path / "one.decomp" / "decomposition.safetensors"
+    tensors = load_file(path)
+    del tensors["up/V"]
+    save_file(tensors, path)
+    rewritten(tmp_path / "one.decomp", sha256=file_hash(path))
+    with pytest.raises(UnweaveError, match=r"is damaged: it lacks 'up/V'"):
+        Decomposition.load(tmp_path / "one.decomp")
+
+
+def test_a_kind_of_a_newer_version_is_refused_with_the_nearest(folder):
+    rewritten(folder, importance="site-mlp-2")
+    with pytest.raises(UnweaveError, match="importance function 'site-mlp-2' is not known; nearest: 'site-mlp'"):
+        Decomposition.load(folder)
+
+
+def test_a_component_mlp_reads_the_pieces_that_the_decomposition_has():
+    """V is stored once, for the pieces and for the importance function."""
+    made = of_kind("component-mlp")
+    assert made.site("up").importance.V is made.site("up").V
+    assert isinstance(of_kind("site-mlp").site("up").importance, Importance)
+    assert "up/importance.V" not in made.tensors()

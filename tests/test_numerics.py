@@ -119,16 +119,78 @@ def test_the_smooth_l0_counts_what_is_not_zero_when_narrow_and_squares_when_wide
 @given(seeds, st.integers(2, 5))
 def test_the_frequency_penalty_does_not_depend_on_how_many_tokens_a_batch_has(seed, times):
     psi = uniform(8, 5, seed=seed)
-    once, often = (numerics.frequency_penalty(batch, 2048) for batch in (psi, psi.repeat(times, 1)))
+    once, often = (numerics.frequency_penalty(batch.mean(0), 2048) for batch in (psi, psi.repeat(times, 1)))
     torch.testing.assert_close(once, often)
 
 
 def test_the_frequency_penalty_is_its_formula_and_grows_faster_than_the_frequency():
-    psi = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
     expected = 0.5 * math.log2(1 + 10 * 0.5) + 1.0 * math.log2(1 + 10 * 1.0)
-    assert float(numerics.frequency_penalty(psi, 10)) == pytest.approx(expected, rel=1e-6)
-    one_always, two_by_turns = torch.tensor([[1.0, 0.0]] * 2), torch.eye(2)
+    assert float(numerics.frequency_penalty(torch.tensor([0.5, 0.0, 1.0]), 10)) == pytest.approx(expected, rel=1e-6)
+    one_always, two_by_turns = torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])
     assert numerics.frequency_penalty(one_always, 10) > numerics.frequency_penalty(two_by_turns, 10)
+
+
+@calm
+@given(unit, st.floats(0.1, 3))
+def test_the_lp_penalty_is_a_power_that_is_0_at_0_and_1_at_1(g, p):
+    found = numerics.lp_norm(torch.tensor([0.0, g, 1.0], dtype=torch.float64), p)
+    assert float(found[0]) == pytest.approx(0, abs=1e-12**p + 1e-12)
+    assert float(found[1]) == pytest.approx((g + 1e-12) ** p, rel=1e-6)
+    assert float(found[2]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("p", [0.4, 1.0, 2.0])
+def test_the_lp_penaltys_slope_at_0_is_finite(p):
+    g = torch.zeros(1, requires_grad=True)
+    numerics.lp_norm(g, torch.tensor(p)).sum().backward()
+    assert torch.isfinite(g.grad).all()
+
+
+@pytest.mark.parametrize("penalty", list(numerics.PENALTIES))
+@calm
+@given(seeds, st.floats(0.1, 2))
+def test_every_penalty_rises_with_the_importance(penalty, seed, width):
+    g = uniform(30, seed=seed).sort().values
+    found = numerics.PENALTIES[penalty](g, torch.tensor(width))
+    assert (found.diff() >= -1e-6).all()
+
+
+@calm
+@given(seeds)
+def test_the_kl_is_its_definition_never_negative_and_blind_to_a_constant(seed):
+    outputs, wanted = 3 * normal(4, 5, seed=seed), 3 * normal(4, 5, seed=seed + 1)
+    p, q = wanted.double().softmax(-1), outputs.double().softmax(-1)
+    found = numerics.divergence_kl(outputs, wanted)
+    torch.testing.assert_close(found, (p * (p / q).log()).sum(-1).float(), rtol=1e-4, atol=1e-5)
+    assert (found >= 0).all()
+    torch.testing.assert_close(numerics.divergence_kl(outputs + 7, wanted - 3), found, rtol=1e-3, atol=1e-4)
+    assert numerics.divergence_kl(wanted, wanted).abs().max() < 1e-6
+
+
+def test_the_squared_error_is_the_mean_over_a_rows_entries():
+    outputs = torch.tensor([[[1.0, 2.0], [0.0, 0.0]]])
+    wanted = torch.tensor([[[1.0, 4.0], [3.0, 1.0]]])
+    assert numerics.divergence_mse(outputs, wanted).tolist() == [[2.0, 5.0]]
+
+
+@calm
+@given(seeds, st.floats(10, 1000))
+def test_a_normed_row_has_mean_square_1_whatever_its_size(seed, size):
+    x = normal(3, 4, 6, seed=seed)
+    found = numerics.root_mean_square_norm(size * x)
+    torch.testing.assert_close(found.square().mean(-1), torch.ones(3, 4), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found, numerics.root_mean_square_norm(100 * x), rtol=1e-3, atol=1e-3)
+    assert not numerics.root_mean_square_norm(torch.zeros(2, 3)).any()
+
+
+@calm
+@given(seeds, st.integers(1, 6), st.integers(1, 6), st.integers(1, 9))
+def test_a_masked_output_keeps_positions_and_takes_a_mask_for_all_rows(seed, d_in, d_out, count):
+    W, V, U = normal(d_out, d_in, seed=seed), normal(d_in, count, seed=seed + 1), normal(count, d_out, seed=seed + 2)
+    x, mask = normal(2, 3, d_in, seed=seed + 3), uniform(count, seed=seed)
+    found = numerics.masked_output(x, x @ W.T, V, U, mask, torch.tensor([0.25]))
+    rows = numerics.masked_output(x.flatten(0, 1), x.flatten(0, 1) @ W.T, V, U, mask.expand(6, -1), 0.25)
+    torch.testing.assert_close(found.flatten(0, 1), rows)
 
 
 def test_faithfulness_is_the_deltas_share_of_the_matrix():

@@ -50,7 +50,8 @@ def _target(module, name):
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
-            size = parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3
+            # Large enough for predictions to hang on the matrices.
+            size = 2 * parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3
             parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
     return make_target(module, None, name, check=False)
 

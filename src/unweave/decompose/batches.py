@@ -69,4 +69,4 @@ def check_data(rows: Tensor) -> None:
 def fingerprint(rows: Tensor) -> str:
     """A short hash of the data's values."""
     raw = rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(raw.numpy()).hexdigest()[:16]
+    return hashlib.sha256(raw.numpy().tobytes()).hexdigest()[:16]

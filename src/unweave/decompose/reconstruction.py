@@ -168,7 +168,8 @@ def merged(step: Step) -> Tensor:
     }
     errors = step.error(masks)
     with torch.no_grad():
-        weight = attacked[..., 0].expand(errors.shape).to(errors.dtype)
+        # A model may give one output for all positions of a sample.
+        weight = attacked.view(-1, *[1] * (errors.dim() - 1)).expand(errors.shape).to(errors.dtype)
         step.notes["adversarial"] = (errors * weight).sum() / weight.sum().clamp_min(1)
         step.notes["stochastic"] = (errors * (1 - weight)).sum() / (1 - weight).sum().clamp_min(1)
     return errors.mean()

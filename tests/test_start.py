@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unweave.base.errors import UnweaveError
+from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.importance import IMPORTANCES
+from unweave.decompose.masked import MaskedTarget
+from unweave.decompose.numerics import relative_error
+from unweave.decompose.start import initial_tensors, pieces_from_inputs, random_pieces, subcomponent_count
+
+calm = settings(max_examples=30, deadline=None)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The tiny target's sites, weights and inputs of a few batches."""
+    target = tiny.words()
+    with MaskedTarget(target, target.sites()).attached() as model, torch.no_grad():
+        _, inputs = model.clean(torch.cat([tiny.sentences()(step) for step in range(8)]))
+    return model.sites, model.weights, inputs
+
+
+@pytest.mark.parametrize(
+    ("options", "d_in", "d_out", "expected"),
+    [
+        ({}, 576, 576, 432),
+        ({}, 576, 1536, 1152),
+        ({"capacity": 1.0}, 100, 64, 112),
+        ({"capacity": 0.01}, 64, 64, 16),
+        ({"subcomponents": 5}, 64, 4096, 5),
+    ],
+)
+def test_the_count_is_a_multiple_of_the_larger_side_or_what_is_asked_for(options, d_in, d_out, expected):
+    assert subcomponent_count(WholeModelConfig(**options), d_in, d_out) == expected
+
+
+def test_random_pieces_have_the_published_variances():
+    V, U = random_pieces(200, 300, 400, torch.Generator().manual_seed(0))
+    assert (V.shape, U.shape) == ((200, 400), (400, 300))
+    assert float(V.var()) * 200 == pytest.approx(1, rel=0.02)
+    assert float(U.var()) * 400 == pytest.approx(1, rel=0.02)
+    # So their sum has entries of variance 1 / d_in, as matrices over their scale have.
+    assert float((V @ U).var()) * 200 == pytest.approx(1, rel=0.05)
+
+
+@calm
+@given(st.integers(0, 1000), st.integers(2, 6), st.integers(2, 6), st.integers(1, 12))
+def test_pieces_from_inputs_answer_to_inputs_and_add_up_to_the_matrix_where_they_reach(seed, d_in, d_out, count):
+    x, W = normal(40, d_in, seed=seed), normal(d_out, d_in, seed=seed + 1)
+    V, U = pieces_from_inputs(x, W, count, torch.Generator().manual_seed(seed))
+    assert (V.shape, U.shape) == ((d_in, count), (count, d_out))
+    unit = x / x.norm(dim=-1, keepdim=True)
+    assert ((unit @ V).max(0).values > 1 - 1e-4).all()  # each is one of the inputs, at length 1
+    torch.testing.assert_close(V.T @ V @ U, V.T @ W.T, rtol=1e-2, atol=1e-2)
+    if count >= 2 * d_in:
+        torch.testing.assert_close(V @ U, W.T, rtol=1e-2, atol=1e-2)
+
+
+def test_inputs_that_differ_most_are_taken_first():
+    """Ten thousand alike and six of their own kind: chance alone would hardly meet those."""
+    kinds = torch.eye(7)
+    x = torch.cat([kinds[:1].expand(10_000, 7) + 1e-3 * normal(10_000, 7), 5 * kinds[1:]])
+    V, _ = pieces_from_inputs(x, normal(4, 7), 7, torch.Generator().manual_seed(0))
+    assert sorted(V.abs().argmax(0).tolist()) == list(range(7))
+
+
+def test_an_input_and_its_opposite_are_one_direction_and_zeros_are_none():
+    x = torch.cat([torch.eye(3), -torch.eye(3), torch.zeros(50, 3)])
+    V, U = pieces_from_inputs(x, normal(4, 3), 3, torch.Generator().manual_seed(0))
+    torch.testing.assert_close((V.T @ V).abs(), torch.eye(3))
+    torch.testing.assert_close((V @ U).T, normal(4, 3))
+
+
+def test_inputs_with_positions_are_rows_like_any_other():
+    x, W = normal(6, 5, 4), normal(3, 4, seed=1)
+    for one, other in zip(
+        pieces_from_inputs(x, W, 6, torch.Generator().manual_seed(0)),
+        pieces_from_inputs(x.flatten(0, 1), W, 6, torch.Generator().manual_seed(0)),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("start", ["inputs", "random"])
+@pytest.mark.parametrize("importance", list(IMPORTANCES))
+def test_the_start_has_the_names_and_shapes_that_training_uses(found, start, importance):
+    sites, weights, inputs = found
+    tensors = initial_tensors(sites, weights, inputs, replace(tiny.CONFIG, start=start, importance=importance))
+    for site in sites:
+        assert tensors[f"{site.name}/V"].shape == (site.d_in, 12)
+        assert tensors[f"{site.name}/U"].shape == (12, site.d_out)
+        scale = tensors[f"{site.name}/weight_scale"]
+        # The matrix over its scale has entries of variance 1 / d_in, or what is left of it by the mean.
+        assert float((weights[site.name] / scale).square().mean()) == pytest.approx(1 / site.d_in)
+        unit = inputs[site.name] / tensors[f"{site.name}/importance.scale"]
+        assert float(unit.square().mean()) == pytest.approx(1, rel=1e-5)
+        z = IMPORTANCES[importance].logits(tensors, inputs)[site.name]
+        assert z.shape == (48, tiny.LENGTH, 12)
+        assert torch.isfinite(z).all()
+        assert torch.equal(tensors[f"{site.name}/importance.b"], torch.full((12,), 0.5))
+
+
+def test_pieces_from_inputs_start_faithful_to_the_inputs_and_random_ones_do_not(found):
+    """Not to all of the matrix: a neuron that hardly fires may be in no input that was drawn."""
+    sites, weights, inputs = found
+    for start in ("inputs", "random"):
+        tensors = initial_tensors(sites, weights, inputs, replace(tiny.CONFIG, start=start))
+        for site in sites:
+            x, scale = inputs[site.name], tensors[f"{site.name}/weight_scale"]
+            found_output = x @ tensors[f"{site.name}/V"] @ tensors[f"{site.name}/U"] * scale
+            error = relative_error(found_output, x @ weights[site.name].T).mean()
+            assert error < 0.02 if start == "inputs" else error > 0.5
+
+
+def test_the_seed_decides_and_another_site_moves_nothing(found):
+    sites, weights, inputs = found
+    first = initial_tensors(sites, weights, inputs, tiny.CONFIG)
+    again = initial_tensors(sites[1:], weights, inputs, tiny.CONFIG)
+    other = initial_tensors(sites, weights, inputs, replace(tiny.CONFIG, seed=1))
+    assert all(torch.equal(first[name], tensor) for name, tensor in again.items())
+    for name in ("down/V", "down/U", "down/importance.A", "down/importance.B"):
+        assert not torch.equal(first[name], other[name])
+
+
+@pytest.mark.parametrize("what", ["weights", "inputs"])
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_a_matrix_or_inputs_without_a_scale_are_refused_by_name(found, what, value):
+    sites, weights, inputs = found
+    broken = {"weights": dict(weights), "inputs": dict(inputs)}
+    broken[what]["down"] = torch.full_like(broken[what]["down"], value)
+    with pytest.raises(UnweaveError, match=f"^site 'down' has {what} that are all zero or not finite$"):
+        initial_tensors(sites, broken["weights"], broken["inputs"], tiny.CONFIG)
