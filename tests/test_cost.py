@@ -100,3 +100,14 @@ def test_a_folder_with_nothing_but_a_config_is_enough_and_one_without_is_refused
     (tmp_path / "config.json").unlink()
     with pytest.raises(UnweaveError, match=r"config\.json"):
         skeleton_target(str(tmp_path))
+
+
+def test_rows_of_features_and_windows_of_another_length_are_counted_as_they_are(llama, monkeypatch):
+    from unweave.decompose import run
+
+    seen = []
+    estimate = run.estimate_cost
+    monkeypatch.setattr(run, "estimate_cost", lambda *a: seen.append(a[2]) or estimate(*a))
+    small = replace(CONFIG, steps=1, sites="*.o_proj", faithfulness_steps=0)
+    run.decompose(llama, torch.randint(300, (5, 11)), small)
+    assert seen == [4 * 11]

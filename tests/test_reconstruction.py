@@ -123,7 +123,6 @@ def same(found, wanted):
 
 def test_every_weight_of_the_settings_has_its_term():
     assert tuple(reconstruction.TERMS) == RECONSTRUCTIONS
-    assert set(reconstruction.ATTACKED) == {"merged", "adversarial"}
 
 
 def test_stochastic_is_the_error_with_all_sites_masked_at_random(step):

@@ -441,7 +441,7 @@ def test_a_loss_that_stops_being_finite_says_what_to_do():
     with pytest.raises(UnweaveError) as stopped:
         train(config=config_of(learning_rate=1e30))
     assert str(stopped.value) == (
-        "the loss stopped being finite at step 2: lower learning_rate (now 1e+30) and start again"
+        "the loss stopped being finite at step 2: lower learning_rate (now 1e+30) and start again with another --out"
     )
 
 
@@ -458,7 +458,10 @@ def test_it_names_the_last_good_state_when_there_is_one_and_keeps_it(tmp_path, m
 
     monkeypatch.setattr(whole_model.Training, "step", poisoned)
     save_every_step(monkeypatch)
-    with pytest.raises(UnweaveError, match=r"finite at step 8: lower .* and start again; the last good state is (.*)$"):
+    with pytest.raises(
+        UnweaveError,
+        match=r"finite at step 8: lower .* and start again with another --out; the last good state is (.*)$",
+    ):
         train(config=config, checkpoint=path)
     steps, tensors = read(path)
     assert steps == 6

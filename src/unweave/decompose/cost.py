@@ -46,11 +46,14 @@ class Cost:
         return {**asdict(self), "bytes": self.bytes}
 
 
-def estimate_cost(target: Target, config: WholeModelConfig) -> Cost:
-    """The cost of a step of ``config`` on ``target``; pruning is not counted, so it is what the run begins with."""
+def estimate_cost(target: Target, config: WholeModelConfig, rows: int | None = None) -> Cost:
+    """The cost of a step of ``config`` on ``target``; pruning is not counted, so it is what the run begins with.
+
+    ``rows`` is how many a batch has, where that is not ``batch`` windows of ``window_length``.
+    """
     sites = target.sites(config.sites)
     counts = [subcomponent_count(config, site.d_in, site.d_out) for site in sites]
-    rows = config.batch * config.window_length
+    rows = rows or config.batch * config.window_length
     parameters = sum(p.numel() for p in target.module.parameters())
     output = target.output_embedding()
     matrices = sum(site.d_in * site.d_out for site in target.all_sites().values())

@@ -199,6 +199,3 @@ TERMS: dict[str, Callable[[Step], Tensor]] = {
     "hidden_activations": hidden_activations,
 }
 """Terms by the name of the config field that weighs them."""
-
-ATTACKED = ("merged", "adversarial")
-"""Terms that need an adversary."""

@@ -96,8 +96,10 @@ def _whole_model(
     log: Callable[[dict[str, float]], None] | None,
 ) -> Decomposition:
     sites = target.sites(config.sites)
-    check_memory(estimate_cost(target, config), available_memory(target.device))
     batches, facts = _batches(target, data, config, labels)
+    first = batches(0)
+    rows = len(first) if first.is_floating_point() else first.numel()
+    check_memory(estimate_cost(target, config, rows), available_memory(target.device))
     checkpoint = Path(f"{out}.training") / "whole-model.safetensors" if out else None
     origin = [target.identity.digest, facts["data"]]
     if base is not None:

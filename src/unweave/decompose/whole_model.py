@@ -84,7 +84,7 @@ def _not_finite(step: int, config: WholeModelConfig, checkpoint: Path | None) ->
     kept = f"; the last good state is {checkpoint}" if checkpoint and checkpoint.exists() else ""
     return (
         f"the loss stopped being finite at step {step + 1}: lower learning_rate (now {config.learning_rate:g}) and "
-        f"start again{kept}"
+        f"start again with another --out{kept}"
     )
 
 
