@@ -111,9 +111,9 @@ _WIDE = replace(
     importance="site-mlp",
     hidden=128,
     sparsity=1.5e-4,
-    sparsity_rise=0.5,
+    sparsity_rise=0.6,
     batch=512,
-    steps=6000,
+    steps=8000,
 )
 
 TOYS: dict[str, Toy] = {

@@ -38,12 +38,16 @@ class Recovered:
     seconds: float
 
     @property
+    def errors(self) -> int:
+        """All errors of all sites."""
+        return sum((*self.identity_errors.values(), *self.dense_errors.values()))
+
+    @property
     def passed(self) -> bool:
         """No errors, and where features are compared MMCS >= 0.99 and ML2R in [0.97, 1.03]."""
-        found = not any((*self.identity_errors.values(), *self.dense_errors.values()))
         if self.mmcs is None or self.ml2r is None:
-            return found
-        return found and self.mmcs >= LEAST_MMCS and ML2R[0] <= self.ml2r <= ML2R[1]
+            return not self.errors
+        return not self.errors and self.mmcs >= LEAST_MMCS and ML2R[0] <= self.ml2r <= ML2R[1]
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Validation:
             "seeds": len(self.recovered),
             "seeds_passed": self.seeds_passed,
             "passed": self.passed,
+            "errors": sum(one.errors for one in self.recovered),
             "mmcs": mean([one.mmcs for one in self.recovered]),
             "ml2r": mean([one.ml2r for one in self.recovered]),
             "seconds": round(sum(one.seconds for one in self.recovered), 1),
