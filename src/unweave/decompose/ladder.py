@@ -156,10 +156,7 @@ def measure_ladder(
     with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
         ruler = _Ruler(model, made, tokens.to(target.device), seed)
         kinds = _kinds(seed)
-        measured = {}
-        for done, (name, masks) in enumerate(kinds.items()):
-            progress.update(done, len(kinds), name)
-            measured[name] = ruler.measure(masks)
+        measured = ruler.measure(kinds, progress)
         facts = ruler.facts()
         attacks = ruler.attack(attack_windows, attack_steps, progress)
     unigram_entropy = float(-unigram.to(target.device)[tokens[:, 1:].to(target.device)].mean())
@@ -221,21 +218,27 @@ class _Ruler:
         numbers = torch.arange(len(self.tokens), device=self.tokens.device)
         return list(zip(self.tokens.split(BATCH), numbers.split(BATCH), strict=True))
 
-    def measure(self, masks: Masks | None) -> tuple[float, float]:
-        """Mean cross-entropy of the next token and mean KL from the target, over all windows."""
-        entropy = divergence = 0.0
-        for batch, samples in self._batches():
+    def measure(self, kinds: Mapping[str, Masks | None], progress: Progress) -> dict[str, tuple[float, float]]:
+        """Mean cross-entropy of the next token and mean KL from the target by kind of mask, over all windows."""
+        sums = dict.fromkeys(kinds, (0.0, 0.0))
+        predicted = self.tokens[:, 1:].numel()
+        batches, done = self._batches(), 0
+        for batch, samples in batches:
             clean, inputs = self.model.clean(batch)
-            logits = clean
-            if masks is not None:
-                logits = self.model.masked(batch, self.pieces, masks(self.placed.importances(inputs), samples))
-            losses = torch.nn.functional.cross_entropy(
-                logits[:, :-1].flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="sum"
-            )
-            entropy += float(losses) / self.tokens[:, 1:].numel()
-            kl = numerics.divergence_kl(logits[:, :-1].float(), clean[:, :-1].float())
-            divergence += float(kl.sum()) / self.tokens[:, 1:].numel()
-        return entropy, divergence
+            importances = self.placed.importances(inputs)
+            for name, masks in kinds.items():
+                progress.update(done, len(kinds) * len(batches), name)
+                done += 1
+                logits = clean
+                if masks is not None:
+                    logits = self.model.masked(batch, self.pieces, masks(importances, samples))
+                losses = torch.nn.functional.cross_entropy(
+                    logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten(), reduction="sum"
+                )
+                kl = numerics.divergence_kl(logits[:, :-1], clean[:, :-1]).sum()
+                entropy, divergence = sums[name]
+                sums[name] = entropy + float(losses) / predicted, divergence + float(kl) / predicted
+        return sums
 
     def facts(self) -> tuple[SiteFacts, ...]:
         """Use of the subcomponents, and errors of the sites' outputs under importance masks."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import torch_generator
 from unweave.decompose import numerics
+from unweave.decompose.adversary import signed_step
 from unweave.decompose.decomposition import SiteSubcomponents
 from unweave.models.prefix import Prefix, cache_prefix, prefix_logits
 from unweave.models.sites import Site
@@ -168,7 +169,7 @@ class _Masked:
                 kl = _kl(self.attacked_base, self._logits(self.attacked)).mean()
             worst = max(worst, float(kl))
             (gradient,) = torch.autograd.grad(kl, source)
-            source = (source.detach() + ATTACK_RATE * gradient.sign()).clamp(0, 1)
+            source = signed_step(source, gradient, ATTACK_RATE)
         with self._replaced(V, U, importance, lambda x: source):
             return max(worst, float(_kl(self.attacked_base, self._logits(self.attacked)).mean()))
 

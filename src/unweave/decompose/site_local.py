@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -16,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unweave.base.device import compiler_works
-from unweave.base.errors import UnweaveError, first_line, oserror_line
-from unweave.base.files import atomic_path, save_tensors
+from unweave.base.errors import UnweaveError, first_line
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import numpy_generator, torch_generator
 from unweave.decompose import numerics
+from unweave.decompose.checkpoint import optimiser_tensors, read_checkpoint, restore_optimiser, write_checkpoint
 from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.decomposition import SiteSubcomponents
 from unweave.decompose.importance import Importance, importance_logits, init_importance
@@ -227,52 +226,32 @@ class _Adam:
         self.up.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        kept: dict[str, Tensor] = {}
-        for label, optimiser, names in (("down", self.down, TRAINED), ("up", self.up, ("sources",))):
-            for name in names:
-                for key, value in optimiser.state.get(self.state[name], {}).items():
-                    kept[f"{label}/{name}/{key}"] = value
-        return kept
+        sources = {"sources": self.state["sources"]}
+        return optimiser_tensors("down", self.down, self._trained()) | optimiser_tensors("up", self.up, sources)
 
     def load(self, kept: dict[str, Tensor]) -> None:
-        for label, optimiser, names in (("down", self.down, TRAINED), ("up", self.up, ("sources",))):
-            for name in names:
-                prefix = f"{label}/{name}/"
-                parameter = self.state[name]
-                found = {key.removeprefix(prefix): value for key, value in kept.items() if key.startswith(prefix)}
-                if found:
-                    optimiser.state[parameter] = {key: value.to(parameter.device) for key, value in found.items()}
+        restore_optimiser("down", self.down, self._trained(), kept)
+        restore_optimiser("up", self.up, {"sources": self.state["sources"]}, kept)
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {name: self.state[name] for name in TRAINED}
 
 
 def _save(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, step: int) -> None:
-    tensors = {f"state/{name}": tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in optimiser.tensors().items()}
-    with atomic_path(path) as temporary:
-        save_tensors(tensors, temporary, {"training": json.dumps({**settings, "step": step})})
+    tensors = {f"state/{name}": tensor for name, tensor in state.items()}
+    write_checkpoint(path, settings, step, tensors | optimiser.tensors())
 
 
 def _resume(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam) -> int:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.exists():
+    found = read_checkpoint(path, settings)
+    if found is None:
         return 0
-    try:
-        with safe_open(path, "pt") as stored:
-            found = json.loads((stored.metadata() or {})["training"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise UnweaveError(f"{path} is a damaged checkpoint ({error}): remove it to start again") from error
-    except OSError as error:
-        raise oserror_line(error, path) from error
-    if {name: found.get(name) for name in settings} != settings:
-        raise UnweaveError(
-            f"{path} is a checkpoint of other settings, text or another target: remove it, or use another --out"
-        )
+    step, tensors = found
     with torch.no_grad():
         for name, tensor in state.items():
             tensor.copy_(tensors[f"state/{name}"])
-    optimiser.load({name: tensor for name, tensor in tensors.items() if not name.startswith("state/")})
-    return int(found["step"])
+    optimiser.load(tensors)
+    return step
 
 
 def _root_mean_square(inputs: Inputs) -> float:

@@ -174,8 +174,8 @@ class Training:
             clean, inputs = self.model.clean(values)
         key = draws.key(config.seed, "draws", step).to(self.device)
         batch = Batch(values, clean, inputs, torch.arange(len(values), device=self.device), key)
-        schedule = {name: torch.tensor(value, device=self.device) for name, value in self._schedule(step).items()}
         attacking = config.attacks and step >= config.adversary_start * config.steps
+        schedule = {name: torch.tensor(v, device=self.device) for name, v in self._schedule(step, attacking).items()}
         sources = self._sources(step, batch, attacking)
         loss, parts, usage = self.objective.loss(self.state, sources, batch, schedule, attacking)
         loss.backward()
@@ -185,18 +185,17 @@ class Training:
         with torch.no_grad():
             for name, mean in usage.items():
                 self.usage[name].lerp_(mean, 1 - USAGE_MEMORY)
-        alive = sum(int((mean > config.prune_below).sum()) for mean in self.usage.values())
+        alive = (torch.cat(list(self.usage.values())) > config.prune_below).sum()
         measured = {name: float(value) for name, value in parts.items()}
         return {"loss": float(loss.detach()), **measured, "anneal": float(schedule["anneal"]), "alive": float(alive)}
 
-    def _schedule(self, step: int) -> dict[str, float]:
+    def _schedule(self, step: int, attacking: bool) -> dict[str, float]:
         config = self.config
         done = min(1.0, step / (config.annealed_over * config.steps))
         risen = min(1.0, step / (config.sparsity_rise * config.steps)) if config.sparsity_rise else 1.0
-        begun = step >= config.adversary_start * config.steps
         return {
             "anneal": config.anneal_from + (config.anneal_to - config.anneal_from) * done,
-            "adversarial": config.adversarial_fraction if begun else 0.0,
+            "adversarial": config.adversarial_fraction if attacking else 0.0,
             "sparsity": config.sparsity * risen,
         }
 

@@ -14,9 +14,9 @@ from unweave.base.progress import Progress, Silent
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget
+from unweave.decompose.run import decompose
 from unweave.decompose.toys import recovery
 from unweave.decompose.toys.toy import Toy
-from unweave.decompose.whole_model import train_whole_model
 from unweave.models.target import Target, make_target
 from unweave.record.table import Table
 
@@ -102,19 +102,11 @@ def validate(
     for seed in seeds:
         target = make_target(toy.build(seed), None, toy.name, check=False)
         started = time.monotonic()
-        made = take_apart(toy, target, replace(config, seed=seed), progress)
+        made = decompose(target, toy.data(config.batch, seed), replace(config, seed=seed), progress=progress)
         one = measure(toy, target, made, seed, time.monotonic() - started)
         progress.say(f"{toy.name}, seed {seed}: {'passed' if one.passed else 'failed'} in {one.seconds:.0f} s")
         found.append(one)
     return Validation(toy.name, tuple(found))
-
-
-def take_apart(toy: Toy, target: Target, config: WholeModelConfig, progress: Progress | None = None) -> Decomposition:
-    """The whole-model decomposition of a toy's sites."""
-    sites = target.sites(config.sites)
-    tensors = train_whole_model(target, sites, toy.data(config.batch, config.seed), config, progress=progress)
-    names = [site.name for site in sites]
-    return Decomposition.from_tensors(tensors, names, config.importance, target.identity.digest, target.name)
 
 
 def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: float) -> Recovered:
