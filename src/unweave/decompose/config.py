@@ -70,7 +70,8 @@ class WholeModelConfig:
     sites: str = "*"
     """Sites by name, with * and ?, parted by commas."""
     capacity: float = 0.75
-    """Subcomponents of a site as a multiple of the larger side of its matrix, rounded up to a multiple of 16."""
+    """Subcomponents of a site as a multiple of the larger side of its matrix, rounded up to a multiple of 16; at least
+    the smaller side, because fewer cannot add up to the matrix."""
     subcomponents: int | None = None
     """The same number of subcomponents at every site instead."""
 
@@ -154,7 +155,7 @@ class WholeModelConfig:
     prune_at: tuple[float, ...] = (0.3, 0.6)
     """Parts of the run after which subcomponents that are not used are dropped; what they held goes to the delta."""
     prune_below: float = 1e-6
-    """Mean importance under which a subcomponent counts as unused."""
+    """Part of the rows with an importance above 0.1, of late, under which a subcomponent counts as unused."""
     seed: int = 0
 
     def __post_init__(self) -> None:

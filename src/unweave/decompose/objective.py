@@ -39,8 +39,9 @@ def _penalised(z: Tensor, anneal: Tensor, penalty: str) -> tuple[Tensor, Tensor]
 
 @fused
 def _used(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Causal importances, and how many are above 0.1 in a row on average with each one's mean."""
-    return (z > 0.1).float().sum(-1).mean(), z.clamp(0, 1).flatten(0, -2).mean(0)
+    """How many importances are above 0.1 in a row on average, and the part of the rows where each one is."""
+    fires = (z > 0.1).float().flatten(0, -2)
+    return fires.sum(-1).mean(), fires.mean(0)
 
 
 class Objective:
@@ -53,7 +54,7 @@ class Objective:
     def loss(
         self, state: Tensors, sources: Tensors, batch: Batch, schedule: Mapping[str, Tensor], attacking: bool
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor], dict[str, Tensor]]:
-        """The total, its parts by name, and the mean importance of each site's subcomponents."""
+        """The total, its parts by name, and how often each site's subcomponents fire."""
         config = self.config
         z = self.kind.logits(state, batch.inputs)
         step = self._step(state, z, sources, batch, schedule["adversarial"])
@@ -72,7 +73,7 @@ class Objective:
             used = {name: _used(logits) for name, logits in z.items()}
         # The halves of the merged term, where there are no terms of those names.
         parts = step.notes | parts | {"l0": torch.stack([active for active, _ in used.values()]).sum()}
-        usage = {name: mean for name, (_, mean) in used.items()}
+        usage = {name: rates for name, (_, rates) in used.items()}
         return total, {name: value.detach() for name, value in parts.items()}, usage
 
     def climb(self, state: Tensors, sources: Tensors, batch: Batch) -> Float[Tensor, ""]:

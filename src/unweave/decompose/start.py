@@ -18,8 +18,9 @@ from unweave.models.sites import Site
 
 
 def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
-    """What the config names, or capacity times the larger side, rounded up to a multiple of 16."""
-    return config.subcomponents or max(16, math.ceil(config.capacity * max(d_in, d_out) / 16) * 16)
+    """What the config names, or capacity times the larger side, at least the smaller one, rounded up to 16s."""
+    wanted = max(config.capacity * max(d_in, d_out), min(d_in, d_out))
+    return config.subcomponents or math.ceil(wanted / 16) * 16
 
 
 def initial_tensors(

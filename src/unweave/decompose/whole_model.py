@@ -31,7 +31,7 @@ CHECKPOINT_SECONDS = 60.0
 START_BATCHES = 8
 """Batches whose inputs the subcomponents may start from."""
 USAGE_MEMORY = 0.99
-"""Part of the running mean of importances that a step keeps."""
+"""Part of the running mean of firing rates that a step keeps: what did not fire in a few hundred steps is near 0."""
 
 
 def train_whole_model(
@@ -183,8 +183,8 @@ class Training:
         if attacking:
             self._ascend()
         with torch.no_grad():
-            for name, mean in usage.items():
-                self.usage[name].lerp_(mean, 1 - USAGE_MEMORY)
+            for name, rates in usage.items():
+                self.usage[name].lerp_(rates, 1 - USAGE_MEMORY)
         alive = (torch.cat(list(self.usage.values())) > config.prune_below).sum()
         measured = {name: float(value) for name, value in parts.items()}
         return {"loss": float(loss.detach()), **measured, "anneal": float(schedule["anneal"]), "alive": float(alive)}
@@ -250,7 +250,7 @@ class Training:
                 source.clamp_(0, 1)
 
     def prune_if_due(self, step: int) -> None:
-        """Drops subcomponents whose running mean importance is below the threshold, at the parts of the run named."""
+        """Drops subcomponents whose running firing rate is below the threshold, at the parts of the run named."""
         config = self.config
         if step not in [max(1, round(part * config.steps)) for part in config.prune_at]:
             return
