@@ -1,10 +1,12 @@
-"""Steps per second and memory of the whole-model method against a plain implementation of the published step.
+"""Steps per second, memory and time to quality of the whole-model method against a plain published step.
 
-python benchmarks/decompose.py [--sizes small,polyglot,large] [--repeats 3] [--steps 8] [--compiled] [--json]
+    python benchmarks/decompose.py [--sizes small,polyglot,large] [--repeats 3] [--steps 8] [--compiled]
+                                   [--quality 1000] [--json]
 
-Same models (random weights, random tokens), sites, capacities and batch; one ascent step of the adversary for the
-published step (``published_step.py``), the defaults for ours. Ways take turns in one process. Memory is the peak of the
-process during the steps, less what it had before the way was set up (Linux only).
+Rates: same models (random weights, random tokens), sites, capacities and batch; one ascent step of the adversary for
+the published step (``published_step.py``), the defaults for ours. Ways take turns in one process. Memory is the peak
+of the process during the steps, less what it had before the way was set up (Linux only). Time to equal quality is
+measured on trained models, see ``time_to_quality.py``.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 
 import torch
 from published_step import PublishedStep
+from time_to_quality import time_to_quality
 from transformers import ArceeConfig, ArceeForCausalLM
 
 from unweave.base.device import compiler_works, prefer_fast_float32
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds, each way once a round (3)")
     parser.add_argument("--steps", type=int, default=8, help="steps a round (8)")
     parser.add_argument("--compiled", action="store_true", help="also compile the published step (minutes a size)")
+    parser.add_argument("--quality", type=int, metavar="STEPS", help="also train to equal quality, ours so many steps")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args()
     prefer_fast_float32()
@@ -124,6 +128,8 @@ def measure(name: str, size: Size, args: argparse.Namespace) -> dict[str, object
             result[f"step_rate_ratio{suffix}"] = round(typical[way] / typical["unweave"], 3)
             mine, theirs = memory["unweave"], memory[way]
             result[f"memory_ratio{suffix}"] = round(mine / theirs, 3) if mine and theirs else None
+    if args.quality:
+        result |= time_to_quality(name, model(size), args.quality)
     return result
 
 

@@ -41,8 +41,26 @@ class PublishedStep:
         self.masks: dict[str, tuple[Tensor, Tensor, Tensor]] | None = None
         self.deltas: dict[str, Tensor] = {}
         self.inputs: dict[str, Tensor] = {}
-        for name, layer in self.layers.items():
-            layer.register_forward_hook(self._hook(name))
+        self.handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self.layers.items()]
+
+    def detach(self) -> None:
+        """Takes the hooks off the model."""
+        for handle in self.handles:
+            handle.remove()
+
+    def warm(self, steps: int, rate: float) -> None:
+        """Steps on faithfulness alone, before the first real one."""
+        pieces = [tensor for name, tensor in self.parameters.items() if name[-2:] in ("/V", "/U")]
+        optimiser = torch.optim.AdamW(pieces, lr=rate, weight_decay=0.0)
+        for _ in range(steps):
+            errors = [
+                (layer.weight - (self.parameters[f"{name}/V"] @ self.parameters[f"{name}/U"]).T).square().sum()
+                / layer.weight.square().sum()
+                for name, layer in self.layers.items()
+            ]
+            torch.stack(errors).mean().backward()
+            optimiser.step()
+            optimiser.zero_grad()
 
     def _hook(self, name: str) -> Callable[..., Tensor | None]:
         def replace(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor | None:

@@ -22,6 +22,7 @@ from unweave.models.capture import (
     as_windows,
     capture_inputs,
     capture_to_disk,
+    capture_together,
     stream_inputs,
 )
 from unweave.models.target import make_target
@@ -41,8 +42,8 @@ def test_captured_inputs_times_weight_are_the_sites_output(target, tokens):
     sites = target.sites()
     outputs = {}
     handles = [
-        target.module.get_submodule(site.name).register_forward_hook(
-            lambda _, __, output, name=site.name: outputs.update({name: output})
+        target.module.get_submodule(site.module).register_forward_hook(
+            lambda _, __, output, site=site: outputs.update({site.name: site.part(output)})
         )
         for site in sites
     ]
@@ -103,6 +104,22 @@ def test_a_capture_on_disk_holds_the_inputs_in_half_precision(target, tmp_path):
     assert (tmp_path / "c" / "inputs.f16").stat().st_size == 10 * 6 * site.d_in * 2
     assert_same(capture, capture_inputs(target, [site], tokens)[site.name])
     torch.testing.assert_close(capture.read(np.array([7, 2])), capture.read(slice(None))[[7, 2]])
+
+
+def test_sites_captured_together_are_read_in_one_pass_from_where_the_last_is(llama, tmp_path):
+    tokens, sites = many(), llama.sites("*.1.*.o_proj,*.3.mlp.down_proj,*.2.*.o_proj")
+    folders = {site: tmp_path / site.name for site in sites}
+    with pytest.raises(KeyboardInterrupt):
+        capture_to_disk(llama, sites[0], tokens, folders[sites[0]], "text", batch=2, progress=Stopped(4))
+    capture_to_disk(llama, sites[2], tokens, folders[sites[2]], "text")
+    forwards = []
+    handle = llama.module.get_submodule("model.embed_tokens").register_forward_hook(lambda *_: forwards.append(1))
+    captures = capture_together(llama, folders, tokens, "text", batch=5)
+    handle.remove()
+    assert len(forwards) == 2
+    for site in sites:
+        assert len(captures[site.name]) == 10
+        assert_same(captures[site.name], capture_inputs(llama, [site], tokens)[site.name])
 
 
 class Stopped:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import asdict
 
@@ -8,7 +9,15 @@ import torch
 from safetensors.torch import save_file
 
 from unweave.base.errors import UnweaveError
-from unweave.decompose.checkpoint import optimiser_tensors, read_checkpoint, restore_optimiser, write_checkpoint
+from unweave.decompose.checkpoint import (
+    last_good,
+    not_finite,
+    optimiser_tensors,
+    read_checkpoint,
+    restore_optimiser,
+    save_finished,
+    write_checkpoint,
+)
 from unweave.decompose.config import WholeModelConfig
 
 SETTINGS = {"sites": ["up", "down"], "origin": "target-text", "config": asdict(WholeModelConfig())}
@@ -45,6 +54,78 @@ def test_a_newer_checkpoint_replaces_the_older_whole_or_not_at_all(tmp_path, mon
         write_checkpoint(path, SETTINGS, 3, TENSORS)
     assert read_checkpoint(path, SETTINGS)[0] == 2
     assert [each.name for each in tmp_path.iterdir()] == ["one.safetensors"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_state_that_is_not_finite_leaves_the_last_good_one(tmp_path, value):
+    path = tmp_path / "one.safetensors"
+    spoilt = TENSORS | {"usage:up": torch.tensor([1.0, value, 1.0])}
+    write_checkpoint(path, SETTINGS, 1, spoilt)
+    assert not path.exists()
+    write_checkpoint(path, SETTINGS, 2, TENSORS)
+    write_checkpoint(path, SETTINGS, 3, spoilt)
+    assert read_checkpoint(path, SETTINGS)[0] == 2
+
+
+def test_a_run_that_stops_says_what_it_leaves(tmp_path):
+    path = tmp_path / "one.safetensors"
+    assert last_good(None) == "nothing is kept, because no folder was given to keep it in"
+    assert last_good(path) == "there is no checkpoint yet, so nothing is kept"
+    for step, words in ((1, "1 step"), (7, "7 steps")):
+        write_checkpoint(path, SETTINGS, step, TENSORS)
+        assert last_good(path) == f"the last good checkpoint is {path}, after {words}"
+
+
+def test_a_loss_that_is_not_finite_names_its_cause_where_the_batch_is_it(tmp_path):
+    path, batch = tmp_path / "one.safetensors", torch.ones(3, 4)
+    line = "the loss stopped being finite at step 6: lower learning_rate (now 0.1) and start again; there is no"
+    assert str(not_finite(5, batch, 0.1, path)).startswith(line)
+    assert str(not_finite(5, torch.ones(3, 4, dtype=torch.long), 0.1, path)).startswith(line)
+    write_checkpoint(path, SETTINGS, 5, TENSORS)
+    batch[1, 2] = float("nan")
+    assert str(not_finite(5, batch, 0.1, path, site="up")) == (
+        "site 'up': the loss stopped being finite at step 6: its batch has NaN or infinite values: leave those rows "
+        f"out and start again with another --out; the last good checkpoint is {path}, after 5 steps"
+    )
+
+
+def refusing(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_names_the_last_good_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "one.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr("unweave.decompose.checkpoint.save_tensors", refusing)
+        with pytest.raises(UnweaveError, match=r"the disk is full: .*; there is no checkpoint yet, so nothing is"):
+            write_checkpoint(path, SETTINGS, 1, TENSORS)
+    assert not list(tmp_path.iterdir())
+    write_checkpoint(path, SETTINGS, 2, TENSORS)
+    monkeypatch.setattr("unweave.decompose.checkpoint.save_tensors", refusing)
+    with pytest.raises(UnweaveError, match=r"the disk is full: .*, after 2 steps, and the same call goes on from it$"):
+        write_checkpoint(path, SETTINGS, 3, TENSORS)
+    assert read_checkpoint(path, SETTINGS)[0] == 2
+
+
+def test_the_folder_of_checkpoints_goes_only_when_the_result_is_saved(tmp_path):
+    out, training = tmp_path / "one.decomp", tmp_path / "one.decomp.training"
+    write_checkpoint(training / "one.safetensors", SETTINGS, 2, TENSORS)
+    (tmp_path / ".one.decomp.abcd1234.part").mkdir()  # of a process that was killed while it saved
+
+    class Made:
+        def save(self, folder):
+            if self.refused:
+                raise UnweaveError("the disk is full")
+            folder.mkdir()
+
+    made = Made()
+    made.refused = True
+    with pytest.raises(UnweaveError, match=r"^the disk is full; all steps are kept in .*\.training, and the same call"):
+        save_finished(made, out, training)
+    assert [path.name for path in tmp_path.iterdir()] == [training.name]
+    made.refused = False
+    save_finished(made, out, training)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import webbrowser
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 
 from unweave.base.errors import DecompositionFailed, NothingFound, UnweaveError
 from unweave.cli import main
@@ -364,7 +366,7 @@ def test_a_decomposition_that_fails_its_check_is_kept_and_says_so(cli, saved, mo
     monkeypatch.setenv("UNWEAVE_COMPILE", "0")
     code, out, err = cli("decompose", saved, *DECOMPOSE, "--out", "cat.decomp")
     assert (code, out) == (1, "")
-    assert err.startswith("expected: about 1 min on two cores, compiled\n")
+    assert err.startswith("1 site, 64 subcomponents; expected on two cores, compiled: capturing ")
     assert "unweave: the decomposition failed its check" in err.splitlines()[-1]
     assert find_run("last").status == "failed"
     code, out, _ = cli("inspect", "cat.decomp")
@@ -381,7 +383,7 @@ def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypat
 
     calls = []
 
-    def decompose(target, corpus, config, *, labels, out, progress, log):
+    def decompose(target, corpus, config, *, labels, out, jobs, checkpoint_seconds, progress, log):
         calls.append((corpus.labels("decomposition"), config.sites, config.steps, labels, out))
         raise KeyboardInterrupt
 
@@ -413,6 +415,151 @@ def test_all_sites_are_taken_apart_together_measured_and_the_curve_is_kept(cli, 
     assert ladder["rungs"][0]["masks"] == "target"
     assert ladder["rungs"][0]["kl"] == 0
     assert sorted(map(int, ladder["attacks"])) == [20, 40, 80, 160, 320]
+    assert [control["pieces"] for control in ladder["controls"]] == ["svd", "random"]
+    assert ladder["passed"] == (not ladder["failures"])
+    measured = json.loads(out)
+    assert measured["report"] == str(Path(measured["path"]) / "report.html")
+    assert measured["card"] == str(Path("all.decomp") / "card.md")
+    assert (Path(measured["path"]) / "card.json").read_text() == Path("all.decomp/card.json").read_text()
+    assert cli("inspect", "all.decomp")[0] == 0
+
+
+SMALL = {"steps": 6, "batch": 2, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
+SETTINGS = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+
+
+def test_an_interrupted_decomposition_is_gone_on_with_in_the_same_run_and_can_be_looked_at_meanwhile(
+    cli, saved, monkeypatch
+):
+    from unweave.decompose.whole_model import Training
+
+    step = Training.step
+
+    def stopping(self, number):
+        if number == 4:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    command = ["decompose", saved, "--corpus", "text", "--method", "whole-model", "--sites", SITE, *SETTINGS]
+    command += ["--out", "all.decomp", "--checkpoint-seconds", "0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", stopping)
+        assert cli(*command)[0] == 130
+    interrupted = find_run("last")
+    # Logged after the checkpoint, as when a run is killed between two of them.
+    interrupted.log(5, reconstruction=9.0, l0=9.0)
+    code, out, err = cli("open", "last", "--json")
+    assert code == 0, err
+    drawn = ("alive", "error", "faithfulness", "l0", "penalty")
+    assert json.loads(out)["figures"] == [f"curve-{name}" for name in drawn]
+    assert "interrupted, 5 of 6 steps done" in Path(json.loads(out)["report"]).read_text(encoding="utf-8")
+
+    code, out, err = cli(*command, "--json")
+    assert code == 0, err
+    made = json.loads(out)
+    assert (made["run"], made["status"]) == (interrupted.id, "finished")
+    assert len(find_run("last").state()["resumed"]) == 1
+    curves = find_run("last").load_table("curves")
+    assert curves.column("step") == (1, 2, 3, 4, 5, 6)
+    assert curves.column("l0")[4] != 9.0
+    assert "The run is finished." in Path(made["report"]).read_text(encoding="utf-8")
+    # With another --out it is another run.
+    assert json.loads(cli(*command[:-4], "--out", "other.decomp", "--json")[1])["run"] != interrupted.id
+
+
+def test_the_curves_of_a_site_local_decomposition_are_drawn_too(cli, saved, monkeypatch):
+    monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+    assert cli("decompose", saved, *DECOMPOSE, "--out", "cat.decomp")[0] == 1  # it fails its check
+    code, out, err = cli("open", "last", "--json")
+    assert code == 0, err
+    assert find_run("last").load_table("curves").column("site") == (SITE, SITE)
+    assert json.loads(out)["figures"] == ["curve-error", "curve-faithfulness", "curve-l0"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [
+        ("capacity", "capacity is 0.0, and it must be above 0"),
+        ("subcomponents", "subcomponents is 0, and a site needs at least 1"),
+        ("empty text", "label 'cat' of empty has no text: give it some, or remove it"),
+        ("nan", f"weight '{SITE}.weight' has NaN or infinite values: the model's file is"),
+        ("integers", "its weight is int8"),
+        ("integers in the file", f"has weight '{SITE}.weight' in I8, and floating-point weights are needed"),
+        ("tied", "share one storage (tied weights, or slices of one matrix): take only one of them apart"),
+    ],
+)
+def test_what_cannot_be_taken_apart_is_one_line_and_leaves_nothing(cli, saved, monkeypatch, case, line, as_json):
+    from safetensors.torch import load_file, save_file
+
+    import unweave.models
+
+    weights, load = saved / "model.safetensors", unweave.models.load_target
+    settings, corpus, sites = [], "text", SITE
+    if case in ("capacity", "subcomponents"):
+        settings = ["--set", f"{case}=0"]
+    elif case == "empty text":
+        corpus = "empty"
+        for label in ("cat", "moon"):
+            Path(corpus, label).mkdir(parents=True)
+            Path(corpus, label, "0.txt").write_text("\n" if label == "cat" else "moon\n" * 3000)
+    elif case in ("nan", "integers in the file"):
+        tensors = load_file(weights)
+        if case == "nan":
+            tensors[f"{SITE}.weight"][0, 0] = float("nan")
+        else:
+            tensors[f"{SITE}.weight"] = (100 * tensors[f"{SITE}.weight"]).to(torch.int8)
+        save_file(tensors, weights, {"format": "pt"})
+    else:
+        sites = "*.o_proj" if case == "tied" else SITE
+
+        def changed(*arguments, **options):
+            target = load(*arguments, **options)
+            first, second = (target.module.model.layers[number].self_attn.o_proj for number in (1, 2))
+            if case == "tied":
+                second.weight = first.weight
+            else:
+                first.weight.data = first.weight.data.to(torch.int8)
+            return target
+
+        monkeypatch.setattr(unweave.models, "load_target", changed)
+    command = ["decompose", saved, "--corpus", corpus, "--method", "whole-model", "--sites", sites, *settings]
+    code, out, err = cli(*command, "--out", "cat.decomp", *["--json"] * as_json)
+    assert code == 2
+    assert line in err.splitlines()[-1]
+    assert (json.loads(out)["exit_code"] == 2) if as_json else not out
+    assert not list(Path().glob("*.decomp*"))
+    assert cli("runs")[1] == "There are no runs in runs.\n"
+
+
+def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_no_card(cli, saved, monkeypatch):
+    import unweave.decompose
+    from unweave.decompose import ladder
+
+    monkeypatch.setattr(unweave.decompose.decomposition, "is_bundled", lambda folder: True)
+    monkeypatch.setattr(unweave.decompose, "evaluate", partial(ladder.evaluate, attack_steps=(2,)), raising=False)
+    small = {"steps": 2, "batch": 2, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
+    settings = [part for name, value in small.items() for part in ("--set", f"{name}={value}")]
+    for seed in (0, 1):
+        out = ["--out", f"{seed}/made", "--set", f"seed={seed}"]
+        done = cli("decompose", saved, "--corpus", "text", "--method", "whole-model", "--sites", SITE, *out, *settings)
+        assert done[0] == 0, done
+    arguments = [saved, "--corpus", "text", "--windows", "1"]
+    code, out, err = cli("evaluate", *arguments, "0/made", "--against", "1/made", "--against", "0/made", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    # The last parts of the paths are the same, so that the whole paths name them.
+    assert list(found["compared"]) == ["1/made", "0/made"]
+    assert found["compared"]["0/made"]["matched"] == pytest.approx(1, abs=1e-5)
+    assert found["compared"]["1/made"]["matched"] < 0.9
+    assert {"compared", "matches"} <= set(found["tables"])
+    said = json.loads(Path(found["card"]).with_suffix(".json").read_text())["limits"]
+    assert [limit.split()[0] for limit in said if "same seed" in limit] == ["0/made"]
+    assert found["card"] == str(Path(found["path"]) / "card.md")
+    assert not Path("0/made/card.md").exists()
+    code, out, _ = cli("evaluate", *arguments, "0/made", "--against", "1/made")
+    assert "matched" in out
+    assert out.splitlines()[-1].endswith("report.html")
 
 
 def test_the_cost_is_reckoned_without_loading_any_weights(cli):

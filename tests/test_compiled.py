@@ -80,10 +80,39 @@ def test_a_device_that_cannot_compile_is_said_once_and_goes_on_eagerly(compiling
     assert len(tried) == 1
 
 
-@pytest.mark.filterwarnings("ignore:torch.compile failed")
-def test_a_fault_of_the_function_itself_is_raised(compiling, counted):
-    with pytest.raises(RuntimeError, match="must match the size"):
-        fused(lambda x, y: x + y)(torch.ones(2), torch.ones(3))
+def test_a_fault_of_the_function_itself_is_raised_as_what_it_is_and_compilation_stays_on(compiling, counted):
+    """A warning of compilation would be an error here."""
+    added = fused(lambda x, y: x + y)
+    with pytest.raises(RuntimeError, match="must match the size") as fault:
+        added(torch.ones(2), torch.ones(3))
+    assert fault.value.__context__ is None
+    assert added(torch.ones(2), torch.ones(2)).tolist() == [2, 2]
+    assert len(counted) == 1
+
+
+def test_a_fault_of_the_function_inside_compiled_code_leaves_compilation_on_too(compiling, monkeypatch):
+    ran = []
+
+    def compiled_elsewhere(function, **_):
+        def call(x):
+            ran.append(float(x))
+            if x < 0:
+                raise RuntimeError("a fault in other words")
+            return function(x)
+
+        return call
+
+    def root(x):
+        if x < 0:
+            raise ValueError("a root of a negative number")
+        return x.sqrt()
+
+    monkeypatch.setattr(torch, "compile", compiled_elsewhere)
+    rooted = fused(root)
+    with pytest.raises(ValueError, match="a root of a negative number"):
+        rooted(torch.tensor(-1.0))
+    assert float(rooted(torch.tensor(4.0))) == 2
+    assert ran == [-1, 4]
 
 
 @pytest.fixture

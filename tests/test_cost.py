@@ -9,6 +9,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.memory import available_memory
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.cost import check_memory, estimate_cost
+from unweave.decompose.groups import site_groups
 from unweave.decompose.importance import IMPORTANCES, SiteShape, Widths
 from unweave.decompose.start import subcomponent_count
 from unweave.models.skeleton import skeleton_target
@@ -107,7 +108,53 @@ def test_rows_of_features_and_windows_of_another_length_are_counted_as_they_are(
 
     seen = []
     estimate = run.estimate_cost
-    monkeypatch.setattr(run, "estimate_cost", lambda *a: seen.append(a[2]) or estimate(*a))
+    monkeypatch.setattr(run, "estimate_cost", lambda *a: seen.append(a[2:]) or estimate(*a))
     small = replace(CONFIG, steps=1, sites="*.o_proj", faithfulness_steps=0)
     run.decompose(llama, torch.randint(300, (5, 11)), small)
-    assert seen == [4 * 11]
+    assert seen == [(4 * 11, 4, 1)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"micro_batch": 2, "frequency": 0.5},
+        {"micro_batch": 1, "merged": 0.0, "subset": 0.5, "adversarial": 0.5, "ascent_steps": 2},
+        {"sites": "model.layers.2.*"},
+    ],
+)
+def test_the_arithmetic_of_a_step_in_parts_and_of_sites_deep_in_the_model(llama, changes):
+    config = replace(CONFIG, faithfulness_steps=0, prune_at=(), **changes)
+    assert estimate_cost(llama, config).flops == pytest.approx(counted(llama, config), rel=0.1)
+
+
+def test_groups_take_the_arithmetic_of_each_and_the_memory_of_the_largest(llama):
+    config = replace(CONFIG, faithfulness_steps=0, prune_at=(), groups=4)
+    cost = estimate_cost(llama, config)
+    groups = [",".join(site.name for site in group) for group in site_groups(llama.sites(), config)]
+    alone = [replace(config, sites=names, groups=1) for names in groups]
+    assert cost.flops == pytest.approx(sum(counted(llama, each) for each in alone) / 4, rel=0.1)
+    assert cost.bytes == max(estimate_cost(llama, each).bytes for each in alone)
+    assert cost.steps == 4 * config.steps
+    whole = estimate_cost(llama, replace(config, groups=1))
+    assert cost.bytes < whole.bytes
+    assert cost.bytes_result == whole.bytes_result
+    # Every group runs the whole model forwards, and most of it backwards.
+    assert whole.flops < 4 * cost.flops < 4 * whole.flops
+
+
+def test_devices_share_the_rows_and_the_deltas(llama):
+    alone, shared = (estimate_cost(llama, CONFIG, devices=devices) for devices in (1, 4))
+    assert shared.rows == alone.rows == 4 * shared.part_rows
+    assert shared.flops == pytest.approx(alone.flops / 4, rel=0.05)
+    assert (shared.bytes_fixed, 4 * shared.bytes_step) == (alone.bytes_fixed, alone.bytes_step)
+    trained = alone.piece_parameters + alone.importance_parameters + CONFIG.pool * (alone.subcomponents + alone.sites)
+    assert (alone.bytes_exchanged, shared.bytes_exchanged) == (0, 2 * 3 * 4 * trained // 4)
+    assert estimate_cost(llama, replace(CONFIG, micro_batch=1)).bytes_step * 4 == alone.bytes_step
+    assert shared.hours(shared.flops) == pytest.approx(CONFIG.steps / 3600)
+
+
+def test_half_precision_halves_the_target_and_is_held_in_float32_where_it_is_taken_apart(fresh):
+    config = replace(CONFIG, sites="*.o_proj")
+    plain, half = (estimate_cost(fresh("llama", dtype), config) for dtype in (None, torch.bfloat16))
+    copied = sum(site.d_in * site.d_out for site in fresh("llama").sites("*.o_proj"))
+    assert half.bytes_fixed == plain.bytes_fixed - 2 * plain.target_parameters + 4 * copied

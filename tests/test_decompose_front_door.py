@@ -13,7 +13,7 @@ from torch import nn
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose import SiteLocalConfig, decompose, run, whole_model
-from unweave.decompose.batches import RowBatches, balanced_rows, fingerprint, text_windows
+from unweave.decompose.batches import RowBatches, balanced_rows, fingerprint, fingerprint_batches, text_windows
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.whole_model import train_whole_model
 from unweave.models.target import make_target
@@ -46,7 +46,8 @@ def test_feature_rows_are_drawn_from_by_seed_and_step(target, rows):
     assert made.importance_kind == "site-mlp"
     card = dict(made.card)
     assert card.pop("training_seconds") >= 0
-    assert card == {"method": "whole-model", "config": asdict(CONFIG), "data": fingerprint(rows), "rows": 40}
+    facts = {"data": fingerprint(rows), "rows": 40, "processes": 1}
+    assert card == {"method": "whole-model", "config": asdict(CONFIG), **facts}
 
 
 def test_windows_of_tokens_are_rows_too():
@@ -67,8 +68,8 @@ def test_a_function_gives_a_batch_for_each_step(target):
     assert set(steps) == set(range(whole_model.START_BATCHES))
     assert steps[-4:] == [0, 1, 2, 3]
     assert same(made, train_whole_model(target, target.sites(), tiny.rows(), CONFIG))
-    assert made.card["data"] == "batches"
-    assert [values["step"] for values in logged] == [4]
+    assert made.card["data"] == fingerprint_batches(tiny.rows())
+    assert [values["step"] for values in logged] == [1, 2, 3, 4]
 
 
 def test_the_windows_of_a_corpus_are_balanced_over_its_labels(planted_target, planted_text):
@@ -111,10 +112,9 @@ def test_an_interrupted_call_goes_on_where_it_was(target, rows, tmp_path, monkey
         return step(self, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(whole_model, "CHECKPOINT_SECONDS", -1.0)
         patch.setattr(whole_model.Training, "step", stopping)
         with pytest.raises(KeyboardInterrupt):
-            decompose(target, rows, CONFIG, out=out)
+            decompose(target, rows, CONFIG, out=out, checkpoint_seconds=0)
     assert not out.exists()
     assert [path.name for path in (tmp_path / "one.decomp.training").iterdir()] == ["whole-model.safetensors"]
     for other in (rows + 1, lambda _: rows):
@@ -129,6 +129,53 @@ def test_an_interrupted_call_goes_on_where_it_was(target, rows, tmp_path, monkey
     assert steps == [2, 3]
     assert same(made, decompose(target, rows, CONFIG))
     assert [path.name for path in tmp_path.iterdir()] == ["one.decomp"]
+
+
+def test_a_run_does_not_go_on_with_another_function_of_batches(target, tmp_path, monkeypatch):
+    out, step = tmp_path / "one.decomp", whole_model.Training.step
+
+    def stopping(self, number):
+        if number == 2:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(whole_model.Training, "step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            decompose(target, tiny.rows(), CONFIG, out=out, checkpoint_seconds=0)
+
+    def later(step):
+        return tiny.rows()(step) * (2 if step == 5 else 1)
+
+    for other in (tiny.rows(seed=1), later):
+        with pytest.raises(UnweaveError, match="is a checkpoint of other settings, text or another target"):
+            decompose(target, other, CONFIG, out=out)
+    assert same(decompose(target, tiny.rows(), CONFIG, out=out), decompose(target, tiny.rows(), CONFIG))
+
+
+def test_batches_that_are_others_each_time_cannot_be_kept_in_a_folder(target, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+
+    def batches(_):
+        return torch.rand(8, 6, generator=generator)
+
+    with pytest.raises(UnweaveError, match=r"is another one when it is drawn again, .*: make the batch a function of"):
+        decompose(target, batches, CONFIG, out=tmp_path / "one.decomp")
+    decompose(target, batches, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("batch", "line"),
+    [
+        (torch.zeros(0, 6), r"the data has shape \(0, 6\): give windows"),
+        (torch.full((4, 6), float("nan")), "the data has NaN or infinite values: remove those rows first"),
+        ([[1.0] * 6], "the batch of step 1 is a list, and a tensor is needed"),
+    ],
+)
+def test_batches_that_cannot_be_learned_from_are_refused(target, batch, line, tmp_path):
+    with pytest.raises(UnweaveError, match=line):
+        decompose(target, lambda _: batch, CONFIG, out=tmp_path / "one.decomp")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -147,6 +194,27 @@ def test_data_that_cannot_be_learned_from_is_refused(target, data, line, tmp_pat
     with pytest.raises(UnweaveError, match=line):
         decompose(target, data, CONFIG, out=tmp_path / "one.decomp")
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_no_floats_or_not_finite_are_refused_by_name(rows):
+    module = tiny.Features()
+    target = make_target(module, None, "features", check=False)
+    with torch.no_grad():
+        module.first.weight[1, 2] = float("nan")
+    with pytest.raises(UnweaveError, match="site 'first' has weights that are all zero or not finite"):
+        decompose(target, rows, CONFIG)
+    module.first.weight.data = torch.ones(5, 6, dtype=torch.int8)
+    with pytest.raises(UnweaveError, match="'first' cannot be taken apart: its weight is int8: load the model"):
+        decompose(target, rows, replace(CONFIG, sites="first"))
+
+
+def test_no_subcomponents_are_refused():
+    with pytest.raises(UnweaveError, match="capacity is 0, and it must be above 0"):
+        replace(CONFIG, capacity=0)
+    with pytest.raises(UnweaveError, match="subcomponents is 0, and a site needs at least 1"):
+        replace(CONFIG, subcomponents=0)
+    with pytest.raises(UnweaveError, match=r"capacity is 0.0, and it must be above 0"):
+        SiteLocalConfig(capacity=0.0)
 
 
 def test_data_of_zeros_is_refused_by_the_site_that_gets_nothing(target):
@@ -189,7 +257,7 @@ def test_the_site_local_method_refuses_what_it_cannot_read_or_log(target, rows):
 
 
 def test_what_is_already_there_is_refused_before_anything_is_trained(target, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_whole_model", None)
+    monkeypatch.setattr(run, "train_in_groups", None)
     (tmp_path / "one.decomp").mkdir()
     with pytest.raises(UnweaveError, match=r"one.decomp already exists: choose another --out, or remove it first"):
         decompose(target, rows, CONFIG, out=tmp_path / "one.decomp")

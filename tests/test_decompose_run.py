@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import planted
@@ -9,11 +10,14 @@ import pytest
 import torch
 
 from unweave.base.errors import DecompositionFailed, UnweaveError
-from unweave.decompose import batches, site_local
+from unweave.decompose import batches, site_local, site_local_cost, site_local_jobs
 from unweave.decompose import site_local_run as run
 from unweave.decompose.batches import balanced_rows
+from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition, random_like
+from unweave.decompose.ladder import measure_ladder
 from unweave.decompose.run import decompose
+from unweave.decompose.site_local_cost import capture_groups
 
 QUICK = replace(planted.CONFIG, steps=30, windows=10, batch=64)
 
@@ -58,14 +62,14 @@ def test_what_is_saved_is_what_is_returned_and_nothing_else_stays(made, tmp_path
 
 def test_inputs_are_captured_once(made, monkeypatch):
     captured = []
-    original = run.capture_to_disk
+    original = run.capture_together
 
     def remembering(*args, **options):
         found = original(*args, **options)
-        captured.append(found.folder)
+        captured.append(found[planted.SITE].folder)
         return found
 
-    monkeypatch.setattr(run, "capture_to_disk", remembering)
+    monkeypatch.setattr(run, "capture_together", remembering)
     first = made()
     stamp = (captured[0] / "inputs.f16").stat().st_mtime_ns
     assert same(made(), first)
@@ -106,6 +110,152 @@ def test_an_interrupted_call_goes_on_where_it_stopped(made, tmp_path, monkeypatc
     assert not (tmp_path / "half.decomp.training").exists()
 
 
+VALUES = "model.layers.1.self_attn.v_proj"
+BOTH = f"{VALUES},{planted.SITE}"
+
+
+def captured(folder):
+    return sorted(path.parent.name.split("-")[-1] for path in (folder / "cache" / "captures").glob("*/inputs.f16"))
+
+
+def test_captured_inputs_go_with_their_site_and_stay_for_a_single_one(made, tmp_path):
+    made(sites=BOTH, out=tmp_path / "both.decomp")
+    assert captured(tmp_path) == []
+    made()
+    assert captured(tmp_path) == [planted.SITE]
+
+
+def test_several_sites_are_masked_all_at_once_on_held_out_text(
+    made, planted_target, planted_text, tmp_path, monkeypatch
+):
+    ladders = []
+
+    def measuring(target, decomposition, tokens, **options):
+        ladders.append((tokens, measure_ladder(target, decomposition, tokens, **options)))
+        return ladders[-1][1]
+
+    monkeypatch.setattr(run, "CHECK_WINDOWS", 2)
+    monkeypatch.setattr(run, "measure_ladder", measuring)
+    with pytest.raises(DecompositionFailed, match=r"failed its check \([12] of 2 sites\): .*; it is kept in"):
+        made(sites=BOTH, check=True, out=tmp_path / "both.decomp")
+    card = Decomposition.load(tmp_path / "both.decomp").card
+    ((tokens, ladder),) = ladders
+    held_out = batches.text_windows(planted_target, planted_text, "selection", 2, 64)
+    assert torch.equal(tokens, torch.as_tensor(np.concatenate(list(held_out.values()))))
+    assert card["together"] == json.loads(json.dumps(ladder.as_dict()))
+    assert [site["site"] for site in card["together"]["sites"]] == [VALUES, planted.SITE]
+    assert list(card["together"]["attacks"]) == ["20"]
+    assert all(card["sites"][name]["quality"]["site"] == name for name in (VALUES, planted.SITE))
+
+
+def test_a_single_site_is_not_measured_twice(made):
+    assert "together" not in made(check=False).card
+
+
+def test_a_killed_call_goes_on_with_the_next_site(made, tmp_path, monkeypatch):
+    whole = made(sites=BOTH, out=tmp_path / "whole.decomp")
+    train = site_local_jobs.train_job
+    trained = []
+
+    def stopping(job, *rest):
+        if job.site == planted.SITE:
+            raise KeyboardInterrupt
+        train(job, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site_local_jobs, "train_job", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            made(sites=BOTH, out=tmp_path / "half.decomp")
+    assert [path.name for path in (tmp_path / "half.decomp.training").iterdir()] == [f"{VALUES}.decomp"]
+    assert captured(tmp_path) == [planted.SITE]
+    monkeypatch.setattr(site_local_jobs, "train_job", lambda job, *rest: (trained.append(job.site), train(job, *rest)))
+    with pytest.raises(UnweaveError, match=r"v_proj.decomp was made with other settings.*: remove it, or use another"):
+        made(replace(QUICK, seed=1), sites=BOTH, out=tmp_path / "half.decomp")
+    assert same(made(sites=BOTH, out=tmp_path / "half.decomp"), whole)
+    assert trained == [planted.SITE]
+    assert not (tmp_path / "half.decomp.training").exists()
+
+
+def test_a_later_call_may_name_more_sites(made, tmp_path, monkeypatch):
+    train, trained = site_local_jobs.train_job, []
+
+    def remembering(job, *rest):
+        trained.append(job.site)
+        train(job, *rest)
+
+    monkeypatch.setattr(site_local_jobs, "train_job", remembering)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "save_finished", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            made(sites=VALUES, out=tmp_path / "grown.decomp")
+    assert list(made(sites=BOTH, out=tmp_path / "grown.decomp").sites) == [VALUES, planted.SITE]
+    assert trained == [VALUES, planted.SITE]
+
+
+def test_a_full_disk_stops_every_site_and_is_no_fault_of_one(made, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise UnweaveError("the disk is full") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(site_local_jobs, "train_site", full)
+    with pytest.raises(UnweaveError, match=r"^the disk is full$"):
+        made(sites=BOTH, out=tmp_path / "both.decomp")
+    assert not (tmp_path / "both.decomp").exists()
+
+
+def test_a_site_that_cannot_be_trained_does_not_lose_the_others(made, tmp_path, monkeypatch):
+    train = site_local_jobs.train_site
+
+    def failing(site, *args, **options):
+        if site == VALUES:
+            raise UnweaveError("the loss stopped being finite")
+        return train(site, *args, **options)
+
+    monkeypatch.setattr(site_local_jobs, "train_site", failing)
+    with pytest.raises(
+        DecompositionFailed, match=r"\(1 of 2 sites\): .*v_proj: the loss stopped being finite; it is kept"
+    ):
+        made(sites=BOTH, out=tmp_path / "one.decomp")
+    kept = Decomposition.load(tmp_path / "one.decomp")
+    assert list(kept.sites) == [planted.SITE]
+    assert kept.card["failures"] == [f"{VALUES}: the loss stopped being finite"]
+    with pytest.raises(UnweaveError, match=r"^the loss stopped being finite$") as alone:
+        made(sites=VALUES, out=tmp_path / "alone.decomp")
+    assert not isinstance(alone.value, DecompositionFailed)
+    assert not (tmp_path / "alone.decomp").exists()
+
+
+def test_only_a_group_of_sites_has_its_inputs_on_disk_at_one_time(made, tmp_path, monkeypatch):
+    on_disk = []
+    train = site_local_jobs.train_job
+    monkeypatch.setattr(run, "capture_groups", lambda sites, tokens: capture_groups(sites, tokens, most=1))
+    monkeypatch.setattr(
+        site_local_jobs, "train_job", lambda job, *rest: (on_disk.append(captured(tmp_path)), train(job, *rest))
+    )
+    made(sites=BOTH)
+    assert on_disk == [[VALUES], [planted.SITE]]
+
+
+def test_too_little_disk_is_refused_before_anything_is_captured(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(site_local_cost.shutil, "disk_usage", lambda _: SimpleNamespace(free=300_000))
+    with pytest.raises(UnweaveError, match=r"captures needs about 0\.0 GB for captured inputs, and 0\.0 GB are free"):
+        made(sites=BOTH, out=tmp_path / "both.decomp")
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "both.decomp").exists()
+
+
+def test_the_whole_model_method_goes_on_from_local_pieces(made, planted_target, planted_text):
+    local = made(sites=BOTH)
+    config = WholeModelConfig(sites=BOTH, hidden=QUICK.hidden, subcomponents=4, steps=1, learning_rate=1e-9, windows=20)
+    joined = decompose(planted_target, planted_text, config, known=local)
+    assert joined.card["known"] == local.digest()
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    for name, site in joined.sites.items():
+        torch.testing.assert_close(site.product(), local.site(name).product(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(site.importance(x), local.site(name).importance(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UnweaveError, match="set hidden, depth and heads to what it was made with"):
+        decompose(planted_target, planted_text, replace(config, hidden=8), known=local)
+
+
 def test_an_untrained_one_fails_and_is_kept_marked_as_failed(made, tmp_path):
     line = r"failed its check: .*svd.*; it is kept in .*one.decomp, marked as failed$"
     with pytest.raises(DecompositionFailed, match=line) as failed:
@@ -118,12 +268,12 @@ def test_an_untrained_one_fails_and_is_kept_marked_as_failed(made, tmp_path):
 
 
 def test_one_of_random_directions_fails(made, tmp_path, monkeypatch):
-    train = run.train_site
+    train = site_local_jobs.train_site
 
     def randomised(*args, **options):
         return random_like(train(*args, **options), torch.Generator().manual_seed(0))
 
-    monkeypatch.setattr(run, "train_site", randomised)
+    monkeypatch.setattr(site_local_jobs, "train_site", randomised)
     with pytest.raises(DecompositionFailed, match="failed its check"):
         made(check=True, out=tmp_path / "one.decomp")
     assert Decomposition.load(tmp_path / "one.decomp").card["failures"]
@@ -155,13 +305,13 @@ def test_what_cannot_be_done_is_refused_before_anything_is_trained(made, tmp_pat
 
 def test_training_draws_from_the_balanced_rows(made, planted_text, monkeypatch):
     drawn = []
-    original = run.train_site
+    original = site_local_jobs.train_site
 
     def spy(site, weight, inputs, *args, **options):
         drawn.append(inputs.rows.tolist())
         return original(site, weight, inputs, *args, **options)
 
-    monkeypatch.setattr(run, "train_site", spy)
+    monkeypatch.setattr(site_local_jobs, "train_site", spy)
     monkeypatch.setattr(run, "text_windows", _shortened(run.text_windows))
     found = made()
     counts = list(found.card["windows"].values())

@@ -56,6 +56,8 @@ def test_pieces_are_reached_by_number_and_name(made):
     assert torch.equal(piece.u, pieces.U[7])
     assert torch.equal(piece.v, pieces.V[:, 7])
     assert f"{SITE}:7" in repr(piece)
+    sizes = f"{piece.v.numel()} to {piece.u.numel()}"
+    assert repr(made.site(SITE)) == f"SiteSubcomponents({SITE}, 8 subcomponents, {sizes})"
     assert repr(made) == f"Decomposition(of tiny llama; {SITE}: 8, model.layers.2.self_attn.q_proj: 8)"
 
 

@@ -14,7 +14,7 @@ from unweave.models.target import identify, weights_hash
 
 SITES = {
     "llama": ["model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"],
-    "gpt2": ["transformer.h.1.mlp.c_proj", "transformer.h.2.attn.c_attn"],
+    "gpt2": ["transformer.h.1.mlp.c_proj", "transformer.h.2.attn.c_attn.q"],
     "qwen2": ["model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"],
 }
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 SITES = {
     "llama": ("model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"),
     "qwen2": ("model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"),
-    "gpt2": ("transformer.h.1.mlp.c_proj", "transformer.h.2.attn.c_attn"),
+    "gpt2": ("transformer.h.1.mlp.c_proj", "transformer.h.2.attn.c_attn.v"),
 }
 
 
@@ -96,11 +96,11 @@ def test_an_adapter_has_what_servers_assume(target, edits, tmp_path):
     folder = tmp_path / "adapter"
     export_peft(target, edits, folder)
     config = json.loads((folder / "adapter_config.json").read_text())
-    sites = SITES[target.module.config.model_type]
+    modules = [target.site(name).module for name in SITES[target.module.config.model_type]]
     assert config["peft_type"] == "LORA"
     assert config["task_type"] == "CAUSAL_LM"
     assert config["r"] == config["lora_alpha"] == 3
-    assert config["target_modules"] == sorted(sites)
+    assert config["target_modules"] == sorted(modules)
     assert config["bias"] == "none"
     assert config["inference_mode"] is True
     assert config["fan_in_fan_out"] is (target.module.config.model_type == "gpt2")
@@ -110,7 +110,8 @@ def test_an_adapter_has_what_servers_assume(target, edits, tmp_path):
     assert not config["rank_pattern"]
     assert not config["alpha_pattern"]
     tensors = load_file(folder / "adapter_model.safetensors")
-    assert sorted(tensors) == sorted(f"base_model.model.{site}.lora_{side}.weight" for site in sites for side in "AB")
+    names = [f"base_model.model.{module}.lora_{side}.weight" for module in modules for side in "AB"]
+    assert sorted(tensors) == sorted(names)
     for name, tensor in tensors.items():
         assert tensor.dtype == torch.float32
         assert tensor.shape[0 if "lora_A" in name else 1] == 3
@@ -129,7 +130,7 @@ def test_peft_puts_the_adapter_on_the_edited_sites_only(target, edits, tmp_path)
     export_peft(target, edits, tmp_path / "adapter")
     loaded = PeftModel.from_pretrained(copy.deepcopy(target.module), str(tmp_path / "adapter"))
     hit = {name.removeprefix("base_model.model.") for name, child in loaded.named_modules() if hasattr(child, "lora_A")}
-    assert hit == set(SITES[target.module.config.model_type])
+    assert hit == {target.site(name).module for name in SITES[target.module.config.model_type]}
 
 
 def test_an_adapter_on_every_site_lists_them_in_order_and_hits_them_all(target, tokens, tmp_path):
@@ -138,7 +139,7 @@ def test_an_adapter_on_every_site_lists_them_in_order_and_hits_them_all(target, 
     report = export_peft(target, [edit], tmp_path / "adapter")
     assert report.max_logit_difference <= 1e-4
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
-    assert config["target_modules"] == sorted(matrices)
+    assert config["target_modules"] == sorted({site.module for site in target.sites()})
 
 
 def test_the_same_edits_give_the_same_bytes(llama, llama_edits, tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from unweave.base import files
 from unweave.base.errors import UnweaveError
-from unweave.base.files import atomic_folder, atomic_path, file_hash, read_json, write_json
+from unweave.base.files import atomic_folder, atomic_path, file_hash, read_json, remove_partial, write_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -33,7 +33,7 @@ def test_a_file_appears_whole_when_the_block_ends(tmp_path):
     with atomic_path(path) as temporary:
         temporary.write_text("content")
         assert not path.exists()
-        assert temporary.parent == path.parent, "only a rename inside one folder is atomic"
+        assert temporary.parent.parent == path.parent, "only a rename inside one file system is atomic"
     assert path.read_text() == "content"
     assert listed(path.parent) == ["file.txt"]
 
@@ -78,6 +78,23 @@ def test_a_disk_that_refuses_is_one_line_and_the_old_file_stays(tmp_path, monkey
     assert "\n" not in str(caught.value)
     assert path.read_text() == "old"
     assert listed(tmp_path) == ["file.txt"]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "x[1].st"
+    (tmp_path / ".x[1].st.abcd_123.part").mkdir()
+    (tmp_path / ".x[1].st.abcd_123.part" / "x[1].st").write_text("half")
+    other = [".x[1].st.abcd_123.old", ".x[1].st.short.part", ".x1.st.abcd_123.part", "x[1].st", ".hidden"]
+    for name in other:
+        (tmp_path / name).mkdir()
+    remove_partial(path)
+    assert listed(tmp_path) == sorted(other)
+
+
+def test_a_writer_with_temporary_files_of_its_own_leaves_none(tmp_path):
+    with atomic_path(tmp_path / "x.st") as temporary:
+        (temporary.parent / ".tmp123").write_text("half")
+    assert listed(tmp_path) == ["x.st"]
 
 
 def test_a_disk_that_fills_up_while_writing_leaves_the_old_file(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import torch_generator
 from unweave.corpora.windows import windows_by_label
-from unweave.decompose import draws, evaluate, ladder
+from unweave.decompose import draws, evaluate, ruler
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import IMPORTANCES, Importance, SiteShape, Widths
 from unweave.decompose.ladder import measure_ladder, unigram_model
@@ -22,7 +22,7 @@ from unweave.models.target import weights_hash
 SITES = {
     "llama": ("model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"),
     "qwen2": ("model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"),
-    "gpt2": ("transformer.h.1.mlp.c_proj", "transformer.h.2.attn.c_attn"),
+    "gpt2": ("transformer.h.1.mlp.c_proj", "transformer.h.2.attn.c_attn.v"),
 }
 KINDS = ["target", "unmasked", "stochastic", "importance", "rounded 0", "rounded 0.1", "rounded 0.5", "random", "zero"]
 
@@ -169,7 +169,7 @@ def test_the_batches_that_windows_are_measured_in_change_nothing(llama, monkeypa
     tokens = torch.randint(300, (9, 6), generator=torch.Generator().manual_seed(2))
     made = exact(llama, falling)
     whole = measured(llama, made, tokens, attack_steps=(0, 2))
-    monkeypatch.setattr(ladder, "BATCH", 4)
+    monkeypatch.setattr(ruler, "BATCH", 4)
     found = measured(llama, made, tokens, attack_steps=(0, 2))
     for one, other in zip(found.rungs, whole.rungs, strict=True):
         assert one.cross_entropy == pytest.approx(other.cross_entropy, rel=1e-5)
@@ -252,8 +252,8 @@ def test_the_attack_starts_at_one_random_vector_for_all_rows_and_is_never_less_a
 
 def test_what_an_attack_has_reached_it_does_not_lose(llama, tokens, monkeypatch):
     """Were it to walk downhill, the start would stay the worst."""
-    step = ladder.signed_step
-    monkeypatch.setattr(ladder, "signed_step", lambda source, gradient, rate: step(source, -gradient, rate))
+    step = ruler.signed_step
+    monkeypatch.setattr(ruler, "signed_step", lambda source, gradient, rate: step(source, -gradient, rate))
     found = measured(llama, exact(llama, falling), tokens, attack_steps=(0, 3)).attacks
     assert found[3] == found[0] > 0
 
@@ -351,6 +351,19 @@ def test_a_ladder_is_plain_json_and_says_how_far_it_is(llama, tokens):
     assert again["sites"][0]["subcomponents"] == 32
     assert set(KINDS) <= set(said)
     assert said[-1].startswith("adversary, KL ")
+
+
+def test_a_ladder_shows_itself_as_a_short_table(planted_ladder):
+    lines = repr(planted_ladder).splitlines()
+    assert lines[0].startswith(f"Ladder({planted_ladder.tokens:,} tokens, L0 {planted_ladder.l0:.1f} of ")
+    assert len(lines) == 2 + len(planted_ladder.rungs) + 1
+    importance = planted_ladder.rung("importance")
+    row = next(line for line in lines if line.startswith("importance "))
+    assert row.split()[1:] == [
+        f"{importance.cross_entropy:.3f}", f"{importance.kl:.4f}", f"{importance.unrecovered:.3f}"
+    ]  # fmt: skip
+    assert lines[-1].startswith("adversary, KL: ")
+    assert {len(line) for line in lines[1:-1]} == {51}
 
 
 def test_the_same_measurement_twice_is_the_same(llama, tokens):

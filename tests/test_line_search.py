@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import planted
 import pytest
@@ -136,6 +137,18 @@ def test_the_expected_level_is_the_acting_entropy_plus_the_offset_plus_the_gain_
     assert at_rest.level == pytest.approx(float(entropy.mean()) + rare.offset, abs=1e-4)
     assert capped.level - at_rest.level == pytest.approx(float(gain.sum()) / (0.2 * 4), rel=1e-3)
     assert found.kl == pytest.approx(float(kl), rel=1e-3)
+
+
+def test_where_entropy_is_carried_over_the_rise_counts_from_the_labels_own_entropy(setting, edit):
+    objective = setting.objective(4, 0)
+    one_level = Reference(2.0, 1.6, 0.7, 1.5)
+    starts = [
+        expected_levels(setting.target, edit, objective, replace(one_level, entropy_carried=carried))(0.0).level
+        for carried in (0.0, 0.5, 1.0)
+    ]
+    assert starts[2] == pytest.approx(1.6 + 0.75 * 0.4, abs=1e-4)
+    assert abs(starts[0] - starts[2]) > 0.01
+    assert starts[1] == pytest.approx((starts[0] + starts[2]) / 2, abs=1e-4)
 
 
 def test_the_activations_are_read_at_the_loss_positions(setting):

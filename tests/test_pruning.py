@@ -22,15 +22,15 @@ SITES = {"up": (3, 4, 5), "up.up": (4, 3, 6), "sources": (2, 6, 7), "h.0.mlp": (
 
 
 @calm
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=100), st.floats(0, 1, width=32))
-def test_what_is_used_more_than_the_threshold_is_kept_in_order_and_at_least_one(usage, below):
-    kept = kept_subcomponents(torch.tensor(usage), below).tolist()
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=100), st.floats(0, 1, width=32), st.integers(1, 9))
+def test_what_is_used_more_than_the_threshold_is_kept_in_order_and_no_fewer_than_the_rank(usage, below, rank):
+    kept = kept_subcomponents(torch.tensor(usage), below, rank).tolist()
     wanted = [index for index, value in enumerate(usage) if value > below]
-    if wanted:
+    if len(wanted) >= rank:
         assert kept == wanted
     else:
-        assert len(kept) == 1
-        assert usage[kept[0]] == max(usage)
+        assert len(kept) == min(rank, len(usage))
+        assert sorted(usage[index] for index in kept) == sorted(usage)[-len(kept) :]
 
 
 @calm
@@ -38,7 +38,7 @@ def test_what_is_used_more_than_the_threshold_is_kept_in_order_and_at_least_one(
 def test_large_counts_stay_multiples_of_sixteen_filled_up_with_the_most_used_of_the_others(count, used, seed):
     usage = torch.rand(count, generator=torch.Generator().manual_seed(seed)) * 1e-3
     usage[torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:used]] += 0.5
-    kept = kept_subcomponents(usage, 1e-2)
+    kept = kept_subcomponents(usage, 1e-2, 1)
     assert len(kept) == count or len(kept) % 16 == 0
     assert 0 <= len(kept) - max(1, int((usage > 1e-2).sum())) < 16
     assert kept.tolist() == sorted(set(kept.tolist()))
@@ -47,8 +47,8 @@ def test_large_counts_stay_multiples_of_sixteen_filled_up_with_the_most_used_of_
 
 
 def test_below_128_subcomponents_no_unused_one_is_kept():
-    assert len(kept_subcomponents(torch.tensor([1.0] * 5 + [0.0] * 122), 1e-6)) == 5
-    assert len(kept_subcomponents(torch.tensor([1.0] * 5 + [0.0] * 123), 1e-6)) == 16
+    assert len(kept_subcomponents(torch.tensor([1.0] * 5 + [0.0] * 122), 1e-6, 2)) == 5
+    assert len(kept_subcomponents(torch.tensor([1.0] * 5 + [0.0] * 123), 1e-6, 2)) == 16
 
 
 def held(kind, scope_rows=(3, 1)):
@@ -158,7 +158,8 @@ def test_pruning_happens_at_its_steps_and_before_what_is_learned_there(monkeypat
     target = tiny.features()
     config = replace(tiny.CONFIG, divergence="mse", prune_at=(0.5,), prune_below=2.0)  # nothing is used so much
     train_whole_model(target, target.sites(), tiny.rows(), config)
-    assert seen == [(number, 24 if number < 10 else 2) for number in range(20)]
+    ranks = sum(min(site.d_in, site.d_out) for site in target.sites())
+    assert seen == [(number, 24 if number < 10 else ranks) for number in range(20)]
 
 
 def test_a_step_in_which_all_are_used_is_said_nothing_of():

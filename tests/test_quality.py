@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unweave.decompose import quality as quality_module
+from unweave.decompose import numerics
 from unweave.decompose.decomposition import SiteSubcomponents, random_like
 from unweave.decompose.importance import Importance
 from unweave.decompose.quality import Divergence, Quality, check_quality
@@ -135,14 +135,14 @@ def test_an_svd_keeps_as_many_directions_as_pieces_are_needed(llama, tokens, mon
     values = torch.zeros(32)
     values[:5] = 1.0
     kept = []
-    top = quality_module._top
+    top = numerics.keep_largest
 
     def spy(strength, count):
         kept.append(count)
         assert int((top(strength, count) > 0).sum(-1).max()) == count
         return top(strength, count)
 
-    monkeypatch.setattr(quality_module, "_top", spy)
+    monkeypatch.setattr(numerics, "keep_largest", spy)
     assert quality(llama, singular_pieces(llama, values), tokens).l0 == 5
     assert set(kept) == {5}
 

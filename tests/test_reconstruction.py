@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unweave.base.errors import UnweaveError
 from unweave.decompose import draws, numerics, reconstruction
 from unweave.decompose.adversary import deal_sources, start_sources
 from unweave.decompose.config import RECONSTRUCTIONS
@@ -169,7 +170,7 @@ def test_merged_is_the_adversarial_error_in_one_part_of_the_samples_and_the_subs
     step.notes.clear()
     found = reconstruction.merged(step)
     masks, attacked = {}, torch.tensor([False, True, False, True])[:, None, None]
-    assert torch.equal(reconstruction.attacked_samples(step), attacked.flatten())
+    assert torch.equal(reconstruction.attacked_samples(step.samples, step.adversarial), attacked.flatten())
     routes, drawn, climbed = reconstruction.subset_routes(step), random_masks(step), adversarial_masks(step)
     for place, site in enumerate(step.pieces):
         here = routes[..., place, None]
@@ -259,10 +260,33 @@ def test_gradients_of_the_merged_term_reach_only_the_sources_of_attacked_samples
 @given(st.integers(0, 20), st.integers(1, 64))
 def test_attacked_samples_are_spread_as_evenly_as_whole_numbers_allow(parts, count):
     part = Fraction(parts, 20)
-    step = SimpleNamespace(samples=torch.arange(count), adversarial=torch.tensor(float(part)))
-    attacked = reconstruction.attacked_samples(step)
+    attacked = reconstruction.attacked_samples(torch.arange(count), torch.tensor(float(part)))
     for first in range(count + 1):
-        assert int(attacked[:first].sum()) == int(first * part)
+        assert int(attacked[:first].sum()) == math.ceil(first * part - Fraction(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("part", "count", "expected"),
+    [(0.29, 100, 29), (0.7, 10, 7), (1 / 3, 3, 1), (1 / 3, 999, 333), (0.999, 1000, 999), (1.0, 7, 7), (0.05, 16, 1)],
+)
+def test_a_part_that_is_no_float_gives_the_number_that_it_means(part, count, expected):
+    assert int(reconstruction.attacked_samples(torch.arange(count), torch.tensor(part)).sum()) == expected
+
+
+def test_half_of_the_samples_are_those_of_odd_number():
+    attacked = reconstruction.attacked_samples(torch.arange(7), torch.tensor(0.5))
+    assert attacked.tolist() == [False, True] * 3 + [False]
+
+
+def test_a_part_that_is_no_sample_at_all_is_refused_with_the_least_that_would_be_one():
+    reconstruction.check_attacked(16, 0.0)
+    reconstruction.check_attacked(16, 0.032)
+    with pytest.raises(UnweaveError) as refused:
+        reconstruction.check_attacked(16, 0.03)
+    assert str(refused.value) == (
+        "adversarial_fraction is 0.03, which is none of the 16 samples of a batch: set it above 0.03125, make batches "
+        "larger, or set it to 0"
+    )
 
 
 def routes_of(count, samples=4000, key=None):

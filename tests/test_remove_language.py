@@ -27,6 +27,7 @@ from unweave.models.load import load_target
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
 from unweave.studies.registry import find_study
+from unweave.studies.removal_bench import doubts
 from unweave.studies.removal_report import _frontiers
 from unweave.studies.remove_language import QUICK, RECORD, RemoveLanguage, edits_of, plan, remove_language
 
@@ -301,6 +302,13 @@ def test_what_is_doubtful_about_a_decomposition_is_told(config, planted_decompos
     with run_in(tmp_path, few, "two") as run:
         remove_language(few, run)
     assert "Warning: the decomposition" not in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_other_text_that_leaves_out_what_is_evaluated_is_no_reason_to_doubt(planted_decomposition, planted_text):
+    card = {"data": "0", "corpus": "elsewhere", "unseen": {"evaluation": planted_text.fingerprint("evaluation")}}
+    assert doubts(replace(planted_decomposition, card=card), planted_text) == ()
+    card["unseen"] = {"evaluation": planted_text.fingerprint("training")}
+    assert "was trained on elsewhere" in doubts(replace(planted_decomposition, card=card), planted_text)[0]
 
 
 def test_a_language_that_the_decomposition_read_is_not_called_left_out(config, planted_decomposition, tmp_path):

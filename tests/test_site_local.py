@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose import site_local
+from unweave.decompose.checkpoint import read_checkpoint
 from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.importance import Importance
 from unweave.decompose.site_local import Inputs, subcomponent_count, train_site
@@ -119,7 +120,7 @@ def test_the_error_falls_from_that_of_random_pieces(small):
     logged = []
     train(small, replace(SMALL, steps=200), log=logged.append)
     first, last = logged[0], logged[-1]
-    assert (first["step"], last["step"]) == (50, 200)
+    assert [row["step"] for row in logged] == list(range(1, 201))
     assert last["error"] < 0.5 * first["error"]
     assert last["faithfulness"] < 1e-2
     assert last["gamma"] == pytest.approx(SMALL.gamma_end)
@@ -183,9 +184,15 @@ def test_checkpoints_change_nothing(small, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
-def test_no_checkpoint_is_written_before_a_minute_has_passed(small, tmp_path):
-    train(small, checkpoint=tmp_path / "x.safetensors")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(("seconds", "kept"), [(60.0, [60]), (0.0, list(range(1, 61)))])
+def test_a_checkpoint_is_written_so_often_and_after_the_last_step(small, tmp_path, monkeypatch, seconds, kept):
+    written, save = [], site_local._save
+    monkeypatch.setattr(site_local, "_save", lambda *given: (written.append(given[-1]), save(*given)))
+    first = train(small, checkpoint=tmp_path / "x.safetensors", checkpoint_seconds=seconds)
+    assert written == kept
+    # What is kept at the end is the whole training.
+    monkeypatch.setattr(site_local._Adam, "step", None)
+    assert equal(train(small, checkpoint=tmp_path / "x.safetensors"), first)
 
 
 def test_a_checkpoint_of_other_settings_or_another_origin_is_refused(small, tmp_path, monkeypatch):
@@ -221,8 +228,41 @@ def test_a_matrix_or_inputs_without_a_scale_are_refused(small, what):
 
 
 def test_a_loss_that_stops_being_finite_says_what_to_do(small):
-    with pytest.raises(UnweaveError, match=r"stopped being finite at step 50; lower learning_rate \(now 1e\+20\)"):
+    with pytest.raises(UnweaveError) as stopped:
         train(small, replace(SMALL, learning_rate=1e20))
+    assert str(stopped.value) == (
+        "site 'h.1.mlp': the loss stopped being finite at step 2: lower learning_rate (now 1e+20) and start again; "
+        "nothing is kept, because no folder was given to keep it in"
+    )
+
+
+def test_it_names_the_last_good_checkpoint_and_keeps_it(small, tmp_path, monkeypatch):
+    """The step before the loss is seen to be lost has already spoilt the weights: its state is not kept."""
+    path, step = tmp_path / "x.safetensors", site_local._Adam.step
+
+    def poisoned(self, number):
+        step(self, number)
+        if number == 6:
+            self.state["V"].detach()[0, 0] = np.nan
+
+    monkeypatch.setattr(site_local._Adam, "step", poisoned)
+    with pytest.raises(UnweaveError, match=r"at step 8: lower .* again with another --out; the last good .* 6 steps$"):
+        train(small, checkpoint=path, checkpoint_seconds=0)
+    assert read_checkpoint(path, {})[0] == 6
+
+
+def test_weights_that_the_last_step_spoilt_are_no_result(small, tmp_path, monkeypatch):
+    step = site_local._Adam.step
+
+    def poisoned(self, number):
+        step(self, number)
+        if number == SMALL.steps - 1:
+            self.state["b"].detach()[0] = np.inf
+
+    monkeypatch.setattr(site_local._Adam, "step", poisoned)
+    with pytest.raises(UnweaveError, match=r"at step 60: .* there is no checkpoint yet, so nothing is kept$"):
+        train(small, checkpoint=tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_importance_function_is_the_trained_one(small):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import planted
 import pytest
@@ -9,9 +10,10 @@ import torch
 from unweave.base.errors import UnweaveError
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import windows_by_label
-from unweave.edit.site_trial import SiteTrial, ranked, trials_table, try_sites
+from unweave.edit.site_trial import SiteTrial, least_harm, ranked, trials_table, try_sites
 from unweave.models.capture import capture_inputs, inputs_by_label
 from unweave.models.target import weights_hash
+from unweave.read.selection import Selection, Statistics, candidates, harvest, select
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,37 @@ def test_without_sites_nothing_is_read_and_without_tuning_text_it_is_refused(pla
     assert try_sites(planted_target, bare, "qb", []) == []
     with pytest.raises(UnweaveError, match="'qb' and another label need text in the tuning part"):
         try_sites(planted_target, bare, "qb", [planted_target.site(planted.SITE)])
+
+
+def test_of_two_candidates_the_one_that_harms_the_others_least_is_taken(
+    planted_target, planted_text, planted_decomposition
+):
+    """The second answers to ``qc`` as much as to ``qb``, and so takes both of them away."""
+    pieces = planted_decomposition.site(planted.SITE)
+    windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=12)
+    read = harvest(planted_target, pieces, windows)
+    own, other = select([read], "qb"), select([read], "qc")
+    acts = read.activation[:, [own.index, other.index]] / pieces.U.norm(dim=-1)[[own.index, other.index]]
+    share = float(acts[read.of("qb"), 0] / acts[read.of("qc"), 1])
+    both = pieces.V[:, own.index] + share * pieces.V[:, other.index]
+    V = torch.cat([pieces.V, both[:, None]], dim=1)
+    U = torch.cat([pieces.U, pieces.U[[own.index]]])
+    made = replace(planted_decomposition, sites={planted.SITE: replace(pieces, V=V, U=U)})
+    blunt = replace(own, index=len(pieces), score=own.score + 1)
+    best, trials = least_harm(planted_target, made, [blunt, own], windows)
+    assert best.index == own.index
+    assert len(trials) == 2
+    assert trials[0].reached
+    assert trials[0].changes["qc"] < 0.2 < trials[1].changes["qc"]
+    assert weights_hash(planted_target.module) == planted_target.identity.weights
+
+
+def test_candidates_are_the_best_of_each_site_that_beat_the_control_of_the_whole_search():
+    def read(site: str, own: list[float], other: list[float]) -> Statistics:
+        importance = torch.tensor([own, other])
+        return Statistics(site, ("a", "b"), importance, importance, importance, {}, 0)
+
+    statistics = [read("x", [0.3, 0.8], [0.2, 0.1]), read("y", [0.9, 0.4], [0.0, 0.4]), read("z", [0.3], [0.2])]
+    selection = Selection("y", 0, "a", 0.9, (0.2, 0.1), statistics[1])
+    assert [(one.site, one.index) for one in candidates(statistics, selection)] == [("y", 0), ("x", 1)]
+    assert [one.score for one in candidates(statistics, selection)] == pytest.approx([0.9, 0.7])

@@ -20,10 +20,10 @@ def test_sites_are_the_matrices_without_embedding_and_unembedding(pristine):
 
 def test_conv1d_sites_have_their_directions_the_right_way_round(pristine):
     gpt2 = pristine["gpt2"]
-    assert len(gpt2.all_sites()) == 4 * 4
-    site = gpt2.site("transformer.h.2.attn.c_attn")
-    assert (site.kind, site.d_in, site.d_out, site.bias, site.layer) == ("conv1d", 32, 96, True, 2)
-    assert gpt2.weight(site).shape == (96, 32)
+    assert len(gpt2.all_sites()) == 4 * 6
+    site = gpt2.site("transformer.h.2.mlp.c_fc")
+    assert (site.kind, site.d_in, site.d_out, site.bias, site.layer) == ("conv1d", 32, 128, True, 2)
+    assert gpt2.weight(site).shape == (128, 32)
 
 
 def test_a_weight_is_a_view_that_writes_through(target):

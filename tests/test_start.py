@@ -34,10 +34,10 @@ def found():
 @pytest.mark.parametrize(
     ("options", "d_in", "d_out", "expected"),
     [
-        ({}, 576, 576, 432),
+        ({}, 576, 576, 576),
         ({}, 576, 1536, 1152),
         ({"capacity": 1.0}, 100, 64, 112),
-        ({"capacity": 0.01}, 64, 64, 16),
+        ({"capacity": 0.01}, 64, 64, 64),
         ({"subcomponents": 5}, 64, 4096, 5),
     ],
 )
@@ -121,6 +121,19 @@ def test_pieces_from_inputs_start_faithful_to_the_inputs_and_random_ones_do_not(
             found_output = x @ tensors[f"{site.name}/V"] @ tensors[f"{site.name}/U"] * scale
             error = relative_error(found_output, x @ weights[site.name].T).mean()
             assert error < 0.02 if start == "inputs" else error > 0.5
+
+
+def test_inputs_of_few_directions_get_one_piece_each_and_the_others_start_at_zero_size():
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    x = axes[torch.arange(60) % 4] * torch.linspace(0.5, 2, 60)[:, None]
+    weight = torch.randn(5, 6, generator=generator)
+    V, U = pieces_from_inputs(x, weight, 9, generator)
+    assert V.shape == (6, 9)
+    assert U.norm(dim=1).count_nonzero() == 4
+    assert torch.allclose((V[:, :4].T @ axes[:4].T).abs().max(0).values, torch.ones(4), atol=1e-5)
+    torch.testing.assert_close(x @ V @ U, x @ weight.T)
+    torch.testing.assert_close(V[:, 4:].norm(dim=0), torch.ones(5), atol=1.0, rtol=0.0)
 
 
 def test_the_seed_decides_and_another_site_moves_nothing(found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,17 @@ def test_each_importance_that_is_not_as_it_should_be_is_one_error(row, column, v
 
 def test_a_feature_that_no_subcomponent_is_left_for_is_an_error():
     assert recovery.identity_error(torch.eye(4)[:, :3]) == 1
+
+
+def test_probes_of_one_feature_need_the_same_subcomponent():
+    feature = torch.tensor([0, 0, 1, 1])
+    importance = torch.zeros(4, 5)
+    importance[[0, 1], 3] = 1.0
+    importance[[2, 3], 1] = 1.0
+    assert recovery.identity_error(importance, feature) == 0
+    split = importance.clone()
+    split[3] = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0])
+    assert recovery.identity_error(split, feature) == 2  # its own is missing, and another is there
 
 
 def test_a_dense_site_has_exactly_so_many_subcomponents_and_each_is_needed_often():
@@ -88,6 +100,26 @@ def test_features_are_as_rare_and_as_large_as_published():
     assert torch.equal(x, tms.sparse_features(40, 5000, seed=0)(3))
 
 
+def test_features_of_an_embedding_are_compared_along_its_directions():
+    toy = find_toy("residual-mlp-1")
+    network = residual_mlp.ResidualMLP(6, 32, 3, 1, seed=0)
+    target = make_target(network, None, "residual", check=False)
+    weight = network.layers[0].mlp_in.weight
+    axes = torch.linalg.qr(network.embedding.T).Q.T  # six directions at right angles, so that the answer is exact
+    network.embedding.copy_(axes)
+    tensors = {"layers.0.mlp_in/V": axes.T.contiguous(), "layers.0.mlp_in/U": axes @ weight.detach().T}
+    tensors |= {"layers.0.mlp_out/V": torch.eye(3), "layers.0.mlp_out/U": network.layers[0].mlp_out.weight.detach().T}
+    for site, count, d_in in (("layers.0.mlp_in", 6, 32), ("layers.0.mlp_out", 3, 3)):
+        shapes = {"A": (d_in, 4), "a": (4,), "B": (4, count), "b": (count,)}
+        tensors |= {f"{site}/importance.{name}": torch.zeros(shape) for name, shape in shapes.items()}
+        tensors[f"{site}/importance.scale"] = torch.tensor(1.0)
+    made = Decomposition.from_tensors(tensors, ["layers.0.mlp_in", "layers.0.mlp_out"], "site-mlp", "x")
+    found = measure(replace(toy, probes=torch.eye(6), dense={"layers.0.mlp_out": 3}), target, made, 0, 1.0)
+    assert found.mmcs == pytest.approx(1.0, abs=1e-5)
+    assert found.ml2r == pytest.approx(1.0, abs=1e-5)
+    assert found.dense_errors == {"layers.0.mlp_out": 6}
+
+
 def test_the_residual_mlp_learns_x_plus_relu_x():
     made = residual_mlp.trained(12, 64, 8, 2, seed=0, steps=300)
     x = residual_mlp.signed_features(12, 512, seed=0, purpose="held out")(0)
@@ -100,7 +132,7 @@ def test_the_residual_mlp_learns_x_plus_relu_x():
 def test_the_planted_network_predicts_with_the_transition_probabilities_of_the_tagged_language():
     network = planted.PlantedLanguages(3)
     truth = planted.transitions(3)
-    predicted = network(planted.probes())[:, 1].softmax(-1).reshape(planted.LANGUAGES, planted.WORDS, planted.WORDS)
+    predicted = network(planted.probes())[:, 0].softmax(-1).reshape(planted.LANGUAGES, planted.WORDS, planted.WORDS)
     torch.testing.assert_close(predicted, truth / truth.sum(-1, keepdim=True), atol=1e-5, rtol=1e-4)
 
 
@@ -111,12 +143,29 @@ def test_the_planted_pieces_are_rank_one_and_add_up_to_the_weights():
         assert all(int(torch.linalg.matrix_rank(piece)) == 1 for piece in pieces)
 
 
+def test_every_pair_of_word_and_language_is_equally_frequent_and_equally_hard_to_predict():
+    truth = planted.transitions(5)
+    torch.testing.assert_close(truth.sum(-1), torch.ones(planted.LANGUAGES, planted.WORDS))
+    torch.testing.assert_close(truth.sum(1), torch.ones(planted.LANGUAGES, planted.WORDS))
+    assert torch.equal(truth.sort(-1).values, truth[:1, :1].sort(-1).values.expand_as(truth))
+    assert not torch.equal(truth[0], truth[1])
+
+
+def test_without_its_piece_a_language_is_predicted_uniformly_and_no_other_changes():
+    network, tokens = planted.PlantedLanguages(2), planted.sequences(64, seed=2)(0)
+    before = network(tokens).log_softmax(-1)
+    network.language.weight.data = planted.planted_pieces(2)["language"][[0, 2, 3]].sum(0)
+    after = network(tokens).log_softmax(-1)
+    removed = tokens[:, 0] == planted.WORDS + 1
+    torch.testing.assert_close(after[removed], torch.full_like(after[removed], -math.log(planted.WORDS)))
+    torch.testing.assert_close(after[~removed], before[~removed])
+
+
 def test_planted_text_follows_its_language():
     tokens = planted.sequences(4000, seed=1)(0)
     tag = tokens[:, 0] - planted.WORDS
     assert tag.bincount().tolist() == [1000] * 4
     truth = planted.transitions(1)
-    truth = truth / truth.sum(-1, keepdim=True)
     pairs = (tag * planted.WORDS + tokens[:, 5]) * planted.WORDS + tokens[:, 6]
     counts = pairs.bincount(minlength=planted.LANGUAGES * planted.WORDS**2).reshape(truth.shape).float()
     seen = counts.sum(-1, keepdim=True)
@@ -133,24 +182,20 @@ def exact_decomposition(seed=0):
         tensors[f"{site}/V"] = (S[:, :1] * Vh[:, 0]).T.contiguous()
         tensors[f"{site}/U"] = U[:, :, 0].contiguous()
         tensors[f"{site}/importance.scale"] = torch.tensor(1.0)
-        tensors[f"{site}/importance.A"] = torch.eye(d_in) * 100
+        seen = torch.eye(d_in) if site == "down" else planted.embedding(seed)
+        tensors[f"{site}/importance.A"] = 100 * seen.T.contiguous()
         tensors[f"{site}/importance.a"] = torch.zeros(d_in)
-        tensors[f"{site}/importance.B"] = planted_directions(site)
-        tensors[f"{site}/importance.b"] = torch.full((count,), -1.0 if site == "up" else 0.0)
-    return target, Decomposition.from_tensors(tensors, ["language", "up", "down"], "site-mlp", target.identity.digest)
+        tensors[f"{site}/importance.B"] = read_by(site)
+        tensors[f"{site}/importance.b"] = torch.zeros(count)
+    return target, Decomposition.from_tensors(tensors, ["language", "word", "down"], "site-mlp", target.identity.digest)
 
 
-def planted_directions(site):
-    """What to read of a site's input, over 100: a piece's logit is 1 or more on its own probe, else 0 or less."""
-    words, languages = planted.WORDS, planted.LANGUAGES
+def read_by(site):
+    """Which of 100 times the words, tags or neurons a piece's importance reads: its own, so that its logit is 2."""
     if site == "down":
-        return 2 * torch.eye(words * languages) / 100
-    width = words + 2 * languages
-    basis = torch.eye(width)
-    if site == "language":
-        return 2 * basis[:, words : words + languages] / 100
-    pairs = [(k, w) for k in range(languages) for w in range(words)]
-    return 1.5 * torch.stack([basis[w] + basis[words + languages + k] for k, w in pairs], 1) / 100
+        return torch.eye(planted.WORDS * planted.LANGUAGES) / 50
+    tokens = torch.eye(planted.WORDS + planted.LANGUAGES) / 50
+    return tokens[:, planted.WORDS :] if site == "language" else tokens[:, : planted.WORDS]
 
 
 def test_the_true_pieces_pass_and_pieces_of_another_seed_do_not():
@@ -159,10 +204,11 @@ def test_the_true_pieces_pass_and_pieces_of_another_seed_do_not():
     importance = probe_importances(target, made, toy.probes)
     assert importance["down"].shape == (32, 32)
     found = measure(toy, target, made, 0, 1.0)
+    assert found.passed
     assert found.mmcs == pytest.approx(1.0, abs=1e-4)
     assert found.ml2r == pytest.approx(1.0, abs=1e-4)
-    assert found.identity_errors["down"] == 0
-    assert measure(toy, target, made, 1, 1.0).mmcs < 0.9
+    assert found.identity_errors == {"language": 0, "word": 0, "down": 0}
+    assert not measure(toy, target, made, 1, 1.0).passed
 
 
 def test_four_seeds_of_five_must_pass():
@@ -189,4 +235,9 @@ def test_validation_trains_measures_and_counts(monkeypatch):
     toy = find_toy("planted-languages")
     found = validate(toy, [0], replace(toy.config, steps=3))
     assert not found.passed
-    assert found.table().records()[0]["identity error, up"] > 0
+    assert found.table().records()[0]["IdentityCIError, word"] > 0
+    errors = found.as_dict()["identity_ci_error"]
+    assert isinstance(errors, list)
+    assert len(errors) == 1
+    assert errors[0] > 0
+    assert found.as_dict()["dense_ci_error"] is None

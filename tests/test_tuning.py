@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import planted
 import pytest
 import torch
@@ -72,12 +70,17 @@ def test_without_another_label_there_is_nothing_to_tune_on(label, labels):
 
 
 def test_the_bundled_settings_know_every_trained_method_and_another_label_than_their_own():
-    stored = read_json(Path(tuned.__file__).parent / "tuned.json")
-    for label in (*stored, "unheard-of"):
-        found = bundled_tuning(label)
-        assert found.label != label
-        for name in ("factors-16", "lora-1-here", "lora-1", "lora-4", "lora-1-here-kl-all"):
-            assert found.descent(name, 4).steps > 0
+    for target, stored in read_json(tuned.TUNED).items():
+        for label in (*stored["labels"], "unheard-of"):
+            found = bundled_tuning(label, target)
+            assert found.label != label
+            assert found.entropy_carried == stored["entropy_carried"]
+            for name in ("lora-1-here", "lora-1"):
+                assert found.descent(name, 4).steps > 0
+
+
+def test_a_target_of_ones_own_takes_what_was_tuned_for_smollm2():
+    assert bundled_tuning("de", "my-model") == bundled_tuning("de", "smollm2")
 
 
 def test_the_tuning_yardstick_is_held_out_text_of_the_tuning_part(setting):

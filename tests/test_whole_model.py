@@ -293,12 +293,13 @@ def test_the_seed_decides_everything():
     assert not any(torch.equal(other[name], tensor) for name, tensor in first.items() if not name.endswith("scale"))
 
 
-def test_every_fifty_steps_and_at_the_end_it_says_how_far_it_is():
+def test_it_says_at_each_step_how_far_it_is_and_logs_some_of_them(monkeypatch):
+    monkeypatch.setattr(whole_model, "LOGGED_STEPS", 10)
     said, measured = [], []
     progress = SimpleNamespace(say=said.append, update=lambda *arguments: said.append(arguments))
-    train(config=config_of(steps=120), progress=progress, log=measured.append)
-    assert [values["step"] for values in measured] == [50, 100, 120]
-    assert [(done, total) for done, total, _ in said] == [(50, 120), (100, 120), (120, 120)]
+    train(config=config_of(steps=25), progress=progress, log=measured.append)
+    assert [values["step"] for values in measured] == [*range(2, 25, 2), 25]
+    assert [(done, total) for done, total, _ in said] == [(step, 25) for step in range(1, 26)]
     last = measured[-1]
     assert said[-1][2] == f"error {last['reconstruction']:.4f} L0 {last['l0']:.1f} of {last['alive']:.0f}"
     assert {"loss", "merged", "penalty", "faithfulness", "seconds", "anneal"} <= last.keys()
@@ -418,9 +419,15 @@ def test_checkpoints_change_nothing(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
-def test_no_checkpoint_is_written_before_a_minute_has_passed(tmp_path):
-    train(checkpoint=tmp_path / "x.safetensors")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(("seconds", "kept"), [(60.0, [20]), (0.0, list(range(1, 21)))])
+def test_a_checkpoint_is_written_so_often_and_after_the_last_step(tmp_path, monkeypatch, seconds, kept):
+    written, write = [], whole_model.write_checkpoint
+    monkeypatch.setattr(whole_model, "write_checkpoint", lambda *given: (written.append(given[2]), write(*given)))
+    first = train(checkpoint=tmp_path / "x.safetensors", checkpoint_seconds=seconds)
+    assert written == kept
+    # What is kept at the end is the whole training.
+    monkeypatch.setattr(whole_model.Training, "step", None)
+    assert equal(train(checkpoint=tmp_path / "x.safetensors"), first)
 
 
 def test_a_checkpoint_of_other_settings_sites_or_origin_is_refused(tmp_path, monkeypatch):
@@ -441,8 +448,59 @@ def test_a_loss_that_stops_being_finite_says_what_to_do():
     with pytest.raises(UnweaveError) as stopped:
         train(config=config_of(learning_rate=1e30))
     assert str(stopped.value) == (
-        "the loss stopped being finite at step 2: lower learning_rate (now 1e+30) and start again with another --out"
+        "the loss stopped being finite at step 2: lower learning_rate (now 1e+30) and start again; nothing is kept, "
+        "because no folder was given to keep it in"
     )
+
+
+def test_a_batch_that_is_not_finite_is_said_to_be_the_cause(tmp_path):
+    def batches(step):
+        return DATA["features"][1]()(step) * (math.inf if step == 11 else 1)
+
+    with pytest.raises(UnweaveError) as stopped:
+        train_whole_model(target_of("features"), target_of("features").sites(), batches, config_of("features"))
+    assert str(stopped.value).startswith(
+        "the loss stopped being finite at step 12: its batch has NaN or infinite values: leave those rows out and start"
+    )
+
+
+def test_weights_that_the_last_step_spoilt_are_no_result(tmp_path, monkeypatch):
+    step = whole_model.Training.step
+
+    def poisoned(self, number):
+        found = step(self, number)
+        if number == 19:
+            self.trained["up/V"].detach()[0, 0] = math.nan
+        return found
+
+    monkeypatch.setattr(whole_model.Training, "step", poisoned)
+    with pytest.raises(UnweaveError, match=r"at step 20: lower .* there is no checkpoint yet, so nothing is kept$"):
+        train(checkpoint=tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scope", ["batch", "position"])
+def test_kept_sources_of_another_reach_than_a_batch_are_refused_in_one_line(scope):
+    def batches(step):
+        return tiny.sentences()(step)[:, : 5 if step < 11 else 4]
+
+    target, config = target_of("words"), config_of(sources=scope)
+    with pytest.raises(UnweaveError) as refused:
+        train_whole_model(target, target.sites(), batches, config)
+    kept = "(6, 5)" if scope == "batch" else "(1, 5)"
+    assert str(refused.value) == (
+        f"the batch of step 12 has rows of shape (6, 4), and sources={scope!r} are kept for {kept}: give every step a "
+        "batch of one shape, or set sources to shared or pooled"
+    )
+    for other in ("shared", "pooled"):
+        train_whole_model(target, target.sites(), batches, replace(config, sources=other))
+    fresh = replace(config, adversary="fresh", ascent_steps=1)
+    train_whole_model(target, target.sites(), batches, fresh)
+
+
+def test_an_adversary_that_would_get_no_sample_is_refused():
+    with pytest.raises(UnweaveError, match=r"adversarial_fraction is 0.05, which is none of the 6 samples of a batch"):
+        train(config=config_of(adversarial_fraction=0.05))
 
 
 def test_it_names_the_last_good_state_when_there_is_one_and_keeps_it(tmp_path, monkeypatch):
@@ -460,7 +518,7 @@ def test_it_names_the_last_good_state_when_there_is_one_and_keeps_it(tmp_path, m
     save_every_step(monkeypatch)
     with pytest.raises(
         UnweaveError,
-        match=r"finite at step 8: lower .* and start again with another --out; the last good state is (.*)$",
+        match=r"at step 8: lower .* start again with another --out; the last good checkpoint is .*, after 6 steps$",
     ):
         train(config=config, checkpoint=path)
     steps, tensors = read(path)

@@ -92,6 +92,7 @@ CONFIG = WholeModelConfig(
     subcomponents=12,
     start="inputs",
     faithfulness_steps=0,
+    faithfulness=10.0,
     hidden=8,
     depth=1,
     heads=2,

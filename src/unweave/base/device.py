@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
+from unweave.base.settings import launched_process
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
 DTYPES = ("float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """``name`` if given, else CUDA, else MPS, else CPU. Raises ``UnweaveError`` for a device that is not there."""
+    """``name`` if given, else CUDA, else MPS, else CPU. Raises ``UnweaveError`` for a device that is not there.
+
+    Of several processes that torchrun started, each gets the CUDA device of its local number.
+    """
     import torch
 
     available = ["cpu"]
@@ -23,7 +31,9 @@ def choose_device(name: str | None = None) -> torch.device:
     if torch.backends.mps.is_available():
         available.append("mps")
     if name in (None, "auto"):
-        return torch.device(available[-1])
+        name = available[-1]
+    if name == "cuda" and "cuda" in available and launched_process()[1] > 1:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -31,6 +41,19 @@ def choose_device(name: str | None = None) -> torch.device:
     if device.type not in available:
         raise UnweaveError(f"device {name!r} is not on this machine; {nearest(str(name), available)}")
     return device
+
+
+def check_device_map(device_map: str | Mapping[str, Any], device: str | None) -> None:
+    """Refuses a device map that does not go with the rest, or that is none of transformers' own."""
+    if device is not None:
+        raise UnweaveError(f"device {device!r} and a device map are given: leave out one")
+    if isinstance(device_map, str) and device_map not in DEVICE_MAPS:
+        raise UnweaveError(f"device_map is {device_map!r}; {nearest(device_map, DEVICE_MAPS)}")
+    if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        raise UnweaveError(
+            "a device map spreads one model over this machine's devices, and each of the processes of torchrun would "
+            "take them all: start one process a machine, or leave out the device map"
+        )
 
 
 def choose_dtype(name: str) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ from typing import Any
 
 from unweave.base.errors import oserror_line
 
+_PARTIAL = ".part"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -23,23 +26,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises ``UnweaveError`` naming the path when the disk is full or not writable.
     """
     path = Path(path)
-    temporary: Path | None = None
+    folder: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        # In a folder of its own, because some writers (safetensors) make a temporary file beside the one they write.
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
+        temporary = folder / path.name
+        temporary.touch()
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        temporary = None
     except OSError as error:
         raise oserror_line(error, path) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -57,7 +60,7 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
 
             raise UnweaveError(f"{path} already exists: choose another --out, or remove it first")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
         # Some writers (safetensors) create their files for the owner only.
@@ -77,6 +80,13 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_partial(path: Path) -> None:
+    """Removes what processes killed while they wrote ``path`` left beside it. No other process may be writing it."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}{_PARTIAL}"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -115,6 +125,7 @@ def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, 
     reads is the same as for every other file.
     """
     import errno
+    import re
 
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -122,8 +133,8 @@ def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, 
     try:
         save_file(dict(tensors), path, metadata=dict(metadata) if metadata else None)
     except SafetensorError as error:
-        full = "os error 28" in str(error) or "No space" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+        code = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error
 
 
 def file_hash(path: Path) -> str:

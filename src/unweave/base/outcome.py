@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.settings import launched_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +72,9 @@ def _fail(message: str, code: int, as_json: bool, error: BaseException) -> int:
             import traceback
 
             traceback.print_exception(error)
-        print(f"unweave: {line}", file=sys.stderr, flush=True)
+        rank, count = launched_process()
+        name = "unweave" if count == 1 else f"unweave, process {rank} of {count}"
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
     try:
         if as_json:
             print(json.dumps({"error": line, "exit_code": code}), flush=True)

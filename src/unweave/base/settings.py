@@ -39,5 +39,11 @@ def refuse_when_offline(what: str) -> None:
         )
 
 
+def launched_process() -> tuple[int, int]:
+    """The number of this process, from 0, and how many torchrun started with it; (0, 1) without torchrun."""
+    count = int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_ADDR" in os.environ else 1
+    return (int(os.environ.get("RANK", "0")), count) if count > 1 else (0, 1)
+
+
 def _is_on(value: str | None) -> bool:
     return value is not None and value.strip().lower() not in ("", "0", "false", "no", "off")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import unweave
 from unweave.base.arguments import Parser
+from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output, conclude
-from unweave.base.settings import set_offline
+from unweave.base.settings import launched_process, set_offline
 from unweave.cli import decomposing, running, scanning
 
 if TYPE_CHECKING:
@@ -25,12 +27,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     kept: list[str] = []
 
+    rank, count = launched_process()
+
     def command() -> Output:
         args = _parse(arguments)
+        if count > 1 and args.command != "decompose":
+            raise UnweaveError(f"{args.command or 'unweave'} runs in one process: leave out torchrun")
         args.kept = kept
         return args.function(args)
 
-    return conclude(command, "--json" in arguments, kept)
+    if rank == 0:
+        return conclude(command, "--json" in arguments, kept)
+    # The first process prints for all; what goes wrong in another is still said, on standard error.
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        return conclude(command, "--json" in arguments, kept)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

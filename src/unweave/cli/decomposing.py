@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unweave.base.arguments import count, names
+from unweave.base.arguments import count, names, whole
 from unweave.base.configs import parse_settings, plain_config, typed_config
 from unweave.base.errors import UnweaveError
 from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
+from unweave.base.progress import Terminal
+from unweave.base.settings import launched_process
 from unweave.cli.shared import (
     Command,
     grid,
@@ -25,16 +28,13 @@ from unweave.cli.shared import (
 from unweave.corpora.text import PARTS
 
 if TYPE_CHECKING:
-    from unweave.decompose import Decomposition, SiteLocalConfig
-    from unweave.models import Target
-    from unweave.record import Table
-
-# Site-local training took this long on two cores, compiled, per step, token, subcomponent and width of the site.
-SECONDS_OF_WORK = 7.5e-11
+    from unweave.decompose import Decomposition
+    from unweave.record import Run, Table
 
 
 def _decompose_options(parser: argparse.ArgumentParser) -> None:
     target_options(parser)
+    parser.add_argument("--device-map", metavar="MAP", help="whole-model: the target over several devices: auto, ...")
     parser.add_argument("--sites", metavar="GLOB", required=True, help="sites by name, with * and ?, parted by commas")
     parser.add_argument(
         "--method",
@@ -45,6 +45,20 @@ def _decompose_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder for the decomposition")
     parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
     parser.add_argument("--also", type=names, default=[], help="labels of the declaration corpus to add: nl,sv")
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=count,
+        default=1,
+        help="site-local: sites trained at once, each in a process of its own (default: 1)",
+    )
+    parser.add_argument(
+        "--checkpoint-seconds",
+        metavar="N",
+        type=whole,
+        default=60,
+        help="keep the state of training so often, for a run that is killed; 0: after every step (default: 60)",
+    )
     set_option(parser)
 
 
@@ -57,6 +71,7 @@ def _decompose(args: argparse.Namespace) -> Output:
         raise UnweaveError(f"{args.out} already exists: choose another --out, or remove it first")
     from unweave.corpora import declaration
     from unweave.decompose import decompose
+    from unweave.decompose.training_report import write_training_report
 
     corpus = open_corpus(args)
     if args.also:
@@ -71,26 +86,35 @@ def _decompose(args: argparse.Namespace) -> Output:
         "labels": labels,
     }
     settings = {**where, "identity": target.identity.digest, "config": plain_config(config)}
-    with new_run(args, "decompose", settings) as run:
+    keep = {"labels": labels, "out": args.out, "jobs": args.jobs, "checkpoint_seconds": args.checkpoint_seconds}
+    if launched_process()[0] > 0:
+        # torchrun's first process has the run and prints; the others do their share of the steps.
+        decompose(target, corpus, config, **keep)
+        return Output({})
+    with _same_run(args, settings) or new_run(args, "decompose", settings) as run:
         args.kept.append(f"the same command goes on from what {args.out}.training and the cache hold")
-        if isinstance(config, SiteLocalConfig):
-            run.progress.say(_expected_time(target, config))
 
         def log(row: dict[str, float]) -> None:
             run.log(int(row.pop("step")), **row)
 
-        made = decompose(target, corpus, config, labels=labels, out=args.out, progress=run.progress, log=log)
+        made = decompose(target, corpus, config, **keep, progress=run.progress, log=log)
         run.save_table(_site_table(made))
+        run.finish()
+        report = write_training_report(run)
     shown = _decomposition_output(args.out, made)
-    return Output(run_value(run) | shown.value, shown.lines)
+    return Output(run_value(run) | shown.value, [*shown.lines, "", str(report or run.path)])
 
 
-def _expected_time(target: Target, config: SiteLocalConfig) -> str:
-    from unweave.decompose.site_local import subcomponent_count
+def _same_run(args: argparse.Namespace, settings: dict[str, Any]) -> Run | None:
+    """The run of this very command that was interrupted, to go on with, where its training has been kept."""
+    from unweave.record import Run, list_runs
 
-    work = sum(subcomponent_count(config, s.d_in, s.d_out) * (s.d_in + s.d_out) for s in target.sites(config.sites))
-    minutes = work * config.steps * config.batch * SECONDS_OF_WORK / 60
-    return f"expected: about {max(1, round(minutes))} min on two cores, compiled"
+    wanted = json.loads(json.dumps(settings))
+    for run in reversed(list_runs(args.runs) if Path(f"{args.out}.training").exists() else []):
+        if run.study == "decompose" and run.config == wanted and run.status not in ("running", "finished"):
+            args.kept.append(f"run {run.id} keeps what it wrote")
+            return Run.resume(run.path, Terminal("decompose"))
+    return None
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -99,28 +123,73 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", default="evaluation", choices=PARTS, help="part of the corpus (default: evaluation)")
     parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
     parser.add_argument("--windows", type=count, default=16, help="windows of 64 tokens for each label (default: 16)")
+    parser.add_argument(
+        "--against",
+        metavar="DECOMPOSITION",
+        action="append",
+        default=[],
+        help="another decomposition of the same target to compare pieces with (a seed, a capacity); repeat it for more",
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
 def _evaluate(args: argparse.Namespace) -> Output:
     from unweave.decompose import evaluate
-    from unweave.decompose.ladder_tables import attacks_table, rungs_table, sites_table
+    from unweave.decompose.card import write_card
+    from unweave.decompose.decomposition import is_bundled
+    from unweave.decompose.ladder_report import save_ladder, write_ladder
+    from unweave.decompose.stability import Compared, matched_cosine
 
     made, corpus, target = _decomposition(args.decomposition), open_corpus(args), open_target(args)
-    made.check_target(target.identity.digest)
+    others = {name: _decomposition(name) for name in args.against}
+    for one in (made, *others.values()):
+        one.check_target(target.identity.digest)
+    titles = _titles([args.decomposition, *others])
     chosen = {"part": args.part, "labels": args.labels, "windows": args.windows, "seed": args.seed}
     where = {"target": args.target, "decomposition": args.decomposition, "corpus": corpus.name}
-    with new_run(args, "evaluate", {**where, **chosen, "identity": target.identity.digest}) as run:
+    settings = {**where, **chosen, "against": list(others), "identity": target.identity.digest}
+    with new_run(args, "evaluate", settings) as run:
         ladder = evaluate(target, made, corpus, **chosen, progress=run.progress)
-        tables = (rungs_table(ladder), sites_table(ladder), attacks_table(ladder))
-        for table in tables:
-            run.save_table(table)
+        compared = {}
+        for name, other in others.items():
+            run.progress.say(f"comparing with {name}")
+            found = evaluate(target, other, corpus, **chosen, attack_steps=(20,), controls=(), progress=run.progress)
+            alike = matched_cosine(made, other, ladder.alive_pieces(), found.alive_pieces(), args.seed)
+            compared[titles[name]] = Compared(found, alike, _seed(made) is not None and _seed(made) == _seed(other))
+        title = titles[args.decomposition]
+        tables = save_ladder(run, title, ladder, compared)
+        card = write_card(made, ladder, run.path, target=target, name=title, compared=compared)
+        folder = _folder(args.decomposition)
+        if not is_bundled(folder):
+            try:
+                card = write_card(made, ladder, folder, target=target, name=title, compared=compared)
+            except UnweaveError as error:
+                run.progress.say(f"the card is in the run's folder only: {error}")
+        page = write_ladder(run, made, title, ladder, compared)
     lines = [line for table in tables for line in (*grid(table), "")]
-    return Output(run_value(run) | {"ladder": ladder.as_dict()}, [*lines, str(run.path / "tables")])
+    lines += [f"fails: {failure}" for failure in ladder.failures] or ["passes: better than its controls"]
+    alike = {name: {"ladder": one.ladder.as_dict(), **one.stability.as_dict()} for name, one in compared.items()}
+    value = {"ladder": ladder.as_dict(), "compared": alike, "card": str(card)}
+    return Output(run_value(run) | value, [*lines, str(card), str(page)])
+
+
+def _seed(made: Decomposition) -> Any:
+    return made.card.get("config", {}).get("seed")
+
+
+def _titles(names: list[str]) -> dict[str, str]:
+    """What decompositions are called in tables: the last part of each path where that tells them apart."""
+    short = {name: Path(name).name for name in names}
+    return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def _cost_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="what load_target takes; of a folder only its config is read")
+    parser.add_argument("--devices", type=count, default=1, help="devices that share each step's samples (default: 1)")
+    parser.add_argument("--dtype", default="float32", help="of the target: float32, bfloat16 or float16")
+    parser.add_argument(
+        "--flops-per-second", type=float, metavar="RATE", help="what a device really reaches, for hours: 2e14"
+    )
     set_option(parser)
 
 
@@ -130,15 +199,28 @@ def _cost(args: argparse.Namespace) -> Output:
     from unweave.models.skeleton import skeleton_target
 
     config = typed_config(WholeModelConfig, parse_settings(args.set), "a whole-model decomposition")
-    cost = estimate_cost(skeleton_target(args.target), config)
+    rate = args.flops_per_second
+    if rate is not None and not rate > 0:
+        raise UnweaveError(f"--flops-per-second is {rate:g}, and it must be above 0")
+    cost = estimate_cost(skeleton_target(args.target, args.dtype), config, devices=args.devices)
+    each = " on each device" if cost.devices > 1 else ""
     lines = [
         f"{cost.subcomponents:,} subcomponents of {cost.sites} sites: {cost.piece_parameters:,} numbers, and "
         f"{cost.importance_parameters:,} of the importance function, beside the target's {cost.target_parameters:,}",
-        f"a step of {cost.rows:,} rows: {cost.flops / 1e9:,.1f} GFLOP; {config.steps:,} steps: "
-        f"{cost.flops * config.steps:.2e} FLOP",
-        f"memory: {cost.bytes / 1e9:,.2f} GB, {cost.bytes_fixed / 1e9:,.2f} GB of it whatever the batch",
+        f"a step of {cost.rows:,} rows: {cost.flops / 1e9:,.1f} GFLOP{each}; {cost.steps:,} steps: "
+        f"{cost.flops * cost.steps:.2e} FLOP",
+        f"memory{each}: {cost.bytes / 1e9:,.2f} GB, {cost.bytes_fixed / 1e9:,.2f} GB of it whatever the batch, with "
+        f"{cost.part_rows:,} rows at once",
+        f"data: {cost.rows * config.steps:,} rows; result on disk: {cost.bytes_result / 1e9:,.2f} GB",
     ]
-    return Output({"target": args.target, "steps": config.steps, **cost.as_dict()}, lines)
+    if cost.groups > 1:
+        lines.append(f"{cost.groups} groups of sites, one after the other; memory is that of the largest")
+    if cost.devices > 1:
+        lines.append(f"{cost.devices} devices, each sends {cost.bytes_exchanged / 1e9:,.2f} GB a step")
+    hours = None if rate is None else cost.hours(rate)
+    if hours is not None:
+        lines.append(f"{hours:,.1f} hours at {rate:.3g} FLOP a second{each}")
+    return Output({"target": args.target, **cost.as_dict(), "hours": hours}, lines)
 
 
 def _validate_options(parser: argparse.ArgumentParser) -> None:
@@ -171,17 +253,34 @@ def _inspect(args: argparse.Namespace) -> Output:
 
 
 def _decomposition(name: str) -> Decomposition:
-    from unweave.decompose import Decomposition, bundled
+    from unweave.decompose import Decomposition
 
-    return Decomposition.load(bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name))
+    return Decomposition.load(_folder(name))
+
+
+def _folder(name: str) -> Path:
+    from unweave.decompose import bundled
+
+    return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
 
 
 def _decomposition_output(folder: Path, made: Decomposition) -> Output:
     table = _site_table(made)
     facts = {"decomposition": str(folder), "target": made.target, "target_name": made.target_name}
-    card = [f"{name}: {_in_words(value)}" for name, value in made.card.items() if name != "sites"]
-    lines = [f"{folder}, of {made.target_name} ({made.target})", "", *grid(table), "", *card]
+    card = [f"{name}: {_in_words(value)}" for name, value in made.card.items() if name not in ("sites", "together")]
+    together = _together_lines(made.card["together"]) if "together" in made.card else []
+    lines = [f"{folder}, of {made.target_name} ({made.target})", "", *grid(table), "", *together, *card]
     return Output({**facts, "sites": table.records(), "card": dict(made.card)}, lines)
+
+
+def _together_lines(ladder: dict[str, Any]) -> list[str]:
+    """The ladder of all sites masked at once, as a site-local decomposition keeps it in its card."""
+    from unweave.record import Table
+
+    digits = {"cross_entropy": 3, "kl": 4, "unrecovered": 3}
+    rungs = Table.from_records("together", ladder["rungs"], digits=digits)
+    attacks = [f"adversary of {steps} steps: KL {kl:.3f}" for steps, kl in ladder["attacks"].items()]
+    return [f"all {len(ladder['sites'])} sites masked at once:", *grid(rungs), *attacks, ""]
 
 
 def _site_table(made: Decomposition) -> Table:

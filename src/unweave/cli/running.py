@@ -13,7 +13,16 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
-from unweave.cli.shared import Command, grid, hardware_options, new_run, report_path, run_value, set_option
+from unweave.cli.shared import (
+    Command,
+    current_report,
+    grid,
+    hardware_options,
+    new_run,
+    report_path,
+    run_value,
+    set_option,
+)
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +111,7 @@ def _open(args: argparse.Namespace) -> Output:
     from unweave.record import find_run
 
     run = find_run(args.run, args.runs)
-    report = report_path(run)
+    report = current_report(run)
     if report is None:
         raise UnweaveError(f"run {run.id!r} is {run.status} and has no report; its tables are in {run.path / 'tables'}")
     if args.browser:

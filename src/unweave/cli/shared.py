@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
+from unweave.base.settings import launched_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,15 @@ def run_value(run: Run) -> dict[str, Any]:
     return {**facts, **written, "claims": [claim.to_json() for claim in run.claims()]}
 
 
+def current_report(run: Run) -> Path | None:
+    """The run's report; that of a training which has not finished is drawn from what it has logged so far."""
+    if run.study == "decompose" and run.status != "finished":
+        from unweave.decompose.training_report import write_training_report
+
+        return write_training_report(run)
+    return report_path(run)
+
+
 def report_path(run: Run) -> Path | None:
     path = run.path / "report.html"
     return path if path.is_file() else None
@@ -72,7 +82,13 @@ def open_target(args: argparse.Namespace) -> Target:
     from unweave.models import load_target
 
     keep_freed_memory()
-    return load_target(args.target, device=args.device, dtype=args.dtype or "float32", progress=Terminal("load"))
+    return load_target(
+        args.target,
+        device=args.device,
+        device_map=getattr(args, "device_map", None),
+        dtype=args.dtype or "float32",
+        progress=Terminal("load") if launched_process()[0] == 0 else None,
+    )
 
 
 def open_corpus(args: argparse.Namespace) -> Corpus:

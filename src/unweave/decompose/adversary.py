@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unweave.base.errors import UnweaveError
 from unweave.base.seeds import torch_generator
 from unweave.decompose import draws
 
@@ -36,6 +37,16 @@ def start_sources(
     }
 
 
+def check_reach(scope: str, sources: Sources, rows: tuple[int, ...], step: int) -> None:
+    """Raises ``UnweaveError`` when sources that are kept from step to step do not fit the rows of this step's batch."""
+    for source in sources.values():
+        if tuple(source.shape[:-1]) != SCOPES[scope](rows, len(source)):
+            raise UnweaveError(
+                f"the batch of step {step + 1} has rows of shape {tuple(rows)}, and sources={scope!r} are kept for "
+                f"{tuple(source.shape[:-1])}: give every step a batch of one shape, or set sources to shared or pooled"
+            )
+
+
 def deal_sources(
     scope: str, sources: Sources, key: Int[Tensor, ""], samples: Int[Tensor, " n"]
 ) -> dict[str, Float[Tensor, "n *inner c_plus_1"]]:
@@ -43,12 +54,18 @@ def deal_sources(
 
     Drawn by a product with a one-hot matrix: its gradient is a product too, the same on every device and run.
     """
+    if scope == "batch":
+        # A part of the step's samples has a part of the sources, those of its samples.
+        return {site: s if len(s) == len(samples) else s[samples.to(s.device)] for site, s in sources.items()}
     if scope != "pooled":
         return dict(sources)
     pool = len(next(iter(sources.values())))
     drawn = (draws.uniforms(key, samples) * pool).long()
     dealt = torch.nn.functional.one_hot(drawn, pool).to(torch.float32)
-    return {site: (dealt @ source.flatten(1)).view(-1, *source.shape[1:]) for site, source in sources.items()}
+    return {
+        site: (dealt.to(source.device) @ source.flatten(1)).view(-1, *source.shape[1:])
+        for site, source in sources.items()
+    }
 
 
 def signed_step(source: Tensor, gradient: Tensor, rate: float) -> Tensor:
@@ -57,13 +74,13 @@ def signed_step(source: Tensor, gradient: Tensor, rate: float) -> Tensor:
 
 
 def attack(
-    climb: Callable[[Sequence[Tensor]], Tensor], sources: Mapping[str, Tensor], steps: int, rate: float
+    slopes: Callable[[Sequence[Tensor]], Sequence[Tensor]], sources: Mapping[str, Tensor], steps: int, rate: float
 ) -> dict[str, Tensor]:
-    """``steps`` sign-gradient steps on ``climb``, a function of the sources in their order, from where they are."""
+    """``steps`` sign-gradient steps from where the sources are; ``slopes`` gives the gradients, in their order."""
     current = [source.detach() for source in sources.values()]
     for _ in range(steps):
         leaves = [source.requires_grad_() for source in current]
         with torch.enable_grad():
-            gradients = torch.autograd.grad(climb(leaves), leaves)
+            gradients = slopes(leaves)
         current = [signed_step(source, gradient, rate) for source, gradient in zip(leaves, gradients, strict=True)]
     return dict(zip(sources, current, strict=True))

@@ -19,6 +19,9 @@ from unweave.models.target import Target
 Batches = Callable[[int], Tensor]
 """A step's whole batch, as a function of the step alone: samples first."""
 
+FINGERPRINTED = 8
+"""Batches that tell one function from another."""
+
 
 @dataclass(frozen=True)
 class RowBatches:
@@ -64,6 +67,21 @@ def check_data(rows: Tensor) -> None:
         )
     if rows.is_floating_point() and not bool(torch.isfinite(rows).all()):
         raise UnweaveError("the data has NaN or infinite values: remove those rows first")
+
+
+def fingerprint_batches(batches: Batches, steps: int = FINGERPRINTED) -> str:
+    """A short hash of the first batches of a function, each of them checked.
+
+    Raises ``UnweaveError`` for a batch that is no tensor, is empty, or holds NaN or infinite values.
+    """
+    digest = hashlib.sha256()
+    for step in range(steps):
+        batch = batches(step)
+        if not isinstance(batch, Tensor):
+            raise UnweaveError(f"the batch of step {step + 1} is a {type(batch).__name__}, and a tensor is needed")
+        check_data(batch)
+        digest.update(f"{batch.dtype}{tuple(batch.shape)}{fingerprint(batch)}".encode())
+    return digest.hexdigest()[:16]
 
 
 def fingerprint(rows: Tensor) -> str:

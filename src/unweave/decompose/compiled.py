@@ -32,9 +32,11 @@ def fused(function: Function) -> Function:
         fast = fast or torch.compile(function, dynamic=True)
         try:
             return fast(*arguments)
-        except Exception as error:  # whatever the device's compiler lacks; a true fault comes back eagerly
-            broken = True
-            warnings.warn(f"torch.compile failed ({first_line(error)}): going on eagerly, slower", stacklevel=2)
-            return function(*arguments)
+        except Exception as error:  # whatever the device's compiler lacks
+            failed = first_line(error)
+        found = function(*arguments)  # a fault of the function itself is raised here, as what it is
+        broken = True
+        warnings.warn(f"torch.compile failed ({failed}): going on eagerly, slower", stacklevel=2)
+        return found
 
     return call  # type: ignore[return-value]

@@ -134,7 +134,7 @@ class WholeModelConfig:
     """Weight of the frequency penalty, as a multiple of ``sparsity``."""
     frequency_reference: int = 2048
     """Rows that the frequency penalty counts over, so that it does not depend on the batch."""
-    faithfulness: float = 10.0
+    faithfulness: float = 1000.0
     """Weight of the delta's squared norm over its matrix's, averaged over sites."""
     faithfulness_steps: int = 200
     """Steps on faithfulness alone before the run; pieces that start from inputs need none."""
@@ -144,6 +144,11 @@ class WholeModelConfig:
     steps: int = 10_000
     batch: int = 16
     """Samples a step: windows of text, or rows of features."""
+    micro_batch: int | None = None
+    """Samples that go through the model at once, where memory is short; the step is that of the whole batch."""
+    groups: int = 1
+    """Sites are trained in so many groups of about equal size, one after the other, each alone in memory with the
+    model's other sites whole; every group takes ``steps``."""
     window_length: int = 64
     windows: int = 4000
     """Windows of text drawn from for each label."""
@@ -170,7 +175,7 @@ class WholeModelConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UnweaveError(f"{name} is {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
-        least = dict.fromkeys(("hidden", "depth", "heads", "pool", "steps", "batch", "windows"), 1)
+        least = dict.fromkeys(("hidden", "depth", "heads", "pool", "steps", "batch", "groups", "windows"), 1)
         least |= {"frequency_reference": 1, "window_length": 2, "ascent_steps": 0, "faithfulness_steps": 0}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -181,6 +186,15 @@ class WholeModelConfig:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be above 0")
         if self.subcomponents is not None and self.subcomponents < 1:
             raise UnweaveError(f"subcomponents is {self.subcomponents}, and a site needs at least 1")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise UnweaveError(
+                f"micro_batch is {self.micro_batch}, and it must be at least 1 (or none: the whole batch)"
+            )
+        if self.groups > 1 and self.importance in ("shared-mlp", "transformer"):
+            raise UnweaveError(
+                f"importance is {self.importance!r}, which looks at all sites at once, and groups={self.groups} trains "
+                "them apart: set importance to site-mlp or component-mlp, or groups to 1"
+            )
         for name in (*RECONSTRUCTIONS, "sparsity", "frequency", "faithfulness", "adversary_rate", "prune_below"):
             if not getattr(self, name) >= 0:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must not be negative")

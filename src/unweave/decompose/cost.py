@@ -6,12 +6,15 @@ where both inputs need gradients and once where only one does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose.config import RECONSTRUCTIONS, WholeModelConfig
+from unweave.decompose.groups import site_groups
+from unweave.decompose.processes import Processes
 from unweave.decompose.start import subcomponent_count
 from unweave.models.sites import Site
 from unweave.models.target import Target
@@ -21,7 +24,7 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step on one device, in float32."""
+    """On each of ``devices`` that share a step's samples; what is trained is float32, the target has its own type."""
 
     sites: int
     subcomponents: int
@@ -30,68 +33,154 @@ class Cost:
     """Numbers in all V and U."""
     importance_parameters: int
     rows: int
-    """Tokens a step (samples, where rows have no positions)."""
+    """Tokens a step (samples, where rows have no positions), on all devices together."""
+    devices: int
+    groups: int
+    part_rows: int
+    """Rows that are put through the model at once."""
+    steps: int
+    """Of all groups together."""
     flops: float
-    """Of one training step."""
+    """Of one training step on one device, on average over the groups."""
     bytes_fixed: int
-    """The target, and what is trained with its gradients and both moments of AdamW, and the adversary's sources."""
+    """The target, and of the largest group what is trained with its gradients and both moments of AdamW, the
+    adversary's sources, and one site's delta."""
     bytes_step: int
     """Activations kept for the backward pass, at most."""
+    bytes_exchanged: int
+    """Sent by a device in a step, to add gradients up round a ring of them."""
+    bytes_result: int
+    """The decomposition on disk; a checkpoint of the largest group is about three times as large as its part of it."""
 
     @property
     def bytes(self) -> int:
         return self.bytes_fixed + self.bytes_step
 
+    def hours(self, flops_per_second: float) -> float:
+        """Of all steps, at a rate that a device really reaches."""
+        return self.flops * self.steps / flops_per_second / 3600
+
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "bytes": self.bytes}
 
 
-def estimate_cost(target: Target, config: WholeModelConfig, rows: int | None = None) -> Cost:
-    """The cost of a step of ``config`` on ``target``; pruning is not counted, so it is what the run begins with.
+def estimate_cost(
+    target: Target, config: WholeModelConfig, rows: int | None = None, samples: int | None = None, devices: int = 1
+) -> Cost:
+    """The cost of ``config`` on ``target``; pruning is not counted, so it is what the run begins with.
 
-    ``rows`` is how many a batch has, where that is not ``batch`` windows of ``window_length``.
+    ``rows`` and ``samples`` are those of a step, where they are not ``batch`` windows of ``window_length``.
     """
-    sites = target.sites(config.sites)
-    counts = [subcomponent_count(config, site.d_in, site.d_out) for site in sites]
-    rows = rows or config.batch * config.window_length
-    parameters = sum(p.numel() for p in target.module.parameters())
-    output = target.output_embedding()
-    matrices = sum(site.d_in * site.d_out for site in target.all_sites().values())
-    unembedding = int(output.weight.numel()) if output is not None else 0  # type: ignore[union-attr]
-    pieces = sum(count * (site.d_in + site.d_out) for site, count in zip(sites, counts, strict=True))
-    importance = _importance_parameters(config, sites, counts)
-    clean = 2 * rows * (matrices + unembedding)
-    faithful = 3 * 2 * sum(site.d_in * site.d_out * count for site, count in zip(sites, counts, strict=True))
-    terms = [name for name in RECONSTRUCTIONS if getattr(config, name)]
-    # Through frozen matrices only the gradient of the input is taken: forward and once more. With one site masked at a
-    # time the backward pass goes, on average, half of the way.
-    forwards = sum(len(sites) if name == "layerwise" else 1 for name in terms)
-    through = sum(1.5 * len(sites) if name == "layerwise" else 2.0 for name in terms)
-    masked = through * clean + len(terms) * 3 * 2 * rows * pieces
-    ascents = config.ascent_steps * (2 * clean + 2 * 2 * rows * pieces) if config.attacks else 0
-    flops = clean + masked + ascents + 3 * 2 * rows * importance + faithful
-    sources = _source_numbers(config, sum(counts) + len(sites))
-    # Parameters with gradient and two moments; sources the same.
-    fixed = FLOAT * (parameters + 4 * (pieces + importance + sources))
-    # For every subcomponent and row: logit, mask, activation and gated activation, and as many gradients in the worst
-    # case; for every site its input, its output and what the module itself keeps; logits of clean and masked forward.
-    wide = sum(site.d_in + 2 * site.d_out for site in sites)
-    # A module of features has no vocabulary, and its outputs are about as wide as its sites.
-    of_words = output is not None or hasattr(getattr(target.module, "config", None), "vocab_size")
-    vocabulary = target.vocabulary if of_words else 0
-    logits = (4 * forwards + 2) * vocabulary
-    kept = 6 * sum(counts) * len(terms) + wide * (1 + forwards) + logits
+    samples = samples or config.batch
+    rows = rows or samples * config.window_length
+    own = math.ceil(samples / devices)
+    part = min(config.micro_batch or own, own)
+    cut = _Cut(rows * own / samples, math.ceil(own / part), devices)
+    groups = [_GroupCost(target, config, group, cut) for group in site_groups(target.sites(config.sites), config)]
+    largest = max(groups, key=lambda group: group.bytes_fixed + group.bytes_step)
     return Cost(
-        sites=len(sites),
-        subcomponents=sum(counts),
-        target_parameters=parameters,
-        piece_parameters=pieces,
-        importance_parameters=importance,
+        sites=sum(len(group.sites) for group in groups),
+        subcomponents=sum(sum(group.counts) for group in groups),
+        target_parameters=sum(p.numel() for p in target.module.parameters()),
+        piece_parameters=sum(group.pieces for group in groups),
+        importance_parameters=sum(group.importance for group in groups),
         rows=rows,
-        flops=float(flops),
-        bytes_fixed=fixed,
-        bytes_step=FLOAT * rows * kept,
+        devices=devices,
+        groups=len(groups),
+        part_rows=round(rows * part / samples),
+        steps=config.steps * len(groups),
+        flops=sum(group.flops for group in groups) / len(groups),
+        bytes_fixed=largest.bytes_fixed,
+        bytes_step=largest.bytes_step,
+        bytes_exchanged=largest.bytes_exchanged,
+        bytes_result=FLOAT * sum(group.pieces + group.importance for group in groups),
     )
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How a device works through a step: its rows, in so many parts, beside so many devices."""
+
+    rows: float
+    parts: int
+    devices: int
+
+
+class _GroupCost:
+    """One group of sites on one device."""
+
+    def __init__(self, target: Target, config: WholeModelConfig, sites: Sequence[Site], cut: _Cut) -> None:
+        self.target, self.config, self.sites, self.cut = target, config, sites, cut
+        self.counts = [subcomponent_count(config, site.d_in, site.d_out) for site in sites]
+        self.pieces = sum(count * (site.d_in + site.d_out) for site, count in zip(sites, self.counts, strict=True))
+        self.importance = _importance_parameters(config, sites, self.counts)
+        self.terms = [name for name in RECONSTRUCTIONS if getattr(config, name)]
+        self.forwards = sum(len(sites) if name == "layerwise" else 1 for name in self.terms)
+        # Gradients go back as far as the first masked site; what stands before it is run forwards only.
+        every = list(target.all_sites().values())
+        names = [site.name for site in every]
+        output = target.output_embedding()
+        unembedding = int(output.weight.numel()) if output is not None else 0  # type: ignore[union-attr]
+        sizes = [site.d_in * site.d_out for site in every]
+        self.matrices = sum(sizes) + unembedding
+        self.behind = {
+            site.name: (sum(sizes[names.index(site.name) :]) + unembedding) / self.matrices for site in sites
+        }
+        first = min(names.index(site.name) for site in sites)
+        own = set(self.behind)
+        self.downstream = [site for site in every[first:] if site.name not in own]
+
+    @property
+    def flops(self) -> float:
+        config, cut = self.config, self.cut
+        clean = 2 * cut.rows * self.matrices
+        reach = max(self.behind.values())
+        # Through frozen matrices only the gradient of the input is taken: forward and once more.
+        masked = sum(
+            sum(1 + behind for behind in self.behind.values()) if name == "layerwise" else 1 + reach
+            for name in self.terms
+        )
+        flops = (1 + masked) * clean + (len(self.terms) * self.pieces + self.importance) * 3 * 2 * cut.rows
+        # Parts are run clean again for each pass over the step: one an ascent, one for the rates of the frequency term.
+        again = clean if cut.parts > 1 else 0
+        if config.attacks:
+            ascent = (1 + reach) * clean + 2 * 2 * cut.rows * self.pieces + 2 * cut.rows * self.importance
+            flops += config.ascent_steps * (ascent + again)
+        if config.frequency and cut.parts > 1:
+            flops += again + 2 * cut.rows * self.importance
+        deltas = [3 * 2 * site.d_in * site.d_out * count for site, count in zip(self.sites, self.counts, strict=True)]
+        return flops + max(sum(Processes(rank, cut.devices).own(deltas)) for rank in range(cut.devices))
+
+    @property
+    def trained(self) -> int:
+        """Numbers that have a gradient and two moments: pieces, importance function and kept sources."""
+        return self.pieces + self.importance + _source_numbers(self.config, sum(self.counts) + len(self.sites))
+
+    @property
+    def bytes_fixed(self) -> int:
+        target = sum(p.numel() * p.element_size() for p in self.target.module.parameters())
+        # Whatever is not float32 is held once more in it, where it is taken apart.
+        matrices = [site.d_in * site.d_out for site in self.sites]
+        copies = 0 if self.target.dtype.itemsize == FLOAT else FLOAT * sum(matrices)
+        return target + copies + FLOAT * (4 * self.trained + 3 * max(matrices))
+
+    @property
+    def bytes_step(self) -> int:
+        # For every subcomponent and row: logit, mask, activation and gated activation, and as many gradients in the
+        # worst case; for every site its input, its output and what the module itself keeps, and so for the whole sites
+        # that gradients pass through; logits of clean and masked forward.
+        wide = sum(site.d_in + 2 * site.d_out for site in self.sites)
+        passed = sum(site.d_in + 2 * site.d_out for site in self.downstream)
+        # A module of features has no vocabulary, and its outputs are about as wide as its sites.
+        module = self.target.module
+        of_words = self.target.output_embedding() is not None or hasattr(getattr(module, "config", None), "vocab_size")
+        logits = (4 * self.forwards + 2) * (self.target.vocabulary if of_words else 0)
+        kept = 6 * sum(self.counts) * len(self.terms) + wide * (1 + self.forwards) + passed * self.forwards + logits
+        return round(FLOAT * self.cut.rows / self.cut.parts * kept)
+
+    @property
+    def bytes_exchanged(self) -> int:
+        return 2 * (self.cut.devices - 1) * FLOAT * self.trained // self.cut.devices
 
 
 def check_memory(cost: Cost, available: int | None) -> None:
@@ -99,8 +188,8 @@ def check_memory(cost: Cost, available: int | None) -> None:
     if available is not None and cost.bytes > available:
         raise UnweaveError(
             f"a step needs about {cost.bytes / 1e9:.1f} GB ({cost.bytes_fixed / 1e9:.1f} GB for the target and what is "
-            f"trained, {cost.bytes_step / 1e9:.1f} GB for a batch of {cost.rows} rows), and "
-            f"{available / 1e9:.1f} GB are free: use fewer sites, a smaller capacity or a smaller batch"
+            f"trained, {cost.bytes_step / 1e9:.1f} GB for {cost.part_rows} rows at once), and "
+            f"{available / 1e9:.1f} GB are free: use fewer sites, a smaller capacity, a micro_batch or more groups"
         )
 
 

@@ -54,6 +54,10 @@ class SiteSubcomponents:
     importance: Callable[[Tensor], Tensor]
     """Causal importances (*n, c) in [0, 1] from the site's input (*n, d_in)."""
 
+    def __repr__(self) -> str:
+        d_in, d_out = self.V.shape[0], self.U.shape[1]
+        return f"SiteSubcomponents({self.site}, {len(self)} subcomponents, {d_in} to {d_out})"
+
     def __len__(self) -> int:
         return self.V.shape[1]
 
@@ -255,6 +259,11 @@ def bundled(name: str = "smollm2") -> Path:
             f"no decomposition of {name!r} is bundled ({nearest(name, available)}): make one with `unweave decompose`"
         )
     return root / name
+
+
+def is_bundled(folder: Path) -> bool:
+    """Whether a decomposition's folder is one that ships with the package."""
+    return Path(folder).resolve().parent == (Path(__file__).parent / "bundled").resolve()
 
 
 def random_like(site: SiteSubcomponents, generator: torch.Generator) -> SiteSubcomponents:

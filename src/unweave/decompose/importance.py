@@ -189,12 +189,16 @@ def _component_mlp_logits(tensors: Tensors, inputs: Mapping[str, Tensor]) -> dic
 
 
 def _scaled(tensors: Tensors, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    """The inputs in the order of the sites' names, each at unit scale."""
-    return [inputs[site] / tensors[f"{site}/importance.scale"] for site in sorted(inputs)]
+    """The inputs in the order of the sites' names, each at unit scale, where the function's own tensors are."""
+    home = next(tensor.device for name, tensor in tensors.items() if name.startswith("importance."))
+    return [(inputs[site] / tensors[f"{site}/importance.scale"]).to(home) for site in sorted(inputs)]
 
 
 def _heads(tensors: Tensors, inputs: Mapping[str, Tensor], hidden: Tensor) -> dict[str, Tensor]:
-    return {site: hidden @ tensors[f"{site}/importance.B"] + tensors[f"{site}/importance.b"] for site in inputs}
+    return {
+        site: hidden.to(x.device) @ tensors[f"{site}/importance.B"] + tensors[f"{site}/importance.b"]
+        for site, x in inputs.items()
+    }
 
 
 def _init_heads(sites: Sequence[SiteShape], width: int, seed: int) -> dict[str, Tensor]:

@@ -2,31 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
-from unweave.decompose.ladder import Ladder
+from unweave.decompose.ladder import Ladder, Rung
+from unweave.decompose.stability import Compared
 from unweave.record.table import Table
+
+OURS = "decomposition"
+"""The decomposition's own name in the column ``pieces``, beside those of its controls."""
+NATS = "nats a token"
 
 
 def rungs_table(ladder: Ladder) -> Table:
-    """A row for each kind of mask."""
+    """A row for each kind of mask, of the decomposition and then of its controls."""
+    rows = [_rung(rung, OURS) for rung in ladder.rungs]
+    rows += [_rung(rung, control.pieces) for control in ladder.controls for rung in control.rungs]
     return Table.from_records(
         "ladder",
-        [asdict(rung) for rung in ladder.rungs],
-        units={"cross_entropy": "nats a token", "kl": "nats a token"},
+        rows,
+        units={"cross_entropy": NATS, "kl": NATS},
         digits={"cross_entropy": 3, "kl": 4, "unrecovered": 3},
         caption=f"Predictions under masks, {ladder.tokens:,} held-out tokens. Unrecovered is measured against the "
         f"better of zero masks and the unigram model ({ladder.unigram_cross_entropy:.3f} nats).",
     )
 
 
+def controls_table(ladder: Ladder) -> Table:
+    """A row for each kind of mask and each of decomposition, SVD and random pieces; ``times`` is KL over ours."""
+    active = {OURS: sum(site.nonzero for site in ladder.sites)}
+    active |= {control.pieces: control.active for control in ladder.controls}
+    found: dict[str, dict[str, float]] = {}
+    for masks in ("importance", "stochastic"):
+        found[masks] = {OURS: ladder.rung(masks).kl}
+        found[masks] |= {control.pieces: control.rung(masks).kl for control in ladder.controls}
+    for steps in sorted({steps for control in ladder.controls for steps in control.attacks}):
+        found[f"adversary, {steps} steps"] = {
+            OURS: ladder.attacks[steps],
+            **{control.pieces: control.attacks[steps] for control in ladder.controls},
+        }
+    rows = [
+        {
+            "masks": masks,
+            "pieces": pieces,
+            "active": active[pieces],
+            "kl": kl,
+            "times": kl / by[OURS] if by[OURS] > 0 else None,
+        }
+        for masks, by in found.items()
+        for pieces, kl in by.items()
+    ]
+    return Table.from_records(
+        "controls",
+        rows,
+        columns=("masks", "pieces", "active", "kl", "times"),
+        units={"active": "a token", "kl": NATS},
+        digits={"active": 1, "kl": 3, "times": 2},
+        caption="The same masks on other pieces of the same matrices: those of an SVD, where a site's pieces that act "
+        "most in a row are on, and pieces in random directions of the same sizes with the decomposition's own "
+        "importances. The adversary sees up to 32 windows.",
+    )
+
+
 def attacks_table(ladder: Ladder) -> Table:
-    """A row for each number of adversary steps."""
+    """A row for each number of adversary steps, of the decomposition and then of its controls."""
+    every = {OURS: ladder.attacks} | {control.pieces: control.attacks for control in ladder.controls}
     return Table.from_records(
         "attacks",
-        [{"steps": steps, "kl": kl} for steps, kl in ladder.attacks.items()],
-        columns=("steps", "kl"),
-        units={"kl": "nats a token"},
+        [{"pieces": pieces, "steps": n, "kl": kl} for pieces, attacks in every.items() for n, kl in attacks.items()],
+        columns=("pieces", "steps", "kl"),
+        units={"kl": NATS},
         digits={"kl": 3},
         caption="KL under a fresh adversary that has one mask vector for all tokens, the worst up to each step.",
     )
@@ -45,3 +91,71 @@ def sites_table(ladder: Ladder) -> Table:
         "mean importance above 1e-6 and with one above 0.1 anywhere, the delta's share of the matrix, and the error of "
         "the site's output under importance masks.",
     )
+
+
+def spectrum_table(ladder: Ladder) -> Table:
+    """Mean importances by site, the largest first; a subcomponent that was never needed has no row."""
+    rows = [
+        {"site": site, "rank": rank, "mean_importance": mean}
+        for site, means in ladder.mean_importances.items()
+        for rank, mean in enumerate(sorted(means, reverse=True), start=1)
+        if mean > 0
+    ]
+    return Table.from_records(
+        "spectrum",
+        rows,
+        columns=("site", "rank", "mean_importance"),
+        caption="Mean importance of every subcomponent over all tokens, by site, the largest first; those that are 0 "
+        "everywhere are left out.",
+    )
+
+
+def compared_table(name: str, ladder: Ladder, others: Mapping[str, Compared]) -> Table:
+    """The decomposition and others of the same target: how many pieces, how good, how alike."""
+    rows = [_summary(name, ladder)]
+    for other, compared in others.items():
+        stability = compared.stability.as_dict()
+        alike = {key: stability[key] for key in ("matched", "weighted", "nearest", "nearest_back", "chance")}
+        rows.append(_summary(other, compared.ladder) | alike)
+    digits = dict.fromkeys(("unrecovered", "stochastic_kl", "matched", "weighted", "nearest", "nearest_back"), 3)
+    return Table.from_records(
+        "compared",
+        rows,
+        units={"stochastic_kl": NATS},
+        digits={"l0": 1, **digits, "chance": 3},
+        caption=f"Cosines of the alive rank-one pieces with those of {name}: mean over the best one-to-one matching, "
+        "the same weighted by size, mean of the largest both ways, and the matching with pieces in random directions. "
+        "Unrecovered is under importance masks.",
+    )
+
+
+def matches_table(others: Mapping[str, Compared]) -> Table:
+    """Cosines by site and other decomposition."""
+    rows = [
+        {"decomposition": name, **asdict(site)}
+        for name, compared in others.items()
+        for site in compared.stability.sites
+    ]
+    cosines = ("matched", "weighted", "nearest", "nearest_back", "chance")
+    return Table.from_records(
+        "matches",
+        rows,
+        digits=dict.fromkeys(cosines, 3),
+        caption="Cosines of the alive pieces by site; columns as above, with the numbers of pieces on both sides.",
+    )
+
+
+def _rung(rung: Rung, pieces: str) -> dict[str, Any]:
+    return {"masks": rung.masks, "pieces": pieces, **{k: v for k, v in asdict(rung).items() if k != "masks"}}
+
+
+def _summary(name: str, ladder: Ladder) -> dict[str, Any]:
+    return {
+        "decomposition": name,
+        "subcomponents": sum(site.subcomponents for site in ladder.sites),
+        "alive": ladder.alive,
+        "l0": ladder.l0,
+        "unrecovered": ladder.rung("importance").unrecovered,
+        "stochastic_kl": ladder.rung("stochastic").kl,
+        "adversary_20": ladder.attacks.get(20),
+    }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -44,11 +45,15 @@ class MaskedTarget:
         self.weights = {site.name: target.weight(site).float() for site in self.sites}
         self._base: dict[str, Tensor] = {}
         if base is not None:
-            self._base = {site.name: _base_weight(base, site).to(target.device) for site in self.sites}
+            self._base = {site.name: _base_weight(base, site).to(self.device(site.name)) for site in self.sites}
             self.weights = {name: weight - self._base[name] for name, weight in self.weights.items()}
         self._masks: dict[str, tuple[Pieces, Mask]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
+
+    def device(self, site: str) -> torch.device:
+        """Where a site is: a target loaded with a device map has its sites on several devices."""
+        return self.weights[site].device
 
     @contextmanager
     def attached(self) -> Iterator[MaskedTarget]:
@@ -56,8 +61,8 @@ class MaskedTarget:
         handles = []
         try:
             for site in self.sites:
-                module = self.target.module.get_submodule(site.name)
-                handles.append(module.register_forward_hook(self._hook(site.name)))
+                module = self.target.module.get_submodule(site.module)
+                handles.append(module.register_forward_hook(self._hook(site)))
             yield self
         finally:
             for handle in handles:
@@ -83,22 +88,24 @@ class MaskedTarget:
         """What the replaced sites gave in the last masked forward, biases and the base's part left out."""
         return self._outputs
 
-    def _hook(self, name: str) -> Any:
+    def _hook(self, site: Site) -> Any:
+        name = site.name
         # Left out and put back here, because the delta is W minus the pieces and a bias belongs to neither.
-        bias, base = self.target.bias(self.target.site(name)), self._base.get(name)
+        bias, base, device = self.target.bias(self.target.site(name)), self._base.get(name), self.device(name)
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if name not in self._masks:
-                self._inputs[name] = args[0].float()
+                self._inputs[name] = args[0].to(device).float()
                 return None
             (V, U), mask = self._masks[name]
-            x = args[0].float()
+            # A hook gets what the site was called with; what a device map put round the site moves it only later.
+            x = args[0].to(device).float()
             rest = 0.0 if bias is None else bias
             if base is not None:
                 rest = rest + x @ base.T
-            found = numerics.masked_output(x, output.float() - rest, V, U, mask.pieces, mask.delta)
+            found = numerics.masked_output(x, site.part(output).float() - rest, V, U, mask.pieces, mask.delta)
             self._outputs[name] = found
-            return (found + rest).to(output.dtype)
+            return site.replaced(output, (found + rest).to(output.dtype))
 
         return replace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -99,6 +100,16 @@ def frequency_penalty(rate: Float[Tensor, " c"], reference: int) -> Float[Tensor
     return (rate * torch.log2(1 + reference * rate)).sum()
 
 
+def frequency_tangent(rate: Float[Tensor, " c"], whole: Float[Tensor, " c"], reference: int) -> Float[Tensor, ""]:
+    """The frequency penalty's tangent at ``whole``, the rates of all tokens, taken at ``rate``, those of some of them.
+
+    The parts' tangents average to the penalty of all tokens, and their gradients to its gradient, because the parts'
+    rates average to ``whole``; the penalty itself is not linear, and parts of it would not.
+    """
+    slope = torch.log2(1 + reference * whole) + reference * whole / ((1 + reference * whole) * math.log(2))
+    return frequency_penalty(whole, reference) + (slope * (rate - whole)).sum()
+
+
 def faithfulness(
     W: Float[Tensor, "d_out d_in"], V: Float[Tensor, "d_in c"], U: Float[Tensor, "c d_out"]
 ) -> Float[Tensor, ""]:
@@ -114,3 +125,9 @@ def root_mean_square_norm(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
 def fill_masks(importance: Float[Tensor, "n c"], source: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     """``m = g + (1 - g) r``: what is important stays on, the rest is free between 0 and 1."""
     return importance + (1 - importance) * source
+
+
+def keep_largest(strength: Float[Tensor, "*n c"], count: int) -> Float[Tensor, "*n c"]:
+    """Masks of 1 where a row's ``count`` largest entries are, and 0 elsewhere."""
+    kept = strength.topk(min(count, strength.shape[-1]), dim=-1).indices
+    return torch.zeros_like(strength).scatter(-1, kept, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,13 +20,25 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's data: the batch, the target's clean output, every site's clean input, and what draws are keyed by."""
+    """A step's data, or a part of it: samples, clean output, every site's clean input, and what draws are keyed by."""
 
     values: Tensor
     clean: Tensor
     inputs: Tensors
     samples: Int[Tensor, " n"]
+    """Numbers of the samples within the step."""
     key: Int[Tensor, ""]
+    total: int | None = None
+    """Samples of the whole step, where these are a part of them."""
+
+    @property
+    def share(self) -> float:
+        """The part of the step's samples that these are."""
+        return 1.0 if self.total is None else len(self.samples) / self.total
+
+
+Gather = Callable[[list[Tensor]], list[Tensor]]
+"""From the rates of a part of the step's rows, site by site, to those of all."""
 
 
 @fused
@@ -52,9 +64,19 @@ class Objective:
         self.kind = find_importance(config.importance)
 
     def loss(
-        self, state: Tensors, sources: Tensors, batch: Batch, schedule: Mapping[str, Tensor], attacking: bool
+        self,
+        state: Tensors,
+        sources: Tensors,
+        batch: Batch,
+        schedule: Mapping[str, Tensor],
+        attacking: bool,
+        gather: Gather | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor], dict[str, Tensor]]:
-        """The total, its parts by name, and how often each site's subcomponents fire."""
+        """Reconstructions and penalties of the rows, the parts by name, and how often each site's subcomponents fire.
+
+        All are means over rows, so that parts of a step, weighted by their shares, add up to the step's; the frequency
+        penalty is not linear in its rates, and takes those of all rows from ``gather``. Faithfulness looks at no rows.
+        """
         config = self.config
         z = self.kind.logits(state, batch.inputs)
         step = self._step(state, z, sources, batch, schedule["adversarial"])
@@ -66,13 +88,13 @@ class Objective:
                 parts[name] = reconstruction.TERMS[name](step)
                 total = total + weight * parts[name]
         parts["reconstruction"] = total
-        parts["penalty"] = self.penalty(z, schedule["anneal"])
-        parts["faithfulness"] = self.faithfulness(step.pieces)
-        total = total + schedule["sparsity"] * parts["penalty"] + config.faithfulness * parts["faithfulness"]
+        parts["penalty"] = self.penalty(z, schedule["anneal"], gather).to(total.device)
+        total = total + schedule["sparsity"].to(total.device) * parts["penalty"]
         with torch.no_grad():
             used = {name: _used(logits) for name, logits in z.items()}
         # The halves of the merged term, where there are no terms of those names.
-        parts = step.notes | parts | {"l0": torch.stack([active for active, _ in used.values()]).sum()}
+        active = torch.stack([active.to(total.device) for active, _ in used.values()]).sum()
+        parts = step.notes | parts | {"l0": active}
         usage = {name: rates for name, (_, rates) in used.items()}
         return total, {name: value.detach() for name, value in parts.items()}, usage
 
@@ -82,28 +104,47 @@ class Objective:
         z = self.kind.logits(held, batch.inputs)
         return reconstruction.adversarial(self._step(held, z, sources, batch, batch.clean.new_ones(())))
 
-    def penalty(self, z: Tensors, anneal: Tensor) -> Float[Tensor, ""]:
+    def penalty(self, z: Tensors, anneal: Tensor, gather: Gather | None = None) -> Float[Tensor, ""]:
         """The importance penalty and its frequency term, summed over sites and subcomponents, a row."""
-        config = self.config
+        config, reference = self.config, self.config.frequency_reference
+        found = [_penalised(logits, anneal.to(logits.device), config.penalty) for logits in z.values()]
         total = anneal.new_zeros(())
-        for logits in z.values():
-            sums, rates = _penalised(logits, anneal, config.penalty)
-            total = total + sums
-            if config.frequency:
-                total = total + config.frequency * numerics.frequency_penalty(rates, config.frequency_reference)
+        for sums, _ in found:
+            total = total + sums.to(total.device)
+        if not config.frequency:
+            return total
+        own = [rates for _, rates in found]
+        if gather is None:
+            frequencies = [numerics.frequency_penalty(rates, reference) for rates in own]
+        else:
+            whole = gather([rates.detach() for rates in own])
+            frequencies = [numerics.frequency_tangent(*pair, reference) for pair in zip(own, whole, strict=True)]
+        for frequency in frequencies:
+            total = total + config.frequency * frequency.to(total.device)
         return total
+
+    def rates(self, state: Tensors, batch: Batch, anneal: Tensor) -> list[Float[Tensor, " c"]]:
+        """The penalty's mean over the rows for every subcomponent, site by site."""
+        z = self.kind.logits(state, batch.inputs)
+        return [_penalised(logits, anneal.to(logits.device), self.config.penalty)[1] for logits in z.values()]
 
     def faithfulness(self, pieces: Mapping[str, Pieces]) -> Float[Tensor, ""]:
         """The deltas' squared norm over that of their matrices, averaged over sites."""
         errors = [numerics.faithfulness(self.model.weights[name], V, U) for name, (V, U) in pieces.items()]
-        return torch.stack(errors).mean()
+        return torch.stack([error.to(errors[0].device) for error in errors]).mean()
+
+    def site_faithfulness(self, state: Tensors, site: str) -> Float[Tensor, ""]:
+        """One site's share of ``faithfulness``."""
+        V, U = self.site_pieces(state, site)
+        return numerics.faithfulness(self.model.weights[site], V, U) / len(self.model.sites)
 
     def pieces(self, state: Tensors) -> dict[str, Pieces]:
         """Every site's V, and U at the scale of its matrix."""
-        return {
-            site.name: Pieces(state[f"{site.name}/V"], state[f"{site.name}/U"] * state[f"{site.name}/weight_scale"])
-            for site in self.model.sites
-        }
+        return {site.name: self.site_pieces(state, site.name) for site in self.model.sites}
+
+    def site_pieces(self, state: Tensors, site: str) -> Pieces:
+        """One site's V, and U at the scale of its matrix."""
+        return Pieces(state[f"{site}/V"], state[f"{site}/U"] * state[f"{site}/weight_scale"])
 
     def _step(
         self, state: Tensors, z: Tensors, sources: Tensors, batch: Batch, adversarial: Tensor
@@ -122,4 +163,5 @@ class Objective:
             key=batch.key,
             adversarial=adversarial,
             notes={},
+            total=batch.total,
         )

@@ -101,7 +101,7 @@ def check_quality(
         singular = (Vh.T, S[:, None] * U.T)
         named: dict[str, tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]] = {
             "ours": (pieces.V, pieces.U, pieces.importance),
-            "svd": (*singular, lambda x: _top(((x @ singular[0]) * S).abs(), kept)),
+            "svd": (*singular, lambda x: numerics.keep_largest(((x @ singular[0]) * S).abs(), kept)),
             "random": (pieces.V, pieces.U, lambda x: _random_keep(x, len(pieces), kept, seed)),
         }
         found = {}
@@ -181,13 +181,14 @@ class _Masked:
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             x = args[0].float()
-            wx = output.float() if self.bias is None else output.float() - self.bias
+            rest = 0.0 if self.bias is None else self.bias
+            wx = self.site.part(output).float() - rest
             source = draw(x)
             mask = numerics.fill_masks(importance(x), source[..., :-1])
             masked = numerics.masked_output(x, wx, V, U, mask, source[..., -1:])
-            return (masked if self.bias is None else masked + self.bias).to(output.dtype)
+            return self.site.replaced(output, (masked + rest).to(output.dtype))
 
-        handle = self.target.module.get_submodule(self.site.name).register_forward_hook(replace)
+        handle = self.target.module.get_submodule(self.site.module).register_forward_hook(replace)
         try:
             yield
         finally:
@@ -198,14 +199,10 @@ def _kl(base: Float[Tensor, "n t v"], logits: Float[Tensor, "n t v"]) -> Float[T
     return (base.exp() * (base - logits.log_softmax(-1))).sum(-1)
 
 
-def _top(strength: Float[Tensor, "*n c"], kept: int) -> Float[Tensor, "*n c"]:
-    return torch.zeros_like(strength).scatter(-1, strength.topk(min(kept, strength.shape[-1]), dim=-1).indices, 1.0)
-
-
 def _random_keep(x: Float[Tensor, "*n d"], count: int, kept: int, seed: int) -> Float[Tensor, "*n c"]:
     # Seeded by the input's size, so that the attack meets the same masks at every step.
     noise = torch.rand((*x.shape[:-1], count), generator=torch_generator(seed, "random masks", *x.shape)).to(x.device)
-    return _top(noise, kept)
+    return numerics.keep_largest(noise, kept)
 
 
 def _local_statistics(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unweave.base.errors import UnweaveError
 from unweave.decompose import adversary, draws, numerics
 from unweave.decompose.compiled import fused
 from unweave.decompose.masked import Mask, MaskedTarget, Pieces
@@ -19,7 +20,10 @@ from unweave.decompose.masked import Mask, MaskedTarget, Pieces
 
 @dataclass(frozen=True)
 class Step:
-    """Everything that a reconstruction term sees: one batch, its clean forward, and what is being trained."""
+    """Everything that a reconstruction term sees: one batch, its clean forward, and what is being trained.
+
+    What belongs to a site is on the site's own device.
+    """
 
     model: MaskedTarget
     batch: Tensor
@@ -41,6 +45,8 @@ class Step:
 
     notes: dict[str, Tensor]
     """What a term measured on the way, for the log."""
+    total: int | None = None
+    """Samples of the whole step, where this is a part of them; a note is such that the parts' average is the step's."""
 
     @property
     def sites(self) -> list[str]:
@@ -58,6 +64,10 @@ class Step:
     def own_key(self, purpose: int) -> Int[Tensor, ""]:
         return draws.words(self.key, self.key.new_tensor(purpose))
 
+    def mask_draws(self, number: int, device: torch.device) -> tuple[Int[Tensor, ""], Int[Tensor, " n"]]:
+        """Key and samples of the masks of site ``number``, where they are drawn."""
+        return self.own_key(_MASKS + number).to(device), self.samples.to(device)
+
 
 _ROUTES, _DEAL, _MASKS = 0, 1, 2
 """Purposes of a step's draws; the masks of site number i are purpose ``_MASKS + i``."""
@@ -66,7 +76,7 @@ _ROUTES, _DEAL, _MASKS = 0, 1, 2
 def stochastic_masks(step: Step) -> dict[str, Mask]:
     """``m = g + (1 - g) r`` with r, and the delta's mask, uniform in [0, 1] for every row and subcomponent (SPD)."""
     return {
-        site: Mask(*_random_mask(z, step.own_key(_MASKS + number), step.samples))
+        site: Mask(*_random_mask(z, *step.mask_draws(number, z.device)))
         for number, (site, z) in enumerate(step.logits.items())
     }
 
@@ -119,7 +129,7 @@ def routed(masks: Mapping[str, Mask], routes: Bool[Tensor, "*rows sites"]) -> di
     """Masks in the rows that are routed through, ones elsewhere: all ones, delta included, is the site itself."""
     found = {}
     for place, (site, mask) in enumerate(masks.items()):
-        here = routes[..., place : place + 1]
+        here = routes[..., place : place + 1].to(mask.pieces.device)
         found[site] = Mask(torch.where(here, mask.pieces, 1.0), torch.where(here, mask.delta, 1.0))
     return found
 
@@ -146,11 +156,12 @@ def adversarial(step: Step) -> Tensor:
 
 
 def merged(step: Step) -> Tensor:
-    """One forward for both: a part of the samples under the adversary's masks, the rest as in ``subset``.
-
-    Evenly spread: sample i is attacked when the whole number below ``(i + 1) f`` exceeds that below ``i f``.
-    """
-    attacked = attacked_samples(step).view(-1, *[1] * len(step.rows))
+    """One forward for both: a part of the samples under the adversary's masks, the rest as in ``subset``."""
+    attacked = attacked_samples(step.samples, step.adversarial)
+    every = attacked
+    if step.total is not None:
+        every = attacked_samples(torch.arange(step.total, device=attacked.device), step.adversarial)
+    attacked = attacked.view(-1, *[1] * len(step.rows))
     routes = subset_routes(step)
     dealt = adversary.deal_sources(step.scope, step.sources, step.own_key(_DEAL), step.samples)
     masks = {
@@ -158,10 +169,9 @@ def merged(step: Step) -> Tensor:
             *_merged_mask(
                 z,
                 dealt[site],
-                step.own_key(_MASKS + number),
-                step.samples,
-                attacked,
-                routes[..., number : number + 1],
+                *step.mask_draws(number, z.device),
+                attacked.to(z.device),
+                routes[..., number : number + 1].to(z.device),
             )
         )
         for number, (site, z) in enumerate(step.logits.items())
@@ -169,16 +179,35 @@ def merged(step: Step) -> Tensor:
     errors = step.error(masks)
     with torch.no_grad():
         # A model may give one output for all positions of a sample.
-        weight = attacked.view(-1, *[1] * (errors.dim() - 1)).expand(errors.shape).to(errors.dtype)
-        step.notes["adversarial"] = (errors * weight).sum() / weight.sum().clamp_min(1)
-        step.notes["stochastic"] = (errors * (1 - weight)).sum() / (1 - weight).sum().clamp_min(1)
+        weight = attacked.view(-1, *[1] * (errors.dim() - 1)).to(errors)
+        share = every.to(errors).mean()
+        step.notes["adversarial"] = (errors * weight).mean() / share.clamp_min(1 / len(every))
+        step.notes["stochastic"] = (errors * (1 - weight)).mean() / (1 - share).clamp_min(1 / len(every))
     return errors.mean()
 
 
-def attacked_samples(step: Step) -> Bool[Tensor, " n"]:
-    """Which samples the merged term attacks; the same number in every batch."""
-    part = step.adversarial
-    return torch.floor((step.samples + 1) * part) > torch.floor(step.samples * part)
+def attacked_samples(samples: Int[Tensor, " n"], part: Float[Tensor, ""]) -> Bool[Tensor, " n"]:
+    """Which samples the merged term attacks: evenly spread, and of the first n as many as is nearest to ``n part``.
+
+    Sample i is attacked when the number for i + 1 samples exceeds that for i; a half is rounded down. Reckoned in whole
+    2^-20ths: in floating point ``100 * 0.29`` is below 29, and a device may round it in another way.
+    """
+    unit = 1 << 20
+    share = (part * unit).round().long()
+
+    def attacked_of(count: Tensor) -> Tensor:
+        return torch.div(count * share + unit // 2 - unit // 1024, unit, rounding_mode="floor")
+
+    return attacked_of(samples + 1) > attacked_of(samples)
+
+
+def check_attacked(samples: int, part: float) -> None:
+    """Raises ``UnweaveError`` for a part of a batch that is no sample at all: its adversary would never learn."""
+    if part and not bool(attacked_samples(torch.arange(samples), torch.tensor(part)).any()):
+        raise UnweaveError(
+            f"adversarial_fraction is {part:g}, which is none of the {samples} samples of a batch: set it above "
+            f"{0.5 / samples:g}, make batches larger, or set it to 0"
+        )
 
 
 def hidden_activations(step: Step) -> Tensor:
@@ -186,7 +215,8 @@ def hidden_activations(step: Step) -> Tensor:
     step.model.masked(step.batch, step.pieces, stochastic_masks(step))
     errors = []
     for site, output in step.model.outputs().items():
-        errors.append(numerics.relative_error(output, step.inputs[site] @ step.model.weights[site].T).mean())
+        wanted = step.inputs[site] @ step.model.weights[site].T
+        errors.append(numerics.relative_error(output, wanted).mean().to(step.clean.device))
     return torch.stack(errors).mean()
 
 

@@ -19,12 +19,21 @@ from unweave.base.errors import UnweaveError, first_line
 from unweave.base.progress import Progress, Silent
 from unweave.base.seeds import numpy_generator, torch_generator
 from unweave.decompose import numerics
-from unweave.decompose.checkpoint import optimiser_tensors, read_checkpoint, restore_optimiser, write_checkpoint
+from unweave.decompose.checkpoint import (
+    CHECKPOINT_SECONDS,
+    not_finite,
+    optimiser_tensors,
+    read_checkpoint,
+    restore_optimiser,
+    write_checkpoint,
+)
 from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.decomposition import SiteSubcomponents
 from unweave.decompose.importance import Importance, importance_logits, init_importance
 
 TRAINED = ("V", "U", "A", "a", "B", "b")
+LOG_EVERY, LOGGED_STEPS = 50, 200
+"""A run measures about 200 of its steps, a longer one every 50th."""
 
 
 @dataclass
@@ -65,6 +74,7 @@ def train_site(
     config: SiteLocalConfig,
     *,
     checkpoint: Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     origin: str = "",
     progress: Progress | None = None,
     device: torch.device | None = None,
@@ -76,9 +86,10 @@ def train_site(
     stochastic; VPD's merged reconstruction), plus smooth-L0 and frequency penalties and faithfulness. The matrix and
     inputs are brought to unit scale first, so the defaults carry over to matrices of any size.
 
-    ``checkpoint`` is a file written every minute and continued from when it exists; its random numbers are keyed by
-    seed and step, so a resumed run sees the same batches. ``origin`` says which target and text the inputs are from: a
-    checkpoint of another origin, site or config is refused. Raises ``UnweaveError`` when the loss stops being finite.
+    ``checkpoint`` is a file written every ``checkpoint_seconds`` and after the last step, and continued from when it
+    exists; its random numbers are keyed by seed and step, so a resumed run sees the same batches. ``origin`` says which
+    target and text the inputs are from: a checkpoint of another origin, site or config is refused. Raises
+    ``UnweaveError`` when the loss stops being finite or the disk is full, naming the last good checkpoint.
     """
     progress = progress or Silent()
     device = device or torch.device("cpu")
@@ -95,6 +106,7 @@ def train_site(
     settings = {"site": site, "origin": origin, "config": asdict(config)}
     start = _resume(checkpoint, settings, state, optimiser) if checkpoint else 0
     step_loss = _compiled_loss(config, progress)
+    every = min(LOG_EVERY, max(1, config.steps // LOGGED_STEPS))
     clock = saved = time.monotonic()
     for step in range(start, config.steps):
         x = inputs.sample(numpy_generator(config.seed, site, "batch", step), config.batch).to(device) / input_scale
@@ -105,18 +117,16 @@ def train_site(
         loss, parts = step_loss(W, x, random_source, dealt, torch.tensor(gamma, device=device), state)
         loss.backward()
         optimiser.step(step)
-        if step % 50 == 49 or step == config.steps - 1:
+        last = step == config.steps - 1
+        if last or step % every == every - 1:
             values = dict(zip(_PARTS, parts.tolist(), strict=True))
-            if not math.isfinite(values["error"]):
-                raise UnweaveError(
-                    f"site {site!r}: the loss stopped being finite at step {step + 1}; "
-                    f"lower learning_rate (now {config.learning_rate:g}) and start again"
-                )
+            if not math.isfinite(values["error"]) or (last and not _is_finite(state)):
+                raise not_finite(step, x, config.learning_rate, checkpoint, site)
             note = f"error {values['error']:.3f} L0 {values['l0']:.1f} faith {values['faithfulness']:.1e}"
             progress.update(step + 1, config.steps, note)
             if log:
                 log({"step": step + 1, "gamma": gamma, "seconds": time.monotonic() - clock, **values})
-        if checkpoint and time.monotonic() - saved > 60:
+        if checkpoint and (last or time.monotonic() - saved >= checkpoint_seconds):
             _save(checkpoint, settings, state, optimiser, step + 1)
             saved = time.monotonic()
     tensors = {name: tensor.detach().cpu() for name, tensor in state.items()}
@@ -188,13 +198,16 @@ def _compiled_loss(config: SiteLocalConfig, progress: Progress) -> Callable[...,
 
     def step(*arguments: object) -> tuple[Tensor, Tensor]:
         nonlocal works
-        if works:
-            try:
-                return compiled(*arguments)
-            except Exception as error:  # whatever the device's compiler lacks; a true fault comes back eagerly
-                works = False
-                progress.say(f"torch.compile failed ({first_line(error)}): training eagerly, about 2 to 3 times slower")
-        return eager(*arguments)
+        if not works:
+            return eager(*arguments)
+        try:
+            return compiled(*arguments)
+        except Exception as error:  # whatever the device's compiler lacks
+            failed = first_line(error)
+        found = eager(*arguments)  # a fault of the step itself is raised here, as what it is
+        works = False
+        progress.say(f"torch.compile failed ({failed}): training eagerly, about 2 to 3 times slower")
+        return found
 
     return step
 
@@ -235,6 +248,10 @@ class _Adam:
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: self.state[name] for name in TRAINED}
+
+
+def _is_finite(state: dict[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
 
 
 def _save(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, step: int) -> None:

@@ -16,6 +16,9 @@ from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.importance import SiteShape, Widths, find_importance
 from unweave.models.sites import Site
 
+NEW_DIRECTION = 1e-3
+"""Squared sine of the angle to the nearest input drawn, under which an input needs no piece of its own."""
+
 
 def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
     """What the config names, or capacity times the larger side, at least the smaller one, rounded up to 16s."""
@@ -113,7 +116,8 @@ def pieces_from_inputs(
 
     The inputs are drawn one after the other, each with probability in proportion to the squared sine of its angle to
     the nearest one drawn before (k-means++ for directions), so that they differ as much as the data lets them. U then
-    gets the smallest change after which the pieces add up to the matrix, as far as they span its inputs.
+    gets the smallest change after which the pieces add up to the matrix, as far as they span its inputs. Where the
+    data has fewer directions than pieces, the others start at zero size: copies would be needed together for good.
     """
     rows = x.flatten(0, -2)
     norms = rows.norm(dim=-1)
@@ -121,9 +125,11 @@ def pieces_from_inputs(
     directions = rows[present] / norms[present, None]
     far = torch.ones(len(directions))
     chosen: list[int] = []
-    for _ in range(count):
+    while len(chosen) < count and far.max() > NEW_DIRECTION:
         chosen.append(int(torch.multinomial(far.clamp_min(1e-6), 1, generator=generator)))
         far = torch.minimum(far, 1 - (directions @ directions[chosen[-1]]).square())
     V = directions[chosen].T.contiguous()
     U = (weight @ V).T * min(1.0, len(V) / count)
-    return V, U + torch.linalg.lstsq(V, weight.T - V @ U, driver="gelsd").solution
+    U = U + torch.linalg.lstsq(V, weight.T - V @ U, driver="gelsd").solution
+    spare, nothing = random_pieces(len(V), U.shape[1], count - len(chosen), generator)
+    return torch.cat([V, spare], 1), torch.cat([U, torch.zeros_like(nothing)])

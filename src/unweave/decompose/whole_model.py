@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, Silent
+from unweave.base.seeds import derive
 from unweave.decompose import draws
-from unweave.decompose.adversary import attack, start_sources
-from unweave.decompose.batches import Batches
-from unweave.decompose.checkpoint import optimiser_tensors, read_checkpoint, restore_optimiser, write_checkpoint
+from unweave.decompose.adversary import attack, check_reach, start_sources
+from unweave.decompose.batches import Batches, fingerprint_batches
+from unweave.decompose.checkpoint import (
+    CHECKPOINT_SECONDS,
+    not_finite,
+    optimiser_tensors,
+    read_checkpoint,
+    restore_optimiser,
+    write_checkpoint,
+)
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget, check_rows
 from unweave.decompose.objective import Batch, Objective
+from unweave.decompose.parts import Parts
+from unweave.decompose.processes import ALONE, Processes, join_processes
 from unweave.decompose.pruning import kept_subcomponents, shortened
+from unweave.decompose.reconstruction import check_attacked
 from unweave.decompose.start import initial_tensors
 from unweave.models.sites import Site
 from unweave.models.target import Target
 
-LOG_EVERY = 50
-CHECKPOINT_SECONDS = 60.0
-START_BATCHES = 8
-"""Batches whose inputs the subcomponents may start from."""
+LOG_EVERY, LOGGED_STEPS = 50, 200
+"""A run logs about 200 of its steps, a longer one every 50th."""
+START_BATCHES, START_ROWS = 8, 16_384
+"""Batches whose inputs the subcomponents may start from, and how many of their rows are kept for that."""
 USAGE_MEMORY = 0.99
 """Part of the running mean of firing rates that a step keeps: what did not fire in a few hundred steps is near 0."""
 
@@ -43,6 +55,7 @@ def train_whole_model(
     base: Target | None = None,
     known: Decomposition | None = None,
     checkpoint: Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     origin: str = "",
     progress: Progress | None = None,
     log: Callable[[dict[str, float]], None] | None = None,
@@ -53,39 +66,52 @@ def train_whole_model(
     reconstructions of ``config``, the importance and frequency penalties, and faithfulness. With ``base`` the sites'
     difference from that checkpoint is taken apart; with ``known`` its subcomponents are trained on.
 
-    ``checkpoint`` is a file written every minute and continued from; all random numbers are keyed by seed, step and
-    sample, so a resumed run gives the weights of an uninterrupted one. ``origin`` says which target and data these
-    are. Raises ``UnweaveError`` when the loss stops being finite, naming the last checkpoint.
+    ``checkpoint`` is a file written every ``checkpoint_seconds`` and after the last step, and continued from; all
+    random numbers are keyed by seed, step and sample, so a resumed run gives the weights of an uninterrupted one.
+    ``origin`` says which target and data these are. Raises ``UnweaveError`` when the loss stops being finite or the
+    disk is full, naming the last good checkpoint.
+
+    Processes of one group (``torchrun`` starts them) share a step's samples: each calls this with the same arguments
+    and gets the same tensors, and the first alone writes the checkpoint, reports progress and logs.
     """
+    processes = join_processes()
+    if not processes.first:
+        progress, log = None, None
     progress = progress or Silent()
     with MaskedTarget(target, sites, base).attached() as model:
-        training = Training(model, batches, config, origin, progress)
+        training = Training(model, batches, config, origin, progress, processes)
+        if processes.count > 1:
+            shown = derive(0, json.dumps(training.settings), fingerprint_batches(batches, 1))
+            processes.agree("the digest of settings, target and data", f"{shown:x}")
+            processes.share(len(batches(0)))
         start = training.resume(checkpoint) if checkpoint else 0
         if start == 0:
             training.begin(known)
+        every = min(LOG_EVERY, max(1, config.steps // LOGGED_STEPS))
         clock = saved = time.monotonic()
         for step in range(start, config.steps):
             training.prune_if_due(step)
             values = training.step(step)
-            if not all(map(math.isfinite, values.values())):
-                raise UnweaveError(_not_finite(step, config, checkpoint))
-            if step % LOG_EVERY == LOG_EVERY - 1 or step == config.steps - 1:
-                note = f"error {values['reconstruction']:.4f} L0 {values['l0']:.1f} of {values['alive']:.0f}"
-                progress.update(step + 1, config.steps, note)
-                if log:
-                    log({"step": step + 1, "seconds": time.monotonic() - clock, **values})
-            if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            last = step == config.steps - 1
+            if not all(map(math.isfinite, values.values())) or (last and not training.is_finite()):
+                raise not_finite(step, batches(step), config.learning_rate, checkpoint)
+            note = f"error {values['reconstruction']:.4f} L0 {values['l0']:.1f} of {values['alive']:.0f}"
+            progress.update(step + 1, config.steps, note)
+            if log and (last or step % every == every - 1):
+                log({"step": step + 1, "seconds": time.monotonic() - clock, **values})
+            if checkpoint and (last or time.monotonic() - saved >= checkpoint_seconds):
                 training.save(checkpoint, step + 1)
                 saved = time.monotonic()
         return training.result()
 
 
-def _not_finite(step: int, config: WholeModelConfig, checkpoint: Path | None) -> str:
-    kept = f"; the last good state is {checkpoint}" if checkpoint and checkpoint.exists() else ""
-    return (
-        f"the loss stopped being finite at step {step + 1}: lower learning_rate (now {config.learning_rate:g}) and "
-        f"start again with another --out{kept}"
-    )
+def run_settings(sites: Sequence[Site], origin: str, config: WholeModelConfig) -> dict[str, Any]:
+    """What a checkpoint must agree with to be gone on from.
+
+    How a step is cut changes nothing in it: a run can go on with smaller parts, and in more or fewer processes.
+    """
+    kept = {name: value for name, value in asdict(config).items() if name != "micro_batch"}
+    return {"sites": [site.name for site in sites], "origin": origin, "config": kept}
 
 
 class Training:
@@ -98,16 +124,19 @@ class Training:
         config: WholeModelConfig,
         origin: str = "",
         progress: Progress | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.batches, self.config, self.progress = model, batches, config, progress or Silent()
         self.objective = Objective(model, config)
-        self.device = model.target.device
-        self.settings = {"sites": [site.name for site in model.sites], "origin": origin, "config": asdict(config)}
+        self.device, self.processes = model.target.device, processes
+        self.settings = run_settings(model.sites, origin, config)
 
     def begin(self, known: Decomposition | None = None) -> None:
         """Initial tensors, then (where nothing is known yet) the steps on faithfulness alone."""
         config = self.config
         rows, inputs = self._first_inputs()
+        if config.merged:
+            check_attacked(rows[0], config.adversarial_fraction)
         state = initial_tensors(self.model.sites, self.model.weights, inputs, config, known)
         counts = {site.name: state[f"{site.name}/V"].shape[1] for site in self.model.sites}
         sources: dict[str, Tensor] = {}
@@ -116,25 +145,41 @@ class Training:
         self._hold(state, sources, {name: torch.ones(count) for name, count in counts.items()})
         if known is None:
             self._make_faithful()
+        self.processes.copy_first([*self.state.values(), *self.sources.values(), *self.usage.values()])
 
     def _first_inputs(self) -> tuple[tuple[int, ...], dict[str, Tensor]]:
-        """A batch's rows, and the sites' inputs in the first few batches, side by side."""
+        """A batch's rows, and the sites' inputs in the first few batches, side by side in the CPU's memory.
+
+        Where pieces start at random there is one number a sample instead, the root mean square of its inputs.
+        """
         found: list[dict[str, Tensor]] = []
         rows: tuple[int, ...] = ()
-        with torch.no_grad():
-            for step in range(START_BATCHES):
-                batch = self.batches(step).to(self.device)
-                _, inputs = self.model.clean(batch)
-                rows = check_rows(inputs, self.model.sites, batch)
-                found.append(inputs)
-        return rows, {name: torch.cat([inputs[name] for inputs in found]) for name in found[0]}
+        for step in range(START_BATCHES):
+            batch, kept = self.batches(step), 0
+            for part in batch.split(self.config.micro_batch or len(batch)):
+                with torch.no_grad():
+                    _, inputs = self.model.clean(part.to(self.device))
+                rows = (len(batch), *check_rows(inputs, self.model.sites, part)[1:])
+                most = max(1, START_ROWS // START_BATCHES // math.prod(rows[1:]))
+                # Random pieces need the inputs' size alone, which is the root of the mean square of these.
+                random = self.config.start == "random"
+                found.append(
+                    {
+                        name: x.flatten(1).square().mean(1).sqrt().cpu() if random else x[: most - kept].cpu()
+                        for name, x in inputs.items()
+                    }
+                )
+                kept += len(part)
+                if kept >= most:
+                    break
+        return rows, {name: torch.cat([inputs.pop(name) for inputs in found]) for name in list(found[0])}
 
     def _hold(self, state: Mapping[str, Tensor], sources: Mapping[str, Tensor], usage: Mapping[str, Tensor]) -> None:
         # Contiguous and in the order of names, as a checkpoint gives them back: other strides and sums of norms in
         # another order would round otherwise, and a resumed run would not be the uninterrupted one.
         def held(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {
-                name: tensor.detach().to(self.device).clone(memory_format=torch.contiguous_format)
+                name: tensor.detach().to(self._home(name)).clone(memory_format=torch.contiguous_format)
                 for name, tensor in sorted(tensors.items())
             }
 
@@ -154,40 +199,78 @@ class Training:
             rate = self.config.adversary_rate
             self.up = torch.optim.Adam(self.sources.values(), lr=rate, betas=(0.5, 0.99), maximize=True, fused=True)
 
+    def _home(self, name: str) -> torch.device:
+        """The device of a tensor by its name, a site's or ``SITE/NAME``: the site's own, else the target's first."""
+        site = name.rpartition("/")[0] or name
+        return self.model.device(site) if site in self.model.weights else self.device
+
     def _make_faithful(self) -> None:
         config = self.config
-        if not config.faithfulness_steps:
-            return
-        pieces = [self.state[f"{site.name}/{side}"] for site in self.model.sites for side in "VU"]
-        optimiser = torch.optim.AdamW(pieces, lr=config.faithfulness_rate, weight_decay=0.0, fused=True)
-        for _ in range(config.faithfulness_steps):
+        # One site at a time, as they have nothing to do with each other here: one delta is in memory.
+        for site in self.model.sites if config.faithfulness_steps else ():
+            pieces = [self.state[f"{site.name}/{side}"] for side in "VU"]
+            optimiser = torch.optim.AdamW(pieces, lr=config.faithfulness_rate, weight_decay=0.0, fused=True)
+            for _ in range(config.faithfulness_steps):
+                optimiser.zero_grad()
+                self.objective.site_faithfulness(self.state, site.name).backward()
+                optimiser.step()
             optimiser.zero_grad()
-            self.objective.faithfulness(self.objective.pieces(self.state)).backward()
-            optimiser.step()
-        optimiser.zero_grad()
 
     def step(self, step: int) -> dict[str, float]:
         """One step of training; returns what was measured."""
         config = self.config
-        values = self.batches(step).to(self.device)
-        with torch.no_grad():
-            clean, inputs = self.model.clean(values)
         key = draws.key(config.seed, "draws", step).to(self.device)
-        batch = Batch(values, clean, inputs, torch.arange(len(values), device=self.device), key)
+        parts = Parts(
+            self.model,
+            self.batches(step),
+            key,
+            self.processes,
+            config.micro_batch,
+            lambda rows: check_reach(config.sources, self.sources, rows, step),
+        )
         attacking = config.attacks and step >= config.adversary_start * config.steps
         schedule = {name: torch.tensor(v, device=self.device) for name, v in self._schedule(step, attacking).items()}
-        sources = self._sources(step, batch, attacking)
-        loss, parts, usage = self.objective.loss(self.state, sources, batch, schedule, attacking)
-        loss.backward()
+        sources = self._sources(step, parts, attacking)
+        gather = None
+        if config.frequency:
+            gather = parts.gather(lambda batch: self.objective.rates(self.state, batch, schedule["anneal"]))
+        names: list[str] = []
+
+        def descend(batch: Batch) -> list[Tensor]:
+            loss, measured, usage = self.objective.loss(self.state, sources, batch, schedule, attacking, gather)
+            (loss * batch.share).backward()
+            names[:] = ["loss", *measured]
+            return [*(usage[name] for name in self.usage), loss, *measured.values()]
+
+        found = parts.mean(descend)
+        measured = dict(zip(names, found[len(self.usage) :], strict=True))
+        measured["faithfulness"] = self._pull_faithful()
+        measured["loss"] += config.faithfulness * measured["faithfulness"]
         self._descend(step)
         if attacking:
             self._ascend()
         with torch.no_grad():
-            for name, rates in usage.items():
-                self.usage[name].lerp_(rates, 1 - USAGE_MEMORY)
-        alive = (torch.cat(list(self.usage.values())) > config.prune_below).sum()
-        measured = {name: float(value) for name, value in parts.items()}
-        return {"loss": float(loss.detach()), **measured, "anneal": float(schedule["anneal"]), "alive": float(alive)}
+            for usage, rates in zip(self.usage.values(), found, strict=False):
+                usage.lerp_(rates, 1 - USAGE_MEMORY)
+        used = [(usage > config.prune_below).sum().to(self.device) for usage in self.usage.values()]
+        values = {name: float(value) for name, value in measured.items()}
+        return {**values, "anneal": float(schedule["anneal"]), "alive": float(torch.stack(used).sum())}
+
+    def _pull_faithful(self) -> Tensor:
+        """Faithfulness, its gradient added to the others; each process looks at its own part of the sites."""
+        total = torch.zeros((), device=self.device)
+        for site in self.processes.own(self.model.sites):
+            error = self.objective.site_faithfulness(self.state, site.name)
+            (self.config.faithfulness * error).backward()
+            total += error.detach().to(self.device)
+        for tensor in self.trained.values():
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        gradients = [
+            tensor.grad for tensor in (*self.trained.values(), *self.sources.values()) if tensor.grad is not None
+        ]
+        self.processes.add_up([total, *gradients])
+        return total
 
     def _schedule(self, step: int, attacking: bool) -> dict[str, float]:
         config = self.config
@@ -199,35 +282,35 @@ class Training:
             "sparsity": config.sparsity * risen,
         }
 
-    def _sources(self, step: int, batch: Batch, attacking: bool) -> dict[str, Tensor]:
+    def _sources(self, step: int, parts: Parts, attacking: bool) -> dict[str, Tensor]:
         """The adversary's sources for this step, after its ascent steps."""
         config = self.config
         if config.attacks and config.adversary == "fresh":
-            start = self._fresh(step, batch)
+            start = self._fresh(step, parts.rows())
             if not attacking:
                 return start
-            names = list(start)
-            return attack(
-                lambda leaves: self.objective.climb(self.state, dict(zip(names, leaves, strict=True)), batch),
-                start,
-                config.ascent_steps,
-                config.adversary_rate,
-            )
+
+            def slopes(leaves: Sequence[Tensor]) -> list[Tensor]:
+                return self._slopes(parts, dict(zip(start, leaves, strict=True)))
+
+            return attack(slopes, start, config.ascent_steps, config.adversary_rate)
         for _ in range(config.ascent_steps if attacking else 0):
-            gradients = torch.autograd.grad(
-                self.objective.climb(self.state, self.sources, batch), list(self.sources.values())
-            )
-            for source, gradient in zip(self.sources.values(), gradients, strict=True):
-                source.grad = gradient
+            for source, slope in zip(self.sources.values(), self._slopes(parts, self.sources), strict=True):
+                source.grad = slope
             self._ascend()
         return self.sources
 
-    def _fresh(self, step: int, batch: Batch) -> dict[str, Tensor]:
+    def _slopes(self, parts: Parts, sources: Mapping[str, Tensor]) -> list[Tensor]:
+        """How the adversary's error on all samples climbs with its sources."""
+        return parts.mean(
+            lambda batch: torch.autograd.grad(self.objective.climb(self.state, sources, batch), list(sources.values()))
+        )
+
+    def _fresh(self, step: int, rows: tuple[int, ...]) -> dict[str, Tensor]:
         config = self.config
         counts = {name: len(mean) for name, mean in self.usage.items()}
-        rows = tuple(next(iter(batch.inputs.values())).shape[:-1])
         found = start_sources(config.sources, rows, config.pool, counts, config.seed, f"fresh {step}")
-        return {name: source.to(self.device) for name, source in found.items()}
+        return {name: source.to(self._home(name)) for name, source in found.items()}
 
     def _descend(self, step: int) -> None:
         config = self.config
@@ -254,7 +337,9 @@ class Training:
         config = self.config
         if step not in [max(1, round(part * config.steps)) for part in config.prune_at]:
             return
-        keep = {name: kept_subcomponents(usage, config.prune_below) for name, usage in self.usage.items()}
+        self.processes.copy_first(self.usage.values())
+        ranks = {site.name: min(site.d_in, site.d_out) for site in self.model.sites}
+        keep = {name: kept_subcomponents(usage, config.prune_below, ranks[name]) for name, usage in self.usage.items()}
         dropped = sum(len(usage) - len(keep[name]) for name, usage in self.usage.items())
         if dropped:
             self._restore(shortened(self._tensors(), keep, self.objective.kind.per_subcomponent))
@@ -278,13 +363,15 @@ class Training:
             restore_optimiser("ascent", self.up, sources, tensors)
 
     def save(self, path: Path, step: int) -> None:
-        tensors = self._tensors()
-        # A step can end in weights that only the next loss shows to be lost: what was good stays.
-        if all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-            write_checkpoint(path, self.settings, step, tensors)
+        if self.processes.first:
+            write_checkpoint(path, self.settings, step, self._tensors())
+
+    def is_finite(self) -> bool:
+        return all(bool(torch.isfinite(tensor).all()) for tensor in self.state.values())
 
     def resume(self, path: Path) -> int:
         found = read_checkpoint(path, self.settings)
+        self.processes.agree(f"the number of steps in {path}", 0 if found is None else found[0])
         if found is None:
             return 0
         self._restore(found[1])

@@ -170,22 +170,34 @@ def _step(
 class _Lora:
     """Adapters that peft put into a target's module, and what to read from them."""
 
-    def __init__(self, layers: Mapping[str, Any]) -> None:
-        self.layers = layers
+    def __init__(self, by_site: Mapping[Site, Any]) -> None:
+        self.by_site = by_site
+        self.layers = {site.module: layer for site, layer in by_site.items()}
         self.parameters = [
             parameter
-            for layer in layers.values()
+            for layer in self.layers.values()
             for parameter in (layer.lora_A["unweave"].weight, layer.lora_B["unweave"].weight)
         ]
 
+    def keep_to_blocks(self) -> None:
+        """Leaves rows of a fused matrix that belong to none of the sites as they are: what writes there stays 0."""
+        for module, layer in self.layers.items():
+            sites = [site for site in self.by_site if site.module == module]
+            if any(site.block is None for site in sites):
+                continue
+            writes = layer.lora_B["unweave"].weight
+            kept = torch.zeros_like(writes)
+            for site in sites:
+                site.block.write(kept, torch.ones(site.d_out, writes.shape[1]).to(kept))  # type: ignore[union-attr]
+            writes.register_hook(lambda gradient, kept=kept: gradient * kept)
+
     def matrices(self) -> dict[str, tuple[Tensor, Tensor]]:
-        return {
-            name: (
-                layer.lora_A["unweave"].weight.detach().float().cpu().clone(),
-                layer.lora_B["unweave"].weight.detach().float().cpu().clone(),
-            )
-            for name, layer in self.layers.items()
-        }
+        found = {}
+        for site, layer in self.by_site.items():
+            writes = layer.lora_B["unweave"].weight.detach().float().cpu()
+            writes = writes if site.block is None else site.block.take(writes, 0)
+            found[site.name] = (layer.lora_A["unweave"].weight.detach().float().cpu().clone(), writes.clone())
+        return found
 
     @contextmanager
     def off(self) -> Iterator[None]:
@@ -206,7 +218,7 @@ def _lora_injected(target: Target, sites: Sequence[Site], rank: int, name: str, 
         r=rank,
         lora_alpha=rank,
         lora_dropout=0.0,
-        target_modules=peft_target_modules(target.module, [site.name for site in sites]),
+        target_modules=peft_target_modules(target.module, list(dict.fromkeys(site.module for site in sites))),
         fan_in_fan_out=sites[0].kind == "conv1d",
         bias="none",
     )
@@ -216,14 +228,15 @@ def _lora_injected(target: Target, sites: Sequence[Site], rank: int, name: str, 
         warnings.simplefilter("ignore", UserWarning)
         adapted = peft.inject_adapter_in_model(config, target.module, adapter_name="unweave")
     try:
-        lora = _Lora({site.name: adapted.get_submodule(site.name) for site in sites})
+        lora = _Lora({site: adapted.get_submodule(site.module) for site in sites})
         for parameter in lora.parameters:
             # In half precision Adam's steps are lost to rounding, or overflow; peft's layer casts the input by itself.
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
+        lora.keep_to_blocks()
         yield lora
     finally:
-        _take_out(target.module, [site.name for site in sites])
+        _take_out(target.module, [site.module for site in sites])
 
 
 def peft_target_modules(module: nn.Module, sites: list[str]) -> list[str] | str:
@@ -242,18 +255,19 @@ def _strengths_applied(
     for index, piece in enumerate(pieces):
         by_site.setdefault(piece.site, []).append(index)  # type: ignore[attr-defined]
 
-    def adder(indices: list[int]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    def adder(site: Site, indices: list[int]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         V = torch.stack([pieces[index].v for index in indices], dim=1).to(target.device)
         U = torch.stack([pieces[index].u for index in indices]).to(target.device)
 
         def add(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             added = ((args[0].float() @ V) * strengths[indices]) @ U
-            return output + added.to(output.dtype)
+            return site.replaced(output, site.part(output) + added.to(output.dtype))
 
         return add
 
     handles = [
-        target.module.get_submodule(site).register_forward_hook(adder(indices)) for site, indices in by_site.items()
+        target.module.get_submodule(site.module).register_forward_hook(adder(site, by_site[site.name]))
+        for site in map(target.site, by_site)
     ]
     try:
         yield

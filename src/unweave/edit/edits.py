@@ -167,7 +167,7 @@ class EditStack:
         original = self._original[name]
         here = [edit for edit in self._edits if name in edit.sites()]
         with torch.no_grad():
-            self.target.weight(site).copy_(edited_weight(original, here, name))
+            self.target.write_weight(site, edited_weight(original, here, name))
         if not here:
             del self._original[name]
 

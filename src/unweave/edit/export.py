@@ -66,8 +66,9 @@ def export_peft(
     folder = Path(folder)
     if base is not None and with_base:
         raise UnweaveError(f"base {base!r} and with_base exclude each other: leave out one of them")
-    matrices, rank = _stacked(target, edits)
-    transposed = {target.site(site).kind == "conv1d" for site in matrices}
+    matrices, rank = _by_module(target, _stacked(target, edits)[0])
+    sites = tuple(dict.fromkeys(site for edit in edits for site in edit.sites()))
+    transposed = {target.site(site).kind == "conv1d" for site in sites}
     if len(transposed) > 1:
         raise UnweaveError(
             "the edits touch both Linear and Conv1D sites, and a PEFT adapter has one weight layout: "
@@ -81,7 +82,7 @@ def export_peft(
         _write_adapter(target, matrices, rank, transposed.pop(), named, temporary)
         module = _load(target, temporary / "base") if with_base else _structure_copy(target)
         difference, allowed = check.difference(_with_adapter(target, module, temporary, list(matrices)))
-        report = ExportReport(folder, "peft", tuple(matrices), rank, difference, allowed, check.effect, 0)
+        report = ExportReport(folder, "peft", sites, rank, difference, allowed, check.effect, 0)
         return _finish(target, edits, temporary, report, named, tokens)
 
 
@@ -131,6 +132,25 @@ def _stacked(
     return matrices, max(A.shape[0] for A, _ in matrices.values())
 
 
+def _by_module(
+    target: Target, matrices: Mapping[str, tuple[Tensor, Tensor]]
+) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:
+    """The same by module, as PEFT names them, and the largest rank; blocks of a fused matrix become one change."""
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for name, (A, B) in matrices.items():
+        site = target.site(name)
+        if site.block is not None:
+            whole = B.new_zeros(target.whole_width(site), B.shape[1])
+            site.block.write(whole, B)
+            B = whole
+        found.setdefault(site.module, []).append((A, B))
+    stacked = {
+        module: (torch.cat([A for A, _ in here]), torch.cat([B for _, B in here], dim=1))
+        for module, here in found.items()
+    }
+    return stacked, max(A.shape[0] for A, _ in stacked.values())
+
+
 def _write_adapter(
     target: Target,
     matrices: Mapping[str, tuple[Tensor, Tensor]],
@@ -143,9 +163,9 @@ def _write_adapter(
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
-    for site, (A, B) in matrices.items():
+    for module, (A, B) in matrices.items():
         missing = rank - A.shape[0]
-        key = f"base_model.model.{site}"
+        key = f"base_model.model.{module}"
         tensors[f"{key}.lora_A.weight"] = nn.functional.pad(A, (0, 0, 0, missing)).contiguous()
         tensors[f"{key}.lora_B.weight"] = nn.functional.pad(B, (0, missing)).contiguous()
     config = LoraConfig(
@@ -169,7 +189,7 @@ def _write_adapter(
     (folder / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
-def _with_adapter(target: Target, module: nn.Module, folder: Path, sites: list[str]) -> Target:
+def _with_adapter(target: Target, module: nn.Module, folder: Path, modules: list[str]) -> Target:
     """The adapter on disk, loaded by PEFT onto ``module``."""
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -179,9 +199,9 @@ def _with_adapter(target: Target, module: nn.Module, folder: Path, sites: list[s
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         PeftModel.from_pretrained(module, str(folder), torch_device=str(target.device)).eval()  # type: ignore[arg-type]
     hit = {name for name, child in module.named_modules() if isinstance(child, BaseTunerLayer)}
-    if hit != set(sites):
+    if hit != set(modules):
         raise UnweaveError(
-            f"PEFT put the adapter on {sorted(hit)}, and the edit is at {sites}: export the merged model"
+            f"PEFT put the adapter on {sorted(hit)}, and the edit is at {modules}: export the merged model"
         )
     return replace(target, module=module)
 

@@ -4,6 +4,8 @@ The rule was built after measuring what four tokens can say. Under an edit that 
 heads for one level whatever its entropy was, as far as the piece acts there: ``CE = H + a/A (L - H)``, with H the base
 entropy, a the piece's activation and A its mean on the label. The loss tokens give L (a ratio estimator); the mean
 of the same expression over the label's decomposition text, where the base model alone was run, is the label's level.
+In other models every token's cross-entropy rises by as much, whatever its entropy was: then the rise is what the tokens
+give, and the label's level is its own entropy plus that.
 """
 
 from __future__ import annotations
@@ -38,12 +40,15 @@ class Reference:
 
     ``cross_entropy`` of the realised tokens, ``entropy`` of the predictions, ``activation`` of the piece, and
     ``acting_entropy``, the entropy weighted by the activation. Those tokens are counted as decomposition tokens.
+    ``entropy_carried`` is how much of a difference in base entropy between tokens is still there under the edit: 0
+    where all head for one level, 1 where all rise by as much. It is a fact of the target, measured on other labels.
     """
 
     cross_entropy: float
     entropy: float
     activation: float
     acting_entropy: float
+    entropy_carried: float = 0.0
 
     @property
     def offset(self) -> float:
@@ -113,6 +118,7 @@ def expected_levels(
     one_way = acting > max(floor, ONE_WAY * float(acts.abs().sum()))
     start = float((acts * base).sum()) / acting if one_way else float(base[counted].mean())
     start = min(max(start, float(base[counted].min())), float(base[counted].max()))
+    start += reference.entropy_carried * (reference.acting_entropy - start)
 
     def level(strength: float) -> Probe:
         gain, kl = _gain_and_kl(target, edit, objective, strength)

@@ -45,6 +45,8 @@ class Setting:
     selection: Mapping[str, np.ndarray]
     part: str = "training"
     window: int = 64
+    entropy_carried: float = 0.0
+    """What ``line_search.Reference`` takes of the target."""
     _objectives: dict[tuple[object, ...], Objective] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class Setting:
         mean, entropy = float(acting.mean()), float(entropies.mean())
         one_way = abs(mean) > ONE_WAY * float(acting.abs().mean())
         acting_entropy = float((acting * entropies).mean()) / mean if one_way else entropy
-        return Reference(float(losses.mean()), entropy, mean, acting_entropy)
+        return Reference(float(losses.mean()), entropy, mean, acting_entropy, self.entropy_carried)
 
     def unusual(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
         """How far the chosen piece acts from its mean on the label, position by position."""

@@ -1,8 +1,8 @@
-"""Which site to take apart: a closed-form edit tried at the best-ranked ones, about ten seconds a site."""
+"""Which site to take apart, or which piece to edit: an edit tried at each, on text that is not the evaluation's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, Silent
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import windows_by_label
+from unweave.decompose.decomposition import Decomposition, Subcomponent
 from unweave.edit.closed_form import least_variance
 from unweave.edit.edits import FactorEdit, applied
 from unweave.edit.line_search import Probe, search
@@ -20,12 +21,13 @@ from unweave.edit.off_target import effects
 from unweave.models.capture import inputs_by_label
 from unweave.models.sites import Site
 from unweave.models.target import Target
+from unweave.read.selection import Selection
 from unweave.record.table import Table
 
 
 @dataclass(frozen=True)
 class SiteTrial:
-    """What the least-variance edit at one site does once it has brought the label to the wanted level.
+    """What an edit at one site does once it has brought the label to the wanted level.
 
     ``level`` in units of ln V; ``changes`` in nats per token by label, the removed one left out.
     """
@@ -83,7 +85,12 @@ def _try(
     target: Target, site: Site, label: str, read: dict[str, np.ndarray], held_out: dict[str, torch.Tensor]
 ) -> SiteTrial:
     piece = least_variance(site.name, target.weight(site), inputs_by_label(target, site, read), label)
-    edit = FactorEdit.on_pieces([(piece, 1.0)], target.identity.digest)
+    return try_piece(target, piece, label, held_out)
+
+
+def try_piece(target: Target, piece: Subcomponent, label: str, held_out: Mapping[str, torch.Tensor]) -> SiteTrial:
+    """Turns a piece down until the label's realised cross-entropy is ln V, and measures the other labels there."""
+    edit, site = FactorEdit.on_pieces([(piece, 1.0)], target.identity.digest), target.site(piece.site)
     yardstick = make_yardstick(target, held_out, site.layer)
     ceiling = uniform_cross_entropy(target)
 
@@ -97,8 +104,37 @@ def _try(
     return SiteTrial(site, tuned.strength, measured[label].edited / ceiling, tuned.stopped == "reached", changes)
 
 
-def trials_table(trials: Sequence[SiteTrial], label: str) -> Table:
-    """One row a site, best first."""
+def least_harm(
+    target: Target,
+    decomposition: Decomposition,
+    candidates: Sequence[Selection],
+    windows: Mapping[str, np.ndarray],
+    progress: Progress | None = None,
+) -> tuple[Selection, list[SiteTrial]]:
+    """Of candidates at several sites, the one that takes its label away with the least harm to the others.
+
+    All of them are about the label and no other; what turning them does further on in the model is another question.
+    ``windows`` are the selection's own, so no other text is read. Returns the trials as well, best first.
+    """
+    progress = progress or Silent()
+    held_out = {label: torch.as_tensor(tokens) for label, tokens in windows.items()}
+    tried: list[tuple[Selection, SiteTrial]] = []
+    for done, one in enumerate(candidates):
+        progress.update(done, len(candidates), f"trying {one.site}:{one.index}")
+        piece = decomposition.subcomponent(one.site, one.index)
+        tried.append((one, try_piece(target, piece, one.label, held_out)))
+    progress.update(len(candidates), len(candidates), "pieces tried")
+    order = ranked([trial for _, trial in tried])
+    best = next(one for one, trial in tried if trial is order[0])
+    return best, order
+
+
+def trials_table(
+    trials: Sequence[SiteTrial],
+    label: str,
+    caption: str = "A closed-form edit that removes {} at each of the best-ranked sites, on the tuning part",
+) -> Table:
+    """One row a site, best first; ``{}`` in the caption is the label."""
     rows = [
         {
             "site": trial.site.name,
@@ -116,5 +152,5 @@ def trials_table(trials: Sequence[SiteTrial], label: str) -> Table:
         rows,
         units={"level": "ln V", "worst other": "nats"},
         digits=digits,
-        caption=f"A closed-form edit that removes {label} at each of the best-ranked sites, on the tuning part",
+        caption=caption.format(label),
     )

@@ -1,4 +1,4 @@
-"""Learning rates, steps and stopping levels of descents, set on another label than the one that is removed."""
+"""What was tuned for a target: descents, each label's on another label, and how the stopping rule reads entropies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json
 from unweave.edit.adapters import Descent
+
+TUNED = Path(__file__).parent / "tuned.json"
+HOME = "smollm2"
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,12 @@ class Tuning:
     label: str
     descents: Mapping[str, Mapping[int, Descent]]
     tokens: int
+    entropy_carried: float = 0.0
+    """See ``line_search.Reference``: a fact of the target, not of a label."""
 
     def descent(self, method: str, budget: int) -> Descent:
         if method not in self.descents:
-            raise UnweaveError(
-                f"method {method!r} has no tuned learning rate: run recipes/smollm2/tune.py for this target"
-            )
+            raise UnweaveError(f"method {method!r} has no tuned learning rate: run recipes/tune.py for this target")
         known = self.descents[method]
         below = [size for size in known if size <= budget]
         return known[max(below) if below else min(known)]
@@ -44,12 +47,12 @@ class Tuning:
         }
 
 
-def tuning_from_dict(stored: Mapping[str, Any]) -> Tuning:
+def tuning_from_dict(stored: Mapping[str, Any], entropy_carried: float = 0.0) -> Tuning:
     descents = {
         name: {int(budget): Descent(**found) for budget, found in by_budget.items()}
         for name, by_budget in stored["descents"].items()
     }
-    return Tuning(stored["label"], descents, stored["tokens"])
+    return Tuning(stored["label"], descents, stored["tokens"], entropy_carried)
 
 
 def tuning_label(label: str, labels: tuple[str, ...], retain: str) -> str:
@@ -63,7 +66,15 @@ def tuning_label(label: str, labels: tuple[str, ...], retain: str) -> str:
     return order[(order.index(label) + 1) % len(order)]
 
 
-def bundled_tuning(label: str) -> Tuning:
-    """The settings tuned for the bundled decomposition, for removing ``label``; else those of the label tuned first."""
-    stored = read_json(Path(__file__).parent / "tuned.json")
-    return tuning_from_dict(stored.get(label) or stored["default"])
+def tuned_on(target: str) -> str:
+    """The bundled target whose settings a target takes: its own where there are any, else SmolLM2's."""
+    return target if target in read_json(TUNED) else HOME
+
+
+def bundled_tuning(label: str, target: str = HOME) -> Tuning:
+    """The settings tuned for a bundled target, for removing ``label``; else those of the label tuned first.
+
+    Another target takes what was tuned for SmolLM2.
+    """
+    found = read_json(TUNED)[tuned_on(target)]
+    return tuning_from_dict(found["labels"].get(label) or found["labels"]["default"], found["entropy_carried"])

@@ -69,7 +69,7 @@ def capture_inputs(
         return keep
 
     for site in sites:
-        handles.append(target.module.get_submodule(site.name).register_forward_pre_hook(keeper(site.name)))
+        handles.append(target.module.get_submodule(site.module).register_forward_pre_hook(keeper(site.name)))
     try:
         target.module(tokens.to(target.device), **target._forward_options())
     except _Enough:
@@ -163,29 +163,56 @@ def capture_to_disk(
     ``data`` identifies the windows (a fingerprint); a folder that holds another target's or text's capture is
     refused. Memory use is one batch; disk use is ``windows * length * d_in * 2`` bytes, reserved at the start.
     """
+    return capture_together(target, {site: folder}, tokens, data, batch, progress)[site.name]
+
+
+def capture_together(
+    target: Target,
+    folders: Mapping[Site, Path],
+    tokens: Int[Tensor, "n t"],
+    data: str,
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> dict[str, Capture]:
+    """Captures the inputs of several sites in one pass over the windows, each into a folder of its own.
+
+    The pass begins where the capture that is furthest behind stopped; sites that are complete are left alone.
+    """
     progress = progress or Silent()
+    captures = {site.name: _open(target, site, tokens, folder, data) for site, folder in folders.items()}
+    waiting = [site for site in folders if len(captures[site.name]) < len(tokens)]
+    done = min((len(captures[site.name]) for site in waiting), default=len(tokens))
+    for rows, inputs in stream_inputs(target, waiting, tokens[done:], batch):
+        for site in waiting:
+            captures[site.name].write(slice(rows.start + done, rows.stop + done), inputs[site.name])
+        progress.update(rows.stop + done, len(tokens), "windows captured")
+    return captures
+
+
+def _open(target: Target, site: Site, tokens: Int[Tensor, "n t"], folder: Path, data: str) -> Capture:
+    """The capture in ``folder``, as far as it got, or a new one."""
     wanted = CaptureIndex(site.name, target.identity.digest, data, len(tokens), tokens.shape[1], site.d_in)
     index_path = folder / "index.json"
     if index_path.exists():
-        try:
-            found = CaptureIndex(**read_json(index_path))
-        except TypeError as error:
-            raise UnweaveError(f"{index_path} is not the index of a capture: choose another folder") from error
+        found = read_index(folder)
         if replace(found, scale=0.0, done=0) != wanted:
             raise UnweaveError(f"{folder} holds another capture (of {found.site!r}): choose another folder")
-        capture = Capture(folder, found)
-    else:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise oserror_line(error, folder) from error
-        capture = Capture(folder, wanted)
-        write_json(index_path, asdict(wanted))
-    done = capture.index.done
-    for rows, inputs in stream_inputs(target, [site], tokens[done:], batch):
-        capture.write(slice(rows.start + done, rows.stop + done), inputs[site.name])
-        progress.update(rows.stop + done, len(tokens), "windows captured")
+        return Capture(folder, found)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise oserror_line(error, folder) from error
+    capture = Capture(folder, wanted)
+    write_json(index_path, asdict(wanted))
     return capture
+
+
+def read_index(folder: Path) -> CaptureIndex:
+    """What the capture in ``folder`` holds; raises ``UnweaveError`` where there is none."""
+    try:
+        return CaptureIndex(**read_json(folder / "index.json"))
+    except TypeError as error:
+        raise UnweaveError(f"{folder / 'index.json'} is not the index of a capture: choose another folder") from error
 
 
 def _create(path: Path, size: int) -> None:

@@ -15,7 +15,7 @@ from unweave.base.files import read_json
 from unweave.base.settings import offline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
     from torch import nn
@@ -36,16 +36,23 @@ _TOKENIZERS = (
 )
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "C64": 64}
+_INTEGERS = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL")
 _MAX_HEADER = 100_000_000  # the limit of the safetensors format itself
 
 
-def load_folder(folder: str | Path, dtype: torch.dtype, device: torch.device) -> tuple[nn.Module, Any]:
+def load_folder(
+    folder: str | Path, dtype: torch.dtype, device: torch.device | str | Mapping[str, Any]
+) -> tuple[nn.Module, Any]:
     """A causal language model and its tokenizer from a local folder or a hub id, frozen and in evaluation mode.
 
     Only safetensors are read and code that comes with a model is never run. Everything that can be told from the
     files is checked before any weight is loaded; a hub id is fetched into Hugging Face's own cache first, or only
-    looked up there when offline. Raises ``UnweaveError`` also when a weight would be left at random or dropped.
+    looked up there when offline. ``device`` is one, or a device map: a name that transformers knows, or devices by
+    module name. Raises ``UnweaveError`` also when a weight would be left at random or dropped, and when a device map
+    leaves one on disk or in another device's keeping.
     """
+    import torch
+
     root = Path(folder)
     if not root.is_dir():
         root = _fetch(str(folder))
@@ -53,10 +60,18 @@ def load_folder(folder: str | Path, dtype: torch.dtype, device: torch.device) ->
     with quiet_transformers():
         config = _config(root, raw)
         tokenizer = _tokenizer(root)
-        module = _module(root, config, dtype)
+        module = _module(root, config, dtype, None if isinstance(device, torch.device) else device)
     module.eval()
     module.requires_grad_(False)
-    return module.to(device), tokenizer
+    if isinstance(device, torch.device):
+        return module.to(device), tokenizer
+    away = [name for name, parameter in module.named_parameters() if parameter.is_meta]
+    if away:
+        raise UnweaveError(
+            f"the device map offloads {_counted(away)}, and a matrix is taken apart where it is: give more or larger "
+            "devices, or a smaller dtype"
+        )
+    return module, tokenizer
 
 
 def check_folder(root: Path) -> dict[str, Any]:
@@ -88,8 +103,8 @@ def check_folder(root: Path) -> dict[str, Any]:
 def check_safetensors(path: Path) -> set[str]:
     """The names of the tensors in a safetensors file, from its header alone.
 
-    Raises ``UnweaveError`` when the header is damaged, or when the tensors it describes are not exactly the bytes
-    that follow it. The layout is that of the safetensors format's own description.
+    Raises ``UnweaveError`` when the header is damaged, when the tensors it describes are not exactly the bytes that
+    follow it, and for a weight in integers. The layout is that of the safetensors format's own description.
     """
     try:
         size = path.stat().st_size
@@ -112,6 +127,12 @@ def check_safetensors(path: Path) -> set[str]:
             bits = prod(entry["shape"]) * _item_bits(entry["dtype"])
             if not 0 <= begin <= end or bits != (end - begin) * 8:
                 raise UnweaveError(f"{path} is corrupt: tensor {name!r} does not fit its own shape; get it again")
+            # transformers would read the integers as numbers of their own, without the scales that go with them.
+            if name.endswith(".weight") and len(entry["shape"]) > 1 and entry["dtype"] in _INTEGERS:
+                raise UnweaveError(
+                    f"{path} has weight {name!r} in {entry['dtype']}, and floating-point weights are needed to take a "
+                    "model apart: use the unquantised model"
+                )
             ends, filled = max(ends, end), filled + end - begin
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnweaveError(f"{path} is corrupt: its header cannot be read ({error}); get it again") from error
@@ -197,7 +218,7 @@ def _tokenizer(root: Path) -> Any:
         raise UnweaveError(f"{root}: its tokenizer cannot be loaded: {first_line(error)}") from error
 
 
-def _module(root: Path, config: Any, dtype: torch.dtype) -> nn.Module:
+def _module(root: Path, config: Any, dtype: torch.dtype, device_map: str | Mapping[str, Any] | None) -> nn.Module:
     from safetensors import SafetensorError
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
@@ -214,6 +235,7 @@ def _module(root: Path, config: Any, dtype: torch.dtype) -> nn.Module:
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **({} if device_map is None else {"device_map": device_map}),
         )
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, SafetensorError) as error:
         raise UnweaveError(f"{root} cannot be loaded: {first_line(error)}") from error

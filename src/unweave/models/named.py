@@ -50,7 +50,9 @@ def smollm2_file() -> Path:
         found = []
     path = Path(str(found[0].locate())) if found else None
     if path is None or not path.is_file():
-        raise UnweaveError(f"target {SMOLLM2!r} is not installed: {INSTALL_SMOLLM2}")
+        raise UnweaveError(
+            f"target {SMOLLM2!r} is not installed: {INSTALL_SMOLLM2} (target {POLYGLOT!r} needs no installation)"
+        )
     return path
 
 

@@ -58,7 +58,9 @@ def _hooked_forward(target: Target, tokens: torch.Tensor, tolerance: float) -> t
     for site in target.all_sites().values():
 
         def check(_: torch.nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor, site: Site = site) -> None:
-            expected = args[0] @ target.weight(site).T
+            weight = target.weight(site)
+            # What a device map put round the site moves its input only after this hook has seen it.
+            expected, output = args[0].to(weight.device) @ weight.T, site.part(output)
             bias = target.bias(site)
             if bias is not None:
                 expected = expected + bias
@@ -67,7 +69,7 @@ def _hooked_forward(target: Target, tokens: torch.Tensor, tolerance: float) -> t
             scale = output.abs().max().clamp_min(1e-6)
             errors[site.name] = ((expected - output).abs().max() / scale).item()
 
-        handles.append(target.module.get_submodule(site.name).register_forward_hook(check))
+        handles.append(target.module.get_submodule(site.module).register_forward_hook(check))
     try:
         logits = target.logits(tokens)
     finally:

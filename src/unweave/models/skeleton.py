@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from unweave.base.device import choose_dtype
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import read_json
 from unweave.base.settings import offline
@@ -14,7 +15,7 @@ from unweave.models.sites import find_blocks
 from unweave.models.target import Target, TargetIdentity
 
 
-def skeleton_target(spec: str) -> Target:
+def skeleton_target(spec: str, dtype: str = "float32") -> Target:
     """The target's modules without storage: sites and shapes are right, and nothing can be run.
 
     ``spec`` is what ``load_target`` takes; of a folder or hub id only ``config.json`` is read. Raises ``UnweaveError``
@@ -29,14 +30,14 @@ def skeleton_target(spec: str) -> Target:
     config = _config(where)
     try:
         with torch.device("meta"):
-            module = AutoModelForCausalLM.from_config(config)
+            module = AutoModelForCausalLM.from_config(config, dtype=choose_dtype(dtype))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UnweaveError(
             f"{spec}: no causal language model can be built from its config ({first_line(error)})"
         ) from error
     module.tie_weights()
     blocks = find_blocks(module, getattr(config, "num_hidden_layers", None))
-    return Target(module, None, spec, TargetIdentity("none", "none", "none", "float32"), str(where), blocks)
+    return Target(module, None, spec, TargetIdentity("none", "none", "none", dtype), str(where), blocks)
 
 
 def _config(where: Path | str) -> Any:

@@ -14,7 +14,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unweave.base.errors import UnweaveError
-from unweave.models.sites import Site, find_blocks, list_sites, select_sites, site_weight
+from unweave.models.sites import (
+    Site,
+    find_blocks,
+    list_refused,
+    list_sites,
+    module_weight,
+    select_refused,
+    select_sites,
+    site_weight,
+    write_weight,
+)
 
 Positions = Sequence[int] | slice | Int[Tensor, "n p"]
 
@@ -83,7 +93,11 @@ class Target:
 
     def sites(self, patterns: str | Iterable[str] = "*") -> list[Site]:
         """Sites matching globs; raises ``UnweaveError`` naming the nearest when one matches nothing."""
-        return select_sites(self.all_sites(), patterns)
+        return select_sites(self.all_sites(), patterns, lambda: list_refused(self.module))
+
+    def left_out(self, patterns: str | Iterable[str] = "*") -> dict[str, str]:
+        """Matrices that the globs match and that are no sites (banks of experts, for one), with the reasons."""
+        return select_refused(list_refused(self.module), patterns)
 
     def site(self, name: str) -> Site:
         """One site by its exact name."""
@@ -92,11 +106,25 @@ class Target:
         return self.sites([name])[0]
 
     def weight(self, site: Site) -> Float[Tensor, "d_out d_in"]:
-        """The site's weight, a view into the module."""
+        """The site's weight; see ``site_weight`` for when it is a view into the module."""
         return site_weight(self.module, site)
 
+    def write_weight(self, site: Site, new: Float[Tensor, "d_out d_in"]) -> None:
+        """Replaces the site's weight in place."""
+        write_weight(self.module, site, new)
+
+    def whole_width(self, site: Site) -> int:
+        """Outputs of the site's module: more than the site's own where that is a block of a fused matrix."""
+        return module_weight(self.module, site).shape[0]
+
+    def stored_in(self, site: Site) -> tuple[torch.device, int]:
+        """Where the site's matrix is stored: equal for matrices that are tied, and for blocks of one fused matrix."""
+        weight = module_weight(self.module, site)
+        return weight.device, weight.untyped_storage().data_ptr()
+
     def bias(self, site: Site) -> Float[Tensor, " d_out"] | None:
-        return self.module.get_submodule(site.name).bias  # type: ignore[return-value]
+        bias = self.module.get_submodule(site.module).bias
+        return bias if bias is None else site.part(bias)  # type: ignore[arg-type, return-value]
 
     def logits(self, tokens: Int[Tensor, "n t"], positions: Positions | None = None) -> Float[Tensor, "n p vocabulary"]:
         """Logits at ``positions`` (all by default; a tensor [n, p] names each window's own).

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unweave.base.errors import UnweaveError, nearest
-from unweave.base.progress import Progress, Silent
+from unweave.base.progress import Progress, usual_progress
 from unweave.base.seeds import numpy_generator
 from unweave.decompose.decomposition import SiteSubcomponents
 from unweave.models.capture import stream_inputs
@@ -86,7 +86,7 @@ def harvest(
     progress: Progress | None = None,
 ) -> Statistics:
     """Runs the target up to the site once over labelled windows and reduces to means."""
-    progress = progress or Silent()
+    progress = progress or usual_progress()
     site = target.site(pieces.site)
     rows: dict[str, list[Tensor]] = {"importance": [], "firing": [], "activation": []}
     by_window: dict[str, Tensor] = {}
@@ -124,6 +124,17 @@ def select(statistics: Sequence[Statistics], label: str, seed: int = 0) -> Selec
     index = int(scores.argmax())
     null = [max(_shuffled_best(found, label, shuffle, seed) for found in statistics) for shuffle in range(SHUFFLES)]
     return Selection(best.site, index, label, float(scores[index]), tuple(null), best)
+
+
+def candidates(statistics: Sequence[Statistics], selection: Selection) -> list[Selection]:
+    """The most selective subcomponent of every site, where it beats the control of the whole search; best first."""
+    label, null = selection.label, selection.null_maxima
+    found = []
+    for read in statistics:
+        scores = read.selectivity(label)
+        index = int(scores.argmax())
+        found.append(Selection(read.site, index, label, float(scores[index]), null, read))
+    return sorted((one for one in found if one.found), key=lambda one: -one.score)
 
 
 def _shuffled_best(statistics: Statistics, label: str, shuffle: int, seed: int) -> float:

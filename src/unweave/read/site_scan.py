@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unweave.base.errors import UnweaveError, nearest
-from unweave.base.progress import Progress, Silent
+from unweave.base.progress import Progress, usual_progress
 from unweave.base.seeds import numpy_generator
 from unweave.corpora.text import Corpus
 from unweave.corpora.windows import windows_by_label
@@ -92,7 +92,7 @@ def scan(
     where there is no difference. The control deals the same windows to labels at random. Streamed: only sums are kept.
     Sites that see only some of the tokens (experts) are left out.
     """
-    progress = progress or Silent()
+    progress = progress or usual_progress()
     labels = tuple(labels or corpus.labels("selection"))
     if label not in labels:
         raise UnweaveError(f"label {label!r} is not in corpus {corpus.name!r}; {nearest(label, labels)}")
@@ -159,12 +159,12 @@ def _accumulate(
 ) -> None:
     handles = []
 
-    def keeper(name: str):
+    def keeper(site: Site):
         def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            by_token = as_windows(output, tokens)
+            by_token = as_windows(site.part(output), tokens)
             if by_token is None:
                 return
-            kept, values = sums[name], by_token[:, 1:].float()
+            kept, values = sums[site.name], by_token[:, 1:].float()
             kept.difference += torch.einsum("ghn,nd->ghd", weights.to(values.device), values.mean(1)).cpu().double()
             kept.total += values.sum((0, 1)).cpu().double()
             kept.squares += float(values.square().sum())
@@ -173,7 +173,7 @@ def _accumulate(
         return keep
 
     for site in sites:
-        handles.append(target.module.get_submodule(site.name).register_forward_hook(keeper(site.name)))
+        handles.append(target.module.get_submodule(site.module).register_forward_hook(keeper(site)))
     try:
         with torch.no_grad():
             target.logits(tokens, positions=[0])

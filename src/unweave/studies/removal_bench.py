@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import RemoveLanguage
 
 WINDOW = 64
+TRIAL_WINDOWS = 12
+"""Selection windows for each label on which the candidates of several sites are tried."""
+TRIED = "The most selective subcomponent of each site turned down until {} is gone, on the selection part"
 KNOWN_BELOW = 0.8
 """A target knows a label when its cross-entropy there is below this many ln V."""
 
@@ -49,9 +52,10 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     from unweave.corpora.windows import random_groups, windows_by_label
     from unweave.decompose.decomposition import Decomposition, bundled
     from unweave.edit.setting import Setting
+    from unweave.edit.site_trial import least_harm, trials_table
     from unweave.edit.tuned import bundled_tuning
     from unweave.models.load import load_target
-    from unweave.read.selection import harvest, most_related, plain_label, related_table, select, top_tokens
+    from unweave.read.selection import candidates, harvest, most_related, plain_label, related_table, select, top_tokens
 
     corpus = load_corpus(config.corpus)
     if config.also:
@@ -77,7 +81,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     decomposition.check_target(target.identity.digest)
     if run is not None:
         _bind(run, target, where, corpus)
-    warnings = _warnings(decomposition, corpus)
+    warnings = doubts(decomposition, corpus)
     for warning in warnings:
         progress.say(f"warning: {warning}")
 
@@ -91,8 +95,24 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
         progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
         statistics.append(harvest(target, pieces, selection_windows, progress=progress))
     selection = select(statistics, config.language)
+    able = candidates(statistics, selection)
+    if len(able) > 1:
+        trial_windows = {label: windows[:TRIAL_WINDOWS] for label, windows in selection_windows.items()}
+        selection, trials = least_harm(target, decomposition, able, trial_windows, progress)
+        if run is not None:
+            run.save_table(trials_table(trials, config.language, TRIED))
     pieces = decomposition.site(selection.site)
-    setting = Setting(target, corpus, config.language, config.retain, pieces, selection.index, selection_windows)
+    tuning = bundled_tuning(config.language, target.name)
+    setting = Setting(
+        target,
+        corpus,
+        config.language,
+        config.retain,
+        pieces,
+        selection.index,
+        selection_windows,
+        entropy_carried=tuning.entropy_carried,
+    )
     yardstick = _yardstick(config, target, corpus, setting, progress)
     _refuse_unknown(config, yardstick, setting)
     if not selection.found:
@@ -112,7 +132,6 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     if run is not None:
         run.save_table(related_table(selection.statistics, related, tokens, config.language, names))
 
-    tuning = bundled_tuning(config.language)
     read = sum(len(found) * 64 for found in selection_windows.values())
     spent = {
         "decomposition": int(decomposition.card.get("tokens", 0)),
@@ -141,11 +160,14 @@ def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None
             raise UnweaveError(f"run {run.id!r} was started with another {what}: put that one back, or start a new run")
 
 
-def _warnings(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:
+def doubts(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:
+    """What a reader should know of a decomposition: a check it failed, text that may hold what is evaluated."""
     found = []
     if decomposition.card.get("failures"):
         found.append(f"the decomposition failed its own check at the logits: {decomposition.card['failures'][0]}")
-    if decomposition.card.get("data", "") not in ("", corpus.fingerprint("decomposition")):
+    card = decomposition.card
+    apart = card.get("unseen", {}).get("evaluation") == corpus.fingerprint("evaluation")
+    if not apart and card.get("data", "") not in ("", corpus.fingerprint("decomposition")):
         found.append(
             f"the decomposition was trained on {decomposition.card.get('corpus', 'another corpus')}, not on the "
             f"decomposition part of {corpus.name}: whether held-out text was among it is not known"

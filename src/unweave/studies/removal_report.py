@@ -89,11 +89,12 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
                 f"its importance on {name} exceeds its importance on every other label by {bench.selection.score:.3f}; "
                 f"dealing the same windows to labels at random gave at most {max(bench.selection.null_maxima):.3f} in "
                 f"{len(bench.selection.null_maxima)} shuffles over all subcomponents.",
+                *_of_candidates(run, name),
                 f"Below, the {len(related)} subcomponents most related to the label against "
                 f"{label_name(config.retain)}, with what they fire on in other labels. About {name} alone by their own "
                 f"text: {alone}.",
             ],
-            tables=["related"],
+            tables=[table for table in ("trials", "related") if table in run.tables()],
         ),
         Section("What it did", figures=_drawn(run, "changes", *_frontiers(config)), tables=["summary", "effects"]),
         Section(
@@ -154,11 +155,22 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     )
 
 
+def _of_candidates(run: Run, name: str) -> list[str]:
+    if "trials" not in run.tables():
+        return []
+    count = len(run.load_table("trials").rows)
+    return [
+        f"{count} sites have a subcomponent that is about {name} and no other label. Each was turned down until {name} "
+        "was gone on the selection text, and the one that harmed the others least was taken."
+    ]
+
+
 def _tuned_elsewhere(config: RemoveLanguage, bench: Bench) -> list[str]:
     """A warning where the methods that descend use settings of another target or matrix."""
     from unweave.decompose.decomposition import Decomposition, bundled
+    from unweave.edit.tuned import tuned_on
 
-    home = Decomposition.load(bundled("smollm2"))
+    home = Decomposition.load(bundled(tuned_on(bench.target.name)))
     if home.target == bench.target.identity.digest and bench.selection.site in home.sites:
         return []
     return [

@@ -20,12 +20,16 @@ def matched_columns(importance: Float[Tensor, "features c"]) -> Int[Tensor, " fe
     return found
 
 
-def identity_error(importance: Float[Tensor, "features c"]) -> int:
+def identity_error(importance: Float[Tensor, "probes c"], feature: Int[Tensor, " probes"] | None = None) -> int:
     """IdentityCIError: matched importances below 0.9 plus all others above 0.1; 0 is one subcomponent a feature.
 
-    ``importance`` has one row for each feature alone. A feature that no subcomponent is left for counts as one error.
+    ``importance`` has one row for each feature alone; with ``feature``, a row for each probe and the number of the
+    feature that it has. A row that no subcomponent is left for counts as one error.
     """
-    matched = matched_columns(importance)
+    if feature is None:
+        feature = torch.arange(len(importance))
+    sums = importance.new_zeros(int(feature.max()) + 1, importance.shape[1]).index_add_(0, feature, importance)
+    matched = matched_columns(sums)[feature]
     assigned = torch.zeros_like(importance, dtype=torch.bool)
     rows = torch.arange(len(importance))[matched >= 0]
     assigned[rows, matched[matched >= 0]] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from unweave.base.errors import UnweaveError, nearest
 from unweave.decompose.batches import Batches
 from unweave.decompose.config import WholeModelConfig
-from unweave.decompose.toys import planted_languages, residual_mlp, tms
+from unweave.decompose.decomposition import Decomposition
+from unweave.decompose.toys import induction, planted_languages, residual_mlp, tms
+from unweave.decompose.toys.circuit import Circuit, find_circuit
+from unweave.models.target import Target
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,23 @@ class Toy:
     """The network for a seed, trained or constructed."""
     data: Callable[[int, int], Batches]
     """Batches for a batch size and a seed."""
-    probes: Tensor
-    """Inputs with one feature each; importances on them are compared with what is expected."""
-    identity: tuple[str, ...]
-    """Sites that must have exactly one subcomponent for each feature."""
     config: WholeModelConfig
+    probes: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """Inputs with one feature each; importances on them are compared with what is expected."""
+    identity: tuple[str, ...] = ()
+    """Sites that must have exactly one subcomponent for each feature."""
+    probed: Mapping[str, Tensor] = field(default_factory=dict)
+    """The feature of each probe, for sites where several probes have the same one."""
     dense: Mapping[str, int] | None = None
     """Sites that must have exactly so many subcomponents, each needed for many features."""
     recovery: Mapping[str, str] | None = None
     """Sites whose columns ("in"), rows ("out") or planted pieces ("planted") are compared with what was found."""
+    directions: Callable[[nn.Module], Tensor] | None = None
+    """What features look like to the sites compared by columns, (features, d_in) from the network; else the axes."""
     planted: Callable[[int], Mapping[str, Tensor]] | None = None
     """The true pieces by site for a seed."""
+    circuit: Callable[[Target, Decomposition, int], Circuit] | None = None
+    """Looks for a circuit instead of comparing importances on probes."""
 
 
 def find_toy(name: str) -> Toy:
@@ -81,12 +90,14 @@ def _residual(layers: int, features: int, width: int, neurons: int, config: Whol
     blocks = [f"layers.{layer}" for layer in range(layers)]
     return Toy(
         name=f"residual-mlp-{layers}",
-        summary=f"x + relu(x) of {features} features by {layers} layers of {neurons} neurons",
+        summary=f"x + relu(x) of {features} features in {width} dimensions by {layers} x {neurons} neurons",
         build=partial(residual_mlp.trained, features, width, neurons, layers),
         data=lambda batch, seed: residual_mlp.signed_features(features, batch, seed),
         probes=0.75 * torch.eye(features),
         identity=tuple(f"{block}.mlp_in" for block in blocks),
         dense={f"{block}.mlp_out": neurons for block in blocks},
+        recovery={f"{block}.mlp_in": "in" for block in blocks},
+        directions=lambda network: network.get_buffer("embedding"),
         config=config,
     )
 
@@ -97,12 +108,49 @@ _PLANTED = Toy(
     build=planted_languages.PlantedLanguages,
     data=planted_languages.sequences,
     probes=planted_languages.probes(),
-    identity=("up", "down"),
-    recovery={"language": "planted", "up": "planted", "down": "planted"},
+    probed=planted_languages.probed(),
+    identity=("language", "word", "down"),
+    recovery=dict.fromkeys(("language", "word", "down"), "planted"),
     planted=planted_languages.planted_pieces,
     config=replace(
-        _TMS, subcomponents=48, importance="site-mlp", hidden=64, divergence="kl", sparsity=2e-3, batch=128, steps=4000
+        _TMS,
+        subcomponents=48,
+        importance="site-mlp",
+        hidden=64,
+        divergence="kl",
+        sparsity=1e-2,
+        sparsity_rise=0.5,
+        batch=48,
+        steps=2000,
     ),
+)
+
+
+def _induction(repeats: bool) -> Toy:
+    return Toy(
+        name="induction-head" if repeats else "induction-head-control",
+        summary="two layers of attention that copy what followed a special token"
+        if repeats
+        else "the same without induction in its text: must not pass",
+        build=partial(induction.trained, repeats=repeats),
+        data=partial(induction.sequences, repeats=repeats),
+        circuit=find_circuit,
+        config=_ATTENTION,
+    )
+
+
+_ATTENTION = replace(
+    _TMS,
+    sites="layers.*",
+    subcomponents=64,
+    start="random",
+    faithfulness_steps=200,
+    importance="site-mlp",
+    hidden=64,
+    divergence="kl",
+    sparsity=3e-4,
+    batch=64,
+    steps=4000,
 )
 
 _WIDE = replace(
@@ -116,6 +164,8 @@ _WIDE = replace(
     steps=8000,
 )
 
+_RESIDUAL = replace(_WIDE, subcomponents=64, sparsity=5e-5, steps=5000)
+
 TOYS: dict[str, Toy] = {
     toy.name: toy
     for toy in (
@@ -123,7 +173,11 @@ TOYS: dict[str, Toy] = {
         _superposition(5, 2, True, _TMS),
         _superposition(40, 10, False, _WIDE),
         _superposition(40, 10, True, _WIDE),
-        _residual(1, 100, 1000, 50, replace(_TMS, subcomponents=100, sparsity=1e-5, batch=2048)),
+        _residual(1, 40, 400, 20, _RESIDUAL),
+        _residual(2, 40, 400, 10, _RESIDUAL),
+        _residual(3, 42, 400, 7, _RESIDUAL),
         _PLANTED,
+        _induction(True),
+        _induction(False),
     )
 }

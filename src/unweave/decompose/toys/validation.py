@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
+from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 
-from unweave.base.progress import Progress, Silent
+from unweave.base.progress import Progress, usual_progress
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget
 from unweave.decompose.run import decompose
 from unweave.decompose.toys import recovery
+from unweave.decompose.toys.circuit import Circuit
 from unweave.decompose.toys.toy import Toy
 from unweave.models.target import Target, make_target
 from unweave.record.table import Table
@@ -36,11 +37,13 @@ class Recovered:
     mmcs: float | None
     ml2r: float | None
     seconds: float
+    circuit: Circuit | None = None
 
     @property
     def errors(self) -> int:
-        """All errors of all sites."""
-        return sum((*self.identity_errors.values(), *self.dense_errors.values()))
+        """All errors of all sites; where a circuit is looked for, each part of its rule that is broken."""
+        broken = len(self.circuit.failures) if self.circuit else 0
+        return sum((*self.identity_errors.values(), *self.dense_errors.values(), broken))
 
     @property
     def passed(self) -> bool:
@@ -71,15 +74,26 @@ class Validation:
         rows = []
         for one in self.recovered:
             row: dict[str, object] = {"seed": one.seed, "passed": one.passed}
-            row |= {f"identity error, {site}": count for site, count in one.identity_errors.items()}
-            row |= {f"dense error, {site}": count for site, count in one.dense_errors.items()}
-            rows.append(row | {"mmcs": one.mmcs, "ml2r": one.ml2r, "seconds": one.seconds})
-        return Table.from_records("recovery", rows, digits={"mmcs": 4, "ml2r": 3, "seconds": 1})
+            row |= {f"IdentityCIError, {site}": count for site, count in one.identity_errors.items()}
+            row |= {f"DenseCIError, {site}": count for site, count in one.dense_errors.items()}
+            row |= one.circuit.row() if one.circuit else {"mmcs": one.mmcs, "ml2r": one.ml2r}
+            rows.append(row | {"seconds": one.seconds})
+        digits = {"mmcs": 4, "ml2r": 3, "seconds": 1}
+        return Table.from_records("recovery", rows, digits={name: n for name, n in digits.items() if name in rows[0]})
 
     def as_dict(self) -> dict[str, object]:
+        """The result in numbers; errors by seed are None where the toy asks for no such sites."""
+
         def mean(values: Sequence[float | None]) -> float | None:
             known = [value for value in values if value is not None]
             return round(fmean(known), 4) if known else None
+
+        def spread(values: Sequence[float | None]) -> float | None:
+            known = [value for value in values if value is not None]
+            return round(stdev(known), 4) if len(known) > 1 else None
+
+        def by_seed(errors: Sequence[Mapping[str, int]]) -> list[int] | None:
+            return [sum(found.values()) for found in errors] if any(errors) else None
 
         return {
             "name": self.name,
@@ -87,8 +101,13 @@ class Validation:
             "seeds_passed": self.seeds_passed,
             "passed": self.passed,
             "errors": sum(one.errors for one in self.recovered),
+            "identity_ci_error": by_seed([one.identity_errors for one in self.recovered]),
+            "dense_ci_error": by_seed([one.dense_errors for one in self.recovered]),
+            "broken": [list(one.circuit.failures) for one in self.recovered if one.circuit] or None,
             "mmcs": mean([one.mmcs for one in self.recovered]),
+            "mmcs_spread": spread([one.mmcs for one in self.recovered]),
             "ml2r": mean([one.ml2r for one in self.recovered]),
+            "ml2r_spread": spread([one.ml2r for one in self.recovered]),
             "seconds": round(sum(one.seconds for one in self.recovered), 1),
         }
 
@@ -97,7 +116,7 @@ def validate(
     toy: Toy, seeds: Iterable[int], config: WholeModelConfig | None = None, progress: Progress | None = None
 ) -> Validation:
     """Builds the toy for each seed, takes it apart (by its own config if none is given), and measures the recovery."""
-    progress, config = progress or Silent(), config or toy.config
+    progress, config = progress or usual_progress(), config or toy.config
     found = []
     for seed in seeds:
         target = make_target(toy.build(seed), None, toy.name, check=False)
@@ -111,6 +130,8 @@ def validate(
 
 def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: float) -> Recovered:
     """Compares importances on the toy's probes, and the pieces themselves, with what is known."""
+    if toy.circuit is not None:
+        return Recovered(seed, {}, {}, None, None, round(seconds, 1), toy.circuit(target, made, seed))
     importance = probe_importances(target, made, toy.probes)
     planted = toy.planted(seed) if toy.planted else {}
     cosines = []
@@ -118,11 +139,15 @@ def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: f
         pieces = made.site(site)
         if side == "planted":
             cosines.append(recovery.planted_cosine(pieces.V, pieces.U, planted[site]))
-        else:
-            cosines.append(recovery.feature_recovery(pieces.V, pieces.U, target.weight(target.site(site)), side))
+            continue
+        V, weight = pieces.V, target.weight(target.site(site))
+        if toy.directions is not None:
+            axes = toy.directions(target.module)
+            V, weight = axes @ V, weight @ axes.T
+        cosines.append(recovery.feature_recovery(V, pieces.U, weight, side))
     return Recovered(
         seed,
-        {site: recovery.identity_error(importance[site]) for site in toy.identity},
+        {site: recovery.identity_error(importance[site], toy.probed.get(site)) for site in toy.identity},
         {site: recovery.dense_error(importance[site], count) for site, count in (toy.dense or {}).items()},
         fmean(cosine for cosine, _ in cosines) if cosines else None,
         fmean(ratio for _, ratio in cosines) if cosines else None,

@@ -1,6 +1,6 @@
 """How far four loss tokens scatter: the level that the one-number search reaches over many draws of its text.
 
-    python recipes/smollm2/scatter.py --label de [--decomposition FOLDER] [--draws 10] [--json]
+    python recipes/scatter.py --target smollm2 --label de [--decomposition FOLDER] [--draws 10] [--json]
 
 The search is run as the study runs it, on windows of the training part that no study's seed draws first, once with the
 tokens that the study takes and once with evenly spaced ones. The realised level of each factor is read off the label's
@@ -28,15 +28,17 @@ from unweave.edit.line_search import tune_factor
 from unweave.edit.measure import make_yardstick
 from unweave.edit.objective import loss_text
 from unweave.edit.setting import Setting
+from unweave.edit.tuned import bundled_tuning
 from unweave.models.load import load_target
 from unweave.read.selection import harvest, select
 
 BUDGET, WINDOWS, FIRST_SEED = 4, 24, 100
-STRENGTHS = (0, 4, 5, 6, 7, 8, 10, 14)
+STRENGTHS = (0, 2, 3, 4, 5, 6, 7, 8, 10, 14)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", default="smollm2", help="a bundled target (smollm2)")
     parser.add_argument("--label", default="de")
     parser.add_argument("--decomposition", type=Path)
     parser.add_argument("--draws", type=int, default=10, help="seeds, each a window of its own (10)")
@@ -44,11 +46,20 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     progress, label = Terminal("scatter"), arguments.label
-    target, corpus = load_target("smollm2", progress=progress), parallel()
-    (pieces,) = Decomposition.load(arguments.decomposition or bundled("smollm2")).sites.values()
+    target, corpus = load_target(arguments.target, progress=progress), parallel()
+    decomposition = Decomposition.load(arguments.decomposition or bundled(arguments.target))
     selection = windows_by_label(target.tokenizer, corpus, "selection", None, 64, 24, 0)
-    chosen = select([harvest(target, pieces, selection)], label).index
-    setting = Setting(target, corpus, label, "en", pieces, chosen, selection)
+    chosen = select([harvest(target, pieces, selection) for pieces in decomposition.sites.values()], label)
+    setting = Setting(
+        target,
+        corpus,
+        label,
+        "en",
+        decomposition.site(chosen.site),
+        chosen.index,
+        selection,
+        entropy_carried=bundled_tuning(label, target.name).entropy_carried,
+    )
     piece = setting.piece()
     edit = FactorEdit.on_pieces([(piece, 1.0)], target.identity.digest)
     held_out = torch.as_tensor(token_windows(target.tokenizer, corpus, "decomposition", label, 64, WINDOWS, seed=5))

@@ -1,6 +1,6 @@
 """Sets learning rates and stopping levels of the methods that descend, each label's on another label.
 
-    python recipes/smollm2/tune.py --label de --label fr ...      # updates src/unweave/edit/tuned.json
+    python recipes/tune.py --target smollm2 --label de --label fr ...      # updates src/unweave/edit/tuned.json
 
 Everything is read from the tuning part of the corpus and counted: the removed label's own tuning text is never used
 for it. First learning rate and steps are chosen with the floor of the objective at ln V, then lower floors are tried
@@ -23,12 +23,11 @@ from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.edit.adapters import Descent
 from unweave.edit.methods import find_method
 from unweave.edit.setting import Setting
-from unweave.edit.tuned import Tuning, tuning_from_dict, tuning_label
+from unweave.edit.tuned import TUNED, Tuning, tuning_from_dict, tuning_label
 from unweave.edit.tuning import try_descents, tuning_yardstick
 from unweave.models.load import load_target
 from unweave.read.selection import harvest, select
 
-TUNED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "edit" / "tuned.json"
 RETAIN = "en"
 FEW = [Descent(1e-2, 60), Descent(2e-2, 40), Descent(3e-2, 40)]
 # rates, steps, lower floors tried at the best of these, seeds
@@ -42,6 +41,7 @@ GRIDS: dict[str, tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...], in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", default="smollm2", help="a bundled target (smollm2)")
     parser.add_argument("--label", action="append", help="label to be removed later; its settings come from another")
     parser.add_argument("--budget", action="append", type=int, help="budgets to tune at; 4 and 64")
     parser.add_argument("--method", action="append", choices=list(GRIDS), help="methods to try; all by default")
@@ -50,19 +50,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     progress = Terminal()
-    target, corpus = load_target("smollm2", progress=progress), parallel()
-    decomposition = Decomposition.load(arguments.decomposition or bundled("smollm2"))
+    target, corpus = load_target(arguments.target, progress=progress), parallel()
+    decomposition = Decomposition.load(arguments.decomposition or bundled(arguments.target))
     decomposition.check_target(target.identity.digest)
-    (pieces,) = decomposition.sites.values()
     selection = windows_by_label(target.tokenizer, corpus, "selection", None, 64, 24, 0)
-    statistics = harvest(target, pieces, selection)
+    every = [harvest(target, pieces, selection) for pieces in decomposition.sites.values()]
     stored = read_json(TUNED)
+    mine = stored.setdefault(target.name, {"entropy_carried": 0.0, "labels": {}})["labels"]
     for label in arguments.label or ["de", "fr", "es", "it"]:
         other = tuning_label(label, corpus.labels("tuning"), RETAIN)
-        chosen = select([statistics], other).index
-        setting = Setting(target, corpus, other, RETAIN, pieces, chosen, selection, part="tuning")
+        chosen = select(every, other)
+        pieces, statistics = decomposition.site(chosen.site), chosen.statistics
+        setting = Setting(target, corpus, other, RETAIN, pieces, chosen.index, selection, part="tuning")
         # Settings of another mapping are not taken over: they may come from this label's own text.
-        before = tuning_from_dict(stored[label]) if label in stored else Tuning(other, {}, 0)
+        before = tuning_from_dict(mine[label]) if label in mine else Tuning(other, {}, 0)
         descents = {name: dict(by_budget) for name, by_budget in before.descents.items() if before.label == other}
         yardstick = tuning_yardstick(setting, corpus.labels("tuning"))
         tokens = sum(prefix.tokens.numel() for prefix in yardstick.prefixes.values())
@@ -89,10 +90,9 @@ def main() -> None:
                 # Kept as it goes, so that what an interrupted call found is not lost; the tokens add up over calls.
                 known = before.tokens if before.label == other and (arguments.method or arguments.few) else 0
                 tuning = Tuning(other, descents, known + tokens)
-                stored = read_json(TUNED)
-                stored[label] = tuning.as_dict()
+                mine[label] = tuning.as_dict()
                 if label == "de":
-                    stored["default"] = tuning.as_dict()
+                    mine["default"] = tuning.as_dict()
                 write_json(TUNED, stored)
         progress.say(f"{label}: tuned on {other}, {tokens} tokens")
     if arguments.json:

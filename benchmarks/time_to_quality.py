@@ -1,0 +1,163 @@
+"""Training time to equal quality: the whole-model method against the published step, each by its own schedule.
+
+Quality is KL on held-out windows under stochastic masks plus KL after a fresh adversary's 20 steps. Ours is trained
+once; the published step for as long, twice and four times as long (its schedule stretched each time), until it is as
+good. The target is the bundled polyglot, or a byte-level model of the size asked for, trained here on the same text.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from published_step import PublishedStep
+from torch import Tensor, nn
+
+from unweave.corpora import parallel
+from unweave.corpora.windows import windows_by_label
+from unweave.decompose import Decomposition, WholeModelConfig
+from unweave.decompose.batches import RowBatches
+from unweave.decompose.ladder import measure_ladder
+from unweave.decompose.masked import MaskedTarget
+from unweave.decompose.start import subcomponent_count
+from unweave.decompose.whole_model import Training
+from unweave.models import Target, load_target
+from unweave.models.target import make_target
+
+BATCH, LENGTH, HELD_OUT = 16, 64, 20
+LONGER = (1, 2, 4)
+P_FROM, P_TO = 2.0, 0.4
+TARGET_STEPS, TARGET_RATE = 1500, 3e-3
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a way reached, and the seconds of training it took."""
+
+    seconds: float
+    steps: int
+    stochastic: float
+    adversarial: float
+    l0: float
+
+    @property
+    def quality(self) -> float:
+        return self.stochastic + self.adversarial
+
+
+def time_to_quality(name: str, module: nn.Module, steps: int) -> dict[str, Any]:
+    """Our seconds over the published step's, for equal quality; above the last try the ratio is only a bound."""
+    target, seen, held_out = known_target() if name == "polyglot" else byte_target(module)
+    batches = RowBatches(seen, BATCH, 0)
+    mine = reached(target, held_out, *ours(target, batches, steps))
+    print(f"  unweave: {mine}, quality {mine.quality:.3f}", file=sys.stderr)
+    rate, tries, ratio = None, [], None
+    for longer in LONGER:
+        count = steps if rate is None else round(longer * mine.seconds * rate)
+        theirs = reached(target, held_out, *published(target, batches, count))
+        rate = theirs.steps / theirs.seconds
+        print(f"  published, eager: {theirs}, quality {theirs.quality:.3f}", file=sys.stderr)
+        tries.append(theirs)
+        if theirs.quality <= mine.quality:
+            ratio = mine.seconds / theirs.seconds
+            break
+    return {
+        "time_to_quality_ratio": None if ratio is None else round(ratio, 3),
+        "time_to_quality_below": None if ratio is not None else round(mine.seconds / tries[-1].seconds, 3),
+        "quality": [
+            {
+                "way": way,
+                "seconds": round(found.seconds, 1),
+                "steps": found.steps,
+                "kl_stochastic": round(found.stochastic, 4),
+                "kl_adversarial_20": round(found.adversarial, 4),
+                "l0": round(found.l0, 1),
+            }
+            for way, found in [("unweave", mine), *(("published, eager", one) for one in tries)]
+        ],
+    }
+
+
+def known_target() -> tuple[Target, Tensor, Tensor]:
+    """The bundled polyglot with windows that it was trained on, and held-out ones."""
+    target, corpus = load_target("polyglot"), parallel()
+    parts = [
+        torch.cat(
+            [torch.as_tensor(w) for w in windows_by_label(target.tokenizer, corpus, part, None, LENGTH, most).values()]
+        )
+        for part, most in (("decomposition", None), ("selection", HELD_OUT // 5))
+    ]
+    return target, parts[0], parts[1]
+
+
+def byte_target(module: nn.Module) -> tuple[Target, Tensor, Tensor]:
+    """The module trained on the bytes of the bundled text, with its windows, and held-out ones."""
+    corpus = parallel()
+    seen, held_out = (
+        torch.cat(
+            [
+                torch.frombuffer(bytearray("\n".join(corpus.documents(part, label)).encode()), dtype=torch.uint8)
+                for label in corpus.labels("decomposition")
+            ]
+        )
+        for part in ("decomposition", "selection")
+    )
+    seen, held_out = (text[: len(text) // LENGTH * LENGTH].view(-1, LENGTH).long() for text in (seen, held_out))
+    module.train().requires_grad_()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=TARGET_RATE, weight_decay=0.01)
+    batches, loss = RowBatches(seen, 2 * BATCH, 1), math.nan
+    for step in range(TARGET_STEPS):
+        optimiser.param_groups[0]["lr"] = TARGET_RATE * min(1, (step + 1) / 100) * (1 - step / TARGET_STEPS)
+        rows = batches(step)
+        found = module(rows, labels=rows).loss
+        found.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        loss = float(found.detach())
+    print(f"  the target predicts a byte at {loss:.2f} nats", file=sys.stderr)
+    spread = torch.linspace(0, len(held_out) - 1, HELD_OUT).long()
+    return make_target(module, None, "benchmark", check=False), seen, held_out[spread]
+
+
+def ours(target: Target, batches: RowBatches, steps: int) -> tuple[dict[str, Tensor], float, int]:
+    config = WholeModelConfig(steps=steps, batch=BATCH, window_length=LENGTH)
+    started = time.perf_counter()
+    with MaskedTarget(target, target.sites("*")).attached() as model:
+        training = Training(model, batches, config)
+        training.begin()
+        for step in range(steps):
+            training.prune_if_due(step)
+            training.step(step)
+        return training.result(), time.perf_counter() - started, steps
+
+
+def published(target: Target, batches: RowBatches, steps: int) -> tuple[dict[str, Tensor], float, int]:
+    config = WholeModelConfig()
+    counts = {site.name: subcomponent_count(config, site.d_in, site.d_out) for site in target.sites("*")}
+    started = time.perf_counter()
+    way = PublishedStep(target.module, counts, config.hidden, BATCH, LENGTH)
+    try:
+        way.warm(config.faithfulness_steps, config.faithfulness_rate)
+        for step in range(steps):
+            done = step / steps
+            way.down.param_groups[0]["lr"] = config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+            way.step(batches(step), P_FROM + (P_TO - P_FROM) * done)
+        seconds = time.perf_counter() - started
+    finally:
+        way.detach()
+    tensors = {name.replace("/A", "/importance.A"): tensor.detach() for name, tensor in way.parameters.items()}
+    for key in "aBb":
+        tensors = {name.replace(f"/{key}", f"/importance.{key}"): tensor for name, tensor in tensors.items()}
+    return tensors | {f"{name}/importance.scale": torch.ones(()) for name in counts}, seconds, steps
+
+
+def reached(target: Target, held_out: Tensor, tensors: dict[str, Tensor], seconds: float, steps: int) -> Reached:
+    sites = [site.name for site in target.sites("*")]
+    made = Decomposition.from_tensors(tensors, sites, "site-mlp", target.identity.digest)
+    ladder = measure_ladder(target, made, held_out, attack_steps=(20,), controls=())
+    return Reached(seconds, steps, ladder.rung("stochastic").kl, ladder.attacks[20], ladder.l0)

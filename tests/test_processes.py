@@ -1,0 +1,164 @@
+"""Two processes on the CPU give what one gives; they run everything in one go, because starting them takes seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import cut
+import pytest
+import shared_run
+import torch
+from safetensors.torch import load_file
+
+from unweave.base.errors import UnweaveError
+from unweave.decompose.decomposition import Decomposition
+from unweave.decompose.processes import ALONE, Processes, join_processes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where both processes left what they found."""
+    from torch import multiprocessing
+
+    folder = tmp_path_factory.mktemp("processes")
+    multiprocessing.spawn(shared_run.work, (str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return [
+        (json.loads((folder / f"{rank}.json").read_text()), load_file(folder / f"{rank}.safetensors"))
+        for rank in range(2)
+    ]
+
+
+def tensors_of(tensors, prefix):
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize("number", range(len(shared_run.CASES)), ids=lambda n: str(shared_run.CASES[n]))
+def test_two_processes_measure_descend_and_end_as_one_does(found, number):
+    run, _, batch = shared_run.CASES[number]
+    wanted = cut.uncut(run) if batch == 6 else cut.measured(cut.config_of(run), batch)
+    told, tensors = found[0]
+    gradients = [tensors_of(tensors, f"{number}|{step}|") for step in range(cut.STEPS)]
+    # The other process has nothing to log.
+    assert found[1][0][f"case {number}"] == []
+    cut.assert_same((told[f"case {number}"], gradients, tensors_of(tensors, f"{number}||")), wanted)
+
+
+def test_the_runs_above_prune():
+    assert cut.uncut(shared_run.PRUNED)[2]["up/V"].shape[1] < 12
+
+
+def test_both_processes_hold_the_same_tensors_to_the_bit(found):
+    (_, first), (_, second) = found
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_the_first_process_alone_writes_checkpoints_and_logs_and_both_go_on_from_them(found):
+    (first, tensors), (second, _) = found
+    assert (first["writes"], second["writes"]) == (3, 0)
+    assert first["logged"] == [1] * cut.STEPS
+    assert "logged" not in second
+    case = list(cut.RUNS).index(shared_run.PRUNED)
+    wanted = tensors_of(tensors, f"{case}||")
+    resumed = tensors_of(tensors, "going on||")
+    assert resumed.keys() == wanted.keys()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in resumed.items())
+
+
+def test_groups_are_trained_by_both_and_saved_once(found, folder):
+    (first, _), (second, _) = found
+    made = Decomposition.load(folder / "made")
+    assert first["groups"]["digest"] == second["groups"]["digest"] == made.digest()
+    assert (first["groups"]["finished groups"], second["groups"]["finished groups"]) == (2, 0)
+    assert list(made.sites) == ["up", "down"]
+    assert not [name for name in first["groups"]["left"] if "training" in name or "part" in name]
+    assert first["groups"]["card"] == 2
+
+
+def test_processes_that_were_given_different_things_are_refused_alike(found):
+    for told, _ in found:
+        for what in ("other data", "other settings"):
+            assert "the digest of settings, target and data is " in told["refused"][what]
+            assert " in process 1: all processes need the same data" in told["refused"][what]
+        assert "a step has 1 sample and there are 2 processes" in told["refused"]["too few samples"]
+
+
+def test_one_process_alone_shares_with_nobody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert join_processes() == ALONE
+    tensor = torch.ones(3)
+    ALONE.add_up([tensor])
+    ALONE.copy_first([tensor])
+    ALONE.agree("anything", 1)
+    assert torch.equal(tensor, torch.ones(3))
+    assert ALONE.share(5) == range(5)
+    assert ALONE.own("abc") == ["a", "b", "c"]
+
+
+def test_shares_are_all_samples_once_and_items_are_dealt_in_turn():
+    for samples, count in ((5, 2), (9, 4), (4, 4)):
+        shares = [Processes(rank, count).share(samples) for rank in range(count)]
+        assert [sample for share in shares for sample in share] == list(range(samples))
+    assert [Processes(rank, 2).own("abc") for rank in range(2)] == [["a", "c"], ["b"]]
+    with pytest.raises(UnweaveError, match="a step has 3 samples and there are 4 processes"):
+        Processes(0, 4).share(3)
+
+
+def test_sums_are_taken_over_tensors_of_every_size_and_type(monkeypatch):
+    """In blocks, however they fall; the sum itself is doubled here, as two equal processes would have it."""
+    from unweave.decompose import processes
+
+    blocks = []
+
+    def double(tensor):
+        blocks.append(tensor.numel())
+        tensor.mul_(2)
+
+    monkeypatch.setattr(processes.dist, "all_reduce", double)
+    monkeypatch.setattr(processes, "BUCKET_BYTES", 40)
+    tensors = [torch.ones(3, 4), torch.ones(()), torch.ones(2, dtype=torch.float64), torch.ones(5, 2).T, torch.ones(1)]
+    Processes(0, 2).add_up(tensors)
+    assert all(torch.equal(tensor, 2 * torch.ones_like(tensor)) for tensor in tensors)
+    assert sorted(blocks) == [1, 2, 11, 12]
+
+
+def test_torchrun_runs_the_command_line_in_two_processes_and_one_prints(llama, tokenizer, tmp_path):
+    """Its numbers are those of one process; there is one run and one line of JSON."""
+    llama.module.save_pretrained(tmp_path / "target")
+    tokenizer.save_pretrained(tmp_path / "target")
+    (tmp_path / "text").mkdir()
+    for label in ("cat", "moon"):
+        text = "\n\n".join(f"the {label} sat on the mat {n} and looked at the moon and the sea" for n in range(60))
+        (tmp_path / "text" / f"{label}.txt").write_text(text, encoding="utf-8")
+    sites = "model.layers.1.mlp.*"
+    small = {"steps": 3, "batch": 4, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
+    arguments = ["decompose", "target", "--corpus", "text", "--method", "whole-model", "--sites", sites, "--json"]
+    arguments += ["--device", "cpu", "--runs", "runs", *(f"--set={name}={value}" for name, value in small.items())]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "unweave"]
+    made = {}
+    for out, how in (("one", ["-m", "unweave"]), ("two", launch)):
+        done = subprocess.run(
+            [sys.executable, *how, *arguments, "--out", out],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "UNWEAVE_COMPILE": "0", "UNWEAVE_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["decomposition"] == out
+        made[out] = Decomposition.load(tmp_path / out).tensors()
+    assert len(list((tmp_path / "runs").glob("decompose*"))) == 2
+    cut.assert_same(([], [], made["two"]), ([], [], made["one"]))
+    refused = subprocess.run(
+        [sys.executable, *launch, "evaluate", "target", "one"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert refused.returncode != 0
+    assert "evaluate runs in one process: leave out torchrun" in refused.stderr
