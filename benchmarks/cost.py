@@ -56,7 +56,7 @@ def main() -> None:
         cost = estimate_cost(target, config)
         flops, memory = measured(target, config)
         rows.append(row(name, cost, flops, memory, loaded))
-        print(name, file=sys.stderr)
+        print(rows[-1], file=sys.stderr)
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     value = {"target": arguments.target, "rows": rows, "date": datetime.now(UTC).date().isoformat(), "machine": machine}
     if arguments.json:

@@ -69,6 +69,8 @@ class Point:
     """What a way has reached after so many seconds of training."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all threads: with one thread what a machine without other work takes."""
     step: int
     kl_stochastic: float
     kl_adversarial: float
@@ -78,6 +80,22 @@ class Point:
     @property
     def quality(self) -> float:
         return self.kl_stochastic + self.kl_adversarial
+
+
+class Clock:
+    """Adds up wall and processor time spent inside its blocks."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def __enter__(self) -> Clock:
+        self._started = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall, cpu = self._started
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - cpu
 
 
 def main() -> None:
@@ -117,15 +135,15 @@ def measure(target: Target, corpus: Corpus, name: str, args: argparse.Namespace)
         raise SystemExit(f"the sites differ in rank ({sorted(counts)} subcomponents): name sites of one rank")
     whole_config = WholeModelConfig(**common, subcomponents=counts.pop(), steps=size.whole, prune_at=())
     held_out = windows(target, corpus, "selection", size.held_out)
-    started = time.perf_counter()
-    local = decompose(target, corpus, local_config, check=False)
-    local_seconds = time.perf_counter() - started
+    clock = Clock()
+    with clock:
+        local = decompose(target, corpus, local_config, check=False)
     found = {"local": (local, ladder_of(target, local, held_out))}
-    curves = {"local": [point(local_seconds, size.local, found["local"][1])]}
-    whole, curves["whole"] = train(target, corpus, whole_config, held_out, args.points)
+    curves = {"local": [point(clock, size.local, found["local"][1])]}
+    whole, curves["whole"] = train(target, corpus, whole_config, held_out, args.points, Clock())
     refinement = replace(whole_config, steps=size.refined, anneal_from=REFINED_FROM)
-    joined, curve = train(target, corpus, refinement, held_out, args.points, known=local)
-    curves["joined"] = [replace(each, seconds=round(each.seconds + local_seconds, 1)) for each in curve]
+    # The clock goes on from the local decomposition.
+    joined, curves["joined"] = train(target, corpus, refinement, held_out, args.points, clock, known=local)
     found |= {way: (made, ladder_of(target, made, held_out)) for way, made in (("whole", whole), ("joined", joined))}
     return {
         "name": name,
@@ -147,6 +165,7 @@ def train(
     config: WholeModelConfig,
     held_out: Tensor,
     points: int,
+    clock: Clock,
     known: Decomposition | None = None,
 ) -> tuple[Decomposition, list[Point]]:
     """A whole-model run in stretches, measured after each with the clock stopped."""
@@ -154,21 +173,19 @@ def train(
     rows = torch.as_tensor(np.concatenate(list(text.values())))
     batches = RowBatches(rows, config.batch, config.seed, balanced_rows([len(part) for part in text.values()]))
     model = MaskedTarget(target, target.sites(config.sites))
-    training, seconds, curve = Training(model, batches, config), 0.0, []
+    training, curve = Training(model, batches, config), []
     ends = sorted({round(config.steps * (number + 1) / points) for number in range(points)})
     for start, end in zip([0, *ends], ends, strict=False):
-        started = time.perf_counter()
-        with model.attached():
+        with clock, model.attached():
             if start == 0:
                 training.begin(known)
             for step in range(start, end):
                 training.prune_if_due(step)
                 training.step(step)
-        seconds += time.perf_counter() - started
         made = Decomposition.from_tensors(
             training.result(), [site.name for site in model.sites], config.importance, target.identity.digest
         )
-        curve.append(point(seconds, end, ladder_of(target, made, held_out)))
+        curve.append(point(clock, end, ladder_of(target, made, held_out)))
         print(f"  {'joined' if known else 'whole'}: {curve[-1]}", file=sys.stderr)
     return made, curve
 
@@ -177,9 +194,10 @@ def ladder_of(target: Target, made: Decomposition, held_out: Tensor) -> Ladder:
     return measure_ladder(target, made, held_out, attack_steps=(ATTACK_STEPS,), controls=())
 
 
-def point(seconds: float, step: int, ladder: Ladder) -> Point:
+def point(clock: Clock, step: int, ladder: Ladder) -> Point:
     return Point(
-        round(seconds, 1),
+        round(clock.wall, 1),
+        round(clock.cpu, 1),
         step,
         ladder.rung("stochastic").kl,
         ladder.attacks[ATTACK_STEPS],
@@ -195,6 +213,7 @@ def row(way: str, last: Point, ladder: Ladder) -> dict[str, Any]:
     return {
         "way": way,
         "seconds": last.seconds,
+        "cpu_seconds": last.cpu_seconds,
         "l0": round(ladder.l0, 2),
         "alive": ladder.alive,
         **{f"kl_{masks}": value for masks, value in kl.items()},
@@ -212,19 +231,19 @@ def pair(one: str, two: str, found: dict[str, tuple[Decomposition, Ladder]]) -> 
 
 
 def joined_against(whole: Sequence[Point], joined: Sequence[Point]) -> dict[str, Any]:
-    """When the join first is as good as the whole-model run at its end, and the other way round."""
+    """When the join first is as good as the whole-model run at its end, and the other way round, in CPU seconds."""
 
     def first(points: Sequence[Point], wanted: Point) -> float | None:
         good = [each for each in points if each.quality <= wanted.quality and each.l0 <= 1.1 * wanted.l0]
-        return good[0].seconds if good else None
+        return good[0].cpu_seconds if good else None
 
     reached, back = first(joined, whole[-1]), first(whole, joined[-1])
     return {
-        "whole_seconds": whole[-1].seconds,
-        "joined_seconds_to_equal": reached,
-        "time_ratio": None if reached is None else round(reached / whole[-1].seconds, 3),
-        "joined_seconds": joined[-1].seconds,
-        "whole_seconds_to_equal": back,
+        "whole_cpu_seconds": whole[-1].cpu_seconds,
+        "joined_cpu_seconds_to_equal": reached,
+        "time_ratio": None if reached is None else round(reached / whole[-1].cpu_seconds, 3),
+        "joined_cpu_seconds": joined[-1].cpu_seconds,
+        "whole_cpu_seconds_to_equal": back,
     }
 
 

@@ -83,3 +83,10 @@ def test_a_fingerprint_is_of_the_values_alone():
     assert fingerprint(changed) != fingerprint(rows)
     assert fingerprint(rows[[1, 0, 2, 3, 4, 5]]) != fingerprint(rows)
     assert fingerprint(rows.bfloat16()) != fingerprint(rows)
+
+
+def test_the_same_numbers_in_another_shape_or_type_are_other_data():
+    rows = torch.arange(64).view(8, 8)
+    found = {fingerprint(each) for each in (rows, rows.view(16, 4), rows.to(torch.float64), rows.view(4, 16))}
+    assert len(found) == 4
+    assert fingerprint(rows) == fingerprint(rows.clone())

@@ -378,6 +378,21 @@ def test_a_decomposition_that_fails_its_check_is_kept_and_says_so(cli, saved, mo
     assert value["card"]["config"]["steps"] == 2
 
 
+def test_sites_that_fail_do_not_hide_what_was_measured_of_all_of_them(cli, saved, monkeypatch):
+    monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+    both = f"{SITE},model.layers.2.mlp.down_proj"
+    arguments = ["--corpus", "text", "--sites", both, "--set", "steps=2", "--set", "windows=4", "--set", "batch=32"]
+    code, out, err = cli("decompose", saved, *arguments, "--out", "two.decomp", "--json")
+    assert code == 1, err
+    assert "unweave: " not in err.splitlines()[-1]
+    found = json.loads(out)
+    assert found["card"]["failures"]
+    assert len(found["card"]["together"]["sites"]) == 2
+    code, out, _ = cli("inspect", "two.decomp")
+    assert "all 2 sites masked at once:" in out
+    assert "adversary of 20 steps: KL " in out
+
+
 def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypatch):
     import unweave.decompose
 

@@ -124,7 +124,13 @@ def test_rows_of_features_and_windows_of_another_length_are_counted_as_they_are(
 )
 def test_the_arithmetic_of_a_step_in_parts_and_of_sites_deep_in_the_model(llama, changes):
     config = replace(CONFIG, faithfulness_steps=0, prune_at=(), **changes)
-    assert estimate_cost(llama, config).flops == pytest.approx(counted(llama, config), rel=0.1)
+    cost, flops = estimate_cost(llama, config), counted(llama, config)
+    assert cost.flops == pytest.approx(flops, rel=0.1)
+    uncut = replace(config, micro_batch=None)
+    # What cutting adds, the clean forwards that are run again.
+    added = flops - counted(llama, uncut)
+    assert cost.flops - estimate_cost(llama, uncut).flops == pytest.approx(added, rel=0.15)
+    assert (added > 0) == (config.micro_batch is not None)
 
 
 def test_groups_take_the_arithmetic_of_each_and_the_memory_of_the_largest(llama):
@@ -158,3 +164,20 @@ def test_half_precision_halves_the_target_and_is_held_in_float32_where_it_is_tak
     plain, half = (estimate_cost(fresh("llama", dtype), config) for dtype in (None, torch.bfloat16))
     copied = sum(site.d_in * site.d_out for site in fresh("llama").sites("*.o_proj"))
     assert half.bytes_fixed == plain.bytes_fixed - 2 * plain.target_parameters + 4 * copied
+
+
+def test_the_command_says_what_each_device_takes_and_for_how_long(capsys):
+    import json
+
+    from unweave.cli import main
+
+    arguments = ["cost", "polyglot", "--devices", "2", "--set", "groups=3", "--flops-per-second", "1e10"]
+    assert main([*arguments, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["hours"] == pytest.approx(value["flops"] * value["steps"] / 1e10 / 3600)
+    assert (value["devices"], value["groups"], value["steps"]) == (2, 3, 30_000)
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "GFLOP on each device; 30,000 steps" in printed
+    assert f"{value['hours']:,.1f} hours at 1e+10 FLOP a second on each device" in printed
+    assert main([*arguments[:-1], "0"]) == 2

@@ -255,3 +255,35 @@ def test_sites_that_do_not_see_every_row_are_refused_by_name():
     assert "site 'first' sees rows of shape (6,) where" in refused("plain", "first")
     assert "site 'single' sees rows of shape () where" in refused("single")
     assert check_rows(inputs, target.sites("first"), x) == (6,)
+
+
+class Twice(nn.Module):
+    """A matrix that a forward uses two times."""
+
+    def __init__(self):
+        super().__init__()
+        self.again = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.again(torch.relu(self.again(x)))
+
+
+def test_a_site_that_is_called_twice_in_a_forward_is_refused():
+    target = make_target(Twice(), None, "twice", check=False)
+    with (
+        MaskedTarget(target, target.sites()).attached() as model,
+        pytest.raises(UnweaveError, match="site 'again' is called more than once in a forward pass"),
+    ):
+        model.clean(torch.randn(2, 4))
+
+
+def test_outputs_of_a_masked_forward_are_not_held_through_the_next_clean_one():
+    target = tiny.features()
+    x = torch.rand(3, 6)
+    with torch.no_grad(), MaskedTarget(target, target.sites()).attached() as model:
+        pieces = {name: Pieces(*tiny.singular_pieces(weight)) for name, weight in model.weights.items()}
+        masks = {name: Mask(torch.ones(3, each.V.shape[1]), torch.ones(3, 1)) for name, each in pieces.items()}
+        model.masked(x, pieces, masks)
+        assert set(model.outputs()) == set(pieces)
+        model.clean(x)
+        assert not model.outputs()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cut
 import pytest
@@ -14,8 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from unweave.base.errors import UnweaveError
+from unweave.cli import main
+from unweave.decompose import run
+from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.processes import ALONE, Processes, join_processes
+from unweave.decompose.run import decompose
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +46,8 @@ def tensors_of(tensors, prefix):
 
 @pytest.mark.parametrize("number", range(len(shared_run.CASES)), ids=lambda n: str(shared_run.CASES[n]))
 def test_two_processes_measure_descend_and_end_as_one_does(found, number):
-    run, _, batch = shared_run.CASES[number]
-    wanted = cut.uncut(run) if batch == 6 else cut.measured(cut.config_of(run), batch)
+    name, _, batch = shared_run.CASES[number]
+    wanted = cut.uncut(name) if batch == 6 else cut.measured(cut.config_of(name), batch)
     told, tensors = found[0]
     gradients = [tensors_of(tensors, f"{number}|{step}|") for step in range(cut.STEPS)]
     # The other process has nothing to log.
@@ -130,7 +134,9 @@ def test_sums_are_taken_over_tensors_of_every_size_and_type(monkeypatch):
     assert sorted(blocks) == [1, 2, 11, 12]
 
 
-def test_torchrun_runs_the_command_line_in_two_processes_and_one_prints(llama, tokenizer, tmp_path):
+def test_torchrun_runs_the_command_line_in_two_processes_and_one_prints(
+    llama, tokenizer, tmp_path, monkeypatch, capsys
+):
     """Its numbers are those of one process; there is one run and one line of JSON."""
     llama.module.save_pretrained(tmp_path / "target")
     tokenizer.save_pretrained(tmp_path / "target")
@@ -138,27 +144,32 @@ def test_torchrun_runs_the_command_line_in_two_processes_and_one_prints(llama, t
     for label in ("cat", "moon"):
         text = "\n\n".join(f"the {label} sat on the mat {n} and looked at the moon and the sea" for n in range(60))
         (tmp_path / "text" / f"{label}.txt").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNWEAVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     sites = "model.layers.1.mlp.*"
     small = {"steps": 3, "batch": 4, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
     arguments = ["decompose", "target", "--corpus", "text", "--method", "whole-model", "--sites", sites, "--json"]
-    arguments += ["--device", "cpu", "--runs", "runs", *(f"--set={name}={value}" for name, value in small.items())]
+    arguments += ["--device", "cpu", *(f"--set={name}={value}" for name, value in small.items())]
+    assert main([*arguments, "--out", "one"]) == 0, capsys.readouterr().err
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "unweave"]
-    made = {}
-    for out, how in (("one", ["-m", "unweave"]), ("two", launch)):
-        done = subprocess.run(
-            [sys.executable, *how, *arguments, "--out", out],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "UNWEAVE_COMPILE": "0", "UNWEAVE_CACHE": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["decomposition"] == out
-        made[out] = Decomposition.load(tmp_path / out).tensors()
-    assert len(list((tmp_path / "runs").glob("decompose*"))) == 2
-    cut.assert_same(([], [], made["two"]), ([], [], made["one"]))
-    refused = subprocess.run(
-        [sys.executable, *launch, "evaluate", "target", "one"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert refused.returncode != 0
-    assert "evaluate runs in one process: leave out torchrun" in refused.stderr
+    done = subprocess.run([sys.executable, *launch, *arguments, "--out", "two"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["decomposition"] == "two"
+    assert len(list(Path("runs").glob("decompose*"))) == 2
+    one, two = (Decomposition.load(Path(name)) for name in ("one", "two"))
+    assert (one.card["processes"], two.card["processes"]) == (1, 2)
+    cut.assert_same(([], [], two.tensors()), ([], [], one.tensors()))
+
+
+def test_other_commands_and_the_other_method_refuse_torchrun(monkeypatch, capsys, llama, planted_text):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
+    assert main(["evaluate", "target", "one"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "unweave, process 1 of 2: evaluate runs in one process: leave out torchrun\n"
+    monkeypatch.setattr(run, "join_processes", lambda: Processes(1, 2))
+    with pytest.raises(UnweaveError, match="the site-local method starts in one process"):
+        decompose(llama, planted_text, SiteLocalConfig(sites="model.layers.1.mlp.down_proj"))

@@ -307,6 +307,8 @@ def test_what_is_doubtful_about_a_decomposition_is_told(config, planted_decompos
 def test_other_text_that_leaves_out_what_is_evaluated_is_no_reason_to_doubt(planted_decomposition, planted_text):
     card = {"data": "0", "corpus": "elsewhere", "unseen": {"evaluation": planted_text.fingerprint("evaluation")}}
     assert doubts(replace(planted_decomposition, card=card), planted_text) == ()
+    whole = {"data": "0", "text": planted_text.fingerprint("decomposition"), "corpus": "elsewhere"}
+    assert doubts(replace(planted_decomposition, card=whole), planted_text) == ()
     card["unseen"] = {"evaluation": planted_text.fingerprint("training")}
     assert "was trained on elsewhere" in doubts(replace(planted_decomposition, card=card), planted_text)[0]
 

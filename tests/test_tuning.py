@@ -75,8 +75,16 @@ def test_the_bundled_settings_know_every_trained_method_and_another_label_than_t
             found = bundled_tuning(label, target)
             assert found.label != label
             assert found.entropy_carried == stored["entropy_carried"]
-            for name in ("lora-1-here", "lora-1"):
+            for name in ("factors-16", "lora-1-here", "lora-1", "lora-4", "lora-1-here-kl-all"):
                 assert found.descent(name, 4).steps > 0
+
+
+def test_what_was_not_tuned_for_a_target_comes_from_smollm2_and_what_was_does_not():
+    home, own = bundled_tuning("de"), bundled_tuning("de", "polyglot")
+    assert own.descent("lora-4", 4) == home.descent("lora-4", 4)
+    assert own.descent("lora-1-here", 64) == home.descent("lora-1-here", 64)
+    assert own.descent("lora-1-here", 4) != home.descent("lora-1-here", 4)
+    assert own.tokens < home.tokens
 
 
 def test_a_target_of_ones_own_takes_what_was_tuned_for_smollm2():

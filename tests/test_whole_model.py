@@ -537,3 +537,28 @@ def test_pieces_that_are_not_used_are_dropped_before_and_after_an_interruption_a
         assert tensors["ascent:sources:up/exp_avg"].shape == (3, 1, counts[-1] + 1)
         assert tensors["descent:up/V/exp_avg_sq"].shape == (8, counts[-1])
     assert counts[0] == counts[1] == 12 > counts[2] >= counts[3]
+
+
+def test_merged_with_no_sample_attacked_is_the_subset_reconstruction():
+    target = tiny.features()
+    shared = replace(tiny.CONFIG, divergence="mse", steps=3)
+    alone = train_whole_model(
+        target, target.sites(), tiny.rows(), replace(shared, merged=0.0, subset=1.0, adversarial_fraction=0.0)
+    )
+    found = train_whole_model(target, target.sites(), tiny.rows(), replace(shared, adversarial_fraction=0.0))
+    for name, tensor in alone.items():
+        torch.testing.assert_close(found[name], tensor)
+
+
+def test_a_batch_cut_into_parts_starts_from_the_same_input_scales(monkeypatch):
+    target = tiny.words()
+    scales = []
+    monkeypatch.setattr(whole_model, "START_ROWS", 1600)  # 40 samples of 5 positions from each batch
+    for cut in (None, 16):
+        config = replace(tiny.CONFIG, start="random", batch=64, micro_batch=cut, steps=1)
+        with MaskedTarget(target, target.sites()).attached() as model:
+            training = whole_model.Training(model, tiny.sentences(batch=64), config)
+            training.begin()
+            scales.append({name: t.clone() for name, t in training.state.items() if name.endswith("importance.scale")})
+    for name, scale in scales[0].items():
+        torch.testing.assert_close(scales[1][name], scale)

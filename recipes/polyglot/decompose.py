@@ -25,7 +25,8 @@ from jaxtyping import Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from unweave.base.configs import parse_settings, typed_config
+from unweave.base.configs import parse_settings, plain_config, typed_config
+from unweave.base.errors import UnweaveError
 from unweave.base.memory import keep_freed_memory
 from unweave.base.progress import Terminal
 from unweave.base.seeds import numpy_generator
@@ -97,10 +98,13 @@ def _stage(
         with open(folder.with_suffix(".curve.jsonl"), "a", encoding="utf-8") as written:
             written.write(json.dumps(row) + "\n")
 
-    if not folder.exists():
-        crops = Crops(streams, config.batch, config.window_length, config.seed)
-        decompose(target, crops, config, known=known, out=folder, progress=progress, log=log)
-    return Decomposition.load(folder)
+    if folder.exists():
+        found = Decomposition.load(folder)
+        if found.card["config"] != plain_config(config):
+            raise UnweaveError(f"{folder} was made with other settings: remove it, or set what it was made with")
+        return found
+    crops = Crops(streams, config.batch, config.window_length, config.seed)
+    return decompose(target, crops, config, known=known, out=folder, progress=progress, log=log)
 
 
 def main() -> None:
@@ -128,7 +132,7 @@ def main() -> None:
         int(card["config"]["steps"] * card["config"]["batch"] * card["config"]["window_length"]) for card in cards
     )
     seconds = round(sum(card["training_seconds"] for card in cards), 1)
-    stages = {"stages": [dict(stage) for stage in STAGES], "tokens_seen": seen, "training_seconds": seconds}
+    stages = {"stages": [card["config"] for card in cards], "tokens_seen": seen, "training_seconds": seconds}
     card = {**made.card, **facts_of_text(streams), **stages}
     made = replace(made, card=card)
     made.save(arguments.out, replace=True, half=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.arguments import count, names, whole
 from unweave.base.configs import parse_settings, plain_config, typed_config
-from unweave.base.errors import UnweaveError
+from unweave.base.errors import DecompositionFailed, UnweaveError
 from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
@@ -97,12 +97,27 @@ def _decompose(args: argparse.Namespace) -> Output:
         def log(row: dict[str, float]) -> None:
             run.log(int(row.pop("step")), **row)
 
-        made = decompose(target, corpus, config, **keep, progress=run.progress, log=log)
+        try:
+            made = decompose(target, corpus, config, **keep, progress=run.progress, log=log)
+        except DecompositionFailed as failed:
+            made = _several_kept(args.out)
+            if made is None:
+                raise
+            run.progress.say(str(failed))
         run.save_table(_site_table(made))
         run.finish()
         report = write_training_report(run)
     shown = _decomposition_output(args.out, made)
-    return Output(run_value(run) | shown.value, [*shown.lines, "", str(report or run.path)])
+    lines = [*shown.lines, "", str(report or run.path)]
+    return Output(
+        run_value(run) | shown.value, lines, DecompositionFailed.exit_code if made.card.get("failures") else 0
+    )
+
+
+def _several_kept(folder: Path) -> Decomposition | None:
+    """What is kept of several sites when some of them failed their check: the others are worth showing."""
+    made = _decomposition(str(folder)) if folder.exists() else None
+    return made if made is not None and len(made.sites) > 1 else None
 
 
 def _same_run(args: argparse.Namespace, settings: dict[str, Any]) -> Run | None:

@@ -80,11 +80,13 @@ def fingerprint_batches(batches: Batches, steps: int = FINGERPRINTED) -> str:
         if not isinstance(batch, Tensor):
             raise UnweaveError(f"the batch of step {step + 1} is a {type(batch).__name__}, and a tensor is needed")
         check_data(batch)
-        digest.update(f"{batch.dtype}{tuple(batch.shape)}{fingerprint(batch)}".encode())
+        digest.update(fingerprint(batch).encode())
     return digest.hexdigest()[:16]
 
 
 def fingerprint(rows: Tensor) -> str:
-    """A short hash of the data's values."""
+    """A short hash of the data's values, type and shape."""
     raw = rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(raw.numpy().tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{rows.dtype}{tuple(rows.shape)}".encode())
+    digest.update(raw.numpy().tobytes())
+    return digest.hexdigest()[:16]

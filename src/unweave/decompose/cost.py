@@ -162,20 +162,23 @@ class _GroupCost:
         # Whatever is not float32 is held once more in it, where it is taken apart.
         matrices = [site.d_in * site.d_out for site in self.sites]
         copies = 0 if self.target.dtype.itemsize == FLOAT else FLOAT * sum(matrices)
-        return target + copies + FLOAT * (4 * self.trained + 3 * max(matrices))
+        # U at the scale of its matrix, of all sites, and the gradient of one.
+        scaled = [site.d_out * count for site, count in zip(self.sites, self.counts, strict=True)]
+        return target + copies + FLOAT * (4 * self.trained + 3 * max(matrices) + sum(scaled) + max(scaled))
 
     @property
     def bytes_step(self) -> int:
-        # For every subcomponent and row: logit, mask, activation and gated activation, and as many gradients in the
-        # worst case; for every site its input, its output and what the module itself keeps, and so for the whole sites
-        # that gradients pass through; logits of clean and masked forward.
+        # For every subcomponent and row 16 numbers, as benchmarks/cost.py measures a merged step without a compiler:
+        # what logit, penalty, mask and activation keep, and their gradients. For every site its input, its output and
+        # what the module itself keeps, and so for the whole sites that gradients pass through; logits of clean and
+        # masked forward.
         wide = sum(site.d_in + 2 * site.d_out for site in self.sites)
         passed = sum(site.d_in + 2 * site.d_out for site in self.downstream)
         # A module of features has no vocabulary, and its outputs are about as wide as its sites.
         module = self.target.module
         of_words = self.target.output_embedding() is not None or hasattr(getattr(module, "config", None), "vocab_size")
         logits = (4 * self.forwards + 2) * (self.target.vocabulary if of_words else 0)
-        kept = 6 * sum(self.counts) * len(self.terms) + wide * (1 + self.forwards) + passed * self.forwards + logits
+        kept = 16 * sum(self.counts) * len(self.terms) + wide * (1 + self.forwards) + passed * self.forwards + logits
         return round(FLOAT * self.cut.rows / self.cut.parts * kept)
 
     @property

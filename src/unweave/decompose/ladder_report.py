@@ -49,7 +49,8 @@ def write_ladder(
     count = sum(map(len, made.sites.values()))
     verdict = [f"It fails: {failure}." for failure in ladder.failures]
     if ladder.controls and not verdict:
-        verdict = ["It passes: under every kind of mask it is better than its controls."]
+        kinds = "importance masks, stochastic masks and the 20-step adversary"
+        verdict = [f"It passes: under {kinds} it is better than its controls."]
     read = ", ".join(
         f"{key} {value if isinstance(value, (int, str)) else ', '.join(value)}" for key, value in ladder.text.items()
     )

@@ -71,7 +71,7 @@ class MaskedTarget:
 
     def clean(self, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The target's own output and every site's input."""
-        self._masks, self._inputs = {}, {}
+        self._masks, self._inputs, self._outputs = {}, {}, {}
         output = self.target.logits(batch).float()
         inputs, self._inputs = self._inputs, {}
         return output, inputs
@@ -79,9 +79,9 @@ class MaskedTarget:
     def masked(self, batch: Tensor, pieces: Mapping[str, Pieces], masks: Mapping[str, Mask]) -> Tensor:
         """The output with the sites in ``masks`` replaced; other sites are left as they are."""
         self._masks = {name: (pieces[name], mask) for name, mask in masks.items()}
-        self._outputs = {}
+        self._inputs, self._outputs = {}, {}
         output = self.target.logits(batch).float()
-        self._masks = {}
+        self._masks, self._inputs = {}, {}
         return output
 
     def outputs(self) -> dict[str, Tensor]:
@@ -95,6 +95,11 @@ class MaskedTarget:
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if name not in self._masks:
+                if name in self._inputs:
+                    raise UnweaveError(
+                        f"site {name!r} is called more than once in a forward pass, so its masks would be one call's "
+                        "on all of them: leave it out of sites"
+                    )
                 self._inputs[name] = args[0].to(device).float()
                 return None
             (V, U), mask = self._masks[name]

@@ -157,6 +157,10 @@ def adversarial(step: Step) -> Tensor:
 
 def merged(step: Step) -> Tensor:
     """One forward for both: a part of the samples under the adversary's masks, the rest as in ``subset``."""
+    if not step.sources:
+        error = subset(step)
+        step.notes["adversarial"], step.notes["stochastic"] = torch.zeros_like(error), error.detach()
+        return error
     attacked = attacked_samples(step.samples, step.adversarial)
     every = attacked
     if step.total is not None:

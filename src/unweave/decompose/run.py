@@ -196,6 +196,7 @@ def _batches(
             "corpus": data.name,
             "labels": list(windows),
             "data": fingerprint(rows),
+            "text": data.fingerprint("decomposition"),
             "windows": {label: len(part) for label, part in windows.items()},
             "tokens": int(rows.numel()),
         }

@@ -97,8 +97,13 @@ def decompose_site_local(
         decomposition = Decomposition(pieces, target.identity.digest, target.name, card)
         if check and len(pieces) > 1:
             decomposition = _with_all_at_once(target, decomposition, text.held_out, progress)
+        if not pieces:
+            raise DecompositionFailed(f"no site could be trained: {failures[0]}")
         if out is not None and training is not None:
-            save_finished(decomposition, Path(out), training)
+            if len(pieces) == len(chosen):
+                save_finished(decomposition, Path(out), training)
+            else:  # checkpoints of the sites that could not be trained are named in their refusals
+                decomposition.save(Path(out))
     if failures:
         kept = f"; it is kept in {out}, marked as failed" if out is not None else ""
         of = f" ({len({line.split(': ')[0] for line in failures})} of {len(chosen)} sites)" if len(chosen) > 1 else ""
@@ -193,7 +198,8 @@ class _Work:
             capture_together(self.target, folders, self.tokens, self.data, progress=progress)
             training = [self.job(site) for site in group]
             for job, refusal in train_jobs(training, min(jobs, len(group)), progress, log):
-                if refusal is not None and len(sites) == 1:
+                # One chosen site is one still to be kept for another try, however many an earlier call finished.
+                if refusal is not None and keep_inputs:
                     raise refusal
                 if refusal is not None:
                     progress.say(f"{job.site} was not trained: {refusal}")

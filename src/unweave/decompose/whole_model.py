@@ -165,7 +165,7 @@ class Training:
                 random = self.config.start == "random"
                 found.append(
                     {
-                        name: x.flatten(1).square().mean(1).sqrt().cpu() if random else x[: most - kept].cpu()
+                        name: (x.flatten(1).square().mean(1).sqrt() if random else x)[: most - kept].cpu()
                         for name, x in inputs.items()
                     }
                 )

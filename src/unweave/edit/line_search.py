@@ -41,7 +41,7 @@ class Reference:
     ``cross_entropy`` of the realised tokens, ``entropy`` of the predictions, ``activation`` of the piece, and
     ``acting_entropy``, the entropy weighted by the activation. Those tokens are counted as decomposition tokens.
     ``entropy_carried`` is how much of a difference in base entropy between tokens is still there under the edit: 0
-    where all head for one level, 1 where all rise by as much. It is a fact of the target, measured on other labels.
+    where all head for one level, 1 where all rise by as much. It is a fact of the target (``docs/protocol.md``).
     """
 
     cross_entropy: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Tuning:
     tokens: int
     entropy_carried: float = 0.0
     """See ``line_search.Reference``: a fact of the target, not of a label."""
+    borrowed: tuple[str, ...] = ()
+    """Methods with descents that were tuned on SmolLM2, not on this target."""
 
     def descent(self, method: str, budget: int) -> Descent:
         if method not in self.descents:
@@ -74,7 +76,18 @@ def tuned_on(target: str) -> str:
 def bundled_tuning(label: str, target: str = HOME) -> Tuning:
     """The settings tuned for a bundled target, for removing ``label``; else those of the label tuned first.
 
-    Another target takes what was tuned for SmolLM2.
+    Another target takes what was tuned for SmolLM2, and so do methods and budgets that were not tuned for this one.
     """
-    found = read_json(TUNED)[tuned_on(target)]
-    return tuning_from_dict(found["labels"].get(label) or found["labels"]["default"], found["entropy_carried"])
+    stored = read_json(TUNED)
+
+    def of(name: str) -> Tuning:
+        found = stored[name]
+        labels = found["labels"]
+        chosen = labels.get(label) or labels.get("default") or next(iter(labels.values()))
+        return tuning_from_dict(chosen, found["entropy_carried"])
+
+    own, home = of(tuned_on(target)), of(HOME)
+    methods = dict.fromkeys([*home.descents, *own.descents])
+    merged = {name: {**home.descents.get(name, {}), **own.descents.get(name, {})} for name in methods}
+    borrowed = tuple(name for name in merged if set(merged[name]) > set(own.descents.get(name, {})))
+    return replace(own, descents=merged, borrowed=borrowed)

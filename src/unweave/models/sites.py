@@ -82,7 +82,7 @@ def list_refused(module: nn.Module) -> dict[str, str]:
 
 
 def _reason(child: nn.Module, weight: Tensor) -> str:
-    if weight.ndim == 3:
+    if weight.ndim == 3 and not isinstance(child, nn.modules.conv._ConvNd):
         return (
             f"it is a bank of {len(weight)} matrices in one tensor (experts), and each sees only the tokens routed to "
             "it, inside one call that no hook can reach: take the attention or a shared expert apart"

@@ -100,7 +100,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
         trial_windows = {label: windows[:TRIAL_WINDOWS] for label, windows in selection_windows.items()}
         selection, trials = least_harm(target, decomposition, able, trial_windows, progress)
         if run is not None:
-            run.save_table(trials_table(trials, config.language, TRIED))
+            run.save_table(trials_table(trials, corpus.label_name(config.language), TRIED))
     pieces = decomposition.site(selection.site)
     tuning = bundled_tuning(config.language, target.name)
     setting = Setting(
@@ -167,7 +167,8 @@ def doubts(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:
         found.append(f"the decomposition failed its own check at the logits: {decomposition.card['failures'][0]}")
     card = decomposition.card
     apart = card.get("unseen", {}).get("evaluation") == corpus.fingerprint("evaluation")
-    if not apart and card.get("data", "") not in ("", corpus.fingerprint("decomposition")):
+    read = card.get("text") or card.get("data", "")
+    if not apart and read not in ("", corpus.fingerprint("decomposition")):
         found.append(
             f"the decomposition was trained on {decomposition.card.get('corpus', 'another corpus')}, not on the "
             f"decomposition part of {corpus.name}: whether held-out text was among it is not known"

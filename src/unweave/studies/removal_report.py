@@ -168,14 +168,21 @@ def _of_candidates(run: Run, name: str) -> list[str]:
 def _tuned_elsewhere(config: RemoveLanguage, bench: Bench) -> list[str]:
     """A warning where the methods that descend use settings of another target or matrix."""
     from unweave.decompose.decomposition import Decomposition, bundled
-    from unweave.edit.tuned import tuned_on
+    from unweave.edit.tuned import HOME, tuned_on
 
     home = Decomposition.load(bundled(tuned_on(bench.target.name)))
-    if home.target == bench.target.identity.digest and bench.selection.site in home.sites:
+    if home.target != bench.target.identity.digest or bench.selection.site not in home.sites:
+        where = f"{home.target_name}'s bundled decomposition"
+        return [
+            f"Learning rates and steps of LoRA and of several factors were tuned on {where}, not here: their rows are "
+            "no more than a first try. One number needs no such settings."
+        ]
+    borrowed = [name for name in config.methods if name in bench.tuning.borrowed]
+    if not borrowed:
         return []
     return [
-        f"Learning rates and steps of LoRA and of several factors were tuned on {', '.join(home.sites)} of "
-        f"{home.target_name}, not here: their rows are no more than a first try. One number needs no such settings."
+        f"Some learning rates and steps of {', '.join(borrowed)} were tuned on {HOME}, not here: at budgets other "
+        "than 4 tokens, or at all, their rows are no more than a first try."
     ]
 
 

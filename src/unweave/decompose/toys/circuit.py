@@ -50,15 +50,12 @@ class Circuit:
 
     def row(self) -> dict[str, object]:
         """The numbers for a table."""
-        counts: dict[str, object] = {
-            f"circuit, {site}": f"{count} of {self.used[site]}" for site, count in self.pieces.items()
-        }
-        return counts | {
-            "answered": round(self.answered, 3),
-            "without the circuit": round(self.answered_without, 3),
-            "without as many others": round(self.answered_without_others, 3),
-            "KL elsewhere": round(self.disturbed, 4),
-        }
+        found: dict[str, object] = {f"circuit, {site}": f"{n} of {self.used[site]}" for site, n in self.pieces.items()}
+        found["answered"] = f"{self.answered:.3f}"
+        found["without the circuit"] = f"{self.answered_without:.3f}"
+        found["without as many others"] = f"{self.answered_without_others:.3f}"
+        found["KL elsewhere"] = f"{self.disturbed:.4f}"
+        return found
 
     @property
     def failures(self) -> tuple[str, ...]:

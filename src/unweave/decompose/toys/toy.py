@@ -119,9 +119,10 @@ _PLANTED = Toy(
         hidden=64,
         divergence="kl",
         sparsity=1e-2,
-        sparsity_rise=0.5,
+        sparsity_rise=0.4,
+        anneal_to=0.1,
         batch=48,
-        steps=2000,
+        steps=3000,
     ),
 )
 
@@ -142,15 +143,16 @@ def _induction(repeats: bool) -> Toy:
 _ATTENTION = replace(
     _TMS,
     sites="layers.*",
-    subcomponents=64,
+    subcomponents=48,
     start="random",
     faithfulness_steps=200,
     importance="site-mlp",
     hidden=64,
     divergence="kl",
-    sparsity=3e-4,
-    batch=64,
-    steps=4000,
+    sparsity=2e-3,
+    sparsity_rise=0.5,
+    batch=32,
+    steps=2000,
 )
 
 _WIDE = replace(

@@ -77,7 +77,8 @@ class Validation:
             row |= {f"IdentityCIError, {site}": count for site, count in one.identity_errors.items()}
             row |= {f"DenseCIError, {site}": count for site, count in one.dense_errors.items()}
             row |= one.circuit.row() if one.circuit else {"mmcs": one.mmcs, "ml2r": one.ml2r}
-            rows.append(row | {"seconds": one.seconds})
+            row["seconds"] = one.seconds
+            rows.append(row)
         digits = {"mmcs": 4, "ml2r": 3, "seconds": 1}
         return Table.from_records("recovery", rows, digits={name: n for name, n in digits.items() if name in rows[0]})
 
