@@ -51,7 +51,7 @@ def smollm2_file() -> Path:
     path = Path(str(found[0].locate())) if found else None
     if path is None or not path.is_file():
         raise UnweaveError(
-            f"target {SMOLLM2!r} is not installed: {INSTALL_SMOLLM2} (target {POLYGLOT!r} needs no installation)"
+            f"target {SMOLLM2!r} is not installed ({POLYGLOT!r} needs no installation): {INSTALL_SMOLLM2}"
         )
     return path
 
