@@ -166,7 +166,7 @@ _WIDE = replace(
     steps=8000,
 )
 
-_RESIDUAL = replace(_WIDE, subcomponents=64, sparsity=5e-5, steps=5000)
+_RESIDUAL = replace(_WIDE, subcomponents=64, sparsity=5e-5, batch=256, steps=2500)
 
 TOYS: dict[str, Toy] = {
     toy.name: toy
