@@ -10,12 +10,13 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("tms-5-2", 0), ("tms-40-10", 5), ("planted-languages", 0)])
+@pytest.mark.parametrize(("name", "allowed"), [("tms-5-2", 0), ("tms-40-10", 2), ("planted-languages", 0)])
 def test_the_known_answer_is_found(name, allowed, tmp_path):
     """On the first seed: one subcomponent for each feature in both matrices (SPD, section 4.1), or each planted piece.
 
-    With forty features a few of the eighty importances are still astray in one seed of three (docs/results), so the
-    larger model is allowed some; a method that does not work has forty and more.
+    With forty features one or two of the eighty importances can be astray where a processor rounds otherwise (they were
+    in three seeds of five at two thirds of the length), so the larger model is allowed that; a method that does not
+    work has forty and more.
     """
     command = [sys.executable, "-m", "unweave.cli", "validate", name, "--seeds", "1", "--json", "--runs", str(tmp_path)]
     # Matrices this small gain nothing from a second thread, and on a busy machine two wait for each other.

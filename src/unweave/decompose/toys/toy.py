@@ -163,7 +163,7 @@ _WIDE = replace(
     sparsity=1.5e-4,
     sparsity_rise=0.6,
     batch=512,
-    steps=8000,
+    steps=12_000,
 )
 
 _RESIDUAL = replace(_WIDE, subcomponents=64, sparsity=5e-5, batch=256, steps=2500)
