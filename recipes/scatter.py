@@ -28,11 +28,10 @@ from unweave.edit.line_search import tune_factor
 from unweave.edit.measure import make_yardstick
 from unweave.edit.objective import loss_text
 from unweave.edit.setting import Setting
-from unweave.edit.site_trial import least_harm
+from unweave.edit.site_trial import choose_piece
 from unweave.edit.tuned import bundled_tuning
 from unweave.models.load import load_target
-from unweave.read.selection import candidates, harvest, select
-from unweave.studies.removal_bench import TRIAL_WINDOWS
+from unweave.read.selection import harvest
 
 BUDGET, WINDOWS, FIRST_SEED = 4, 24, 100
 STRENGTHS = (0, 2, 3, 4, 5, 6, 7, 8, 10, 14)
@@ -52,10 +51,7 @@ def main() -> None:
     decomposition = Decomposition.load(arguments.decomposition or bundled(arguments.target))
     selection = windows_by_label(target.tokenizer, corpus, "selection", None, 64, 24, 0)
     every = [harvest(target, pieces, selection) for pieces in decomposition.sites.values()]
-    chosen = select(every, label)
-    if len(able := candidates(every, chosen)) > 1:
-        trial_windows = {name: windows[:TRIAL_WINDOWS] for name, windows in selection.items()}
-        chosen, _ = least_harm(target, decomposition, able, trial_windows, progress)
+    chosen, _ = choose_piece(target, decomposition, every, label, selection, progress)
     setting = Setting(
         target,
         corpus,

@@ -23,12 +23,11 @@ from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.edit.adapters import Descent
 from unweave.edit.methods import find_method
 from unweave.edit.setting import Setting
-from unweave.edit.site_trial import least_harm
+from unweave.edit.site_trial import choose_piece
 from unweave.edit.tuned import TUNED, Tuning, tuning_from_dict, tuning_label
 from unweave.edit.tuning import try_descents, tuning_yardstick
 from unweave.models.load import load_target
-from unweave.read.selection import candidates, harvest, select
-from unweave.studies.removal_bench import TRIAL_WINDOWS
+from unweave.read.selection import harvest
 
 RETAIN = "en"
 FEW = [Descent(1e-2, 60), Descent(2e-2, 40), Descent(3e-2, 40)]
@@ -61,10 +60,7 @@ def main() -> None:
     mine = stored.setdefault(target.name, {"entropy_carried": 0.0, "labels": {}})["labels"]
     for label in arguments.label or ["de", "fr", "es", "it"]:
         other = tuning_label(label, corpus.labels("tuning"), RETAIN)
-        chosen = select(every, other)
-        if len(able := candidates(every, chosen)) > 1:
-            trial_windows = {name: windows[:TRIAL_WINDOWS] for name, windows in selection.items()}
-            chosen, _ = least_harm(target, decomposition, able, trial_windows, progress)
+        chosen, _ = choose_piece(target, decomposition, every, other, selection, progress)
         pieces, statistics = decomposition.site(chosen.site), chosen.statistics
         setting = Setting(target, corpus, other, RETAIN, pieces, chosen.index, selection, part="tuning")
         # Settings of another mapping are not taken over: they may come from this label's own text.

@@ -102,8 +102,8 @@ def test_what_is_saved_is_what_is_returned_and_nothing_else_stays(target, rows, 
     assert stored.card == json.loads(json.dumps(made.card))
 
 
-def test_an_interrupted_call_goes_on_where_it_was(target, rows, tmp_path, monkeypatch):
-    out = tmp_path / "one.decomp"
+def interrupted(monkeypatch, target, data, out):
+    """A call that is stopped in its third step, with a checkpoint of every step before."""
     step = whole_model.Training.step
 
     def stopping(self, number):
@@ -114,7 +114,13 @@ def test_an_interrupted_call_goes_on_where_it_was(target, rows, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(whole_model.Training, "step", stopping)
         with pytest.raises(KeyboardInterrupt):
-            decompose(target, rows, CONFIG, out=out, checkpoint_seconds=0)
+            decompose(target, data, CONFIG, out=out, checkpoint_seconds=0)
+
+
+def test_an_interrupted_call_goes_on_where_it_was(target, rows, tmp_path, monkeypatch):
+    out = tmp_path / "one.decomp"
+    step = whole_model.Training.step
+    interrupted(monkeypatch, target, rows, out)
     assert not out.exists()
     assert [path.name for path in (tmp_path / "one.decomp.training").iterdir()] == ["whole-model.safetensors"]
     for other in (rows + 1, lambda _: rows):
@@ -132,17 +138,8 @@ def test_an_interrupted_call_goes_on_where_it_was(target, rows, tmp_path, monkey
 
 
 def test_a_run_does_not_go_on_with_another_function_of_batches(target, tmp_path, monkeypatch):
-    out, step = tmp_path / "one.decomp", whole_model.Training.step
-
-    def stopping(self, number):
-        if number == 2:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(whole_model.Training, "step", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            decompose(target, tiny.rows(), CONFIG, out=out, checkpoint_seconds=0)
+    out = tmp_path / "one.decomp"
+    interrupted(monkeypatch, target, tiny.rows(), out)
 
     def later(step):
         return tiny.rows()(step) * (2 if step == 5 else 1)

@@ -21,8 +21,11 @@ from unweave.edit.off_target import effects
 from unweave.models.capture import inputs_by_label
 from unweave.models.sites import Site
 from unweave.models.target import Target
-from unweave.read.selection import Selection
+from unweave.read.selection import Selection, Statistics, candidates, select
 from unweave.record.table import Table
+
+TRIAL_WINDOWS = 12
+"""Selection windows for each label on which the candidates of several sites are tried."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,27 @@ def try_piece(target: Target, piece: Subcomponent, label: str, held_out: Mapping
     measured = effects(target, edit.with_factor(tuned.factor), yardstick, local=True)
     changes = {name: effect.change for name, effect in measured.items() if name != label}
     return SiteTrial(site, tuned.strength, measured[label].edited / ceiling, tuned.stopped == "reached", changes)
+
+
+def choose_piece(
+    target: Target,
+    decomposition: Decomposition,
+    statistics: Sequence[Statistics],
+    label: str,
+    windows: Mapping[str, np.ndarray],
+    progress: Progress | None = None,
+) -> tuple[Selection, list[SiteTrial]]:
+    """The subcomponent that is about a label; where several sites have one, the least harmful, with the trials.
+
+    ``windows`` are those that the statistics were read from. Without anything that beats the control, or with one site
+    alone, it is the most selective one and nothing is tried.
+    """
+    selection = select(statistics, label)
+    able = candidates(statistics, selection)
+    if len(able) < 2:
+        return selection, []
+    few = {name: tokens[:TRIAL_WINDOWS] for name, tokens in windows.items()}
+    return least_harm(target, decomposition, able, few, progress)
 
 
 def least_harm(

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import RemoveLanguage
 
 WINDOW = 64
-TRIAL_WINDOWS = 12
-"""Selection windows for each label on which the candidates of several sites are tried."""
 TRIED = "The most selective subcomponent of each site turned down until {} is gone, on the selection part"
 KNOWN_BELOW = 0.8
 """A target knows a label when its cross-entropy there is below this many ln V."""
@@ -52,10 +50,10 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     from unweave.corpora.windows import random_groups, windows_by_label
     from unweave.decompose.decomposition import Decomposition, bundled
     from unweave.edit.setting import Setting
-    from unweave.edit.site_trial import least_harm, trials_table
+    from unweave.edit.site_trial import choose_piece, trials_table
     from unweave.edit.tuned import bundled_tuning
     from unweave.models.load import load_target
-    from unweave.read.selection import candidates, harvest, most_related, plain_label, related_table, select, top_tokens
+    from unweave.read.selection import harvest, most_related, plain_label, related_table, top_tokens
 
     corpus = load_corpus(config.corpus)
     if config.also:
@@ -94,13 +92,9 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     for name, pieces in decomposition.sites.items():
         progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
         statistics.append(harvest(target, pieces, selection_windows, progress=progress))
-    selection = select(statistics, config.language)
-    able = candidates(statistics, selection)
-    if len(able) > 1:
-        trial_windows = {label: windows[:TRIAL_WINDOWS] for label, windows in selection_windows.items()}
-        selection, trials = least_harm(target, decomposition, able, trial_windows, progress)
-        if run is not None:
-            run.save_table(trials_table(trials, corpus.label_name(config.language), TRIED))
+    selection, trials = choose_piece(target, decomposition, statistics, config.language, selection_windows, progress)
+    if trials and run is not None:
+        run.save_table(trials_table(trials, corpus.label_name(config.language), TRIED))
     pieces = decomposition.site(selection.site)
     tuning = bundled_tuning(config.language, target.name)
     setting = Setting(
