@@ -1,7 +1,7 @@
 """Steps per second, memory and time to quality of the whole-model method against a plain published step.
 
     python benchmarks/decompose.py [--sizes small,polyglot,large] [--repeats 3] [--steps 8] [--compiled]
-                                   [--quality 1000] [--json]
+                                   [--quality 1000] [--seeds 1] [--json]
 
 Rates: same models (random weights, random tokens), sites, capacities and batch; one ascent step of the adversary for
 the published step (``published_step.py``), the defaults for ours. Ways take turns in one process. Memory is the peak
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps a round (8)")
     parser.add_argument("--compiled", action="store_true", help="also compile the published step (minutes a size)")
     parser.add_argument("--quality", type=int, metavar="STEPS", help="also train to equal quality, ours so many steps")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds of --quality (1)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args()
     prefer_fast_float32()
@@ -129,7 +130,7 @@ def measure(name: str, size: Size, args: argparse.Namespace) -> dict[str, object
             mine, theirs = memory["unweave"], memory[way]
             result[f"memory_ratio{suffix}"] = round(mine / theirs, 3) if mine and theirs else None
     if args.quality:
-        result |= time_to_quality(name, model(size), args.quality)
+        result |= time_to_quality(name, model(size), args.quality, args.seeds)
     return result
 
 

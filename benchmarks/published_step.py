@@ -20,8 +20,10 @@ SPARSITY, FREQUENCY, FAITHFULNESS = 2e-4, 0.5, 10.0
 class PublishedStep:
     """Subcomponents, importance functions, sources and optimisers for the Linear layers of a causal language model."""
 
-    def __init__(self, module: nn.Module, counts: dict[str, int], hidden: int, batch: int, length: int) -> None:
-        generator = torch.Generator().manual_seed(0)
+    def __init__(
+        self, module: nn.Module, counts: dict[str, int], hidden: int, batch: int, length: int, seed: int = 0
+    ) -> None:
+        generator = torch.Generator().manual_seed(seed)
         self.module, self.counts = module, counts
         self.layers = {name: module.get_submodule(name) for name in counts}
         self.parameters: dict[str, Tensor] = {}

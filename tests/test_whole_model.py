@@ -155,7 +155,7 @@ def test_a_matrix_a_thousand_times_larger_gives_the_same_pieces_larger():
         module.first.weight.mul_(1000)
         module.second.weight.div_(1000)
     large = make_target(module, None, "large", check=False)
-    config = config_of("features", steps=10)
+    config = config_of("features", steps=4)
     tensors = train("features", config)
     scaled = train_whole_model(large, large.sites(), tiny.rows(), config)
     for name, factor in (("first", 1000.0), ("second", 1e-3)):
@@ -562,3 +562,26 @@ def test_a_batch_cut_into_parts_starts_from_the_same_input_scales(monkeypatch):
             scales.append({name: t.clone() for name, t in training.state.items() if name.endswith("importance.scale")})
     for name, scale in scales[0].items():
         torch.testing.assert_close(scales[1][name], scale)
+
+
+def test_bfloat16_products_leave_all_that_is_trained_in_float32_and_the_loss_where_it_was(monkeypatch):
+    exact, half = (logged(monkeypatch, "words", config_of(precision=name)) for name in ("float32", "bfloat16"))
+    seen = []
+    target = target_of("words")
+    handle = target.module.get_submodule(target.sites()[0].module).register_forward_hook(
+        lambda module, inputs, output: seen.append(output.dtype)
+    )
+    try:
+        tensors = train(config=config_of(precision="bfloat16"))
+    finally:
+        handle.remove()
+    assert torch.bfloat16 in seen
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert half[0]["loss"] != exact[0]["loss"]
+    assert half[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.03)
+    assert half[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UnweaveError, match="precision is 'float16'; "):
+        config_of(precision="float16")

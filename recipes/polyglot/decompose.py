@@ -35,16 +35,10 @@ from unweave.decompose import Decomposition, WholeModelConfig, decompose
 from unweave.models import Target, load_target
 
 BUNDLED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "decompose" / "bundled" / "polyglot"
-SETTINGS: dict[str, Any] = {"prune_at": ()}
+SETTINGS: dict[str, Any] = {"prune_at": (), "learning_rate": 5e-3, "pool": 64, "faithfulness": 300.0}
 """What differs from the defaults of ``WholeModelConfig`` in all stages."""
-STAGES: tuple[dict[str, Any], ...] = (
-    {"steps": 9000, "sparsity": 1.2e-4},
-    {"steps": 2200, "sparsity": 2e-4, "anneal_from": 0.05, "seed": 1},
-    {"steps": 900, "sparsity": 1.5e-4, "anneal_from": 0.05, "seed": 2, "learning_rate": 6e-4},
-    {"steps": 1000, "sparsity": 1.25e-4, "anneal_from": 0.05, "seed": 3, "learning_rate": 5e-4},
-)
-"""Each goes on from the one before: the second needs fewer pieces a token, so that those which do the same merge; the
-others take back what that cost in predictions."""
+STAGES: tuple[dict[str, Any], ...] = ({"steps": 5000, "sparsity": 1.2e-4},)
+"""Trainings one after the other, each going on from the one before."""
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,16 @@ def choose_dtype(name: str) -> torch.dtype:
     return getattr(torch, name)
 
 
+def check_precision(name: str, device: torch.device) -> None:
+    """Raises ``UnweaveError`` for bfloat16 products on a device that has none."""
+    import torch
+
+    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UnweaveError(
+            f"precision is 'bfloat16', and {torch.cuda.get_device_name(device)} has no such products: set float32"
+        )
+
+
 @cache
 def prefer_fast_float32() -> str:
     """Lets oneDNN do float32 matrix products on the CPU when that keeps float32 accuracy; returns what was chosen.

@@ -7,6 +7,7 @@ eighteen sites took more than ten minutes to compile in one piece.
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,6 +20,11 @@ from unweave.base.errors import first_line
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+RECOMPILE_LIMIT = 64
+"""Versions of one function: sides of sites that happen to be equal, and what needs a gradient, make one each. Torch's own
+limit of 8 is soon reached, and what comes after runs eagerly."""
+
+
 def fused(function: Function) -> Function:
     """``function`` compiled once for all shapes at its first call, or as it is where compilation is not possible."""
     fast: Callable[..., Any] | None = None
@@ -29,7 +35,7 @@ def fused(function: Function) -> Function:
         nonlocal fast, broken
         if broken or torch.compiler.is_compiling() or not compiler_works():
             return function(*arguments)
-        fast = fast or torch.compile(function, dynamic=True)
+        fast = fast or torch.compile(function, dynamic=True, **_limits())
         try:
             return fast(*arguments)
         except Exception as error:  # whatever the device's compiler lacks
@@ -40,3 +46,8 @@ def fused(function: Function) -> Function:
         return found
 
     return call  # type: ignore[return-value]
+
+
+def _limits() -> dict[str, int]:
+    known = inspect.signature(torch.compile).parameters
+    return {"recompile_limit": RECOMPILE_LIMIT} if "recompile_limit" in known else {}  # not in older releases

@@ -107,7 +107,7 @@ class WholeModelConfig:
     """persistent: sources kept from step to step, climbing by Adam; fresh: from random ones by sign steps each time."""
     sources: str = "pooled"
     """Reach of a source vector: shared by all rows, one a position, one a sample and position (batch), or pooled."""
-    pool: int = 16
+    pool: int = 64
     """Vectors in the pool, each dealt to the samples anew at every step."""
     ascent_steps: int = 0
     """Ascent steps before the loss: a fresh adversary has only these; a persistent one climbs once after it anyway."""
@@ -120,7 +120,7 @@ class WholeModelConfig:
 
     penalty: str = "smooth-l0"
     """Penalty of an importance: smooth-l0 (its width gamma falls) or lp (its exponent p falls)."""
-    sparsity: float = 3e-4
+    sparsity: float = 1.2e-4
     """Weight of the penalty, summed over subcomponents and sites and averaged over rows."""
     sparsity_rise: float = 0.0
     """Part of the run over which that weight rises from 0."""
@@ -134,14 +134,14 @@ class WholeModelConfig:
     """Weight of the frequency penalty, as a multiple of ``sparsity``."""
     frequency_reference: int = 2048
     """Rows that the frequency penalty counts over, so that it does not depend on the batch."""
-    faithfulness: float = 1000.0
+    faithfulness: float = 300.0
     """Weight of the delta's squared norm over its matrix's, averaged over sites."""
     faithfulness_steps: int = 200
     """Steps on faithfulness alone before the run; pieces that start from inputs need none."""
     faithfulness_rate: float = 1e-3
     """AdamW's rate in those steps."""
 
-    steps: int = 10_000
+    steps: int = 5_000
     batch: int = 16
     """Samples a step: windows of text, or rows of features."""
     micro_batch: int | None = None
@@ -149,10 +149,13 @@ class WholeModelConfig:
     groups: int = 1
     """Sites are trained in so many groups of about equal size, one after the other, each alone in memory with the
     model's other sites whole; every group takes ``steps``."""
+    precision: str = "float32"
+    """Of matrix products in the steps: float32, or bfloat16 where the hardware is faster so. What is trained, masks,
+    losses and both optimisers are float32 either way."""
     window_length: int = 64
     windows: int = 4000
     """Windows of text drawn from for each label."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     """AdamW without weight decay, cosine to ``final_rate`` of it, after a linear warm-up over a hundredth."""
     final_rate: float = 0.1
     gradient_clip: float = 1.0
@@ -171,6 +174,7 @@ class WholeModelConfig:
             "adversary": ("persistent", "fresh"),
             "sources": ("shared", "position", "batch", "pooled"),
             "penalty": ("smooth-l0", "lp"),
+            "precision": ("float32", "bfloat16"),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:

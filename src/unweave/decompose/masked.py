@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unweave.base.device import check_precision
 from unweave.base.errors import UnweaveError
 from unweave.decompose import numerics
 from unweave.models.sites import Site
@@ -34,13 +35,18 @@ class MaskedTarget:
     """A target whose sites can be masked in a forward pass.
 
     Inside ``attached()`` every site has a hook; a forward without masks records the sites' inputs and leaves everything
-    as it is. Pieces, masks and what is compared are float32, whatever the target's own dtype is.
+    as it is. Pieces, masks and what is compared are float32, whatever the target's own dtype is; with ``precision``
+    bfloat16 the matrix products on the way are not.
 
     With ``base``, another checkpoint of the same model, what is taken apart is the difference of the two: ``weights``
     holds it, and a masked site gives what the base's matrix gives plus the masked difference.
     """
 
-    def __init__(self, target: Target, sites: Sequence[Site], base: Target | None = None) -> None:
+    def __init__(
+        self, target: Target, sites: Sequence[Site], base: Target | None = None, precision: str = "float32"
+    ) -> None:
+        check_precision(precision, target.device)
+        self._half = precision == "bfloat16"
         self.target, self.sites = target, tuple(sites)
         self.weights = {site.name: target.weight(site).float() for site in self.sites}
         self._base: dict[str, Tensor] = {}
@@ -69,10 +75,16 @@ class MaskedTarget:
                 handle.remove()
             self._masks, self._inputs, self._outputs = {}, {}, {}
 
+    def products(self) -> AbstractContextManager[Any]:
+        """Where matrix products have this target's precision."""
+        # Casts are not kept: adversary and loss use the same weights with and without gradients.
+        return torch.autocast(self.target.device.type, torch.bfloat16, enabled=self._half, cache_enabled=False)
+
     def clean(self, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The target's own output and every site's input."""
         self._masks, self._inputs, self._outputs = {}, {}, {}
-        output = self.target.logits(batch).float()
+        with self.products():
+            output = self.target.logits(batch).float()
         inputs, self._inputs = self._inputs, {}
         return output, inputs
 
@@ -80,7 +92,8 @@ class MaskedTarget:
         """The output with the sites in ``masks`` replaced; other sites are left as they are."""
         self._masks = {name: (pieces[name], mask) for name, mask in masks.items()}
         self._inputs, self._outputs = {}, {}
-        output = self.target.logits(batch).float()
+        with self.products():
+            output = self.target.logits(batch).float()
         self._masks, self._inputs = {}, {}
         return output
 

@@ -78,7 +78,7 @@ class Objective:
         penalty is not linear in its rates, and takes those of all rows from ``gather``. Faithfulness looks at no rows.
         """
         config = self.config
-        z = self.kind.logits(state, batch.inputs)
+        z = self._logits(state, batch)
         step = self._step(state, z, sources, batch, schedule["adversarial"])
         parts: dict[str, Tensor] = {}
         total = torch.zeros((), device=batch.clean.device)
@@ -101,7 +101,7 @@ class Objective:
     def climb(self, state: Tensors, sources: Tensors, batch: Batch) -> Float[Tensor, ""]:
         """The error with all sites under the adversary's masks, everything but its sources held."""
         held = {name: tensor.detach() for name, tensor in state.items()}
-        z = self.kind.logits(held, batch.inputs)
+        z = self._logits(held, batch)
         return reconstruction.adversarial(self._step(held, z, sources, batch, batch.clean.new_ones(())))
 
     def penalty(self, z: Tensors, anneal: Tensor, gather: Gather | None = None) -> Float[Tensor, ""]:
@@ -125,8 +125,12 @@ class Objective:
 
     def rates(self, state: Tensors, batch: Batch, anneal: Tensor) -> list[Float[Tensor, " c"]]:
         """The penalty's mean over the rows for every subcomponent, site by site."""
-        z = self.kind.logits(state, batch.inputs)
+        z = self._logits(state, batch)
         return [_penalised(logits, anneal.to(logits.device), self.config.penalty)[1] for logits in z.values()]
+
+    def _logits(self, state: Tensors, batch: Batch) -> dict[str, Tensor]:
+        with self.model.products():
+            return {name: z.float() for name, z in self.kind.logits(state, batch.inputs).items()}
 
     def faithfulness(self, pieces: Mapping[str, Pieces]) -> Float[Tensor, ""]:
         """The deltas' squared norm over that of their matrices, averaged over sites."""

@@ -78,7 +78,7 @@ def train_whole_model(
     if not processes.first:
         progress, log = None, None
     progress = progress or Silent()
-    with MaskedTarget(target, sites, base).attached() as model:
+    with MaskedTarget(target, sites, base, config.precision).attached() as model:
         training = Training(model, batches, config, origin, progress, processes)
         if processes.count > 1:
             shown = derive(0, json.dumps(training.settings), fingerprint_batches(batches, 1))
