@@ -92,8 +92,8 @@ def test_an_interrupted_call_goes_on_where_it_stopped(made, tmp_path, monkeypatc
         ticks = iter(range(0, 10**9, 100))
         patch.setattr(site_local.time, "monotonic", lambda: next(ticks))
 
-        def stopping(path, settings, state, optimiser, step):
-            save(path, settings, state, optimiser, step)
+        def stopping(path, settings, state, optimiser, step, seconds):
+            save(path, settings, state, optimiser, step, seconds)
             if step == 20:
                 raise KeyboardInterrupt
 

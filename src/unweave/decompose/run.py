@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from unweave.decompose.batches import (
     text_windows,
 )
 from unweave.decompose.checkpoint import CHECKPOINT_SECONDS, save_finished
+from unweave.decompose.clock import Clock
 from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
 from unweave.decompose.cost import check_memory, estimate_cost
 from unweave.decompose.decomposition import Decomposition
@@ -153,7 +153,7 @@ def _whole_model(
     if known is not None:
         facts["known"] = known.digest()
         origin.append(facts["known"])
-    started = time.monotonic()
+    clock = Clock()
     tensors = train_in_groups(
         target,
         sites,
@@ -164,6 +164,7 @@ def _whole_model(
         folder=training if out else None,
         checkpoint_seconds=checkpoint_seconds,
         origin="-".join(origin),
+        clock=clock,
         progress=progress,
         log=log,
     )
@@ -174,7 +175,7 @@ def _whole_model(
     card["processes"] = processes.count
     if left_out := target.left_out(config.sites):
         card["left_out"] = left_out
-    made = replace(made, card=card | {"training_seconds": round(time.monotonic() - started, 1)})
+    made = replace(made, card=card | {"training_seconds": round(clock.seconds, 1)})
     if out is not None:
         if processes.first:
             save_finished(made, out, training)
