@@ -13,7 +13,6 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import check_writable
-from unweave.base.memory import available_memory
 from unweave.base.progress import Progress, usual_progress
 from unweave.corpora.text import Corpus
 from unweave.decompose.batches import (
@@ -28,7 +27,7 @@ from unweave.decompose.batches import (
 from unweave.decompose.checkpoint import CHECKPOINT_SECONDS, save_finished
 from unweave.decompose.clock import Clock
 from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
-from unweave.decompose.cost import check_memory, estimate_cost
+from unweave.decompose.cost import check_memory, estimate_room
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.groups import train_in_groups
 from unweave.decompose.processes import join_processes
@@ -145,7 +144,7 @@ def _whole_model(
     first = batches(0)
     rows = len(first) if first.is_floating_point() else first.numel()
     processes, training = join_processes(), Path(f"{out}.training")
-    check_memory(estimate_cost(target, config, rows, len(first), processes.count), available_memory(target.device))
+    check_memory(estimate_room(target, config, rows, len(first), processes.count))
     origin = [target.identity.digest, facts["data"]]
     if base is not None:
         facts["base"] = base.identity.digest
