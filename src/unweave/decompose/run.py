@@ -64,7 +64,8 @@ def decompose(
     may name more sites or more capacity. Both are for a ``WholeModelConfig``.
 
     Processes that ``torchrun`` starts share the whole-model method's samples: each makes the same call and gets the
-    same decomposition, and the first alone writes files, reports and logs. All must see the folder of ``out``.
+    same decomposition, and the first alone writes files, reports and logs. All must see the folder of ``out``. An error
+    in one of them ends them all.
 
     Raises ``UnweaveError`` for data that is empty or not finite, for sites that are one matrix under two names, and
     when the loss stops being finite or the disk is full; what was trained until then is kept.
@@ -106,7 +107,8 @@ def decompose(
     if known is not None:
         known.check_target(target.identity.digest)
     where = Path(out) if out else None
-    return _whole_model(target, data, config, labels, base, known, where, checkpoint_seconds, progress, log)
+    with join_processes().together():
+        return _whole_model(target, data, config, labels, base, known, where, checkpoint_seconds, progress, log)
 
 
 def refuse_shared_matrices(target: Target, sites: Sequence[Site]) -> None:
