@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
 import planted
 import pytest
 import torch
+from filelock import FileLock
 
 from unweave.base.errors import DecompositionFailed, UnweaveError
+from unweave.base.progress import Silent
 from unweave.decompose import batches, site_local, site_local_cost, site_local_jobs
 from unweave.decompose import site_local_run as run
 from unweave.decompose.batches import balanced_rows
@@ -75,6 +80,28 @@ def test_inputs_are_captured_once(made, monkeypatch):
     assert same(made(), first)
     assert (captured[1] / "inputs.f16").stat().st_mtime_ns == stamp
     assert captured[0] == captured[1]
+
+
+def test_two_runs_of_one_site_do_not_touch_its_inputs_at_once(made, tmp_path, monkeypatch):
+    """Another run, of several sites, is in the middle of its capture: this one waits, and then captures anew."""
+    wanted, said = made(), Event()
+    folder = next((tmp_path / "cache" / "captures").glob("*.o_proj"))
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "inputs.f16").write_bytes(b"half written")
+
+    class Waiting(Silent):
+        def say(self, line):
+            if line == f"another run has the inputs in {folder}: waiting until it is done with them":
+                said.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(f"{folder}.lock"):
+            call = pool.submit(made, progress=Waiting())
+            assert said.wait(200)
+            assert [path.name for path in folder.iterdir()] == ["inputs.f16"]
+            shutil.rmtree(folder)
+        assert same(call.result(), wanted)
 
 
 def test_several_sites_are_taken_apart_each_by_itself(made):
