@@ -30,6 +30,7 @@ from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
 from unweave.decompose.cost import check_memory, estimate_room
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.groups import train_in_groups
+from unweave.decompose.lineage import with_ancestors
 from unweave.decompose.processes import join_processes
 from unweave.decompose.site_local_run import decompose_site_local
 from unweave.models.sites import Site
@@ -61,7 +62,8 @@ def decompose(
 
     With ``base``, an earlier checkpoint of the target, what is taken apart is the difference (what did fine-tuning
     add?). With ``known``, a decomposition of the same target, its sites start from its subcomponents, and the config
-    may name more sites or more capacity. Both are for a ``WholeModelConfig``.
+    may name more sites or more capacity; the card then says what all trainings behind the result took together. Both
+    are for a ``WholeModelConfig``.
 
     Processes that ``torchrun`` starts share the whole-model method's samples: each makes the same call and gets the
     same decomposition, and the first alone writes files, reports and logs. All must see the folder of ``out``. An error
@@ -176,7 +178,10 @@ def _whole_model(
     card["processes"] = processes.count
     if left_out := target.left_out(config.sites):
         card["left_out"] = left_out
-    made = replace(made, card=card | {"training_seconds": round(clock.seconds, 1)})
+    card["training_seconds"] = round(clock.seconds, 1)
+    if not first.is_floating_point():
+        card["tokens_seen"] = rows * config.steps * config.groups
+    made = replace(made, card=card if known is None else with_ancestors(card, known.card))
     if out is not None:
         if processes.first:
             save_finished(made, out, training)
