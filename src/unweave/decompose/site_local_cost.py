@@ -102,9 +102,9 @@ def check_disk(cost: SiteLocalCost, cache: Path, out: Path | None, already: int 
     if out is not None:
         needs.append((out, cost.kept_bytes, "the sites' subcomponents", "--out to another disk, or use fewer sites"))
     disks: dict[int, list[tuple[Path, int, str, str]]] = {}
-    for folder, wanted, *words in needs:
-        if wanted:
-            disks.setdefault(_there(folder).stat().st_dev, []).append((folder, wanted, *words))
+    for need in needs:
+        if need[1]:
+            disks.setdefault(_there(need[0]).stat().st_dev, []).append(need)
     for here in disks.values():
         free = shutil.disk_usage(_there(here[0][0])).free
         if sum(wanted for _, wanted, _, _ in here) > free:
