@@ -15,6 +15,7 @@ import torch.distributed as dist
 from unweave.base.errors import UnweaveError
 from unweave.base.files import save_tensors
 from unweave.decompose import groups, whole_model
+from unweave.decompose import run as front_door
 from unweave.decompose.processes import join_processes
 from unweave.decompose.run import decompose
 from unweave.decompose.whole_model import train_whole_model
@@ -51,6 +52,7 @@ def work(rank: int, folder: str) -> None:
             attempt(rank)
         except UnweaveError as error:
             told["refused"][what] = str(error)
+    told["stopped"] = stopped(rank, Path(folder))
     save_tensors({name: t.contiguous() for name, t in tensors.items()}, Path(folder) / f"{rank}.safetensors")
     (Path(folder) / f"{rank}.json").write_text(json.dumps(told))
     dist.destroy_process_group()
@@ -110,6 +112,36 @@ def other_settings(rank: int) -> None:
 
 def too_few_samples(rank: int) -> None:
     train_whole_model(tiny.words(), tiny.words().sites(), tiny.sentences(1), cut.config_of("shared"))
+
+
+STOPPED = {
+    "before": (1, front_door, "estimate_room", UnweaveError),
+    "in a step": (1, whole_model.Training, "_descend", ValueError),
+    "in a checkpoint": (0, whole_model, "write_checkpoint", UnweaveError),
+    "at the end": (0, front_door, "save_finished", UnweaveError),
+}
+"""Errors in one process: which, in what, of what kind."""
+
+
+def stopped(rank: int, folder: Path) -> dict[str, str]:
+    """What each error is in this process; after one, both are ready for the next call."""
+    found = {}
+    for name, (where, owner, attribute, kind) in STOPPED.items():
+        kept = getattr(owner, attribute)
+
+        def failing(*_, kind=kind):
+            raise kind("the disk is full\nand more")
+
+        if rank == where:
+            setattr(owner, attribute, failing)
+        try:
+            config = cut.config_of("shared")
+            decompose(tiny.words(), tiny.sentences(), config, out=folder / name, checkpoint_seconds=0)
+        except (UnweaveError, ValueError) as error:
+            found[name] = f"{type(error).__name__}: {error}"
+        finally:
+            setattr(owner, attribute, kept)
+    return found
 
 
 REFUSED = {"other data": other_data, "other settings": other_settings, "too few samples": too_few_samples}

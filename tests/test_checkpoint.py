@@ -26,9 +26,9 @@ TENSORS = {"up/V": torch.arange(6.0).reshape(2, 3), "usage:up": torch.ones(3), "
 
 def test_what_was_written_comes_back_with_the_number_of_steps(tmp_path):
     path = tmp_path / "deep" / "one.safetensors"
-    write_checkpoint(path, SETTINGS, 7, TENSORS | {"up/U": TENSORS["up/V"].T.requires_grad_()})
-    step, tensors = read_checkpoint(path, SETTINGS)
-    assert step == 7
+    write_checkpoint(path, SETTINGS, 7, TENSORS | {"up/U": TENSORS["up/V"].T.requires_grad_()}, 12.5)
+    step, tensors, seconds = read_checkpoint(path, SETTINGS)
+    assert (step, seconds) == (7, 12.5)
     assert tensors.keys() == TENSORS.keys() | {"up/U"}
     assert all(torch.equal(tensors[name], tensor) for name, tensor in TENSORS.items())
     assert torch.equal(tensors["up/U"], TENSORS["up/V"].T)
@@ -209,7 +209,7 @@ def test_an_optimiser_goes_on_from_what_was_stored_as_if_it_had_never_stopped(tm
     write_checkpoint(tmp_path / "one", SETTINGS, 3, stored | alien | state)
     trained(first, whole, 2)
 
-    _, found = read_checkpoint(tmp_path / "one", SETTINGS)
+    found = read_checkpoint(tmp_path / "one", SETTINGS).tensors
     again = {name: found[name].requires_grad_() for name in whole}
     second = optimiser(again)
     restore_optimiser("descent", second, again, found)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -575,6 +576,21 @@ def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_n
     code, out, _ = cli("evaluate", *arguments, "0/made", "--against", "1/made")
     assert "matched" in out
     assert out.splitlines()[-1].endswith("report.html")
+
+
+def test_decompositions_began_alike_where_their_first_trainings_had_one_seed():
+    from unweave.cli.decomposing import _began_alike
+
+    def trained(*seeds):
+        settings = [{"seed": seed} for seed in seeds]
+        return SimpleNamespace(card={"config": settings[-1], **({"stages": settings} if len(settings) > 1 else {})})
+
+    assert _began_alike(trained(0), trained(0))
+    assert _began_alike(trained(0, 1), trained(0, 2))
+    assert _began_alike(trained(0), trained(0, 1))
+    assert not _began_alike(trained(0, 2), trained(1, 2))
+    assert not _began_alike(trained(0, 1), trained(1))
+    assert not _began_alike(SimpleNamespace(card={}), SimpleNamespace(card={}))
 
 
 def test_the_cost_is_reckoned_without_loading_any_weights(cli):

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from places import Places, put
 
 from unweave.base.errors import UnweaveError
 from unweave.base.memory import available_memory
 from unweave.decompose.config import WholeModelConfig
-from unweave.decompose.cost import check_memory, estimate_cost
+from unweave.decompose.cost import Room, check_memory, estimate_cost, estimate_room
 from unweave.decompose.groups import site_groups
 from unweave.decompose.importance import IMPORTANCES, SiteShape, Widths
 from unweave.decompose.start import subcomponent_count
 from unweave.models.skeleton import skeleton_target
 
+CPU, FIRST, SECOND = (torch.device(name) for name in ("cpu", "cuda:0", "cuda:1"))
 CONFIG = WholeModelConfig(hidden=16, batch=4, window_length=8)
 
 
@@ -69,11 +71,47 @@ def test_more_sites_or_rows_or_an_adversary_for_each_row_take_more_memory(llama)
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers(llama):
-    cost = estimate_cost(llama, CONFIG)
-    check_memory(cost, cost.bytes)
-    check_memory(cost, None)
-    with pytest.raises(UnweaveError, match=r"needs about 2\.0 GB .* and 1\.0 GB are free: use fewer sites"):
-        check_memory(replace(cost, bytes_fixed=1_500_000_000, bytes_step=500_000_000), 1_000_000_000)
+    needed = estimate_room(llama, CONFIG)
+    check_memory(needed, lambda _: needed[CPU].bytes)
+    check_memory(needed, lambda _: None)
+    with pytest.raises(UnweaveError, match="beside the target"):
+        check_memory(needed, lambda _: needed[CPU].bytes - 1)
+    line = r"needs about 2\.0 GB beside the target \(1\.5 GB .* 0\.5 GB for 9 rows .* and 1\.0 GB are free: use fewer"
+    with pytest.raises(UnweaveError, match=line):
+        check_memory({CPU: Room(1_500_000_000, 500_000_000, 9)}, lambda _: 1_000_000_000)
+
+
+@pytest.mark.parametrize("changes", [{}, {"groups": 3, "micro_batch": 2}, {"importance": "transformer"}])
+def test_the_target_is_loaded_already_and_needs_no_room(fresh, changes):
+    config = replace(CONFIG, **changes)
+    for dtype in (None, torch.bfloat16):
+        target = fresh("llama", dtype)
+        loaded = sum(parameter.nbytes for parameter in target.module.parameters())
+        assert loaded > 0
+        cost = estimate_cost(target, config, devices=2)
+        assert estimate_room(target, config, devices=2) == {
+            CPU: Room(cost.bytes_fixed - loaded, cost.bytes_step, cost.part_rows)
+        }
+
+
+@pytest.mark.parametrize("importance", ["site-mlp", "shared-mlp"])
+def test_each_device_of_a_mapped_target_needs_room_for_its_own_sites(llama, importance):
+    config = replace(CONFIG, importance=importance)
+    alone = estimate_room(llama, config)[CPU]
+    with Places():
+        for name, parameter in llama.module.named_parameters():
+            put(parameter, SECOND if ".layers.3." in name else FIRST)
+        needed = estimate_room(llama, config)
+        assert list(needed) == [FIRST, SECOND]
+        assert needed[SECOND].bytes < needed[FIRST].bytes < alone.bytes
+        # Equal but for the largest site, which each device has of its own.
+        assert alone.bytes <= needed[FIRST].bytes + needed[SECOND].bytes < 1.1 * alone.bytes
+        assert needed[FIRST].step + needed[SECOND].step == pytest.approx(alone.step, abs=2)
+        elsewhere = estimate_room(llama, replace(config, sites="model.layers.0.*"))
+        assert (elsewhere[SECOND].fixed, elsewhere[SECOND].step > 0) == (0, True)  # gradients pass through it
+        free = {FIRST: needed[FIRST].bytes, SECOND: needed[SECOND].bytes - 1}
+        with pytest.raises(UnweaveError, match=r"beside the target on cuda:1 .*: use fewer sites"):
+            check_memory(needed, free.__getitem__)
 
 
 def test_the_memory_that_is_free_is_what_the_system_says():
@@ -107,8 +145,8 @@ def test_rows_of_features_and_windows_of_another_length_are_counted_as_they_are(
     from unweave.decompose import run
 
     seen = []
-    estimate = run.estimate_cost
-    monkeypatch.setattr(run, "estimate_cost", lambda *a: seen.append(a[2:]) or estimate(*a))
+    estimate = run.estimate_room
+    monkeypatch.setattr(run, "estimate_room", lambda *a: seen.append(a[2:]) or estimate(*a))
     small = replace(CONFIG, steps=1, sites="*.o_proj", faithfulness_steps=0)
     run.decompose(llama, torch.randint(300, (5, 11)), small)
     assert seen == [(4 * 11, 4, 1)]

@@ -170,6 +170,49 @@ def test_an_edit_of_a_block_leaves_the_others_and_is_undone_bit_for_bit(fresh, k
     assert all(torch.equal(tensor, stored[name]) for name, tensor in target.module.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", list(layouts.CONFIGS))
+def test_writing_a_block_changes_no_other_row_in_any_layout(fresh, kind):
+    target = fresh(kind)
+    for site in blocks(target):
+        stored = copy.deepcopy(target.module.state_dict())
+        others = {each.name: target.weight(each).clone() for each in target.sites() if each != site}
+        new = torch.randn(site.d_out, site.d_in)
+        target.write_weight(site, new)
+        assert torch.equal(target.weight(site), new)
+        assert all(torch.equal(target.weight(target.site(name)), weight) for name, weight in others.items())
+        changed = [name for name, tensor in target.module.state_dict().items() if not torch.equal(tensor, stored[name])]
+        assert changed == [f"{site.module}.weight"]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "llama"])
+def test_a_weight_of_another_shape_is_not_spread_over_the_rows(fresh, kind):
+    target = fresh(kind)
+    stored = copy.deepcopy(target.module.state_dict())
+    site = target.sites("*.1.*")[0]
+    rows = site.block.groups if site.block else 1
+    for shape in ((site.d_in,), (1, site.d_in), (rows, site.d_in), (site.d_out, 1), (target.whole_width(site) + 1, 1)):
+        with pytest.raises(UnweaveError, match=r"is \d+ x \d+, and its new weight \("):
+            target.write_weight(site, torch.ones(shape))
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in target.module.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", list(layouts.CONFIGS))
+def test_an_exported_edit_of_one_block_leaves_the_others_in_any_layout(fresh, kind, tmp_path):
+    """What stands in the adapter: nothing in the rows of the other blocks, the edit itself in the block's own."""
+    from safetensors.torch import load_file
+
+    target = fresh(kind)
+    site = [site for site in blocks(target) if site.layer == 1][1]
+    piece = Subcomponent(site.name, 0, torch.randn(site.d_out), torch.randn(site.d_in))
+    edit = FactorEdit.on_pieces([(piece, -2.0)], target.identity.digest)
+    export_peft(target, [edit], tmp_path / "adapter")
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    A, B = (stored[f"base_model.model.{site.module}.lora_{side}.weight"] for side in "AB")
+    torch.testing.assert_close(site.part((B @ A).T).T, -3 * torch.outer(piece.u, piece.v))
+    rest = site.replaced((B @ A).T, torch.zeros(site.d_in, site.d_out))
+    assert not rest.any()
+
+
 def objective(target):
     return Objective(loss_text(target, TOKENS, [5, 6], 1), loss_text(target, (TOKENS + 7) % 40, [5, 6], 1), 9.0)
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from unweave.base.errors import UnweaveError
+from unweave.decompose import numerics
 from unweave.decompose.masked import Mask, MaskedTarget, Pieces, check_rows
 from unweave.models.capture import capture_inputs
 from unweave.models.target import make_target
@@ -209,6 +210,26 @@ def test_a_target_in_half_precision_is_masked_in_float32(fresh, tokens, taken_ap
     assert found == {torch.float32}
     assert {weight.dtype for weight in model.weights.values()} == {torch.float32}
     torch.testing.assert_close(masked, clean, rtol=0.05, atol=0.05 * float(clean.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_sites_that_read_one_tensor_hold_one_copy_of_it(fresh, tokens, taken_apart, monkeypatch, dtype):
+    """Query, key and value do, gate and up do; in half precision each would have a float32 copy of its own."""
+    model, pieces = taken_apart(fresh("llama", dtype))
+    read, masked_output = [], numerics.masked_output
+    monkeypatch.setattr(numerics, "masked_output", lambda x, *rest: read.append(x) or masked_output(x, *rest))
+    with model.attached():
+        _, inputs = model.clean(tokens)
+        assert model._read is None
+        model.masked(tokens, pieces, ones(tokens, pieces))
+        assert model._read is None
+    for found in (inputs, dict(zip(pieces, read, strict=True))):
+        groups = {}
+        for name, x in found.items():
+            groups.setdefault(id(x), []).append(name.rpartition(".")[2])
+        shared = [["q_proj", "k_proj", "v_proj"], ["o_proj"], ["gate_proj", "up_proj"], ["down_proj"]]
+        assert list(groups.values()) == 4 * shared
+        assert all(x.dtype == torch.float32 for x in found.values())
 
 
 def test_feature_rows_without_positions_are_rows_too():

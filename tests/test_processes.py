@@ -95,6 +95,27 @@ def test_processes_that_were_given_different_things_are_refused_alike(found):
         assert "a step has 1 sample and there are 2 processes" in told["refused"]["too few samples"]
 
 
+def test_an_error_in_one_process_ends_the_other_with_a_line_that_says_what_it_was(found):
+    for name, (where, *_, kind) in shared_run.STOPPED.items():
+        failed, other = found[where][0]["stopped"][name], found[1 - where][0]["stopped"][name]
+        assert failed == f"{kind.__name__}: the disk is full\nand more"
+        assert other.endswith(f"Stopped: process {where} stopped, and the others with it: the disk is full"), other
+
+
+def test_a_process_that_is_gone_ends_the_others(monkeypatch):
+    from unweave.decompose import processes
+
+    def gone(_):
+        raise RuntimeError("Connection closed by peer\nmore")
+
+    monkeypatch.setattr(processes.dist, "all_reduce", gone)
+    with pytest.raises(UnweaveError, match=r"^another process is gone, .*: Connection closed by peer$"):
+        Processes(0, 2).agree("anything", 1)
+    # What went wrong here is what is raised here, even when nobody is left to hear of it.
+    with pytest.raises(ValueError, match="own"), Processes(0, 2).together():
+        raise ValueError("own")
+
+
 def test_one_process_alone_shares_with_nobody(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert join_processes() == ALONE
@@ -131,7 +152,7 @@ def test_sums_are_taken_over_tensors_of_every_size_and_type(monkeypatch):
     tensors = [torch.ones(3, 4), torch.ones(()), torch.ones(2, dtype=torch.float64), torch.ones(5, 2).T, torch.ones(1)]
     Processes(0, 2).add_up(tensors)
     assert all(torch.equal(tensor, 2 * torch.ones_like(tensor)) for tensor in tensors)
-    assert sorted(blocks) == [1, 2, 11, 12]
+    assert sorted(blocks) == [1, 1, 2, 11, 12]  # one more says that no process has failed
 
 
 def test_torchrun_runs_the_command_line_in_two_processes_and_one_prints(

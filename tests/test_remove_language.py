@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import planted
 import pytest
@@ -29,6 +30,7 @@ from unweave.record.run import Run, RunCancelled
 from unweave.studies.registry import find_study
 from unweave.studies.removal_bench import doubts
 from unweave.studies.removal_report import _frontiers
+from unweave.studies.removal_tables import cost_table
 from unweave.studies.remove_language import QUICK, RECORD, RemoveLanguage, edits_of, plan, remove_language
 
 METHODS = ("factor", "ablation", "lora-1-here", "least-variance")
@@ -183,6 +185,23 @@ def test_what_each_method_cost_is_told_apart(finished):
     reference = {name: row["reference"] for name, row in cost.items()}
     assert reference["factor"] == reference["least-variance"] == 48 * 64
     assert reference["ablation"] == reference["lora-1-here"] == 0
+
+
+@pytest.mark.parametrize("sites", [1, 2])
+def test_methods_in_a_matrix_that_was_chosen_are_charged_its_choice(finished, sites):
+    """Of one matrix taken apart there was nothing to choose."""
+    _, removal = finished
+    bench = SimpleNamespace(
+        decomposition=SimpleNamespace(sites=range(sites)),
+        spent={"selection": 100, "labels": 0, "decomposition": 1000, "tuning": 0},
+    )
+    here = {"method": "lora-1-here", "loss_tokens": 4, "strict": False}
+    cells = [row for row in removal.cells if here.items() <= row.items()]
+    cells += [{**row, "method": "lora-1"} for row in cells]
+    table = cost_table(RemoveLanguage(), bench, replace(removal, cells=tuple(cells)))
+    charged = {row["method"]: (row["selection"], row["decomposition"]) for row in table.records()}
+    assert charged == {"lora-1-here": (100 * (sites > 1), 0), "lora-1": (0, 0)}
+    assert ("charged the selection text that chose it" in table.caption) == (sites > 1)
 
 
 def test_the_second_genre_and_the_languages_left_out_are_told(finished):

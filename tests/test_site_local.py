@@ -51,8 +51,8 @@ def save_every_step(monkeypatch, stop_at=None):
     monkeypatch.setattr(site_local, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     save = site_local._save
 
-    def stopping(path, settings, state, optimiser, step):
-        save(path, settings, state, optimiser, step)
+    def stopping(path, settings, state, optimiser, step, seconds):
+        save(path, settings, state, optimiser, step, seconds)
         if step == stop_at:
             raise KeyboardInterrupt
 
@@ -187,7 +187,7 @@ def test_checkpoints_change_nothing(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("seconds", "kept"), [(60.0, [60]), (0.0, list(range(1, 61)))])
 def test_a_checkpoint_is_written_so_often_and_after_the_last_step(small, tmp_path, monkeypatch, seconds, kept):
     written, save = [], site_local._save
-    monkeypatch.setattr(site_local, "_save", lambda *given: (written.append(given[-1]), save(*given)))
+    monkeypatch.setattr(site_local, "_save", lambda *given: (written.append(given[4]), save(*given)))
     first = train(small, checkpoint=tmp_path / "x.safetensors", checkpoint_seconds=seconds)
     assert written == kept
     # What is kept at the end is the whole training.

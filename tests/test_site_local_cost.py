@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,7 +58,7 @@ def test_groups_keep_to_the_limit_and_lose_no_site(llama):
     assert capture_groups([], tokens=100) == []
 
 
-def test_a_disk_or_memory_too_small_is_refused_with_both_numbers(llama, tmp_path, monkeypatch):
+def test_a_disk_too_small_is_refused_with_both_numbers(llama, tmp_path, monkeypatch):
     sites = llama.sites("*.o_proj")
     cost = estimate_site_local(llama, sites, CONFIG, tokens=50_000_000)
     assert cost.capture_bytes == 2 * 50_000_000 * 32 * 2  # two groups of two
@@ -64,11 +66,45 @@ def test_a_disk_or_memory_too_small_is_refused_with_both_numbers(llama, tmp_path
     with pytest.raises(
         UnweaveError, match=r"needs about 6\.4 GB for captured inputs, and 5\.0 GB are free: set .*CACHE"
     ):
-        check_disk(cost, tmp_path / "not there yet", tmp_path / "out")
+        check_disk(cost, tmp_path / "not there yet", None)
     check_disk(cost, tmp_path, tmp_path / "out", already=2 * 10**9)
     monkeypatch.setattr(site_local_cost.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UnweaveError, match=r"out needs about .* for the sites' subcomponents, .*: set --out to"):
         check_disk(cost, tmp_path, tmp_path / "out", already=10**12)
+
+
+@pytest.mark.parametrize("one_disk", [True, False])
+def test_what_goes_to_one_disk_is_added_up(llama, tmp_path, monkeypatch, one_disk):
+    cost = replace(
+        estimate_site_local(llama, llama.sites("*.o_proj"), CONFIG, 1000),
+        capture_bytes=3_000_000_000,
+        kept_bytes=2_500_000_000,
+    )
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    stat = Path.stat
+
+    def another(self, **options):
+        found = stat(self, **options)
+        return SimpleNamespace(st_dev=2, st_mode=found.st_mode) if self == out and not one_disk else found
+
+    out.mkdir()
+    monkeypatch.setattr(Path, "stat", another)
+    monkeypatch.setattr(site_local_cost.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 10**9))
+    if not one_disk:
+        check_disk(cost, cache, out)
+        return
+    check_disk(cost, cache, out, already=10**9)
+    with pytest.raises(UnweaveError) as refused:
+        check_disk(cost, cache, out)
+    assert str(refused.value) == (
+        f"{cache} needs about 3.0 GB for captured inputs and {out} needs about 2.5 GB for the sites' subcomponents, "
+        "and 5.0 GB are free on the disk of both: set UNWEAVE_CACHE or --cache to another disk, or use fewer windows; "
+        "or --out to another disk, or use fewer sites"
+    )
+
+
+def test_memory_too_small_is_refused_with_both_numbers(llama):
+    cost = estimate_site_local(llama, llama.sites("*.o_proj"), CONFIG, tokens=1000)
     check_memory(cost, None, jobs=2)
     check_memory(cost, cost.memory_bytes, jobs=2)
     with pytest.raises(UnweaveError, match="use fewer --jobs, a smaller batch or"):

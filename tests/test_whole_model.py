@@ -345,8 +345,8 @@ def save_every_step(patch, stop_at=None):
     patch.setattr(whole_model, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     write = whole_model.write_checkpoint
 
-    def stopping(path, settings, step, tensors):
-        write(path, settings, step, tensors)
+    def stopping(path, settings, step, *rest):
+        write(path, settings, step, *rest)
         if step == stop_at:
             raise KeyboardInterrupt
 

@@ -113,22 +113,15 @@ def main() -> None:
     target = load_target("polyglot", progress=progress)
     streams = load_file(arguments.work / "tokens.safetensors")
     streams = {label: streams[label] for label in LANGUAGES}
-    made, folders, cards = None, [], []
+    made, folders = None, []
     for number, stage in enumerate(STAGES, start=1):
         settings = {**SETTINGS, **stage, **parse_settings(arguments.set)}
         config = typed_config(WholeModelConfig, settings, f"stage {number} of the decomposition")
         folder = arguments.work / f"{arguments.out.name}.stage{number}.decomp"
         made = _stage(target, streams, config, made, folder, progress)
         folders.append(folder)
-        cards.append(made.card)
     assert made is not None
-    seen = sum(
-        int(card["config"]["steps"] * card["config"]["batch"] * card["config"]["window_length"]) for card in cards
-    )
-    seconds = round(sum(card["training_seconds"] for card in cards), 1)
-    stages = {"stages": [card["config"] for card in cards], "tokens_seen": seen, "training_seconds": seconds}
-    card = {**made.card, **facts_of_text(streams), **stages}
-    made = replace(made, card=card)
+    made = replace(made, card={**made.card, **facts_of_text(streams)})
     made.save(arguments.out, replace=True, half=True)
     for folder in folders:
         shutil.rmtree(folder)

@@ -143,7 +143,8 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         metavar="DECOMPOSITION",
         action="append",
         default=[],
-        help="another decomposition of the same target to compare pieces with (a seed, a capacity); repeat it for more",
+        help="another decomposition of the same target (of another seed or capacity) to match pieces with, one by one; "
+        "those whose first trainings had one seed are said to; repeat it for more",
     )
     parser.add_argument("--seed", type=int, default=0)
 
@@ -170,7 +171,7 @@ def _evaluate(args: argparse.Namespace) -> Output:
             run.progress.say(f"comparing with {name}")
             found = evaluate(target, other, corpus, **chosen, attack_steps=(20,), controls=(), progress=run.progress)
             alike = matched_cosine(made, other, ladder.alive_pieces(), found.alive_pieces(), args.seed)
-            compared[titles[name]] = Compared(found, alike, _seed(made) is not None and _seed(made) == _seed(other))
+            compared[titles[name]] = Compared(found, alike, _began_alike(made, other))
         title = titles[args.decomposition]
         tables = save_ladder(run, title, ladder, compared)
         card = write_card(made, ladder, run.path, target=target, name=title, compared=compared)
@@ -188,8 +189,12 @@ def _evaluate(args: argparse.Namespace) -> Output:
     return Output(run_value(run) | value, [*lines, str(card), str(page)])
 
 
-def _seed(made: Decomposition) -> Any:
-    return made.card.get("config", {}).get("seed")
+def _began_alike(made: Decomposition, other: Decomposition) -> bool:
+    """Whether the first training of both had one seed, however many trainings followed with others."""
+    from unweave.decompose.lineage import first_seed
+
+    seeds = first_seed(made.card), first_seed(other.card)
+    return seeds[0] is not None and seeds[0] == seeds[1]
 
 
 def _titles(names: list[str]) -> dict[str, str]:

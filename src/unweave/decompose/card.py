@@ -86,7 +86,7 @@ def tokens_spent(made: Decomposition, ladder: Ladder) -> dict[str, int]:
     config = card.get("config") or {}
     if "tokens" in card:
         spent["decomposition text"] = int(card["tokens"])
-    if "tokens_seen" in card:  # of several trainings, one after the other
+    if "tokens_seen" in card:  # of all trainings, one after the other
         spent["seen in training"] = int(card["tokens_seen"])
     elif {"steps", "batch"} <= set(config):
         seen = int(config["steps"]) * int(config["batch"])

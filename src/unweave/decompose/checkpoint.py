@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +21,18 @@ CHECKPOINT_SECONDS = 60.0
 """How much work a killed run may lose, unless its caller says otherwise."""
 
 
-def write_checkpoint(path: Path, settings: Mapping[str, Any], step: int, tensors: Mapping[str, Tensor]) -> None:
-    """Replaces the checkpoint at ``path``; ``step`` is the number of steps done.
+class Checkpoint(NamedTuple):
+    """Steps done, the state after them, and the seconds that they took."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    seconds: float
+
+
+def write_checkpoint(
+    path: Path, settings: Mapping[str, Any], step: int, tensors: Mapping[str, Tensor], seconds: float = 0.0
+) -> None:
+    """Replaces the checkpoint at ``path``; ``step`` is the number of steps done, ``seconds`` what they took.
 
     A state with NaN or infinite values is not written, so that the last good one stays: a step can end in weights that
     only the next loss shows to be lost. Raises ``UnweaveError`` when the disk refuses, naming the last good checkpoint.
@@ -33,7 +43,7 @@ def write_checkpoint(path: Path, settings: Mapping[str, Any], step: int, tensors
     remove_partial(path)
     try:
         with atomic_path(path) as temporary:
-            save_tensors(packed, temporary, {"training": json.dumps({**settings, "step": step})})
+            save_tensors(packed, temporary, {"training": json.dumps({**settings, "step": step, "seconds": seconds})})
     except UnweaveError as error:
         goes_on = ", and the same call goes on from it" if path.exists() else ""
         raise UnweaveError(f"{error}; {last_good(path)}{goes_on}") from error
@@ -77,8 +87,8 @@ def read_header(path: Path) -> dict[str, Any]:
     return _read(path)[0]
 
 
-def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> tuple[int, dict[str, Tensor]] | None:
-    """Steps done and tensors, or None when there is no checkpoint yet.
+def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
+    """What the file holds, or None when there is no checkpoint yet.
 
     Raises ``UnweaveError`` for a damaged file, and for one of other settings, of other text or of another target.
     """
@@ -89,7 +99,7 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> tuple[int, dict[
         raise UnweaveError(
             f"{path} is a checkpoint of other settings, text or another target: remove it, or use another --out"
         )
-    return found["step"], tensors
+    return Checkpoint(found["step"], tensors, found["seconds"])
 
 
 def _read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -98,7 +108,7 @@ def _read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, Te
     try:
         with safe_open(path, "pt") as stored:
             found = dict(json.loads((stored.metadata() or {})["training"]))
-            found["step"] = int(found["step"])
+            found["step"], found["seconds"] = int(found["step"]), float(found.get("seconds", 0.0))
             names = stored.keys() if whole else ()
             return found, {name: stored.get_tensor(name) for name in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -21,8 +21,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 RECOMPILE_LIMIT = 64
-"""Versions of one function: sides of sites that happen to be equal, and what needs a gradient, make one each. Torch's own
-limit of 8 is soon reached, and what comes after runs eagerly."""
+"""Versions of one function: sides of sites that happen to be equal, and what needs a gradient, make one each. Torch's
+own limit of 8 is soon reached, and what comes after runs eagerly."""
 
 
 def fused(function: Function) -> Function:

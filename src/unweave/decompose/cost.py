@@ -7,11 +7,14 @@ where both inputs need gradients and once where only one does.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from unweave.base.errors import UnweaveError
+from unweave.base.memory import available_memory
 from unweave.decompose.config import RECONSTRUCTIONS, WholeModelConfig
 from unweave.decompose.groups import site_groups
 from unweave.decompose.processes import Processes
@@ -73,9 +76,7 @@ def estimate_cost(
     """
     samples = samples or config.batch
     rows = rows or samples * config.window_length
-    own = math.ceil(samples / devices)
-    part = min(config.micro_batch or own, own)
-    cut = _Cut(rows * own / samples, math.ceil(own / part), devices)
+    cut = _cut(config, rows, samples, devices)
     groups = [_GroupCost(target, config, group, cut) for group in site_groups(target.sites(config.sites), config)]
     largest = max(groups, key=lambda group: group.bytes_fixed + group.bytes_step)
     return Cost(
@@ -87,7 +88,7 @@ def estimate_cost(
         rows=rows,
         devices=devices,
         groups=len(groups),
-        part_rows=round(rows * part / samples),
+        part_rows=cut.part_rows,
         steps=config.steps * len(groups),
         flops=sum(group.flops for group in groups) / len(groups),
         bytes_fixed=largest.bytes_fixed,
@@ -104,6 +105,42 @@ class _Cut:
     rows: float
     parts: int
     devices: int
+    part_rows: int
+
+
+def _cut(config: WholeModelConfig, rows: int, samples: int, devices: int) -> _Cut:
+    own = math.ceil(samples / devices)
+    part = min(config.micro_batch or own, own)
+    return _Cut(rows * own / samples, math.ceil(own / part), devices, round(rows * part / samples))
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a run puts on one device beside the target, in bytes: whatever the batch is, and for the rows of a part."""
+
+    fixed: int
+    step: int
+    part_rows: int
+
+    @property
+    def bytes(self) -> int:
+        return self.fixed + self.step
+
+
+def estimate_room(
+    target: Target, config: WholeModelConfig, rows: int | None = None, samples: int | None = None, devices: int = 1
+) -> dict[torch.device, Room]:
+    """The room that a run needs on each device of a loaded target, as ``estimate_cost`` reckons it; of several groups
+    of sites the one that needs most there. ``devices`` is how many processes share a step's samples.
+    """
+    samples = samples or config.batch
+    cut = _cut(config, rows or samples * config.window_length, samples, devices)
+    groups = [_GroupCost(target, config, group, cut) for group in site_groups(target.sites(config.sites), config)]
+    found = {}
+    for device in dict.fromkeys(parameter.device for parameter in target.module.parameters()):
+        rooms = [Room(group.fixed(device), group.step(device), cut.part_rows) for group in groups]
+        found[device] = max(rooms, key=lambda room: room.bytes)
+    return found
 
 
 class _GroupCost:
@@ -113,7 +150,8 @@ class _GroupCost:
         self.target, self.config, self.sites, self.cut = target, config, sites, cut
         self.counts = [subcomponent_count(config, site.d_in, site.d_out) for site in sites]
         self.pieces = sum(count * (site.d_in + site.d_out) for site, count in zip(sites, self.counts, strict=True))
-        self.importance = _importance_parameters(config, sites, self.counts)
+        own = sum(_site_importance(config, site, count) for site, count in zip(sites, self.counts, strict=True))
+        self.importance = _common_importance(config, sites) + own
         self.terms = [name for name in RECONSTRUCTIONS if getattr(config, name)]
         self.forwards = sum(len(sites) if name == "layerwise" else 1 for name in self.terms)
         # Gradients go back as far as the first masked site; what stands before it is run forwards only.
@@ -158,55 +196,90 @@ class _GroupCost:
 
     @property
     def bytes_fixed(self) -> int:
-        target = sum(p.numel() * p.element_size() for p in self.target.module.parameters())
+        return sum(p.numel() * p.element_size() for p in self.target.module.parameters()) + self.fixed()
+
+    def fixed(self, device: torch.device | None = None) -> int:
+        """What a run adds to the target whatever the batch: on a device, or on all where none is named."""
+        here = [each for each in zip(self.sites, self.counts, strict=True) if self._is_on(device, each[0])]
+        matrices = [site.d_in * site.d_out for site, _ in here]
         # Whatever is not float32 is held once more in it, where it is taken apart.
-        matrices = [site.d_in * site.d_out for site in self.sites]
-        copies = 0 if self.target.dtype.itemsize == FLOAT else FLOAT * sum(matrices)
+        copies = 0 if self.target.dtype.itemsize == FLOAT else sum(matrices)
         # U at the scale of its matrix, of all sites, and the gradient of one.
-        scaled = [site.d_out * count for site, count in zip(self.sites, self.counts, strict=True)]
-        return target + copies + FLOAT * (4 * self.trained + 3 * max(matrices) + sum(scaled) + max(scaled))
+        scaled = [site.d_out * count for site, count in here]
+        trained = _common_importance(self.config, self.sites) if self._is_first(device) else 0
+        for site, count in here:
+            trained += count * (site.d_in + site.d_out) + _site_importance(self.config, site, count)
+            trained += _source_numbers(self.config, count + 1)
+        largest = 3 * max(matrices, default=0) + max(scaled, default=0)
+        return FLOAT * (copies + 4 * trained + largest + sum(scaled))
 
     @property
     def bytes_step(self) -> int:
+        return self.step()
+
+    def step(self, device: torch.device | None = None) -> int:
+        """What the rows of a part take: on a device, or on all where none is named."""
         # For every subcomponent and row 16 numbers, as benchmarks/cost.py measures a merged step without a compiler:
         # what logit, penalty, mask and activation keep, and their gradients. For every site its input, its output and
         # what the module itself keeps, and so for the whole sites that gradients pass through; logits of clean and
         # masked forward.
-        wide = sum(site.d_in + 2 * site.d_out for site in self.sites)
-        passed = sum(site.d_in + 2 * site.d_out for site in self.downstream)
+        here = [each for each in zip(self.sites, self.counts, strict=True) if self._is_on(device, each[0])]
+        wide = sum(site.d_in + 2 * site.d_out for site, _ in here)
+        passed = sum(site.d_in + 2 * site.d_out for site in self.downstream if self._is_on(device, site))
         # A module of features has no vocabulary, and its outputs are about as wide as its sites.
         module = self.target.module
         of_words = self.target.output_embedding() is not None or hasattr(getattr(module, "config", None), "vocab_size")
-        logits = (4 * self.forwards + 2) * (self.target.vocabulary if of_words else 0)
-        kept = 16 * sum(self.counts) * len(self.terms) + wide * (1 + self.forwards) + passed * self.forwards + logits
+        logits = (4 * self.forwards + 2) * self.target.vocabulary if of_words and self._is_first(device) else 0
+        pieces = 16 * sum(count for _, count in here) * len(self.terms)
+        kept = pieces + wide * (1 + self.forwards) + passed * self.forwards + logits
         return round(FLOAT * self.cut.rows / self.cut.parts * kept)
+
+    def _is_on(self, device: torch.device | None, site: Site) -> bool:
+        return device is None or self.target.stored_in(site)[0] == device
+
+    def _is_first(self, device: torch.device | None) -> bool:
+        """Whether what belongs to no site is there: the target's first device, to which outputs come back."""
+        return device is None or self.target.device == device
 
     @property
     def bytes_exchanged(self) -> int:
         return 2 * (self.cut.devices - 1) * FLOAT * self.trained // self.cut.devices
 
 
-def check_memory(cost: Cost, available: int | None) -> None:
-    """Raises ``UnweaveError`` with both numbers when a step needs more memory than there is."""
-    if available is not None and cost.bytes > available:
-        raise UnweaveError(
-            f"a step needs about {cost.bytes / 1e9:.1f} GB ({cost.bytes_fixed / 1e9:.1f} GB for the target and what is "
-            f"trained, {cost.bytes_step / 1e9:.1f} GB for {cost.part_rows} rows at once), and "
-            f"{available / 1e9:.1f} GB are free: use fewer sites, a smaller capacity, a micro_batch or more groups"
-        )
+def check_memory(
+    needed: Mapping[torch.device, Room], available: Callable[[torch.device], int | None] = available_memory
+) -> None:
+    """Raises ``UnweaveError`` with both numbers when a run needs more memory on a device than is free there.
+
+    ``available`` gives the free bytes of a device where the target is loaded already, None where nobody knows.
+    """
+    for device, room in needed.items():
+        free = available(device)
+        if free is not None and room.bytes > free:
+            where = f" on {device}" if len(needed) > 1 else ""
+            raise UnweaveError(
+                f"a step needs about {room.bytes / 1e9:.1f} GB beside the target{where} ({room.fixed / 1e9:.1f} GB for "
+                f"what is trained, {room.step / 1e9:.1f} GB for {room.part_rows} rows at once), and "
+                f"{free / 1e9:.1f} GB are free: use fewer sites, a smaller capacity, a micro_batch or more groups"
+            )
 
 
-def _importance_parameters(config: WholeModelConfig, sites: Sequence[Site], counts: Sequence[int]) -> int:
-    hidden, wide = config.hidden, sum(site.d_in for site in sites)
-    heads = (hidden + 1) * sum(counts)
-    if config.importance == "site-mlp":
-        return (wide + len(sites)) * hidden + heads
+def _site_importance(config: WholeModelConfig, site: Site, count: int) -> int:
+    """Numbers of the importance function that belong to one site."""
     if config.importance == "component-mlp":
-        return (3 * hidden + 1) * sum(counts)
-    if config.importance == "shared-mlp":
-        return (wide + 1) * hidden + heads
+        return (3 * config.hidden + 1) * count
+    head = (config.hidden + 1) * count
+    return (site.d_in + 1) * config.hidden + head if config.importance == "site-mlp" else head
+
+
+def _common_importance(config: WholeModelConfig, sites: Sequence[Site]) -> int:
+    """Those that look at all sites at once."""
+    if config.importance in ("site-mlp", "component-mlp"):
+        return 0
+    hidden = config.hidden
+    first = (sum(site.d_in for site in sites) + 1) * hidden
     block = 4 * hidden**2 + 8 * hidden**2 + 5 * hidden
-    return (wide + 1) * hidden + config.depth * block + heads
+    return first + (config.depth * block if config.importance == "transformer" else 0)
 
 
 def _source_numbers(config: WholeModelConfig, columns: int) -> int:

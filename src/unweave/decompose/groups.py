@@ -12,6 +12,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, Silent
 from unweave.decompose.batches import Batches
 from unweave.decompose.checkpoint import CHECKPOINT_SECONDS, read_checkpoint, write_checkpoint
+from unweave.decompose.clock import Clock
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.processes import join_processes
@@ -68,6 +69,7 @@ def train_in_groups(
     folder: Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     origin: str = "",
+    clock: Clock | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> dict[str, Tensor]:
@@ -77,8 +79,14 @@ def train_in_groups(
     finished group is kept there and left, and an interrupted call goes on with the next group, or within one; the
     tensors returned are then mapped from those files, and take memory only where they are read.
     """
-    progress = progress or Silent()
-    options = {"base": base, "known": known, "checkpoint_seconds": checkpoint_seconds, "origin": origin}
+    progress, clock = progress or Silent(), clock or Clock()
+    options = {
+        "base": base,
+        "known": known,
+        "checkpoint_seconds": checkpoint_seconds,
+        "origin": origin,
+        "clock": clock,
+    }
     groups = site_groups(sites, config)
     if len(groups) == 1:
         checkpoint = folder / "whole-model.safetensors" if folder else None
@@ -93,9 +101,11 @@ def train_in_groups(
         kept = folder / f"{name}.safetensors" if folder else None
         checkpoint = folder / f"{name}.training.safetensors" if folder else None
         settings = run_settings(group, origin, config)
-        finished = kept is not None and read_checkpoint(kept, settings) is not None
-        processes.agree(f"whether {kept} is finished", finished)
-        if not finished:
+        done = read_checkpoint(kept, settings) if kept is not None else None
+        processes.agree(f"whether {kept} is finished", done is not None)
+        if done is not None:
+            clock.before = done.seconds
+        else:
             if processes.first:
                 progress.say(f"group {number + 1} of {len(groups)}: {group[0].name} to {group[-1].name}")
             tensors = train_whole_model(
@@ -111,7 +121,7 @@ def train_in_groups(
             if kept is None or checkpoint is None:
                 found |= tensors
             elif processes.first:
-                write_checkpoint(kept, settings, config.steps, tensors)
+                write_checkpoint(kept, settings, config.steps, tensors, clock.seconds)
                 checkpoint.unlink(missing_ok=True)
             del tensors
         if kept is not None:
@@ -121,7 +131,7 @@ def train_in_groups(
         stored = read_checkpoint(kept, settings)
         if stored is None:
             raise UnweaveError(f"{kept} is gone, a group that was finished: make the same call again")
-        found |= stored[1]
+        found |= stored.tensors
     return found
 
 

@@ -56,6 +56,7 @@ class MaskedTarget:
         self._masks: dict[str, tuple[Pieces, Mask]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
+        self._read: tuple[Tensor, Tensor] | None = None
 
     def device(self, site: str) -> torch.device:
         """Where a site is: a target loaded with a device map has its sites on several devices."""
@@ -73,7 +74,7 @@ class MaskedTarget:
         finally:
             for handle in handles:
                 handle.remove()
-            self._masks, self._inputs, self._outputs = {}, {}, {}
+            self._masks, self._inputs, self._outputs, self._read = {}, {}, {}, None
 
     def products(self) -> AbstractContextManager[Any]:
         """Where matrix products have this target's precision."""
@@ -85,7 +86,7 @@ class MaskedTarget:
         self._masks, self._inputs, self._outputs = {}, {}, {}
         with self.products():
             output = self.target.logits(batch).float()
-        inputs, self._inputs = self._inputs, {}
+        inputs, self._inputs, self._read = self._inputs, {}, None
         return output, inputs
 
     def masked(self, batch: Tensor, pieces: Mapping[str, Pieces], masks: Mapping[str, Mask]) -> Tensor:
@@ -94,12 +95,18 @@ class MaskedTarget:
         self._inputs, self._outputs = {}, {}
         with self.products():
             output = self.target.logits(batch).float()
-        self._masks, self._inputs = {}, {}
+        self._masks, self._inputs, self._read = {}, {}, None
         return output
 
     def outputs(self) -> dict[str, Tensor]:
         """What the replaced sites gave in the last masked forward, biases and the base's part left out."""
         return self._outputs
+
+    def _floats(self, x: Tensor, device: torch.device) -> Tensor:
+        """A site's input in float32 where the site is; those that read one tensor (query, key, value) share a copy."""
+        if self._read is None or self._read[0] is not x or self._read[1].device != device:
+            self._read = x, x.to(device).float()
+        return self._read[1]
 
     def _hook(self, site: Site) -> Any:
         name = site.name
@@ -113,11 +120,11 @@ class MaskedTarget:
                         f"site {name!r} is called more than once in a forward pass, so its masks would be one call's "
                         "on all of them: leave it out of sites"
                     )
-                self._inputs[name] = args[0].to(device).float()
+                self._inputs[name] = self._floats(args[0], device)
                 return None
             (V, U), mask = self._masks[name]
             # A hook gets what the site was called with; what a device map put round the site moves it only later.
-            x = args[0].to(device).float()
+            x = self._floats(args[0], device)
             rest = 0.0 if bias is None else bias
             if base is not None:
                 rest = rest + x @ base.T

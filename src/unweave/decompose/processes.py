@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from unweave.base.errors import UnweaveError
+from unweave.base.errors import UnweaveError, first_line
 from unweave.base.settings import launched_process
 
 Item = TypeVar("Item")
@@ -52,10 +53,43 @@ class Processes:
         """The items that are this process's to work on, dealt in turn."""
         return list(items[self.rank :: self.count])
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside, an error in one process ends the others where they next meet, with a line that says what it was.
+
+        All leave it together. An interruption is not told: it may come in the middle of an exchange, and reaches all.
+        """
+        try:
+            yield
+            self._meet()
+        except _AnotherStopped:
+            raise
+        except Exception as error:
+            with suppress(_AnotherStopped):
+                self._meet(first_line(error))
+            raise
+
+    def _meet(self, failure: str | None = None) -> None:
+        """Before every exchange: raises where another process is gone, or has failed and waits here to say so."""
+        if self.count == 1:
+            return
+        told: list[str | None] = [None] * self.count
+        try:
+            failed = torch.tensor(float(failure is not None), device="cpu")  # so that no other device is waited for
+            dist.all_reduce(failed)
+            if not failed:
+                return
+            dist.all_gather_object(told, failure)
+        except RuntimeError as error:
+            raise _AnotherStopped(f"another process is gone, and this one with it: {first_line(error)}") from error
+        rank, line = next((rank, line) for rank, line in enumerate(told) if line is not None)
+        raise _AnotherStopped(f"process {rank} stopped, and the others with it: {line}")
+
     def add_up(self, tensors: Iterable[Tensor]) -> None:
         """Replaces each tensor by its sum over the processes; all give tensors of the same shapes in the same order."""
         if self.count == 1:
             return
+        self._meet()
         for bucket in _buckets([tensor.detach() for tensor in tensors]):
             together = torch.cat([tensor.reshape(-1) for tensor in bucket])
             dist.all_reduce(together)
@@ -66,6 +100,7 @@ class Processes:
         """Replaces each tensor by that of the first process, so that what was computed apart is the same to the bit."""
         if self.count == 1:
             return
+        self._meet()
         for tensor in tensors:
             held = tensor.detach().contiguous()
             dist.broadcast(held, 0)
@@ -75,11 +110,16 @@ class Processes:
         """Waits for all, and raises ``UnweaveError`` in all of them when they found different values."""
         if self.count == 1:
             return
+        self._meet()
         found: list[object] = [None] * self.count
         dist.all_gather_object(found, value)
         if any(each != found[0] for each in found):
             listed = ", ".join(f"{each} in process {rank}" for rank, each in enumerate(found))
             raise UnweaveError(f"{what} is {listed}: all processes need the same data and a folder that they all see")
+
+
+class _AnotherStopped(UnweaveError):
+    """Another process has failed or is gone; this one has nothing to tell."""
 
 
 ALONE = Processes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import check_writable
-from unweave.base.memory import available_memory
 from unweave.base.progress import Progress, usual_progress
 from unweave.corpora.text import Corpus
 from unweave.decompose.batches import (
@@ -27,10 +25,12 @@ from unweave.decompose.batches import (
     text_windows,
 )
 from unweave.decompose.checkpoint import CHECKPOINT_SECONDS, save_finished
+from unweave.decompose.clock import Clock
 from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
-from unweave.decompose.cost import check_memory, estimate_cost
+from unweave.decompose.cost import check_memory, estimate_room
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.groups import train_in_groups
+from unweave.decompose.lineage import with_ancestors
 from unweave.decompose.processes import join_processes
 from unweave.decompose.site_local_run import decompose_site_local
 from unweave.models.sites import Site
@@ -62,10 +62,12 @@ def decompose(
 
     With ``base``, an earlier checkpoint of the target, what is taken apart is the difference (what did fine-tuning
     add?). With ``known``, a decomposition of the same target, its sites start from its subcomponents, and the config
-    may name more sites or more capacity. Both are for a ``WholeModelConfig``.
+    may name more sites or more capacity; the card then says what all trainings behind the result took together. Both
+    are for a ``WholeModelConfig``.
 
     Processes that ``torchrun`` starts share the whole-model method's samples: each makes the same call and gets the
-    same decomposition, and the first alone writes files, reports and logs. All must see the folder of ``out``.
+    same decomposition, and the first alone writes files, reports and logs. All must see the folder of ``out``. An error
+    in one of them ends them all.
 
     Raises ``UnweaveError`` for data that is empty or not finite, for sites that are one matrix under two names, and
     when the loss stops being finite or the disk is full; what was trained until then is kept.
@@ -107,7 +109,8 @@ def decompose(
     if known is not None:
         known.check_target(target.identity.digest)
     where = Path(out) if out else None
-    return _whole_model(target, data, config, labels, base, known, where, checkpoint_seconds, progress, log)
+    with join_processes().together():
+        return _whole_model(target, data, config, labels, base, known, where, checkpoint_seconds, progress, log)
 
 
 def refuse_shared_matrices(target: Target, sites: Sequence[Site]) -> None:
@@ -145,7 +148,7 @@ def _whole_model(
     first = batches(0)
     rows = len(first) if first.is_floating_point() else first.numel()
     processes, training = join_processes(), Path(f"{out}.training")
-    check_memory(estimate_cost(target, config, rows, len(first), processes.count), available_memory(target.device))
+    check_memory(estimate_room(target, config, rows, len(first), processes.count))
     origin = [target.identity.digest, facts["data"]]
     if base is not None:
         facts["base"] = base.identity.digest
@@ -153,7 +156,7 @@ def _whole_model(
     if known is not None:
         facts["known"] = known.digest()
         origin.append(facts["known"])
-    started = time.monotonic()
+    clock = Clock()
     tensors = train_in_groups(
         target,
         sites,
@@ -164,6 +167,7 @@ def _whole_model(
         folder=training if out else None,
         checkpoint_seconds=checkpoint_seconds,
         origin="-".join(origin),
+        clock=clock,
         progress=progress,
         log=log,
     )
@@ -174,7 +178,10 @@ def _whole_model(
     card["processes"] = processes.count
     if left_out := target.left_out(config.sites):
         card["left_out"] = left_out
-    made = replace(made, card=card | {"training_seconds": round(time.monotonic() - started, 1)})
+    card["training_seconds"] = round(clock.seconds, 1)
+    if not first.is_floating_point():
+        card["tokens_seen"] = rows * config.steps * config.groups
+    made = replace(made, card=card if known is None else with_ancestors(card, known.card))
     if out is not None:
         if processes.first:
             save_finished(made, out, training)

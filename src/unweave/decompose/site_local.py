@@ -27,6 +27,7 @@ from unweave.decompose.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from unweave.decompose.clock import Clock
 from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.decomposition import SiteSubcomponents
 from unweave.decompose.importance import Importance, importance_logits, init_importance
@@ -76,6 +77,7 @@ def train_site(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     origin: str = "",
+    clock: Clock | None = None,
     progress: Progress | None = None,
     device: torch.device | None = None,
     log: Callable[[dict[str, float]], None] | None = None,
@@ -88,10 +90,11 @@ def train_site(
 
     ``checkpoint`` is a file written every ``checkpoint_seconds`` and after the last step, and continued from when it
     exists; its random numbers are keyed by seed and step, so a resumed run sees the same batches. ``origin`` says which
-    target and text the inputs are from: a checkpoint of another origin, site or config is refused. Raises
+    target and text the inputs are from: a checkpoint of another origin, site or config is refused. ``clock`` is what
+    the seconds in the checkpoint and the log are read from, and is set forward when a training goes on. Raises
     ``UnweaveError`` when the loss stops being finite or the disk is full, naming the last good checkpoint.
     """
-    progress = progress or Silent()
+    progress, clock = progress or Silent(), clock or Clock()
     device = device or torch.device("cpu")
     W = weight.detach().float().cpu()
     d_out, d_in = W.shape
@@ -104,10 +107,10 @@ def train_site(
     state = _initial_state(config, d_in, d_out, count, device)
     optimiser = _Adam(state, config)
     settings = {"site": site, "origin": origin, "config": asdict(config)}
-    start = _resume(checkpoint, settings, state, optimiser) if checkpoint else 0
+    start = _resume(checkpoint, settings, state, optimiser, clock) if checkpoint else 0
     step_loss = _compiled_loss(config, progress)
     every = min(LOG_EVERY, max(1, config.steps // LOGGED_STEPS))
-    clock = saved = time.monotonic()
+    saved = time.monotonic()
     for step in range(start, config.steps):
         x = inputs.sample(numpy_generator(config.seed, site, "batch", step), config.batch).to(device) / input_scale
         draw = torch_generator(config.seed, site, "masks", step)
@@ -125,9 +128,9 @@ def train_site(
             note = f"error {values['error']:.3f} L0 {values['l0']:.1f} faith {values['faithfulness']:.1e}"
             progress.update(step + 1, config.steps, note)
             if log:
-                log({"step": step + 1, "gamma": gamma, "seconds": time.monotonic() - clock, **values})
+                log({"step": step + 1, "gamma": gamma, "seconds": clock.seconds, **values})
         if checkpoint and (last or time.monotonic() - saved >= checkpoint_seconds):
-            _save(checkpoint, settings, state, optimiser, step + 1)
+            _save(checkpoint, settings, state, optimiser, step + 1, clock.seconds)
             saved = time.monotonic()
     tensors = {name: tensor.detach().cpu() for name, tensor in state.items()}
     importance = Importance(torch.tensor(input_scale), tensors["A"], tensors["a"], tensors["B"], tensors["b"])
@@ -254,21 +257,23 @@ def _is_finite(state: dict[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
 
 
-def _save(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, step: int) -> None:
+def _save(
+    path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, step: int, seconds: float
+) -> None:
     tensors = {f"state/{name}": tensor for name, tensor in state.items()}
-    write_checkpoint(path, settings, step, tensors | optimiser.tensors())
+    write_checkpoint(path, settings, step, tensors | optimiser.tensors(), seconds)
 
 
-def _resume(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam) -> int:
+def _resume(path: Path, settings: dict[str, Any], state: dict[str, Tensor], optimiser: _Adam, clock: Clock) -> int:
     found = read_checkpoint(path, settings)
     if found is None:
         return 0
-    step, tensors = found
     with torch.no_grad():
         for name, tensor in state.items():
-            tensor.copy_(tensors[f"state/{name}"])
-    optimiser.load(tensors)
-    return step
+            tensor.copy_(found.tensors[f"state/{name}"])
+    optimiser.load(found.tensors)
+    clock.before = found.seconds
+    return found.step
 
 
 def _root_mean_square(inputs: Inputs) -> float:

@@ -93,7 +93,7 @@ def estimate_site_local(
 
 
 def check_disk(cost: SiteLocalCost, cache: Path, out: Path | None, already: int = 0) -> None:
-    """Raises ``UnweaveError`` with both numbers when a disk has less room than the captures or the results need.
+    """Raises ``UnweaveError`` with the numbers when a disk has less room than captures and results need on it together.
 
     ``already`` is how many bytes of captured inputs an interrupted call has left in the cache.
     """
@@ -101,13 +101,24 @@ def check_disk(cost: SiteLocalCost, cache: Path, out: Path | None, already: int 
     needs = [(cache, captures, "captured inputs", "UNWEAVE_CACHE or --cache to another disk, or use fewer windows")]
     if out is not None:
         needs.append((out, cost.kept_bytes, "the sites' subcomponents", "--out to another disk, or use fewer sites"))
-    for folder, wanted, what, remedy in needs:
-        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        free = shutil.disk_usage(there).free
-        if wanted > free:
-            raise UnweaveError(
-                f"{folder} needs about {wanted / 1e9:.1f} GB for {what}, and {free / 1e9:.1f} GB are free: set {remedy}"
+    disks: dict[int, list[tuple[Path, int, str, str]]] = {}
+    for need in needs:
+        if need[1]:
+            disks.setdefault(_there(need[0]).stat().st_dev, []).append(need)
+    for here in disks.values():
+        free = shutil.disk_usage(_there(here[0][0])).free
+        if sum(wanted for _, wanted, _, _ in here) > free:
+            told = " and ".join(
+                f"{folder} needs about {wanted / 1e9:.1f} GB for {what}" for folder, wanted, what, _ in here
             )
+            where = " on the disk of both" if len(here) > 1 else ""
+            remedies = "; or ".join(remedy for *_, remedy in here)
+            raise UnweaveError(f"{told}, and {free / 1e9:.1f} GB are free{where}: set {remedies}")
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists already."""
+    return next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
 
 
 def check_memory(cost: SiteLocalCost, available: int | None, jobs: int) -> None:

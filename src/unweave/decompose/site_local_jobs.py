@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import queue as queues
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +21,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.files import remove_partial
 from unweave.base.progress import Progress
 from unweave.decompose.checkpoint import CHECKPOINT_SECONDS, last_good
+from unweave.decompose.clock import Clock
 from unweave.decompose.config import SiteLocalConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.site_local import Inputs, train_site
@@ -53,7 +53,7 @@ class SiteJob:
 def train_job(job: SiteJob, progress: Progress, log: Callable[[dict[str, Any]], None] | None = None) -> None:
     """Trains one site and saves it in its folder; what it measures goes to ``log`` with the site's name."""
     capture = Capture(job.capture, read_index(job.capture))
-    started = time.monotonic()
+    clock = Clock()
     pieces = train_site(
         job.site,
         torch.from_numpy(job.weight),
@@ -62,11 +62,12 @@ def train_job(job: SiteJob, progress: Progress, log: Callable[[dict[str, Any]], 
         checkpoint=job.checkpoint,
         checkpoint_seconds=job.checkpoint_seconds,
         origin=job.origin,
+        clock=clock,
         progress=progress,
         device=torch.device(job.device),
         log=(lambda row: log({"site": job.site, **row})) if log else None,
     )
-    card = {"settings": job.settings(), "training_seconds": round(time.monotonic() - started, 1)}
+    card = {"settings": job.settings(), "training_seconds": round(clock.seconds, 1)}
     remove_partial(job.finished)
     try:
         Decomposition({job.site: pieces}, job.target, card=card).save(job.finished)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unweave.base.errors import DecompositionFailed, UnweaveError
+from unweave.base.errors import DecompositionFailed, UnweaveError, oserror_line
 from unweave.base.memory import available_memory
 from unweave.base.progress import Progress, Silent
 from unweave.base.settings import cache_folder
@@ -195,23 +195,36 @@ class _Work:
             widths = ", ".join(f"{site.name} ({site.d_in} to {site.d_out})" for site in group)
             progress.say(f"capturing inputs of {self.tokens.numel()} tokens: {widths}")
             folders = {site: self.inputs(site) for site in group}
-            capture_together(self.target, folders, self.tokens, self.data, progress=progress)
-            training = [self.job(site) for site in group]
-            for job, refusal in train_jobs(training, min(jobs, len(group)), progress, log):
-                # One chosen site is one still to be kept for another try, however many an earlier call finished.
-                if refusal is not None and keep_inputs:
-                    raise refusal
-                if refusal is not None:
-                    progress.say(f"{job.site} was not trained: {refusal}")
-                    failures.append(f"{job.site}: {refusal}")
-                elif check:
-                    site = self.target.site(job.site)
-                    self.quality(site, self.finished(site), progress)
-                if not keep_inputs:
-                    shutil.rmtree(job.capture, ignore_errors=True)
-                    continue
-                size = sum(path.stat().st_size for path in job.capture.iterdir()) / 1e9
-                progress.say(f"its inputs stay in {job.capture} ({size:.1f} GB) for another try; delete them when done")
+            with _kept_from_others(folders.values(), progress):
+                capture_together(self.target, folders, self.tokens, self.data, progress=progress)
+                failures += self._train_group(group, jobs, keep_inputs, check, progress, log)
+        return failures
+
+    def _train_group(
+        self,
+        group: Sequence[Site],
+        jobs: int,
+        keep_inputs: bool,
+        check: bool,
+        progress: Progress,
+        log: Callable[[dict[str, Any]], None] | None,
+    ) -> list[str]:
+        failures = []
+        for job, refusal in train_jobs([self.job(site) for site in group], min(jobs, len(group)), progress, log):
+            # One chosen site is one still to be kept for another try, however many an earlier call finished.
+            if refusal is not None and keep_inputs:
+                raise refusal
+            if refusal is not None:
+                progress.say(f"{job.site} was not trained: {refusal}")
+                failures.append(f"{job.site}: {refusal}")
+            elif check:
+                site = self.target.site(job.site)
+                self.quality(site, self.finished(site), progress)
+            if not keep_inputs:
+                shutil.rmtree(job.capture, ignore_errors=True)
+                continue
+            size = sum(path.stat().st_size for path in job.capture.iterdir()) / 1e9
+            progress.say(f"its inputs stay in {job.capture} ({size:.1f} GB) for another try; delete them when done")
         return failures
 
     def quality(self, site: Site, made: Decomposition, progress: Progress) -> dict[str, Any]:
@@ -223,6 +236,30 @@ class _Work:
         progress.say(_verdict(quality))
         replace(made, card={**made.card, "quality": quality.as_dict()}).save(self.place(site), replace=True)
         return quality.as_dict()
+
+
+@contextmanager
+def _kept_from_others(folders: Iterable[Path], progress: Progress) -> Iterator[None]:
+    """Inside, these captures are this process's: another run of the same site and text waits, and says so.
+
+    Locks are taken in the target's order of sites, so that no two runs wait for each other; they end with the process.
+    """
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as stack:
+        for folder in folders:
+            lock = FileLock(folder.parent / f"{folder.name}.lock")
+            try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    progress.say(f"another run has the inputs in {folder}: waiting until it is done with them")
+                    lock.acquire()
+            except OSError as error:
+                raise oserror_line(error, folder) from error
+            stack.callback(lock.release)
+        yield
 
 
 def _check_room(work: _Work, sites: Sequence[Site], jobs: int, out: Path | None, progress: Progress) -> None:

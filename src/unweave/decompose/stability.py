@@ -83,7 +83,8 @@ class Compared:
     ladder: Ladder
     stability: Stability
     same_seed: bool = False
-    """Both began from one seed: sites with as many subcomponents then start with the same pieces, and stay alike."""
+    """The first trainings of both had one seed: sites with as many subcomponents then start with the same pieces, and
+    stay alike."""
 
 
 def matched_cosine(

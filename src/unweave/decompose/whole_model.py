@@ -26,6 +26,7 @@ from unweave.decompose.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from unweave.decompose.clock import Clock
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget, check_rows
@@ -57,6 +58,7 @@ def train_whole_model(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     origin: str = "",
+    clock: Clock | None = None,
     progress: Progress | None = None,
     log: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
@@ -68,7 +70,8 @@ def train_whole_model(
 
     ``checkpoint`` is a file written every ``checkpoint_seconds`` and after the last step, and continued from; all
     random numbers are keyed by seed, step and sample, so a resumed run gives the weights of an uninterrupted one.
-    ``origin`` says which target and data these are. Raises ``UnweaveError`` when the loss stops being finite or the
+    ``origin`` says which target and data these are. ``clock`` is what the seconds in the checkpoint and the log are
+    read from, and is set forward when a run goes on. Raises ``UnweaveError`` when the loss stops being finite or the
     disk is full, naming the last good checkpoint.
 
     Processes of one group (``torchrun`` starts them) share a step's samples: each calls this with the same arguments
@@ -77,18 +80,18 @@ def train_whole_model(
     processes = join_processes()
     if not processes.first:
         progress, log = None, None
-    progress = progress or Silent()
+    progress, clock = progress or Silent(), clock or Clock()
     with MaskedTarget(target, sites, base, config.precision).attached() as model:
         training = Training(model, batches, config, origin, progress, processes)
         if processes.count > 1:
             shown = derive(0, json.dumps(training.settings), fingerprint_batches(batches, 1))
             processes.agree("the digest of settings, target and data", f"{shown:x}")
             processes.share(len(batches(0)))
-        start = training.resume(checkpoint) if checkpoint else 0
+        start = training.resume(checkpoint, clock) if checkpoint else 0
         if start == 0:
             training.begin(known)
         every = min(LOG_EVERY, max(1, config.steps // LOGGED_STEPS))
-        clock = saved = time.monotonic()
+        saved = time.monotonic()
         for step in range(start, config.steps):
             training.prune_if_due(step)
             values = training.step(step)
@@ -98,9 +101,9 @@ def train_whole_model(
             note = f"error {values['reconstruction']:.4f} L0 {values['l0']:.1f} of {values['alive']:.0f}"
             progress.update(step + 1, config.steps, note)
             if log and (last or step % every == every - 1):
-                log({"step": step + 1, "seconds": time.monotonic() - clock, **values})
+                log({"step": step + 1, "seconds": clock.seconds, **values})
             if checkpoint and (last or time.monotonic() - saved >= checkpoint_seconds):
-                training.save(checkpoint, step + 1)
+                training.save(checkpoint, step + 1, clock.seconds)
                 saved = time.monotonic()
         return training.result()
 
@@ -362,20 +365,21 @@ class Training:
             sources = {f"sources:{name}": tensor for name, tensor in self.sources.items()}
             restore_optimiser("ascent", self.up, sources, tensors)
 
-    def save(self, path: Path, step: int) -> None:
+    def save(self, path: Path, step: int, seconds: float) -> None:
         if self.processes.first:
-            write_checkpoint(path, self.settings, step, self._tensors())
+            write_checkpoint(path, self.settings, step, self._tensors(), seconds)
 
     def is_finite(self) -> bool:
         return all(bool(torch.isfinite(tensor).all()) for tensor in self.state.values())
 
-    def resume(self, path: Path) -> int:
+    def resume(self, path: Path, clock: Clock) -> int:
         found = read_checkpoint(path, self.settings)
-        self.processes.agree(f"the number of steps in {path}", 0 if found is None else found[0])
+        self.processes.agree(f"the number of steps in {path}", 0 if found is None else found.step)
         if found is None:
             return 0
-        self._restore(found[1])
-        return found[0]
+        self._restore(found.tensors)
+        clock.before = found.seconds
+        return found.step
 
     def result(self) -> dict[str, Tensor]:
         """The trained tensors and input scales on the CPU; the weights' scale is worked into U."""

@@ -179,7 +179,12 @@ def site_weight(module: nn.Module, site: Site) -> Float[Tensor, "d_out d_in"]:
 
 
 def write_weight(module: nn.Module, site: Site, new: Float[Tensor, "d_out d_in"]) -> None:
-    """Replaces the site's weight in the module, in place."""
+    """Replaces the site's weight in the module, in place.
+
+    Raises ``UnweaveError`` for one of another shape, which would be repeated until it fits.
+    """
+    if tuple(new.shape) != (site.d_out, site.d_in):
+        raise UnweaveError(f"site {site.name!r} is {site.d_out} x {site.d_in}, and its new weight {tuple(new.shape)}")
     weight = module_weight(module, site)
     if site.block is None:
         weight.copy_(new)

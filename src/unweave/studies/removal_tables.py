@@ -181,8 +181,11 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
     from unweave.record.table import Table
 
     rows = []
+    several = len(bench.decomposition.sites) > 1
     for (name, budget, strict), found in _groups(removal).items():
-        reads = find_method(name).reads
+        method = find_method(name)
+        # What edits the chosen matrix rests on its choice, and among several that was made with the selection text.
+        reads = method.reads | ({"selection"} if several and method.local else set())
         spent = {purpose: count if purpose in reads else 0 for purpose, count in bench.spent.items()}
         rows.append(
             {
@@ -206,6 +209,7 @@ def cost_table(config: RemoveLanguage, bench: Bench, removal: Removal) -> Table:
             "from the decomposition part on which the base model alone was run, for the stopping rule of one number. "
             "Which tokens of a window are in the loss was decided with the chosen piece for every method; that use of "
             "it is charged to none."
+            + (" Every method in the chosen matrix is charged the selection text that chose it." if several else "")
         ),
     )
 

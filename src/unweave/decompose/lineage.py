@@ -1,0 +1,50 @@
+"""What cards say of all the trainings behind a decomposition: each may have gone on from the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Card = Mapping[str, Any]
+
+
+def with_ancestors(card: Card, known: Card) -> dict[str, Any]:
+    """The card of a training, which went on from a decomposition, for what both took together.
+
+    ``training_seconds`` and ``tokens_seen`` become sums, as far as the card of ``known`` says what it took, and
+    ``stages`` the settings of all trainings in their order.
+    """
+    found = {**card, "stages": [*stages(known), card["config"]]}
+    found["training_seconds"] = round(card["training_seconds"] + seconds(known), 1)
+    if "tokens_seen" in card:
+        found["tokens_seen"] = card["tokens_seen"] + tokens_seen(known)
+    return found
+
+
+def stages(card: Card) -> list[dict[str, Any]]:
+    """The settings of each training, the first one first; no settings where a card has none."""
+    return list(card.get("stages") or [card.get("config") or {}])
+
+
+def first_seed(card: Card) -> int | None:
+    """The seed that the subcomponents started from, which is the first training's; None where the card has none."""
+    return stages(card)[0].get("seed")
+
+
+def seconds(card: Card) -> float:
+    """Seconds of training; those of a site-local decomposition are its sites'."""
+    own = card.get("training_seconds")
+    return own if own is not None else sum(site.get("training_seconds", 0) for site in card.get("sites", {}).values())
+
+
+def tokens_seen(card: Card) -> int:
+    """Tokens that training has seen, a token as often as it came up; 0 where the card does not say."""
+    if "tokens_seen" in card:
+        return int(card["tokens_seen"])
+    config = card.get("config") or {}
+    if "tokens" not in card or not {"steps", "batch"} <= set(config):
+        return 0
+    each = int(config["steps"]) * int(config["batch"])
+    if card.get("method") == "whole-model":
+        return each * int(config["window_length"])
+    return each * len(card.get("sites", {}))
