@@ -30,6 +30,7 @@ from unweave.base.device import prefer_fast_float32
 from unweave.base.memory import keep_freed_memory
 from unweave.corpora import load_corpus
 from unweave.corpora.text import Corpus
+from unweave.corpora.windows import windows_by_label
 from unweave.decompose import Decomposition, SiteLocalConfig, WholeModelConfig, decompose
 from unweave.decompose.batches import RowBatches, balanced_rows, text_windows
 from unweave.decompose.ladder import Ladder, measure_ladder
@@ -37,9 +38,11 @@ from unweave.decompose.masked import MaskedTarget
 from unweave.decompose.site_local import subcomponent_count
 from unweave.decompose.stability import matched_cosine
 from unweave.decompose.whole_model import Training
+from unweave.edit.site_trial import choose_piece, try_piece
 from unweave.models import Target, load_target
+from unweave.read.selection import harvest
 
-LENGTH, ATTACK_STEPS = 64, 20
+LENGTH, ATTACK_STEPS, EDIT_WINDOWS = 64, 20, 24
 SITES = "*.o_proj,*.down_proj"
 REFINED_FROM = 0.3
 """Where the width of the smooth L0 starts in the refinement: the local pieces are sparse already."""
@@ -105,6 +108,7 @@ def main() -> None:
     parser.add_argument("--sites", default=SITES, help=f"sites by name, with * and ?, parted by commas ({SITES})")
     parser.add_argument("--sizes", default="quick", help=f"of {', '.join(SIZES)} (quick)")
     parser.add_argument("--points", type=int, default=5, help="measurements along a whole-model run (5)")
+    parser.add_argument("--edit", default="", help="labels that each way's best piece removes, parted by commas")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args()
@@ -150,6 +154,11 @@ def measure(target: Target, corpus: Corpus, name: str, args: argparse.Namespace)
         "lengths": asdict(size),
         "rows": [row(way, curves[way][-1], ladder) for way, (_, ladder) in found.items()],
         "matched_cosine": [pair(one, two, found) for one, two in combinations(found, 2)],
+        "edits": [
+            edit(way, label, target, corpus, made)
+            for label in filter(None, args.edit.split(","))
+            for way, (made, _) in found.items()
+        ],
         "curves": {way: [asdict(each) for each in points] for way, points in curves.items()},
         "join": joined_against(curves["whole"], curves["joined"]),
     }
@@ -219,6 +228,26 @@ def row(way: str, last: Point, ladder: Ladder) -> dict[str, Any]:
         **{f"kl_{masks}": value for masks, value in kl.items()},
         f"kl_adversarial_{ATTACK_STEPS}": round(ladder.attacks[ATTACK_STEPS], 4),
         "hidden_error": round(sum(site.hidden_error for site in ladder.sites) / len(ladder.sites), 4),
+    }
+
+
+def edit(way: str, label: str, target: Target, corpus: Corpus, made: Decomposition) -> dict[str, Any]:
+    """The piece that removes a label with the least harm, chosen on the selection part, tried on the tuning part."""
+    read = windows_by_label(target.tokenizer, corpus, "selection", None, LENGTH, EDIT_WINDOWS)
+    held_out = windows_by_label(target.tokenizer, corpus, "tuning", None, LENGTH, EDIT_WINDOWS)
+    statistics = [harvest(target, site, read) for site in made.sites.values()]
+    chosen, _ = choose_piece(target, made, statistics, label, read)
+    piece = made.subcomponent(chosen.site, chosen.index)
+    trial = try_piece(target, piece, label, {name: torch.as_tensor(tokens) for name, tokens in held_out.items()})
+    print(f"  {way}, {label}: {trial}", file=sys.stderr)
+    return {
+        "way": way,
+        "label": label,
+        "site": chosen.site,
+        "found": chosen.found,
+        "reached": trial.reached,
+        "level": round(trial.level, 3),
+        "worst_other": round(trial.worst, 4),
     }
 
 
