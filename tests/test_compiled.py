@@ -49,6 +49,18 @@ def test_a_function_is_compiled_once_for_all_shapes_and_keeps_its_name(compiling
     assert (doubled.__name__, doubled.__doc__) == ("doubled", "Twice x.")
 
 
+def test_where_torch_lets_it_be_said_a_function_may_have_as_many_versions_as_many_sites_need(compiling, monkeypatch):
+    seen = []
+
+    def compile_newer(function, dynamic=None, recompile_limit=None):
+        seen.append((dynamic, recompile_limit))
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_newer)
+    assert float(fused(lambda x: 2 * x)(torch.tensor(3.0))) == 6
+    assert seen == [(True, compiled.RECOMPILE_LIMIT)]
+
+
 def test_nothing_is_compiled_where_no_compiler_works(counted):
     assert float(fused(lambda x: 2 * x)(torch.tensor(3.0))) == 6
     assert not counted
