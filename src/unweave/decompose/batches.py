@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from unweave.base.errors import UnweaveError
@@ -34,10 +35,14 @@ class RowBatches:
     """Rows to draw from, a row as often as it stands here; every row once when None."""
 
     def __call__(self, step: int) -> Tensor:
+        return self.rows[self.drawn(step)]
+
+    def drawn(self, step: int) -> Int[Tensor, " batch"]:
+        """Numbers of the rows of a step's batch."""
         drawn = numpy_generator(self.seed, "batch", step).integers(
             len(self.rows) if self.order is None else len(self.order), size=self.batch
         )
-        return self.rows[torch.as_tensor(drawn if self.order is None else self.order[drawn])]
+        return torch.as_tensor(drawn if self.order is None else self.order[drawn])
 
 
 def text_windows(

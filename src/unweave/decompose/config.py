@@ -152,6 +152,9 @@ class WholeModelConfig:
     precision: str = "float32"
     """Of matrix products in the steps: float32, or bfloat16 where the hardware is faster so. What is trained, masks,
     losses and both optimisers are float32 either way."""
+    precompute: bool = False
+    """Whether clean outputs and site inputs of all windows are computed before the steps and kept in memory: saves a
+    forward a step where a small data set comes up many times."""
     window_length: int = 64
     windows: int = 4000
     """Windows of text drawn from for each label."""

@@ -89,6 +89,11 @@ class MaskedTarget:
         inputs, self._inputs, self._read = self._inputs, {}, None
         return output, inputs
 
+    def clean_rows(self, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """``clean`` of rows that are in the CPU's memory, without gradients."""
+        with torch.no_grad():
+            return self.clean(rows.to(self.target.device))
+
     def masked(self, batch: Tensor, pieces: Mapping[str, Pieces], masks: Mapping[str, Mask]) -> Tensor:
         """The output with the sites in ``masks`` replaced; other sites are left as they are."""
         self._masks = {name: (pieces[name], mask) for name, mask in masks.items()}

@@ -17,7 +17,8 @@ class Parts:
     """One step's samples, cut by process and by ``micro_batch``, each part run through the clean model when needed.
 
     A part that is all there is stays; of several, each is run again for every pass over the step, because keeping the
-    clean inputs and outputs of all would take the memory that cutting saves. ``check`` gets the rows of the whole step.
+    clean inputs and outputs of all would take the memory that cutting saves. ``check`` gets the rows of the whole step;
+    ``known`` gives clean output and inputs of some samples where they have been computed before.
     """
 
     def __init__(
@@ -28,7 +29,9 @@ class Parts:
         processes: Processes,
         micro_batch: int | None = None,
         check: Callable[[tuple[int, ...]], None] = lambda rows: None,
+        known: Callable[[range], tuple[Tensor, dict[str, Tensor]]] | None = None,
     ) -> None:
+        self.known = known
         self.model, self.values, self.key, self.processes, self.check = model, values, key, processes, check
         own = processes.share(len(values))
         size = micro_batch or len(own)
@@ -80,8 +83,11 @@ class Parts:
             return self._kept
         device = self.model.target.device
         values = self.values[place.start : place.stop].to(device)
-        with torch.no_grad():
-            clean, inputs = self.model.clean(values)
+        if self.known is not None:
+            clean, inputs = self.known(place)
+        else:
+            with torch.no_grad():
+                clean, inputs = self.model.clean(values)
         samples = torch.arange(place.start, place.stop, device=device)
         batch = Batch(values, clean, inputs, samples, self.key, None if self.whole else len(self.values))
         self.check(self._rows(batch))

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget, check_rows
 from unweave.decompose.objective import Batch, Objective
 from unweave.decompose.parts import Parts
+from unweave.decompose.precomputed import Precomputed
 from unweave.decompose.processes import ALONE, Processes, join_processes
 from unweave.decompose.pruning import kept_subcomponents, shortened
 from unweave.decompose.reconstruction import check_attacked
@@ -133,6 +135,7 @@ class Training:
         self.objective = Objective(model, config)
         self.device, self.processes = model.target.device, processes
         self.settings = run_settings(model.sites, origin, config)
+        self.precomputed = Precomputed(model, batches, config.batch) if config.precompute else None
 
     def begin(self, known: Decomposition | None = None) -> None:
         """Initial tensors, then (where nothing is known yet) the steps on faithfulness alone."""
@@ -230,6 +233,7 @@ class Training:
             self.processes,
             config.micro_batch,
             lambda rows: check_reach(config.sources, self.sources, rows, step),
+            partial(self.precomputed, step) if self.precomputed is not None else None,
         )
         attacking = config.attacks and step >= config.adversary_start * config.steps
         schedule = {name: torch.tensor(v, device=self.device) for name, v in self._schedule(step, attacking).items()}
