@@ -67,9 +67,9 @@ def test_a_step_in_parts_takes_the_rows_of_each_part():
 
 def test_too_little_memory_is_refused_with_both_numbers_before_anything_is_kept():
     target = tiny.words()
-    with MaskedTarget(target, target.sites()).attached() as model:
-        with pytest.raises(UnweaveError, match=rf"precompute needs .* GB on cpu .* {len(ROWS)} rows, and 0.0 GB are"):
-            Precomputed(model, batches(), 4, available=lambda device: 10)
+    refusal = rf"precompute needs .* GB on cpu .* {len(ROWS)} rows, and 0.0 GB are"
+    with MaskedTarget(target, target.sites()).attached() as model, pytest.raises(UnweaveError, match=refusal):
+        Precomputed(model, batches(), 4, available=lambda device: 10)
 
 
 def test_data_that_a_function_draws_is_refused():
