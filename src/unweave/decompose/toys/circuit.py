@@ -1,9 +1,19 @@
 """Whether a decomposition of the induction model holds the induction circuit as a few subcomponents of its own.
 
 No pass rule is published for this model; the rule here is the project's own. The circuit is what is needed in text
-with the special token and not in text without. It must be narrow where what it passes on is one fact; without it the
-answer must be gone and nothing else changed; and the answer must stand when as many other subcomponents of the same
-matrices are taken out instead.
+with the special token and not in text without, in the four matrices that have something of their own for it:
+
+- ``layers.0.v`` and ``layers.0.o`` pass on that s stood one place before, beside which word stood there: a direction
+  of its own, since words are passed on as log probabilities (eight directions in all, seven of them for eight words);
+- ``layers.1.q`` and ``layers.1.k`` let s look for that, beside every word's look at the tag (two directions in all).
+
+One fact each, so one subcomponent each, and never more than two. The other matrices have nothing of their own for it:
+``layers.0.q`` and ``layers.0.k`` look at the word before for all words alike, and ``layers.1.v`` and ``layers.1.o``
+write log probabilities, the tag's and the answer's in the same directions.
+
+Without the circuit s finds nothing, so the answer must be gone; text without s asks for none of it, so nothing else
+may change; and the answer needs no word before and no tag, so it must stand when as many other subcomponents of the
+same four matrices are taken out instead.
 """
 
 from __future__ import annotations
@@ -29,11 +39,11 @@ LEAST_RATE, MOST_ELSEWHERE = 0.02, 0.05
 """A subcomponent is the circuit's when it fires in at least so many sequences with the special token, and in text
 without it at most so often for each of those."""
 NARROW = ("layers.0.v", "layers.0.o", "layers.1.q", "layers.1.k")
-"""Matrices through which the circuit passes one fact: that the special token was here, or stood one place before."""
+"""Matrices with something of their own for the circuit, one fact each."""
 MOST_NARROW = 2
 LEAST_ANSWERED, MOST_LEFT, MOST_DISTURBED = 0.9, 0.2, 0.02
 """Answers right with the model whole (and without as many others), answers right without the circuit (chance is 1 in
-16), and KL in nats a word in text without the special token."""
+8), and KL in nats a word in text without the special token."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class Circuit:
     @property
     def failures(self) -> tuple[str, ...]:
         """What of the rule is broken, in words."""
-        wide = [site for site in NARROW if not 1 <= self.pieces.get(site, 0) <= MOST_NARROW]
+        wide = [site for site in NARROW if not 1 <= self.pieces[site] <= MOST_NARROW]
         rules = {
             "the model does not do induction": self.answered < LEAST_ANSWERED,
             "the answer stands without the circuit": self.answered_without > MOST_LEFT,
@@ -78,7 +88,8 @@ def find_circuit(target: Target, made: Decomposition, seed: int) -> Circuit:
     with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
         clean, inputs = model.clean(tokens)
         special = (tokens == induction.SPECIAL).any(-1)
-        rates = {name: _rates(g, special) for name, g in made.importances(inputs).items()}
+        importances = made.importances(inputs)
+        rates = {name: _rates(importances[name], special) for name in NARROW}
         chosen = {name: circuit_members(with_s, without) for name, (with_s, without) in rates.items()}
         used = {name: torch.maximum(*pair) >= LEAST_RATE for name, pair in rates.items()}
 
@@ -111,10 +122,9 @@ def circuit_members(with_s: Float[Tensor, " c"], without: Float[Tensor, " c"]) -
 
 
 def answered(logits: Float[Tensor, "n t words"], tokens: Int[Tensor, "n t"]) -> float:
-    """Part of the sequences with the special token that are continued with what followed it the first time."""
-    right = induction.answers(tokens)
-    asked = right >= 0
-    return float((logits[asked, -1].argmax(-1) == right[asked]).float().mean())
+    """Part of the sequences with the special token that continue it the second time with what followed it the first."""
+    rows, places, right = induction.asked(tokens)
+    return float((logits[rows, places].argmax(-1) == right).float().mean())
 
 
 def _rates(g: Float[Tensor, "n t c"], special: Bool[Tensor, " n"]) -> tuple[Tensor, Tensor]:
