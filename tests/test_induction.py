@@ -87,7 +87,7 @@ def test_a_subcomponent_is_the_circuits_when_it_fires_with_the_special_token_alo
     assert circuit_members(with_s, without).tolist() == [True, True, False, False, False]
 
 
-GOOD = Circuit(dict.fromkeys(circuit.NARROW, 1), dict.fromkeys(circuit.NARROW, 9), 1.0, 0.07, 0.99, 0.001)
+GOOD = Circuit(dict.fromkeys(circuit.OWN, 1), dict.fromkeys(circuit.OWN, 9), 1.0, 0.3, 0.99, 0.001)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,7 @@ def test_each_part_of_the_rule_can_fail(change, words):
     assert re.search(words, broken[0])
     assert not Recovered(0, {}, {}, None, None, 1.0, replace(GOOD, **change)).passed
     assert Recovered(0, {}, {}, None, None, 1.0, GOOD).passed
+    assert not replace(GOOD, pieces={**GOOD.pieces, "layers.1.k": 5}).failures
 
 
 def whole_matrices(network, gate):
@@ -130,7 +131,7 @@ def whole_matrices(network, gate):
 def test_pieces_that_are_always_needed_are_no_circuit_and_an_untrained_model_does_no_induction():
     found = find_circuit(*whole_matrices(induction.Induction(0), 1.0), 0)
     assert set(found.pieces.values()) == {0}
-    assert found.used == dict.fromkeys(circuit.NARROW, induction.WIDTH)
+    assert found.used == dict.fromkeys(circuit.OWN, induction.WIDTH)
     assert found.disturbed == pytest.approx(0.0, abs=1e-5)
     assert found.answered == found.answered_without < 0.4
     assert any("does not do induction" in words for words in found.failures)

@@ -1,19 +1,20 @@
 """Whether a decomposition of the induction model holds the induction circuit as a few subcomponents of its own.
 
 No pass rule is published for this model; the rule here is the project's own. The circuit is what is needed in text
-with the special token and not in text without, in the four matrices that have something of their own for it:
+with the special token and not in text without, in the four matrices that pass on something about s itself:
 
-- ``layers.0.v`` and ``layers.0.o`` pass on that s stood one place before, beside which word stood there: a direction
-  of its own, since words are passed on as log probabilities (eight directions in all, seven of them for eight words);
-- ``layers.1.q`` and ``layers.1.k`` let s look for that, beside every word's look at the tag (two directions in all).
+- ``layers.0.v`` and ``layers.0.o`` tell the next place what stood before it; s is one token, so this is one vector;
+- ``layers.1.q`` lets s look for that, beside every word's look at the tag: two vectors in all, and its rank is two;
+- ``layers.1.k`` is what s finds. A place is also known by the message of a word that it lacks: with the keys after s
+  at zero the trained model still answers.
 
-One fact each, so one subcomponent each, and never more than two. The other matrices have nothing of their own for it:
-``layers.0.q`` and ``layers.0.k`` look at the word before for all words alike, and ``layers.1.v`` and ``layers.1.o``
-write log probabilities, the tag's and the answer's in the same directions.
+In the first three one subcomponent is enough, and two are the most; of the keys no number is asked. The other matrices
+pass on nothing about s: ``layers.0.q`` and ``layers.0.k`` look at the word before for all words alike, and
+``layers.1.v`` and ``layers.1.o`` write log probabilities, the answer's in the seven directions that are the tag's too.
 
-Without the circuit s finds nothing, so the answer must be gone; text without s asks for none of it, so nothing else
-may change; and the answer needs no word before and no tag, so it must stand when as many other subcomponents of the
-same four matrices are taken out instead.
+Without the circuit s looks everywhere alike and copies any word, so the answer must be right no more often than that;
+text without s asks for none of it, so nothing else may change; and the answer needs no message of a word and no tag,
+so it must stand when as many other subcomponents of the same four matrices are taken out instead.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ SEQUENCES, DRAWS = 512, 20
 LEAST_RATE, MOST_ELSEWHERE = 0.02, 0.05
 """A subcomponent is the circuit's when it fires in at least so many sequences with the special token, and in text
 without it at most so often for each of those."""
-NARROW = ("layers.0.v", "layers.0.o", "layers.1.q", "layers.1.k")
-"""Matrices with something of their own for the circuit, one fact each."""
+NARROW = ("layers.0.v", "layers.0.o", "layers.1.q")
+OWN = (*NARROW, "layers.1.k")
+"""Matrices that pass on something about the special token, and those of them in which it is one vector."""
 MOST_NARROW = 2
-LEAST_ANSWERED, MOST_LEFT, MOST_DISTURBED = 0.9, 0.2, 0.02
-"""Answers right with the model whole (and without as many others), answers right without the circuit (chance is 1 in
-8), and KL in nats a word in text without the special token."""
+LEAST_ANSWERED, MOST_LEFT, MOST_DISTURBED = 0.9, 0.35, 0.02
+"""Answers right with the model whole (and without as many others), answers right without the circuit (a word from
+before s at random is right in 0.28 to 0.32), and KL in nats a word in text without the special token."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def find_circuit(target: Target, made: Decomposition, seed: int) -> Circuit:
         clean, inputs = model.clean(tokens)
         special = (tokens == induction.SPECIAL).any(-1)
         importances = made.importances(inputs)
-        rates = {name: _rates(importances[name], special) for name in NARROW}
+        rates = {name: _rates(importances[name], special) for name in OWN}
         chosen = {name: circuit_members(with_s, without) for name, (with_s, without) in rates.items()}
         used = {name: torch.maximum(*pair) >= LEAST_RATE for name, pair in rates.items()}
 
