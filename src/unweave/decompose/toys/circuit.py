@@ -1,9 +1,20 @@
 """Whether a decomposition of the induction model holds the induction circuit as a few subcomponents of its own.
 
 No pass rule is published for this model; the rule here is the project's own. The circuit is what is needed in text
-with the special token and not in text without. It must be narrow where what it passes on is one fact; without it the
-answer must be gone and nothing else changed; and the answer must stand when as many other subcomponents of the same
-matrices are taken out instead.
+with the special token and not in text without, in the four matrices that pass on something about s itself:
+
+- ``layers.0.v`` and ``layers.0.o`` tell the next place what stood before it; s is one token, so this is one vector;
+- ``layers.1.q`` lets s look for that, beside every word's look at the tag: two vectors in all, and its rank is two;
+- ``layers.1.k`` is what s finds. A place is also known by the message of a word that it lacks: with the keys after s
+  at zero the trained model still answers.
+
+In the first three one subcomponent is enough, and two are the most; of the keys no number is asked. The other matrices
+pass on nothing about s: ``layers.0.q`` and ``layers.0.k`` look at the word before for all words alike, and
+``layers.1.v`` and ``layers.1.o`` write log probabilities, the answer's in the seven directions that are the tag's too.
+
+Without the circuit s looks everywhere alike and copies any word, so the answer must be right no more often than that;
+text without s asks for none of it, so nothing else may change; and the answer needs no message of a word and no tag,
+so it must stand when as many other subcomponents of the same four matrices are taken out instead.
 """
 
 from __future__ import annotations
@@ -28,12 +39,13 @@ SEQUENCES, DRAWS = 512, 20
 LEAST_RATE, MOST_ELSEWHERE = 0.02, 0.05
 """A subcomponent is the circuit's when it fires in at least so many sequences with the special token, and in text
 without it at most so often for each of those."""
-NARROW = ("layers.0.v", "layers.0.o", "layers.1.q", "layers.1.k")
-"""Matrices through which the circuit passes one fact: that the special token was here, or stood one place before."""
+NARROW = ("layers.0.v", "layers.0.o", "layers.1.q")
+OWN = (*NARROW, "layers.1.k")
+"""Matrices that pass on something about the special token, and those of them in which it is one vector."""
 MOST_NARROW = 2
-LEAST_ANSWERED, MOST_LEFT, MOST_DISTURBED = 0.9, 0.2, 0.02
-"""Answers right with the model whole (and without as many others), answers right without the circuit (chance is 1 in
-16), and KL in nats a word in text without the special token."""
+LEAST_ANSWERED, MOST_LEFT, MOST_DISTURBED = 0.9, 0.35, 0.02
+"""Answers right with the model whole (and without as many others), answers right without the circuit (a word from
+before s at random is right in 0.28 to 0.32), and KL in nats a word in text without the special token."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Circuit:
     @property
     def failures(self) -> tuple[str, ...]:
         """What of the rule is broken, in words."""
-        wide = [site for site in NARROW if not 1 <= self.pieces.get(site, 0) <= MOST_NARROW]
+        wide = [site for site in NARROW if not 1 <= self.pieces[site] <= MOST_NARROW]
         rules = {
             "the model does not do induction": self.answered < LEAST_ANSWERED,
             "the answer stands without the circuit": self.answered_without > MOST_LEFT,
@@ -78,7 +90,8 @@ def find_circuit(target: Target, made: Decomposition, seed: int) -> Circuit:
     with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
         clean, inputs = model.clean(tokens)
         special = (tokens == induction.SPECIAL).any(-1)
-        rates = {name: _rates(g, special) for name, g in made.importances(inputs).items()}
+        importances = made.importances(inputs)
+        rates = {name: _rates(importances[name], special) for name in OWN}
         chosen = {name: circuit_members(with_s, without) for name, (with_s, without) in rates.items()}
         used = {name: torch.maximum(*pair) >= LEAST_RATE for name, pair in rates.items()}
 
@@ -111,10 +124,9 @@ def circuit_members(with_s: Float[Tensor, " c"], without: Float[Tensor, " c"]) -
 
 
 def answered(logits: Float[Tensor, "n t words"], tokens: Int[Tensor, "n t"]) -> float:
-    """Part of the sequences with the special token that are continued with what followed it the first time."""
-    right = induction.answers(tokens)
-    asked = right >= 0
-    return float((logits[asked, -1].argmax(-1) == right[asked]).float().mean())
+    """Part of the sequences with the special token that continue it the second time with what followed it the first."""
+    rows, places, right = induction.asked(tokens)
+    return float((logits[rows, places].argmax(-1) == right).float().mean())
 
 
 def _rates(g: Float[Tensor, "n t c"], special: Bool[Tensor, " n"]) -> tuple[Tensor, Tensor]:

@@ -145,16 +145,18 @@ def _induction(repeats: bool) -> Toy:
 _ATTENTION = replace(
     _TMS,
     sites="layers.*",
-    subcomponents=48,
+    subcomponents=20,
     start="random",
     faithfulness_steps=200,
     importance="site-mlp",
     hidden=64,
     divergence="kl",
-    sparsity=2e-3,
-    sparsity_rise=0.5,
+    sparsity=2e-2,
+    sparsity_rise=0.1,
+    # It is convex in how often a subcomponent fires, so it pays for a copy of one at every position.
+    frequency=0.0,
     batch=32,
-    steps=2000,
+    steps=3000,
 )
 
 _WIDE = replace(
