@@ -21,10 +21,17 @@ class PublishedStep:
     """Subcomponents, importance functions, sources and optimisers for the Linear layers of a causal language model."""
 
     def __init__(
-        self, module: nn.Module, counts: dict[str, int], hidden: int, batch: int, length: int, seed: int = 0
+        self,
+        module: nn.Module,
+        counts: dict[str, int],
+        hidden: int,
+        batch: int,
+        length: int,
+        seed: int = 0,
+        sparsity: float = SPARSITY,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.module, self.counts = module, counts
+        self.module, self.counts, self.sparsity = module, counts, sparsity
         self.layers = {name: module.get_submodule(name) for name in counts}
         self.parameters: dict[str, Tensor] = {}
         self.sources: dict[str, Tensor] = {}
@@ -122,7 +129,7 @@ class PublishedStep:
         faith = sum(
             delta.square().sum() / self.layers[name].weight.square().sum() for name, delta in self.deltas.items()
         )
-        return 0.5 * stochastic + 0.5 * adversarial + SPARSITY * penalty + FAITHFULNESS * faith / len(self.layers)
+        return 0.5 * stochastic + 0.5 * adversarial + self.sparsity * penalty + FAITHFULNESS * faith / len(self.layers)
 
     def step(self, tokens: Tensor, p: float = 1.0) -> float:
         """One whole training step."""
