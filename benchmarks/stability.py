@@ -1,11 +1,12 @@
 """How stable a decomposition is: over three times its length, seeds and capacities, and against shuffled weights.
 
-    python benchmarks/stability.py --out FOLDER [--steps 2000] [--longer 3] [--seeds 3] [--size small] [--json]
+    python benchmarks/stability.py --out FOLDER [--steps 5000] [--longer 3] [--seeds 3] [--size small] [--json]
 
 The target is a byte-level model trained here on the bundled text. Its decompositions of ``--longer`` times ``--steps``
 steps, one a seed, give the curves (a spike, a late collapse) and the matched cosine between seeds; those of ``--steps``
-steps have half, once and twice the capacity; one more takes apart the target with every matrix's entries shuffled. All
-trainings are kept in FOLDER, and a call that was interrupted goes on from there. No clock is read.
+steps have half, once and twice the capacity (though never fewer pieces at a site than its rank); one more takes apart
+the target with every matrix's entries shuffled. All trainings are kept in FOLDER, and a call that was interrupted goes
+on from there. No clock is read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from decompose import SIZES, model
 from time_to_quality import BATCH, LENGTH, byte_target
 from torch import Tensor
 
+from unweave.base.configs import plain_config
 from unweave.base.device import prefer_fast_float32
 from unweave.base.memory import keep_freed_memory
 from unweave.decompose import Decomposition, WholeModelConfig, decompose
@@ -62,7 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder that keeps trainings, curves and figure")
     parser.add_argument("--size", default="small", choices=list(SIZES))
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument(
+        "--steps", type=int, default=WholeModelConfig().steps, help="of the shorter runs (the default length)"
+    )
     parser.add_argument("--longer", type=int, default=3, help="how many times --steps the seeds' runs take (3)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", help="only arms whose names begin so, parted by commas (all)")
@@ -115,7 +119,11 @@ def trained(arm: Arm, seen: Tensor, folder: Path) -> Decomposition:
     """The arm's decomposition, from the folder where it is there."""
     out, log = folder / f"{arm.name}.decomp", folder / f"{arm.name}.jsonl"
     if out.exists():
-        return Decomposition.load(out)
+        found = Decomposition.load(out)
+        found.check_target(arm.target.identity.digest)
+        if found.card["config"] != plain_config(arm.config):
+            raise SystemExit(f"{out} was made with other settings: give another --out, or remove it")
+        return found
     print(f"  {arm.name}", file=sys.stderr)
 
     def write(values: dict[str, float]) -> None:
@@ -144,8 +152,8 @@ def smooth(values: Sequence[float]) -> list[float]:
 def row(name: str, ladder: Ladder, log: Sequence[dict[str, float]]) -> dict[str, Any]:
     """What an arm ends with, and how steadily it got there: 1 is no spike, and no collapse at the end."""
     error = [each["reconstruction"] for each in log]
-    lines = smooth(error)
-    half = len(lines) // 2
+    level = smooth(error)
+    half = len(level) // 2
     zero = ladder.rung("zero").kl
     return {
         "arm": name,
@@ -158,12 +166,14 @@ def row(name: str, ladder: Ladder, log: Sequence[dict[str, float]]) -> dict[str,
         "importance_of_zero": round(ladder.rung("importance").kl / zero, 4),
         "svd_kl_importance": round(ladder.controls[0].rung("importance").kl, 4),
         "l0": round(ladder.l0, 1),
+        "subcomponents": sum(site.subcomponents for site in ladder.sites),
         "alive": ladder.alive,
         "used": sum(site.alive_fires for site in ladder.sites),
-        # Each logged step against the median round it, and the end against the best median of the second half.
-        "largest_spike": round(max(value / line for value, line in zip(error, lines, strict=True)), 2),
-        "spike_at": int(log[max(range(len(error)), key=lambda place: error[place] / lines[place])]["step"]),
-        "end_over_best": round(lines[-1] / min(lines[half:]), 3),
+        # Each logged step (about 200 of them; what happens between is not seen) against the median round it, and the
+        # end against the best median of the second half.
+        "largest_spike": round(max(value / line for value, line in zip(error, level, strict=True)), 2),
+        "spike_at": int(log[max(range(len(error)), key=lambda place: error[place] / level[place])]["step"]),
+        "end_over_best": round(level[-1] / min(level[half:]), 3),
     }
 
 
@@ -177,14 +187,14 @@ def pair(one: str, two: str, made: dict[str, Decomposition], ladders: dict[str, 
 def draw(logs: dict[str, list[dict[str, float]]], folder: Path) -> None:
     """The curves of the seeds' runs, a figure a quantity."""
     rows = [
-        {"run": name, **{key: log[key] for key in ("step", *CURVES)}} for name, logged in logs.items() for log in logged
+        {"run": name, **{key: each[key] for key in ("step", *CURVES)}} for name, found in logs.items() for each in found
     ]
     if not rows:
         return
     table = Table.from_records("curves", rows, caption="Training by step.")
     for name, title in CURVES.items():
-        log = name in LOGARITHMIC and all(row[name] > 0 for row in rows)
-        figure = lines(table, "step", name, group="run", title=title, y_log=log, y_label=name)
+        logarithmic = name in LOGARITHMIC and all(each[name] > 0 for each in rows)
+        figure = lines(table, "step", name, group="run", title=title, y_log=logarithmic, y_label=name)
         (folder / f"curve-{name}.svg").write_text(figure.svg, encoding="utf-8")
 
 

@@ -184,15 +184,19 @@ def _train_bytes(module: nn.Module, seen: Tensor) -> None:
 
 
 def ours(target: Target, batches: RowBatches, steps: int, seed: int) -> tuple[dict[str, Tensor], float, int]:
-    config = WholeModelConfig(steps=steps, batch=BATCH, window_length=LENGTH, seed=seed)
+    return trained(target, batches, WholeModelConfig(steps=steps, batch=BATCH, window_length=LENGTH, seed=seed))
+
+
+def trained(target: Target, batches: RowBatches, config: WholeModelConfig) -> tuple[dict[str, Tensor], float, int]:
+    """A whole-model run's tensors, its seconds and its steps."""
     started = time.perf_counter()
     with MaskedTarget(target, target.sites("*")).attached() as model:
         training = Training(model, batches, config)
         training.begin()
-        for step in range(steps):
+        for step in range(config.steps):
             training.prune_if_due(step)
             training.step(step)
-        return training.result(), time.perf_counter() - started, steps
+        return training.result(), time.perf_counter() - started, config.steps
 
 
 def published(
