@@ -77,7 +77,7 @@ class WholeModelConfig:
 
     start: str = "random"
     """Where subcomponents start: random directions; inputs (v along an input of the site, u what the site makes of it),
-    which sparse features need and dense ones do not; or recurring, the directions that many inputs share."""
+    which sparse features need and dense ones do not; or independent, for each a direction that inputs share."""
 
     importance: str = "site-mlp"
     """Importance function: site-mlp, component-mlp, shared-mlp or transformer."""
@@ -166,7 +166,7 @@ class WholeModelConfig:
     def __post_init__(self) -> None:
         choices = {
             "importance": ("site-mlp", "component-mlp", "shared-mlp", "transformer"),
-            "start": ("inputs", "recurring", "independent", "random"),
+            "start": ("inputs", "independent", "random"),
             "divergence": ("kl", "mse"),
             "adversary": ("persistent", "fresh"),
             "sources": ("shared", "position", "batch", "pooled"),

@@ -18,10 +18,8 @@ from unweave.models.sites import Site
 
 NEW_DIRECTION = 1e-3
 """Squared sine of the angle to the nearest input drawn, under which an input needs no piece of its own."""
-CANDIDATES, RECURS = 2048, 0.15
-"""Rows whose directions may recur, and how often one must, as a part of how often the commonest does."""
-APART = 1e-2
-"""Squared sine of the angle to the nearest recurring direction chosen, under which another is the same one."""
+CANDIDATES, RECURS = 2048, 1e-3
+"""Rows whose directions may recur, and the part of all rows along one direction from which on it does."""
 
 
 def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
@@ -58,8 +56,6 @@ def initial_tensors(
         generator = torch_generator(config.seed, "pieces", site.name)
         if config.start == "inputs":
             V, U = pieces_from_inputs(x, weight / scales["weight"], count, generator)
-        elif config.start == "recurring":
-            V, U = pieces_from_recurring_inputs(x, weight / scales["weight"], count, generator)
         elif config.start == "independent":
             V, U = pieces_from_independent_inputs(x, weight / scales["weight"], count, generator)
         else:
@@ -127,7 +123,7 @@ def pieces_from_inputs(
     gets the smallest change after which the pieces add up to the matrix, as far as they span its inputs. Where the
     data has fewer directions than pieces, the others start at zero size: copies would be needed together for good.
     """
-    directions, _ = _directions(x)
+    directions = _directions(x)
     far = torch.ones(len(directions))
     chosen: list[int] = []
     while len(chosen) < count and far.max() > NEW_DIRECTION:
@@ -139,36 +135,22 @@ def pieces_from_inputs(
     return _with_spare(V, U, count, generator)
 
 
-def pieces_from_recurring_inputs(
-    x: Float[Tensor, "*rows d_in"], weight: Float[Tensor, "d_out d_in"], count: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "d_in c"], Float[Tensor, "c d_out"]]:
-    """Pieces along the directions that many inputs share, each new one as far from those before as there is.
-
-    A feature alone gives one direction again and again; features together, in other amounts each time, give another
-    each time. U is the smallest that makes the pieces add up to the matrix as far as they span its inputs; those beyond
-    the directions start at zero size.
-    """
-    shared, _ = _recurring_directions(x)
-    far, chosen = torch.ones(len(shared)), list[int]()
-    while len(chosen) < count and far.max() > APART:
-        chosen.append(int(far.argmax()))
-        far = torch.minimum(far, 1 - (shared @ shared[chosen[-1]]).square())
-    V = shared[chosen].T.contiguous()
-    return _with_spare(V, torch.linalg.lstsq(V, weight.T, driver="gelsd").solution, count, generator)
-
-
 def pieces_from_independent_inputs(
     x: Float[Tensor, "*rows d_in"], weight: Float[Tensor, "d_out d_in"], count: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "d_in c"], Float[Tensor, "c d_out"]]:
     """Pieces of which each answers to one direction that many inputs share, and to none of the others chosen.
 
-    Of the inputs along directions that recur, the one with the largest part outside the span of those chosen comes
-    next, until there is none. V is the dual basis of their directions and U what the matrix makes of them. What the
-    inputs do not reach of the matrix goes to V as well, as far as U spans it: left to training, it would turn the
-    pieces. Others start at zero size.
+    A feature alone gives one direction again and again; features together, in other amounts each time, give another
+    each time. Of the inputs whose direction recurs, the one farthest from the span of those chosen comes next (where
+    none recurs, of all inputs), until none is independent of them. V is the dual basis of those directions and U what
+    the matrix makes of them. What the inputs do not reach of the matrix goes to V as well, as far as U spans it: left
+    to training, it would turn the pieces. Those beyond the directions start at zero size.
     """
-    shared, norms = _recurring_directions(x)
-    left = shared * norms[:, None] / norms.max()
+    directions = _directions(x)
+    candidates = directions[:CANDIDATES]
+    alike = ((candidates @ directions.T).square() > 1 - NEW_DIRECTION).float().mean(1)
+    recurring = alike >= max(RECURS, 2 / len(directions))
+    shared = left = candidates[recurring] if recurring.any() else candidates
     chosen: list[int] = []
     while len(chosen) < count and (far := left.square().sum(1)).max() > NEW_DIRECTION:
         chosen.append(int(far.argmax()))
@@ -179,21 +161,12 @@ def pieces_from_independent_inputs(
     return _with_spare(V, U, count, generator)
 
 
-def _recurring_directions(x: Float[Tensor, "*rows d_in"]) -> tuple[Float[Tensor, "n d_in"], Float[Tensor, " n"]]:
-    """Directions and norms of those of the first inputs that not many fewer are parallel to than to the commonest."""
-    directions, norms = _directions(x)
-    candidates = directions[:CANDIDATES]
-    alike = ((candidates @ directions.T).square() > 1 - NEW_DIRECTION).float().mean(1)
-    recur = alike >= RECURS * alike.max()
-    return candidates[recur], norms[:CANDIDATES][recur]
-
-
-def _directions(x: Float[Tensor, "*rows d_in"]) -> tuple[Float[Tensor, "n d_in"], Float[Tensor, " n"]]:
-    """The rows that are not nearly zero, at length 1, and the lengths that they had."""
+def _directions(x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "n d_in"]:
+    """The rows that are not nearly zero, at length 1."""
     rows = x.flatten(0, -2)
     norms = rows.norm(dim=-1)
     present = norms > 1e-3 * norms.max()
-    return rows[present] / norms[present, None], norms[present]
+    return rows[present] / norms[present, None]
 
 
 def _with_spare(
