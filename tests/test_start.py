@@ -13,7 +13,13 @@ from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.importance import IMPORTANCES
 from unweave.decompose.masked import MaskedTarget
 from unweave.decompose.numerics import relative_error
-from unweave.decompose.start import initial_tensors, pieces_from_inputs, random_pieces, subcomponent_count
+from unweave.decompose.start import (
+    initial_tensors,
+    pieces_from_independent_inputs,
+    pieces_from_inputs,
+    random_pieces,
+    subcomponent_count,
+)
 
 calm = settings(max_examples=30, deadline=None)
 
@@ -92,7 +98,7 @@ def test_inputs_with_positions_are_rows_like_any_other():
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("start", ["inputs", "random"])
+@pytest.mark.parametrize("start", ["inputs", "independent", "random"])
 @pytest.mark.parametrize("importance", list(IMPORTANCES))
 def test_the_start_has_the_names_and_shapes_that_training_uses(found, start, importance):
     sites, weights, inputs = found
@@ -134,6 +140,36 @@ def test_inputs_of_few_directions_get_one_piece_each_and_the_others_start_at_zer
     assert torch.allclose((V[:, :4].T @ axes[:4].T).abs().max(0).values, torch.ones(4), atol=1e-5)
     torch.testing.assert_close(x @ V @ U, x @ weight.T)
     torch.testing.assert_close(V[:, 4:].norm(dim=0), torch.ones(5), atol=1.0, rtol=0.0)
+
+
+def test_directions_that_recur_are_taken_and_mixtures_of_them_are_not():
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(9, 9, generator=generator)).Q[:5]
+    alone = axes[torch.arange(60) % 5] * (torch.arange(60) % 7 - 3.5)[:, None]
+    together = torch.randn(140, 5, generator=generator) @ axes
+    x = torch.cat([alone, together])[torch.randperm(200, generator=generator)]
+    weight = torch.randn(4, 9, generator=generator)
+    V, U = pieces_from_independent_inputs(x, weight, 8, generator)
+    assert (V.shape, U.shape) == ((9, 8), (8, 4))
+    torch.testing.assert_close((axes @ V[:, :5]).abs().max(1).values, torch.ones(5))
+    assert torch.equal(U[5:], torch.zeros(3, 4))
+    torch.testing.assert_close(x @ V @ U, x @ weight.T, atol=1e-5, rtol=1e-4)
+
+
+def test_directions_are_as_many_as_are_independent_and_any_serve_where_none_recurs():
+    for x in (normal(6, 3)[torch.arange(90) % 6], normal(300, 3)):
+        V, U = pieces_from_independent_inputs(x, normal(4, 3, seed=1), 8, torch.Generator().manual_seed(0))
+        assert U.norm(dim=1).count_nonzero() == 3
+        torch.testing.assert_close(V @ U, normal(4, 3, seed=1).T, atol=1e-5, rtol=1e-4)
+
+
+def test_independent_pieces_answer_to_their_own_direction_alone_and_hold_what_no_input_reaches():
+    kinds, weight = normal(4, 9), normal(3, 9, seed=1)
+    V, U = pieces_from_independent_inputs(kinds[torch.arange(40) % 4], weight, 6, torch.Generator().manual_seed(0))
+    unit = kinds / kinds.norm(dim=1, keepdim=True)
+    answers = (unit @ V[:, :4]).abs()
+    torch.testing.assert_close(answers.sort().values, torch.eye(4)[[3] * 4], atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(V @ U, weight.T, atol=1e-4, rtol=1e-3)
 
 
 def test_the_seed_decides_and_another_site_moves_nothing(found):

@@ -120,6 +120,19 @@ def test_features_of_an_embedding_are_compared_along_its_directions():
     assert found.dense_errors == {"layers.0.mlp_out": 6}
 
 
+def test_a_layer_computes_the_features_that_the_output_misses_without_it():
+    network = residual_mlp.ResidualMLP(4, 4, 4, 2, seed=0)
+    network.embedding.copy_(torch.eye(4))
+    for layer, share in zip(network.layers, ([1.0, 0.0, 0.5, 0.3], [0.0, 1.0, 0.5, 0.9]), strict=True):
+        layer.mlp_in.weight.data = torch.eye(4)
+        layer.mlp_out.weight.data = torch.diag(torch.tensor(share))
+    first, second = residual_mlp.computed_features(network, 0.75 * torch.eye(4))
+    assert first.tolist() == [True, False, True, True]  # the second layer builds on the last
+    assert second.tolist() == [False, True, True, True]
+    network.layers[0].mlp_out.weight.data[3, 3] = 0.01
+    assert residual_mlp.computed_features(network, 0.75 * torch.eye(4))[0].tolist() == [True, False, True, False]
+
+
 def test_the_residual_mlp_learns_x_plus_relu_x():
     made = residual_mlp.trained(12, 64, 8, 2, seed=0, steps=300)
     x = residual_mlp.signed_features(12, 512, seed=0, purpose="held out")(0)

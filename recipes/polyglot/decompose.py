@@ -35,10 +35,8 @@ from unweave.decompose import Decomposition, WholeModelConfig, decompose
 from unweave.models import Target, load_target
 
 BUNDLED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "decompose" / "bundled" / "polyglot"
-SETTINGS: dict[str, Any] = {"prune_at": (), "learning_rate": 5e-3, "pool": 64, "faithfulness": 300.0}
-"""What differs from the defaults of ``WholeModelConfig`` in all stages."""
-STAGES: tuple[dict[str, Any], ...] = ({"steps": 5000, "sparsity": 1.2e-4},)
-"""Trainings one after the other, each going on from the one before."""
+SETTINGS: dict[str, Any] = {"prune_at": ()}
+"""What differs from the defaults of ``WholeModelConfig``."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +78,8 @@ def facts_of_text(streams: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _stage(
-    target: Target,
-    streams: dict[str, Tensor],
-    config: WholeModelConfig,
-    known: Decomposition | None,
-    folder: Path,
-    progress: Terminal,
+def _training(
+    target: Target, streams: dict[str, Tensor], config: WholeModelConfig, folder: Path, progress: Terminal
 ) -> Decomposition:
     def log(row: dict[str, float]) -> None:
         with open(folder.with_suffix(".curve.jsonl"), "a", encoding="utf-8") as written:
@@ -98,7 +91,7 @@ def _stage(
             raise UnweaveError(f"{folder} was made with other settings: remove it, or set what it was made with")
         return found
     crops = Crops(streams, config.batch, config.window_length, config.seed)
-    return decompose(target, crops, config, known=known, out=folder, progress=progress, log=log)
+    return decompose(target, crops, config, out=folder, progress=progress, log=log)
 
 
 def main() -> None:
@@ -113,18 +106,14 @@ def main() -> None:
     target = load_target("polyglot", progress=progress)
     streams = load_file(arguments.work / "tokens.safetensors")
     streams = {label: streams[label] for label in LANGUAGES}
-    made, folders = None, []
-    for number, stage in enumerate(STAGES, start=1):
-        settings = {**SETTINGS, **stage, **parse_settings(arguments.set)}
-        config = typed_config(WholeModelConfig, settings, f"stage {number} of the decomposition")
-        folder = arguments.work / f"{arguments.out.name}.stage{number}.decomp"
-        made = _stage(target, streams, config, made, folder, progress)
-        folders.append(folder)
-    assert made is not None
-    made = replace(made, card={**made.card, **facts_of_text(streams)})
+    settings = {**SETTINGS, **parse_settings(arguments.set)}
+    config = typed_config(WholeModelConfig, settings, "the decomposition")
+    folder = arguments.work / f"{arguments.out.name}.decomp"
+    made = _training(target, streams, config, folder, progress)
+    tokens = config.steps * config.batch * config.window_length
+    made = replace(made, card={**made.card, **facts_of_text(streams), "tokens_seen": tokens})
     made.save(arguments.out, replace=True, half=True)
-    for folder in folders:
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
     if arguments.json:
         json.dump(dict(made.card), sys.stdout)
     else:

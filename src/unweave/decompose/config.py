@@ -76,8 +76,8 @@ class WholeModelConfig:
     """The same number of subcomponents at every site instead."""
 
     start: str = "random"
-    """Where subcomponents start: random directions, or inputs (v along an input of the site, u what the site makes of
-    it), which sparse features need and dense ones do not."""
+    """Where subcomponents start: random directions; inputs (v along an input of the site, u what the site makes of it),
+    which sparse features need and dense ones do not; or independent, for each a direction that inputs share."""
 
     importance: str = "site-mlp"
     """Importance function: site-mlp, component-mlp, shared-mlp or transformer."""
@@ -172,7 +172,7 @@ class WholeModelConfig:
     def __post_init__(self) -> None:
         choices = {
             "importance": ("site-mlp", "component-mlp", "shared-mlp", "transformer"),
-            "start": ("inputs", "random"),
+            "start": ("inputs", "independent", "random"),
             "divergence": ("kl", "mse"),
             "adversary": ("persistent", "fresh"),
             "sources": ("shared", "position", "batch", "pooled"),

@@ -18,6 +18,8 @@ from unweave.models.sites import Site
 
 NEW_DIRECTION = 1e-3
 """Squared sine of the angle to the nearest input drawn, under which an input needs no piece of its own."""
+CANDIDATES, RECURS = 2048, 1e-3
+"""Rows whose directions may recur, and the part of all rows along one direction from which on it does."""
 
 
 def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
@@ -54,6 +56,8 @@ def initial_tensors(
         generator = torch_generator(config.seed, "pieces", site.name)
         if config.start == "inputs":
             V, U = pieces_from_inputs(x, weight / scales["weight"], count, generator)
+        elif config.start == "independent":
+            V, U = pieces_from_independent_inputs(x, weight / scales["weight"], count, generator)
         else:
             V, U = random_pieces(site.d_in, site.d_out, count, generator)
         tensors |= {f"{site.name}/V": V, f"{site.name}/U": U}
@@ -119,10 +123,7 @@ def pieces_from_inputs(
     gets the smallest change after which the pieces add up to the matrix, as far as they span its inputs. Where the
     data has fewer directions than pieces, the others start at zero size: copies would be needed together for good.
     """
-    rows = x.flatten(0, -2)
-    norms = rows.norm(dim=-1)
-    present = norms > 1e-3 * norms.max()
-    directions = rows[present] / norms[present, None]
+    directions = _directions(x)
     far = torch.ones(len(directions))
     chosen: list[int] = []
     while len(chosen) < count and far.max() > NEW_DIRECTION:
@@ -131,5 +132,46 @@ def pieces_from_inputs(
     V = directions[chosen].T.contiguous()
     U = (weight @ V).T * min(1.0, len(V) / count)
     U = U + torch.linalg.lstsq(V, weight.T - V @ U, driver="gelsd").solution
-    spare, nothing = random_pieces(len(V), U.shape[1], count - len(chosen), generator)
+    return _with_spare(V, U, count, generator)
+
+
+def pieces_from_independent_inputs(
+    x: Float[Tensor, "*rows d_in"], weight: Float[Tensor, "d_out d_in"], count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "d_in c"], Float[Tensor, "c d_out"]]:
+    """Pieces of which each answers to one direction that many inputs share, and to none of the others chosen.
+
+    A feature alone gives one direction again and again; features together, in other amounts each time, give another
+    each time. Of the inputs whose direction recurs, the one farthest from the span of those chosen comes next (where
+    none recurs, of all inputs), until none is independent of them. V is the dual basis of those directions and U what
+    the matrix makes of them. What the inputs do not reach of the matrix goes to V as well, as far as U spans it: left
+    to training, it would turn the pieces. Those beyond the directions start at zero size.
+    """
+    directions = _directions(x)
+    candidates = directions[:CANDIDATES]
+    alike = ((candidates @ directions.T).square() > 1 - NEW_DIRECTION).float().mean(1)
+    recurring = alike >= max(RECURS, 2 / len(directions))
+    shared = left = candidates[recurring] if recurring.any() else candidates
+    chosen: list[int] = []
+    while len(chosen) < count and (far := left.square().sum(1)).max() > NEW_DIRECTION:
+        chosen.append(int(far.argmax()))
+        axis = left[chosen[-1]] / left[chosen[-1]].norm()
+        left = left - (left @ axis)[:, None] * axis
+    V, U = torch.linalg.pinv(shared[chosen]), shared[chosen] @ weight.T
+    V = V + (weight.T - V @ U) @ torch.linalg.pinv(U)
+    return _with_spare(V, U, count, generator)
+
+
+def _directions(x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "n d_in"]:
+    """The rows that are not nearly zero, at length 1."""
+    rows = x.flatten(0, -2)
+    norms = rows.norm(dim=-1)
+    present = norms > 1e-3 * norms.max()
+    return rows[present] / norms[present, None]
+
+
+def _with_spare(
+    V: Float[Tensor, "d_in n"], U: Float[Tensor, "n d_out"], count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "d_in c"], Float[Tensor, "c d_out"]]:
+    """The pieces, and others at zero size up to ``count``."""
+    spare, nothing = random_pieces(len(V), U.shape[1], count - V.shape[1], generator)
     return torch.cat([V, spare], 1), torch.cat([U, torch.zeros_like(nothing)])

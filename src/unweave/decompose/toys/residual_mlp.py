@@ -7,9 +7,10 @@ embedding of unit vectors; the matrices of each layer are trained and taken apar
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -17,6 +18,7 @@ from unweave.base.seeds import torch_generator
 from unweave.decompose.batches import Batches
 
 STEPS, RATE, BATCH = 3000, 3e-3, 1024
+COMPUTED = 0.1
 
 
 class Layer(nn.Module):
@@ -44,10 +46,32 @@ class ResidualMLP(nn.Module):
                 parameter.normal_(0, 1 / math.sqrt(parameter.shape[1]), generator=generator)
 
     def forward(self, x: Float[Tensor, "n features"]) -> Float[Tensor, "n features"]:
+        return self.through(self.layers, x)
+
+    def through(self, layers: Iterable[nn.Module], x: Float[Tensor, "n features"]) -> Float[Tensor, "n features"]:
+        """The output with these layers alone."""
         stream = x @ self.embedding
-        for layer in self.layers:
+        for layer in layers:
             stream = stream + layer(stream)
         return stream @ self.embedding.T
+
+
+def computed_features(
+    network: ResidualMLP, probes: Float[Tensor, "features features"]
+) -> list[Bool[Tensor, " features"]]:
+    """For each layer the features that it computes: where they are alone, the output misses it.
+
+    Without it the output's squared error is at least ``COMPUTED`` of that without all layers. Training deals features
+    to layers as it likes, and one that a layer hardly helps with needs no piece there.
+    """
+    layers = list(network.layers)
+    with torch.no_grad():
+        whole = network(probes)
+        without_all = (network.through([], probes) - whole).square().sum(-1)
+        missed = [
+            (network.through(layers[:k] + layers[k + 1 :], probes) - whole).square().sum(-1) for k in range(len(layers))
+        ]
+    return [error >= COMPUTED * without_all for error in missed]
 
 
 def signed_features(features: int, batch: int, seed: int, purpose: str = "features") -> Batches:

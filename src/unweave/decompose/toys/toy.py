@@ -38,9 +38,10 @@ class Toy:
     dense: Mapping[str, int] | None = None
     """Sites that must have exactly so many subcomponents, each needed for many features."""
     recovery: Mapping[str, str] | None = None
-    """Sites whose columns ("in"), rows ("out") or planted pieces ("planted") are compared with what was found."""
-    directions: Callable[[nn.Module], Tensor] | None = None
-    """What features look like to the sites compared by columns, (features, d_in) from the network; else the axes."""
+    """Sites of which is compared what they make of each probe's feature ("in"), their rows ("out"), or planted pieces
+    ("planted")."""
+    computed: Callable[[nn.Module, Tensor], Mapping[str, Tensor]] | None = None
+    """Which probes' features a site must have a subcomponent for, from network and probes, where those are not all."""
     planted: Callable[[int], Mapping[str, Tensor]] | None = None
     """The true pieces by site for a seed."""
     circuit: Callable[[Target, Decomposition, int], Circuit] | None = None
@@ -89,17 +90,21 @@ def _superposition(features: int, width: int, identity: bool, config: WholeModel
 
 
 def _residual(layers: int, features: int, width: int, neurons: int, config: WholeModelConfig) -> Toy:
+    """Smaller than SPD's 100 features (102 for three layers) in 1,000 dimensions with 50 neurons, for two cores."""
     blocks = [f"layers.{layer}" for layer in range(layers)]
+    sites = tuple(f"{block}.mlp_in" for block in blocks)
     return Toy(
         name=f"residual-mlp-{layers}",
         summary=f"x + relu(x) of {features} features in {width} dimensions by {layers} x {neurons} neurons",
         build=partial(residual_mlp.trained, features, width, neurons, layers),
         data=lambda batch, seed: residual_mlp.signed_features(features, batch, seed),
         probes=0.75 * torch.eye(features),
-        identity=tuple(f"{block}.mlp_in" for block in blocks),
+        identity=sites,
         dense={f"{block}.mlp_out": neurons for block in blocks},
-        recovery={f"{block}.mlp_in": "in" for block in blocks},
-        directions=lambda network: network.get_buffer("embedding"),
+        recovery=dict.fromkeys(sites, "in"),
+        computed=lambda network, probes: dict(
+            zip(sites, residual_mlp.computed_features(network, probes), strict=True)  # type: ignore[arg-type]
+        ),
         config=config,
     )
 
@@ -170,7 +175,16 @@ _WIDE = replace(
     steps=12_000,
 )
 
-_RESIDUAL = replace(_WIDE, subcomponents=64, sparsity=5e-5, batch=256, steps=2500)
+_RESIDUAL = replace(
+    _WIDE,
+    start="independent",
+    subcomponents=64,
+    sparsity=1.8e-4,
+    sparsity_rise=0.6,
+    frequency=0.0,
+    batch=256,
+    steps=2000,
+)
 
 TOYS: dict[str, Toy] = {
     toy.name: toy

@@ -133,22 +133,27 @@ def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: f
     """Compares importances on the toy's probes, and the pieces themselves, with what is known."""
     if toy.circuit is not None:
         return Recovered(seed, {}, {}, None, None, round(seconds, 1), toy.circuit(target, made, seed))
-    importance = probe_importances(target, made, toy.probes)
+    inputs = probe_inputs(target, made, toy.probes)
+    importance = _last(made.importances(inputs))
+    computed = toy.computed(target.module, toy.probes) if toy.computed else {}
     planted = toy.planted(seed) if toy.planted else {}
     cosines = []
     for site, side in (toy.recovery or {}).items():
-        pieces = made.site(site)
+        pieces, weight = made.site(site), target.weight(target.site(site))
         if side == "planted":
             cosines.append(recovery.planted_cosine(pieces.V, pieces.U, planted[site]))
-            continue
-        V, weight = pieces.V, target.weight(target.site(site))
-        if toy.directions is not None:
-            axes = toy.directions(target.module)
-            V, weight = axes @ V, weight @ axes.T
-        cosines.append(recovery.feature_recovery(V, pieces.U, weight, side))
+        elif side == "out":
+            cosines.append(recovery.feature_recovery(pieces.V, pieces.U, weight, side))
+        else:
+            # A feature is what it looks like to the site: an axis, or a direction of the stream.
+            axes = inputs[site][computed.get(site, slice(None))]
+            cosines.append(recovery.feature_recovery(axes @ pieces.V, pieces.U, weight @ axes.T, side))
     return Recovered(
         seed,
-        {site: recovery.identity_error(importance[site], toy.probed.get(site)) for site in toy.identity},
+        {
+            site: recovery.identity_error(importance[site][computed.get(site, slice(None))], toy.probed.get(site))
+            for site in toy.identity
+        },
         {site: recovery.dense_error(importance[site], count) for site, count in (toy.dense or {}).items()},
         fmean(cosine for cosine, _ in cosines) if cosines else None,
         fmean(ratio for _, ratio in cosines) if cosines else None,
@@ -158,8 +163,15 @@ def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: f
 
 def probe_importances(target: Target, made: Decomposition, probes: Tensor) -> dict[str, Tensor]:
     """Importances (probes, c) by site; of probes with positions those at the last one."""
+    return _last(made.importances(probe_inputs(target, made, probes)))
+
+
+def _last(importances: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: (g if g.dim() == 2 else g[:, -1]) for name, g in importances.items()}
+
+
+def probe_inputs(target: Target, made: Decomposition, probes: Tensor) -> dict[str, Tensor]:
+    """What the probes give each site to read."""
     sites = [target.site(name) for name in made.sites]
     with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
-        _, inputs = model.clean(probes)
-        found = made.importances(inputs)
-    return {name: (g if g.dim() == 2 else g[:, -1]) for name, g in found.items()}
+        return model.clean(probes)[1]
