@@ -81,6 +81,20 @@ def test_what_does_not_fit_is_refused_with_both_numbers(llama):
         check_memory({CPU: Room(1_500_000_000, 500_000_000, 9)}, lambda _: 1_000_000_000)
 
 
+def test_a_difference_from_a_base_is_held_beside_the_target(llama):
+    plain, differing = (estimate_room(llama, CONFIG, base=base)[CPU] for base in (False, True))
+    assert differing.bytes == plain.bytes + 4 * sum(site.d_in * site.d_out for site in llama.sites())
+
+
+def test_processes_of_one_machine_share_its_memory_and_not_that_of_devices(llama, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    room = estimate_room(llama, CONFIG)[CPU]
+    check_memory({CPU: room}, lambda _: 2 * room.bytes)
+    check_memory({FIRST: room}, lambda _: room.bytes)
+    with pytest.raises(UnweaveError, match="beside the target"):
+        check_memory({CPU: room}, lambda _: 2 * room.bytes - 1)
+
+
 @pytest.mark.parametrize("changes", [{}, {"groups": 3, "micro_batch": 2}, {"importance": "transformer"}])
 def test_the_target_is_loaded_already_and_needs_no_room(fresh, changes):
     config = replace(CONFIG, **changes)
@@ -149,7 +163,7 @@ def test_rows_of_features_and_windows_of_another_length_are_counted_as_they_are(
     monkeypatch.setattr(run, "estimate_room", lambda *a: seen.append(a[2:]) or estimate(*a))
     small = replace(CONFIG, steps=1, sites="*.o_proj", faithfulness_steps=0)
     run.decompose(llama, torch.randint(300, (5, 11)), small)
-    assert seen == [(4 * 11, 4, 1)]
+    assert seen == [(4 * 11, 4, 1, False, {})]
 
 
 @pytest.mark.parametrize(

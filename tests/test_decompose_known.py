@@ -118,3 +118,15 @@ def test_what_a_decomposition_cannot_be_the_start_of_is_refused(llama, tokens, k
 
     with pytest.raises(UnweaveError, match="base and known are for the whole-model method"):
         decompose(llama, planted_text, SiteLocalConfig(sites=SITE), known=known)
+
+
+def test_with_a_base_a_site_gives_the_difference_in_half_precision_too(tuned, llama, tokens):
+    """Outputs of both checkpoints are rounded by more than their difference's own product is."""
+    target, _, _ = tuned
+    site = target.site(SITE)
+    with torch.no_grad():
+        target.weight(site).copy_(llama.weight(site) + 0.02 * (target.weight(site) - llama.weight(site)))
+    with torch.no_grad(), MaskedTarget(target, [site], llama, "bfloat16").attached() as model:
+        wanted = model.clean(tokens)[1][SITE] @ model.weights[SITE].T
+        everywhere(model, 1.0, tokens)
+        assert (model.outputs()[SITE] - wanted).norm() < 0.02 * wanted.norm()

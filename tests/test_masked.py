@@ -308,3 +308,32 @@ def test_outputs_of_a_masked_forward_are_not_held_through_the_next_clean_one():
         assert set(model.outputs()) == set(pieces)
         model.clean(x)
         assert not model.outputs()
+
+
+def test_float32_products_leave_the_callers_own_setting_and_any_device_alone():
+    target = tiny.features()
+    with torch.autocast("cpu", torch.bfloat16), MaskedTarget(target, target.sites()).products():
+        assert torch.is_autocast_enabled("cpu")
+    target.module.to("meta")
+    with MaskedTarget(target, target.sites()).products():
+        pass
+
+
+class Changing(nn.Module):
+    """What both sites read is doubled between them, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (nn.Linear(4, 4, bias=False) for _ in range(2))
+
+    def forward(self, x):
+        x = x.to(self.first.weight.dtype, copy=True)
+        return self.first(x) + self.second(x.mul_(2))
+
+
+def test_a_site_reads_what_its_input_is_when_it_is_called():
+    target = make_target(Changing().to(torch.bfloat16), None, "changing", check=False)
+    x = torch.randn(3, 4)
+    with torch.no_grad(), MaskedTarget(target, target.sites()).attached() as model:
+        _, inputs = model.clean(x)
+    torch.testing.assert_close(inputs["second"], 2 * inputs["first"])

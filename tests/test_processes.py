@@ -105,15 +105,33 @@ def test_an_error_in_one_process_ends_the_other_with_a_line_that_says_what_it_wa
 def test_a_process_that_is_gone_ends_the_others(monkeypatch):
     from unweave.decompose import processes
 
-    def gone(_):
-        raise RuntimeError("Connection closed by peer\nmore")
+    def raising(error):
+        def all_reduce(_):
+            raise error
 
-    monkeypatch.setattr(processes.dist, "all_reduce", gone)
-    with pytest.raises(UnweaveError, match=r"^another process is gone, .*: Connection closed by peer$"):
+        monkeypatch.setattr(processes.dist, "all_reduce", all_reduce)
+
+    raising(processes.dist.DistBackendError("remote process exited"))
+    with pytest.raises(UnweaveError, match=r"^another process is gone, .*: remote process exited$"):
+        Processes(0, 2).agree("anything", 1)
+    raising(RuntimeError("No backend type associated with device type cpu"))
+    with pytest.raises(RuntimeError, match=r"^No backend"), Processes(0, 2).together():
+        Processes(0, 2).agree("anything", 1)
+    raising(RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer\nmore"))
+    with pytest.raises(UnweaveError, match=r"^another process is gone, .* Connection closed by peer$"):
         Processes(0, 2).agree("anything", 1)
     # What went wrong here is what is raised here, even when nobody is left to hear of it.
     with pytest.raises(ValueError, match="own"), Processes(0, 2).together():
         raise ValueError("own")
+
+
+def test_processes_meet_on_a_device_that_their_group_has_a_backend_for(monkeypatch):
+    from unweave.decompose import processes
+
+    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
+    for backends, device in (("cuda:nccl", "cuda"), ("cpu:gloo,cuda:nccl", "cpu"), ("cuda:gloo,cpu:gloo", "cpu")):
+        monkeypatch.setattr(processes.dist, "get_backend_config", lambda backends=backends: backends)
+        assert processes._meeting_device() == device
 
 
 def test_one_process_alone_shares_with_nobody(monkeypatch):

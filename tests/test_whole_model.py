@@ -155,12 +155,13 @@ def test_a_matrix_a_thousand_times_larger_gives_the_same_pieces_larger():
         module.first.weight.mul_(1000)
         module.second.weight.div_(1000)
     large = make_target(module, None, "large", check=False)
-    config = config_of("features", steps=4)
+    config = config_of("features", steps=10)
     tensors = train("features", config)
     scaled = train_whole_model(large, large.sites(), tiny.rows(), config)
     for name, factor in (("first", 1000.0), ("second", 1e-3)):
-        torch.testing.assert_close(scaled[f"{name}/U"], factor * tensors[f"{name}/U"], rtol=1e-2, atol=1e-2 * factor)
-        torch.testing.assert_close(scaled[f"{name}/V"], tensors[f"{name}/V"], rtol=1e-2, atol=1e-2)
+        # Adam makes a whole step of 0.01 of a gradient that is rounding alone: here it may err in three of ten.
+        torch.testing.assert_close(scaled[f"{name}/U"], factor * tensors[f"{name}/U"], rtol=1e-2, atol=3e-2 * factor)
+        torch.testing.assert_close(scaled[f"{name}/V"], tensors[f"{name}/V"], rtol=1e-2, atol=3e-2)
 
 
 def test_sparsity_is_what_turns_pieces_off(monkeypatch):
@@ -362,8 +363,8 @@ def interrupted(path, monkeypatch, stop_at, config, data="words", **options):
 
 
 def read(path):
-    """A checkpoint, whatever its settings."""
-    return read_checkpoint(path, {})
+    """Steps and tensors of a checkpoint, whatever its settings."""
+    return read_checkpoint(path, {})[:2]
 
 
 RUNS = {
@@ -577,6 +578,28 @@ def test_bfloat16_products_leave_all_that_is_trained_in_float32_and_the_loss_whe
         handle.remove()
     assert torch.bfloat16 in seen
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert half[0]["loss"] != exact[0]["loss"]
+    assert half[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.03)
+    assert half[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)
+
+
+@pytest.mark.parametrize("options", [{"hidden_activations": 1.0}, {"micro_batch": 4}, {"base": True}], ids=named)
+def test_bfloat16_products_leave_the_loss_where_it_was_whatever_the_terms_the_parts_and_the_base(options, monkeypatch):
+    changes, given = dict(options), {}
+    if changes.pop("base", False):
+        given["base"] = tiny.words()
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for site in given["base"].sites():
+                weight = given["base"].weight(site)
+                weight.add_(0.2 * torch.randn(weight.shape, generator=generator))
+    monkeypatch.setattr(whole_model, "LOG_EVERY", 1)
+    runs = []
+    # In float32 uncut, so that parts are compared with the whole step.
+    for extra in ({"micro_batch": None}, {"precision": "bfloat16"}):
+        runs.append([])
+        train(config=config_of(**(changes | extra)), log=runs[-1].append, **given)
+    exact, half = runs
     assert half[0]["loss"] != exact[0]["loss"]
     assert half[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.03)
     assert half[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)

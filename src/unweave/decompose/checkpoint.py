@@ -108,7 +108,7 @@ def _read(path: Path, whole: bool = False) -> tuple[dict[str, Any], dict[str, Te
     try:
         with safe_open(path, "pt") as stored:
             found = dict(json.loads((stored.metadata() or {})["training"]))
-            found["step"], found["seconds"] = int(found["step"]), float(found.get("seconds", 0.0))
+            found["step"], found["seconds"] = int(found["step"]), float(found["seconds"])
             names = stored.keys() if whole else ()
             return found, {name: stored.get_tensor(name) for name in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

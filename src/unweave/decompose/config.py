@@ -150,8 +150,8 @@ class WholeModelConfig:
     """Sites are trained in so many groups of about equal size, one after the other, each alone in memory with the
     model's other sites whole; every group takes ``steps``."""
     precision: str = "float32"
-    """Of matrix products in the steps: float32, or bfloat16 where the hardware is faster so. What is trained, masks,
-    losses and both optimisers are float32 either way."""
+    """Of matrix products in the steps: float32, or bfloat16 where the hardware is faster so. Faithfulness, what is
+    trained, masks, losses and both optimisers are float32 either way."""
     precompute: bool = False
     """Whether clean outputs and site inputs of all windows are computed before the steps and kept in memory: saves a
     forward a step where a small data set comes up many times."""

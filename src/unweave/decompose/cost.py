@@ -7,6 +7,7 @@ where both inputs need gradients and once where only one does.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -116,29 +117,39 @@ def _cut(config: WholeModelConfig, rows: int, samples: int, devices: int) -> _Cu
 
 @dataclass(frozen=True)
 class Room:
-    """What a run puts on one device beside the target, in bytes: whatever the batch is, and for the rows of a part."""
+    """What a run puts on one device beside the target, in bytes: whatever the batch is, and for the rows of a part;
+    and what was computed before the steps and is kept through them."""
 
     fixed: int
     step: int
     part_rows: int
+    kept: int = 0
 
     @property
     def bytes(self) -> int:
-        return self.fixed + self.step
+        return self.fixed + self.step + self.kept
 
 
 def estimate_room(
-    target: Target, config: WholeModelConfig, rows: int | None = None, samples: int | None = None, devices: int = 1
+    target: Target,
+    config: WholeModelConfig,
+    rows: int | None = None,
+    samples: int | None = None,
+    devices: int = 1,
+    base: bool = False,
+    kept: Mapping[torch.device, int] | None = None,
 ) -> dict[torch.device, Room]:
     """The room that a run needs on each device of a loaded target, as ``estimate_cost`` reckons it; of several groups
-    of sites the one that needs most there. ``devices`` is how many processes share a step's samples.
+    of sites the one that needs most there. ``devices`` is how many processes share a step's samples, ``base`` whether
+    the difference from another checkpoint is taken apart, and ``kept`` the bytes that are computed before the steps.
     """
     samples = samples or config.batch
     cut = _cut(config, rows or samples * config.window_length, samples, devices)
-    groups = [_GroupCost(target, config, group, cut) for group in site_groups(target.sites(config.sites), config)]
+    groups = [_GroupCost(target, config, group, cut, base) for group in site_groups(target.sites(config.sites), config)]
     found = {}
     for device in dict.fromkeys(parameter.device for parameter in target.module.parameters()):
-        rooms = [Room(group.fixed(device), group.step(device), cut.part_rows) for group in groups]
+        own = (kept or {}).get(device, 0)
+        rooms = [Room(group.fixed(device), group.step(device), cut.part_rows, own) for group in groups]
         found[device] = max(rooms, key=lambda room: room.bytes)
     return found
 
@@ -146,8 +157,10 @@ def estimate_room(
 class _GroupCost:
     """One group of sites on one device."""
 
-    def __init__(self, target: Target, config: WholeModelConfig, sites: Sequence[Site], cut: _Cut) -> None:
-        self.target, self.config, self.sites, self.cut = target, config, sites, cut
+    def __init__(
+        self, target: Target, config: WholeModelConfig, sites: Sequence[Site], cut: _Cut, base: bool = False
+    ) -> None:
+        self.target, self.config, self.sites, self.cut, self.base = target, config, sites, cut, base
         self.counts = [subcomponent_count(config, site.d_in, site.d_out) for site in sites]
         self.pieces = sum(count * (site.d_in + site.d_out) for site, count in zip(sites, self.counts, strict=True))
         own = sum(_site_importance(config, site, count) for site, count in zip(sites, self.counts, strict=True))
@@ -202,8 +215,8 @@ class _GroupCost:
         """What a run adds to the target whatever the batch: on a device, or on all where none is named."""
         here = [each for each in zip(self.sites, self.counts, strict=True) if self._is_on(device, each[0])]
         matrices = [site.d_in * site.d_out for site, _ in here]
-        # Whatever is not float32 is held once more in it, where it is taken apart.
-        copies = 0 if self.target.dtype.itemsize == FLOAT else sum(matrices)
+        # Whatever is not float32, or a difference, is held once more in float32, where it is taken apart.
+        copies = 0 if self.target.dtype.itemsize == FLOAT and not self.base else sum(matrices)
         # U at the scale of its matrix, of all sites, and the gradient of one.
         scaled = [site.d_out * count for site, count in here]
         trained = _common_importance(self.config, self.sites) if self._is_first(device) else 0
@@ -252,15 +265,21 @@ def check_memory(
     """Raises ``UnweaveError`` with both numbers when a run needs more memory on a device than is free there.
 
     ``available`` gives the free bytes of a device where the target is loaded already, None where nobody knows.
+    Processes that ``torchrun`` starts on one machine share the CPU's.
     """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     for device, room in needed.items():
         free = available(device)
+        if free is not None and device.type == "cpu":
+            free //= processes
         if free is not None and room.bytes > free:
             where = f" on {device}" if len(needed) > 1 else ""
+            kept = f", {room.kept / 1e9:.1f} GB for what precompute keeps" if room.kept else ""
+            less = "set precompute to False, " if room.kept else ""
             raise UnweaveError(
                 f"a step needs about {room.bytes / 1e9:.1f} GB beside the target{where} ({room.fixed / 1e9:.1f} GB for "
-                f"what is trained, {room.step / 1e9:.1f} GB for {room.part_rows} rows at once), and "
-                f"{free / 1e9:.1f} GB are free: use fewer sites, a smaller capacity, a micro_batch or more groups"
+                f"what is trained, {room.step / 1e9:.1f} GB for {room.part_rows} rows at once{kept}), and "
+                f"{free / 1e9:.1f} GB are free: {less}use fewer sites, a smaller capacity, a micro_batch or more groups"
             )
 
 

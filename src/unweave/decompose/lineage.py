@@ -38,13 +38,13 @@ def seconds(card: Card) -> float:
 
 
 def tokens_seen(card: Card) -> int:
-    """Tokens that training has seen, a token as often as it came up; 0 where the card does not say."""
+    """Tokens that training has seen, a token as often as it came up; 0 where the card does not say.
+
+    A site-local card gives them by its settings, for each of its sites.
+    """
     if "tokens_seen" in card:
         return int(card["tokens_seen"])
     config = card.get("config") or {}
-    if "tokens" not in card or not {"steps", "batch"} <= set(config):
+    if card.get("method") != "site-local":
         return 0
-    each = int(config["steps"]) * int(config["batch"])
-    if card.get("method") == "whole-model":
-        return each * int(config["window_length"])
-    return each * len(card.get("sites", {}))
+    return int(config["steps"]) * int(config["batch"]) * len(card["sites"])

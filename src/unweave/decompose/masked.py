@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -39,7 +39,7 @@ class MaskedTarget:
     bfloat16 the matrix products on the way are not.
 
     With ``base``, another checkpoint of the same model, what is taken apart is the difference of the two: ``weights``
-    holds it, and a masked site gives what the base's matrix gives plus the masked difference.
+    holds it, and a masked site gives its own output with the difference's part of it masked.
     """
 
     def __init__(
@@ -49,14 +49,15 @@ class MaskedTarget:
         self._half = precision == "bfloat16"
         self.target, self.sites = target, tuple(sites)
         self.weights = {site.name: target.weight(site).float() for site in self.sites}
-        self._base: dict[str, Tensor] = {}
+        self._differs = base is not None
         if base is not None:
-            self._base = {site.name: _base_weight(base, site).to(self.device(site.name)) for site in self.sites}
-            self.weights = {name: weight - self._base[name] for name, weight in self.weights.items()}
+            for site in self.sites:
+                earlier = _base_weight(base, site).to(self.device(site.name))
+                self.weights[site.name] = self.weights[site.name] - earlier
         self._masks: dict[str, tuple[Pieces, Mask]] = {}
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
-        self._read: tuple[Tensor, Tensor] | None = None
+        self._read: tuple[Tensor, int, Tensor] | None = None
 
     def device(self, site: str) -> torch.device:
         """Where a site is: a target loaded with a device map has its sites on several devices."""
@@ -78,8 +79,10 @@ class MaskedTarget:
 
     def products(self) -> AbstractContextManager[Any]:
         """Where matrix products have this target's precision."""
+        if not self._half:
+            return nullcontext()
         # Casts are not kept: adversary and loss use the same weights with and without gradients.
-        return torch.autocast(self.target.device.type, torch.bfloat16, enabled=self._half, cache_enabled=False)
+        return torch.autocast(self.target.device.type, torch.bfloat16, cache_enabled=False)
 
     def clean(self, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The target's own output and every site's input."""
@@ -109,14 +112,16 @@ class MaskedTarget:
 
     def _floats(self, x: Tensor, device: torch.device) -> Tensor:
         """A site's input in float32 where the site is; those that read one tensor (query, key, value) share a copy."""
-        if self._read is None or self._read[0] is not x or self._read[1].device != device:
-            self._read = x, x.to(device).float()
-        return self._read[1]
+        # A module may change what it read before another site reads it.
+        read = self._read
+        if read is None or read[0] is not x or read[1] != x._version or read[2].device != device:
+            self._read = read = x, x._version, x.to(device).float()
+        return read[2]
 
     def _hook(self, site: Site) -> Any:
         name = site.name
         # Left out and put back here, because the delta is W minus the pieces and a bias belongs to neither.
-        bias, base, device = self.target.bias(self.target.site(name)), self._base.get(name), self.device(name)
+        bias, device = self.target.bias(self.target.site(name)), self.device(name)
 
         def replace(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if name not in self._masks:
@@ -130,10 +135,16 @@ class MaskedTarget:
             (V, U), mask = self._masks[name]
             # A hook gets what the site was called with; what a device map put round the site moves it only later.
             x = self._floats(args[0], device)
-            rest = 0.0 if bias is None else bias
-            if base is not None:
-                rest = rest + x @ base.T
-            found = numerics.masked_output(x, site.part(output).float() - rest, V, U, mask.pieces, mask.delta)
+            whole = site.part(output).float()
+            if self._differs:
+                # A product of its own: the outputs of two checkpoints are so near each other that in half precision
+                # most of their difference would be rounding.
+                wx = x @ self.weights[name].T
+                rest = whole - wx
+            else:
+                rest = 0.0 if bias is None else bias
+                wx = whole - rest
+            found = numerics.masked_output(x, wx, V, U, mask.pieces, mask.delta)
             self._outputs[name] = found
             return site.replaced(output, (found + rest).to(output.dtype))
 

@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from unweave.base.errors import UnweaveError
-from unweave.base.memory import available_memory
 from unweave.decompose.batches import Batches, RowBatches
-
-if TYPE_CHECKING:
-    from unweave.decompose.masked import MaskedTarget
+from unweave.decompose.masked import MaskedTarget, check_rows
+from unweave.models.sites import Site
+from unweave.models.target import Target
 
 
 class Precomputed:
     """What the clean target gives for every row of the data; a step takes the rows that it draws.
 
-    Raises ``UnweaveError`` for data that is drawn by a function, and with both numbers when a device has too little
-    room. Inputs that several sites read are held once.
+    Raises ``UnweaveError`` for data that is drawn by a function, and for sites that do not see every row. Inputs that
+    several sites read are held once. Whether there is room is asked before a run, with ``kept_bytes``.
     """
 
-    def __init__(
-        self,
-        model: MaskedTarget,
-        batches: Batches,
-        batch: int,
-        available: Callable[[torch.device], int | None] = available_memory,
-    ) -> None:
-        if not isinstance(batches, RowBatches):
-            raise UnweaveError(
-                "precompute needs rows that come up again, and this data is a function that draws batches: give the "
-                "rows themselves, or set precompute to False"
-            )
-        self._batches, rows = batches, batches.rows
-        found = model.clean_rows(rows[:batch])
-        self._reads = _readers(found[1])
-        self._held = _room(found, set(self._reads.values()), len(rows), available)
+    def __init__(self, model: MaskedTarget, batches: Batches, batch: int) -> None:
+        self._batches = _row_batches(batches)
+        rows = self._batches.rows
+        self._reads, first = _clean(model, rows[:batch])
+        self._held = {name: tensor.new_empty(len(rows), *tensor.shape[1:]) for name, tensor in first.items()}
         for start in range(0, len(rows), batch):
-            output, inputs = found if start == 0 else model.clean_rows(rows[start : start + batch])
+            found = first if start == 0 else _clean(model, rows[start : start + batch])[1]
             for name, held in self._held.items():
-                held[start : start + batch] = output if name == _OUTPUT else inputs[name]
+                held[start : start + batch] = found[name]
 
     def __call__(self, step: int, place: range) -> tuple[Tensor, dict[str, Tensor]]:
         """Output and inputs of some of a step's samples."""
@@ -51,33 +38,40 @@ class Precomputed:
         return found[_OUTPUT], {name: found[read] for name, read in self._reads.items()}
 
 
+def kept_bytes(target: Target, groups: Iterable[Sequence[Site]], batches: Batches) -> dict[torch.device, int]:
+    """What ``Precomputed`` will keep on each device, of several groups of sites the one that keeps most there.
+
+    One row is run through the target, because shapes do not say which sites read one tensor.
+    """
+    rows = _row_batches(batches).rows
+    most: dict[torch.device, int] = {}
+    for sites in groups:
+        with MaskedTarget(target, sites).attached() as model:
+            _, found = _clean(model, rows[:1])
+        kept: dict[torch.device, int] = {}
+        for tensor in found.values():
+            kept[tensor.device] = kept.get(tensor.device, 0) + tensor.nbytes * len(rows)
+        most |= {device: max(size, most.get(device, 0)) for device, size in kept.items()}
+    return most
+
+
 _OUTPUT = ""
 """Beside the names of sites: the target's own output."""
 
 
-def _readers(inputs: Mapping[str, Tensor]) -> dict[str, str]:
-    """For every site the first that reads the same tensor."""
+def _clean(model: MaskedTarget, rows: Tensor) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """For every site the first that reads the same tensor; and the output and those sites' inputs, by name."""
+    output, inputs = model.clean_rows(rows)
+    check_rows(inputs, model.sites, rows)
     first: dict[int, str] = {}
-    return {name: first.setdefault(id(x), name) for name, x in inputs.items()}
+    reads = {name: first.setdefault(id(x), name) for name, x in inputs.items()}
+    return reads, {_OUTPUT: output, **{name: inputs[name] for name in first.values()}}
 
 
-def _room(
-    found: tuple[Tensor, Mapping[str, Tensor]],
-    sites: Collection[str],
-    count: int,
-    available: Callable[[torch.device], int | None],
-) -> dict[str, Tensor]:
-    """Empty tensors for ``count`` rows of what the first batch gave."""
-    output, inputs = found
-    tensors = {_OUTPUT: output, **{name: inputs[name] for name in sites}}
-    needed: dict[torch.device, int] = {}
-    for tensor in tensors.values():
-        needed[tensor.device] = needed.get(tensor.device, 0) + tensor[0].nbytes * count
-    for device, size in needed.items():
-        free = available(device)
-        if free is not None and size > free:
-            raise UnweaveError(
-                f"precompute needs {size / 1e9:.1f} GB on {device} for the clean outputs and inputs of {count:,} rows, "
-                f"and {free / 1e9:.1f} GB are free: set precompute to False, or give fewer windows"
-            )
-    return {name: tensor.new_empty(count, *tensor.shape[1:]) for name, tensor in tensors.items()}
+def _row_batches(batches: Batches) -> RowBatches:
+    if not isinstance(batches, RowBatches):
+        raise UnweaveError(
+            "precompute needs rows that come up again, and this data is a function that draws batches: give the rows "
+            "themselves, or set precompute to False"
+        )
+    return batches

@@ -58,6 +58,8 @@ class Processes:
         """Inside, an error in one process ends the others where they next meet, with a line that says what it was.
 
         All leave it together. An interruption is not told: it may come in the middle of an exchange, and reaches all.
+        Nor is an error in the middle of one (no memory for its block of tensors): the others wait there for their time
+        to run out.
         """
         try:
             yield
@@ -65,7 +67,7 @@ class Processes:
         except _AnotherStopped:
             raise
         except Exception as error:
-            with suppress(_AnotherStopped):
+            with suppress(_AnotherStopped, RuntimeError):
                 self._meet(first_line(error))
             raise
 
@@ -74,13 +76,16 @@ class Processes:
         if self.count == 1:
             return
         told: list[str | None] = [None] * self.count
+        failed = torch.tensor(float(failure is not None), device=_meeting_device())
         try:
-            failed = torch.tensor(float(failure is not None), device="cpu")  # so that no other device is waited for
             dist.all_reduce(failed)
             if not failed:
                 return
             dist.all_gather_object(told, failure)
         except RuntimeError as error:
+            # What gloo raises is a plain RuntimeError that names its source file.
+            if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
+                raise
             raise _AnotherStopped(f"another process is gone, and this one with it: {first_line(error)}") from error
         rank, line = next((rank, line) for rank, line in enumerate(told) if line is not None)
         raise _AnotherStopped(f"process {rank} stopped, and the others with it: {line}")
@@ -144,6 +149,13 @@ def join_processes() -> Processes:
         # Left at exit and not at the end of a training: a second group under the same names would find the first's.
         atexit.register(_leave)
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def _meeting_device() -> str:
+    """The CPU, so that no other device is waited for, unless the group has no backend for it (accelerate's NCCL)."""
+    backends = dist.get_backend_config() if dist.is_initialized() else "cpu:"
+    devices = [each.partition(":")[0] for each in backends.split(",")]
+    return "cpu" if "cpu" in devices else devices[0]
 
 
 def _leave() -> None:

@@ -29,8 +29,9 @@ from unweave.decompose.clock import Clock
 from unweave.decompose.config import SiteLocalConfig, WholeModelConfig
 from unweave.decompose.cost import check_memory, estimate_room
 from unweave.decompose.decomposition import Decomposition
-from unweave.decompose.groups import train_in_groups
+from unweave.decompose.groups import site_groups, train_in_groups
 from unweave.decompose.lineage import with_ancestors
+from unweave.decompose.precomputed import kept_bytes
 from unweave.decompose.processes import join_processes
 from unweave.decompose.site_local_run import decompose_site_local
 from unweave.models.sites import Site
@@ -148,7 +149,8 @@ def _whole_model(
     first = batches(0)
     rows = len(first) if first.is_floating_point() else first.numel()
     processes, training = join_processes(), Path(f"{out}.training")
-    check_memory(estimate_room(target, config, rows, len(first), processes.count))
+    kept = kept_bytes(target, site_groups(sites, config), batches) if config.precompute else {}
+    check_memory(estimate_room(target, config, rows, len(first), processes.count, base is not None, kept))
     origin = [target.identity.digest, facts["data"]]
     if base is not None:
         facts["base"] = base.identity.digest

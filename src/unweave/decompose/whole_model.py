@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,11 @@ def train_whole_model(
 def run_settings(sites: Sequence[Site], origin: str, config: WholeModelConfig) -> dict[str, Any]:
     """What a checkpoint must agree with to be gone on from.
 
-    How a step is cut changes nothing in it: a run can go on with smaller parts, and in more or fewer processes.
+    How a step is cut changes nothing in it, and when clean outputs are computed neither: a run can go on with smaller
+    parts, in more or fewer processes, and with other ``precompute``.
     """
-    kept = {name: value for name, value in asdict(config).items() if name != "micro_batch"}
-    return {"sites": [site.name for site in sites], "origin": origin, "config": kept}
+    binding = {name: value for name, value in asdict(config).items() if name not in ("micro_batch", "precompute")}
+    return {"sites": [site.name for site in sites], "origin": origin, "config": binding}
 
 
 class Training:
@@ -135,7 +136,11 @@ class Training:
         self.objective = Objective(model, config)
         self.device, self.processes = model.target.device, processes
         self.settings = run_settings(model.sites, origin, config)
-        self.precomputed = Precomputed(model, batches, config.batch) if config.precompute else None
+
+    @cached_property
+    def precomputed(self) -> Precomputed:
+        """Made at the first step that asks for it: a training that is finished has no use for it."""
+        return Precomputed(self.model, self.batches, self.config.batch)
 
     def begin(self, known: Decomposition | None = None) -> None:
         """Initial tensors, then (where nothing is known yet) the steps on faithfulness alone."""
@@ -233,7 +238,7 @@ class Training:
             self.processes,
             config.micro_batch,
             lambda rows: check_reach(config.sources, self.sources, rows, step),
-            partial(self.precomputed, step) if self.precomputed is not None else None,
+            partial(self.precomputed, step) if config.precompute else None,
         )
         attacking = config.attacks and step >= config.adversary_start * config.steps
         schedule = {name: torch.tensor(v, device=self.device) for name, v in self._schedule(step, attacking).items()}
