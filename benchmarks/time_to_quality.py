@@ -2,9 +2,9 @@
 
 Quality is KL on held-out windows under stochastic masks plus KL after a fresh adversary's 20 steps. The published
 step's learning rate and sparsity are chosen first, on seed 0, by runs of as many steps as ours has. Then, seed by seed,
-ours is trained once, and the published step for as many seconds, twice and four times as many (its schedule stretched),
-until it is as good with at most a tenth more pieces in use a token than ours. The target is the bundled polyglot, or a
-byte-level model of the size asked for, trained here on the bundled text.
+ours is trained once, and the published step for one to four times as many seconds (its schedule stretched), until it is
+as good with at most a tenth more pieces in use a token than ours. The target is the bundled polyglot, or a byte-level
+model of the size asked for, trained here on the bundled text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from unweave.models import Target, load_target
 from unweave.models.target import make_target
 
 BATCH, LENGTH, HELD_OUT = 16, 64, 20
-LONGER = (1, 2, 4)
+LONGER = (1, 2, 3, 4)
 RATES, SPARSITIES = (1e-3, 3e-3, 1e-2), (1e-4, 4e-4)
 """Tried for the published step beside its sparsity of 2e-4: our settings were chosen too (docs/results/ablation.md)."""
 L0_SLACK = 1.1
@@ -83,15 +83,14 @@ def time_to_quality(name: str, module: nn.Module, steps: int, seeds: int) -> dic
     ratios, bounds = [], []
     for seed in range(seeds):
         wanted = own[seed] if seed in own else mine(seed)
-        good, longest = None, 0.0
+        attempts = list(found.values()) if seed == 0 else []
         for longer in LONGER:
-            attempt = theirs(seed, max(1, round(longer * wanted.seconds / pace)), *best)
-            longest = attempt.seconds
-            if _as_good(attempt, wanted):
-                good = attempt.seconds
+            attempts.append(theirs(seed, max(1, round(longer * wanted.seconds / pace)), *best))
+            if _as_good(attempts[-1], wanted):
                 break
-        ratios.append(round(wanted.seconds / (good or longest), 3))
-        bounds.append(good is None)
+        good = [attempt.seconds for attempt in attempts if _as_good(attempt, wanted)]
+        ratios.append(round(wanted.seconds / min(good, default=attempts[-1].seconds), 3))
+        bounds.append(not good)
     return {
         "time_to_quality_ratio": statistics.median(ratios),
         "time_to_quality_ratios": ratios,
