@@ -231,6 +231,6 @@ def test_the_command_says_what_each_device_takes_and_for_how_long(capsys):
     assert (value["devices"], value["groups"], value["steps"]) == (2, 3, 3 * WholeModelConfig.steps)
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "GFLOP on each device; 30,000 steps" in printed
+    assert f"GFLOP on each device; {value['steps']:,} steps" in printed
     assert f"{value['hours']:,.1f} hours at 1e+10 FLOP a second on each device" in printed
     assert main([*arguments[:-1], "0"]) == 2
