@@ -67,7 +67,8 @@ def test_more_sites_or_rows_or_an_adversary_for_each_row_take_more_memory(llama)
     base = estimate_cost(llama, CONFIG)
     assert estimate_cost(llama, replace(CONFIG, batch=8)).bytes_step == 2 * base.bytes_step
     assert estimate_cost(llama, replace(CONFIG, sites="*.o_proj")).bytes < base.bytes
-    assert estimate_cost(llama, replace(CONFIG, sources="batch")).bytes_fixed > base.bytes_fixed
+    shared, own = (estimate_cost(llama, replace(CONFIG, sources=reach)) for reach in ("shared", "batch"))
+    assert own.bytes_fixed > shared.bytes_fixed
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers(llama):
@@ -227,9 +228,9 @@ def test_the_command_says_what_each_device_takes_and_for_how_long(capsys):
     assert main([*arguments, "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["hours"] == pytest.approx(value["flops"] * value["steps"] / 1e10 / 3600)
-    assert (value["devices"], value["groups"], value["steps"]) == (2, 3, 30_000)
+    assert (value["devices"], value["groups"], value["steps"]) == (2, 3, 3 * WholeModelConfig.steps)
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "GFLOP on each device; 30,000 steps" in printed
+    assert f"GFLOP on each device; {value['steps']:,} steps" in printed
     assert f"{value['hours']:,.1f} hours at 1e+10 FLOP a second on each device" in printed
     assert main([*arguments[:-1], "0"]) == 2
