@@ -30,7 +30,7 @@ def test_every_matrix_is_taken_apart_and_adds_up_to_itself(target, made):
     made.check_target(target.identity.digest)
     for name, site in made.sites.items():
         weight = target.weight(target.site(name)).float()
-        assert float(site.delta(weight).square().sum() / weight.square().sum()) < 1e-4
+        assert float(site.delta(weight).square().sum() / weight.square().sum()) < 1e-3
 
 
 def test_on_held_out_text_few_subcomponents_predict_nearly_what_the_target_does(target, made):
@@ -38,7 +38,7 @@ def test_on_held_out_text_few_subcomponents_predict_nearly_what_the_target_does(
     windows = windows_by_label(target.tokenizer, parallel(), "evaluation", None, 64, 1)
     tokens = torch.cat([torch.as_tensor(rows) for rows in windows.values()])
     ladder = measure_ladder(target, made, tokens, attack_steps=(), controls=("svd",))
-    assert ladder.rung("unmasked").kl < 0.01
+    assert ladder.rung("unmasked").kl < 0.03
     unrecovered = ladder.rung("importance").unrecovered
     assert unrecovered is not None
     assert unrecovered < 0.2
