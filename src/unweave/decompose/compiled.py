@@ -48,6 +48,6 @@ def fused(function: Function) -> Function:
     return call  # type: ignore[return-value]
 
 
-def _limits() -> dict[str, int]:
+def _limits() -> dict[str, Any]:
     known = inspect.signature(torch.compile).parameters
     return {"recompile_limit": RECOMPILE_LIMIT} if "recompile_limit" in known else {}  # not in older releases
