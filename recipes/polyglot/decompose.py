@@ -110,8 +110,7 @@ def main() -> None:
     config = typed_config(WholeModelConfig, settings, "the decomposition")
     folder = arguments.work / f"{arguments.out.name}.decomp"
     made = _training(target, streams, config, folder, progress)
-    tokens = config.steps * config.batch * config.window_length
-    made = replace(made, card={**made.card, **facts_of_text(streams), "tokens_seen": tokens})
+    made = replace(made, card={**made.card, **facts_of_text(streams)})
     made.save(arguments.out, replace=True, half=True)
     shutil.rmtree(folder)
     if arguments.json:

@@ -168,8 +168,7 @@ class Training:
         for step in range(START_BATCHES):
             batch, kept = self.batches(step), 0
             for part in batch.split(self.config.micro_batch or len(batch)):
-                with torch.no_grad():
-                    _, inputs = self.model.clean(part.to(self.device))
+                _, inputs = self.model.clean_rows(part)
                 rows = (len(batch), *check_rows(inputs, self.model.sites, part)[1:])
                 most = max(1, START_ROWS // START_BATCHES // math.prod(rows[1:]))
                 # Random pieces need the inputs' size alone, which is the root of the mean square of these.

@@ -180,7 +180,6 @@ _RESIDUAL = replace(
     start="independent",
     subcomponents=64,
     sparsity=1.8e-4,
-    sparsity_rise=0.6,
     frequency=0.0,
     batch=256,
     steps=2000,
