@@ -85,8 +85,19 @@ def test_of_two_candidates_the_one_that_harms_the_others_least_is_taken(
     assert best.index == own.index
     assert len(trials) == 2
     assert trials[0].reached
-    assert trials[0].changes["qc"] < 0.2 < trials[1].changes["qc"]
+    assert [trial.index for trial in trials] == [own.index, blunt.index]
+    assert trials[0].changes["qc"] < 0.3 < trials[1].changes["qc"]
     assert weights_hash(planted_target.module) == planted_target.identity.weights
+
+
+def test_candidates_are_tried_past_the_level_so_that_an_effect_near_its_limit_costs_what_it_will(
+    planted_target, planted_text, planted_decomposition
+):
+    windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=6)
+    own = select([harvest(planted_target, planted_decomposition.site(planted.SITE), windows)], "qb")
+    _, (trial,) = least_harm(planted_target, planted_decomposition, [own], windows)
+    assert trial.reached
+    assert trial.level == pytest.approx(1.05, abs=0.01)
 
 
 def test_candidates_are_the_best_of_each_site_that_beat_the_control_of_the_whole_search():
@@ -98,3 +109,5 @@ def test_candidates_are_the_best_of_each_site_that_beat_the_control_of_the_whole
     selection = Selection("y", 0, "a", 0.9, (0.2, 0.1), statistics[1])
     assert [(one.site, one.index) for one in candidates(statistics, selection)] == [("y", 0), ("x", 1)]
     assert [one.score for one in candidates(statistics, selection)] == pytest.approx([0.9, 0.7])
+    more = candidates(statistics, replace(selection, null_maxima=(0.05,)), of_each_site=2)
+    assert [(one.site, one.index) for one in more] == [("y", 0), ("x", 1), ("x", 0), ("z", 0)]

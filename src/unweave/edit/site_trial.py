@@ -24,15 +24,19 @@ from unweave.models.target import Target
 from unweave.read.selection import Selection, Statistics, candidates, select
 from unweave.record.table import Table
 
-TRIAL_WINDOWS = 12
-"""Selection windows for each label on which the candidates of several sites are tried."""
+OF_EACH_SITE = 3
+"""Subcomponents of a site that are tried, the most selective first."""
+MARGIN = 1.05
+"""A candidate is tried at so many ln V. A stopping rule that reads four tokens ends some hundredths of ln V too high or
+too low; where a piece's effect has nearly reached its limit, those hundredths are a much larger factor and its harm."""
 
 
 @dataclass(frozen=True)
 class SiteTrial:
     """What an edit at one site does once it has brought the label to the wanted level.
 
-    ``level`` in units of ln V; ``changes`` in nats per token by label, the removed one left out.
+    ``level`` in units of ln V; ``changes`` in nats per token by label, the removed one left out; ``index`` of the
+    subcomponent that was turned, -1 for a direction that is none.
     """
 
     site: Site
@@ -40,6 +44,7 @@ class SiteTrial:
     level: float
     reached: bool
     changes: dict[str, float]
+    index: int = -1
 
     @property
     def worst(self) -> float:
@@ -91,8 +96,10 @@ def _try(
     return try_piece(target, piece, label, held_out)
 
 
-def try_piece(target: Target, piece: Subcomponent, label: str, held_out: Mapping[str, torch.Tensor]) -> SiteTrial:
-    """Turns a piece down until the label's realised cross-entropy is ln V, and measures the other labels there."""
+def try_piece(
+    target: Target, piece: Subcomponent, label: str, held_out: Mapping[str, torch.Tensor], wanted: float = 1.0
+) -> SiteTrial:
+    """Turns a piece down until the label's realised cross-entropy is ``wanted`` ln V, and measures the other labels."""
     edit, site = FactorEdit.on_pieces([(piece, 1.0)], target.identity.digest), target.site(piece.site)
     yardstick = make_yardstick(target, held_out, site.layer)
     ceiling = uniform_cross_entropy(target)
@@ -101,10 +108,11 @@ def try_piece(target: Target, piece: Subcomponent, label: str, held_out: Mapping
         with applied(target, edit.with_factor(1.0 + strength)):
             return Probe(strength, yardstick.measure(target, [label])[label].mean()[0], 0.0)
 
-    tuned = search(realised, ceiling)
+    tuned = search(realised, wanted * ceiling)
     measured = effects(target, edit.with_factor(tuned.factor), yardstick, local=True)
     changes = {name: effect.change for name, effect in measured.items() if name != label}
-    return SiteTrial(site, tuned.strength, measured[label].edited / ceiling, tuned.stopped == "reached", changes)
+    level = measured[label].edited / ceiling
+    return SiteTrial(site, tuned.strength, level, tuned.stopped == "reached", changes, piece.index)
 
 
 def choose_piece(
@@ -115,17 +123,16 @@ def choose_piece(
     windows: Mapping[str, np.ndarray],
     progress: Progress | None = None,
 ) -> tuple[Selection, list[SiteTrial]]:
-    """The subcomponent that is about a label; where several sites have one, the least harmful, with the trials.
+    """The subcomponent that is about a label; where several sites have some, the least harmful, with the trials.
 
     ``windows`` are those that the statistics were read from. Without anything that beats the control, or with one site
     alone, it is the most selective one and nothing is tried.
     """
     selection = select(statistics, label)
-    able = candidates(statistics, selection)
-    if len(able) < 2:
+    able = candidates(statistics, selection, OF_EACH_SITE)
+    if len({one.site for one in able}) < 2:
         return selection, []
-    few = {name: tokens[:TRIAL_WINDOWS] for name, tokens in windows.items()}
-    return least_harm(target, decomposition, able, few, progress)
+    return least_harm(target, decomposition, able, windows, progress)
 
 
 def least_harm(
@@ -138,7 +145,8 @@ def least_harm(
     """Of candidates at several sites, the one that takes its label away with the least harm to the others.
 
     All of them are about the label and no other; what turning them does further on in the model is another question.
-    ``windows`` are the selection's own, so no other text is read. Returns the trials as well, best first.
+    They are tried a little past ln V (``MARGIN``). ``windows`` are the selection's own, so no other text is read.
+    Returns the trials as well, best first.
     """
     progress = progress or Silent()
     held_out = {label: torch.as_tensor(tokens) for label, tokens in windows.items()}
@@ -146,7 +154,7 @@ def least_harm(
     for done, one in enumerate(candidates):
         progress.update(done, len(candidates), f"trying {one.site}:{one.index}")
         piece = decomposition.subcomponent(one.site, one.index)
-        tried.append((one, try_piece(target, piece, one.label, held_out)))
+        tried.append((one, try_piece(target, piece, one.label, held_out, MARGIN)))
     progress.update(len(candidates), len(candidates), "pieces tried")
     order = ranked([trial for _, trial in tried])
     best = next(one for one, trial in tried if trial is order[0])
@@ -162,6 +170,7 @@ def trials_table(
     rows = [
         {
             "site": trial.site.name,
+            **({"subcomponent": trial.index} if any(one.index >= 0 for one in trials) else {}),
             "level": trial.level,
             "worst other": trial.worst,
             **{f"change {name}": change for name, change in trial.changes.items()},

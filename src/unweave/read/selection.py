@@ -126,14 +126,14 @@ def select(statistics: Sequence[Statistics], label: str, seed: int = 0) -> Selec
     return Selection(best.site, index, label, float(scores[index]), tuple(null), best)
 
 
-def candidates(statistics: Sequence[Statistics], selection: Selection) -> list[Selection]:
-    """The most selective subcomponent of every site, where it beats the control of the whole search; best first."""
+def candidates(statistics: Sequence[Statistics], selection: Selection, of_each_site: int = 1) -> list[Selection]:
+    """The most selective subcomponents of every site that beat the control of the whole search; best first."""
     label, null = selection.label, selection.null_maxima
     found = []
     for read in statistics:
-        scores = read.selectivity(label)
-        index = int(scores.argmax())
-        found.append(Selection(read.site, index, label, float(scores[index]), null, read))
+        best = read.selectivity(label).topk(min(of_each_site, read.importance.shape[1]))
+        for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            found.append(Selection(read.site, index, label, score, null, read))
     return sorted((one for one in found if one.found), key=lambda one: -one.score)
 
 

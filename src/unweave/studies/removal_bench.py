@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import RemoveLanguage
 
 WINDOW = 64
-TRIED = "The most selective subcomponent of each site turned down until {} is gone, on the selection part"
+TRIED = "The most selective subcomponents of each site turned down until {} is gone, on the selection part"
 KNOWN_BELOW = 0.8
 """A target knows a label when its cross-entropy there is below this many ln V."""
 

@@ -158,10 +158,11 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
 def _of_candidates(run: Run, name: str) -> list[str]:
     if "trials" not in run.tables():
         return []
-    count = len(run.load_table("trials").rows)
+    sites = run.load_table("trials").column("site")
     return [
-        f"{count} sites have a subcomponent that is about {name} and no other label. Each was turned down until {name} "
-        "was gone on the selection text, and the one that harmed the others least was taken."
+        f"{len(set(sites))} sites have subcomponents that are about {name} and no other label. The most selective, "
+        f"{len(sites)} in all, were each turned down until {name} was gone on the selection text and a little further, "
+        "and the one that harmed the others least was taken."
     ]
 
 
