@@ -8,16 +8,12 @@ Without ``--try`` the defaults alone are measured. The target is that of ``time_
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
 from decompose import SIZES, model
 from time_to_quality import BATCH, LENGTH, byte_target, known_target, reached, trained
+from timing import circumstances, printed
 
 from unweave.base.configs import parse_settings, typed_config
 from unweave.base.device import prefer_fast_float32
@@ -54,14 +50,9 @@ def main() -> None:
         "size": args.size,
         "steps": args.steps,
         "rows": rows,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        **circumstances(),
     }
-    if args.json:
-        json.dump(value, sys.stdout)
-        return
-    for row in rows:
-        print(json.dumps(row))
+    printed(value, args.json, rows)
 
 
 if __name__ == "__main__":

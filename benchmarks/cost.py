@@ -12,13 +12,12 @@ import argparse
 import ctypes
 import gc
 import json
-import platform
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from timing import circumstances
 from torch.utils.flop_counter import FlopCounterMode
 
 from unweave.decompose.config import WholeModelConfig
@@ -57,12 +56,11 @@ def main() -> None:
         flops, memory = measured(target, config)
         rows.append(row(name, cost, flops, memory, loaded))
         print(rows[-1], file=sys.stderr)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
-    value = {"target": arguments.target, "rows": rows, "date": datetime.now(UTC).date().isoformat(), "machine": machine}
+    value = {"target": arguments.target, "rows": rows, **circumstances()}
     if arguments.json:
         json.dump(value, sys.stdout)
         return
-    print(f"{value['target']}, {arguments.batch} x {arguments.length} tokens, {machine}, {value['date']}")
+    print(f"{value['target']}, {arguments.batch} x {arguments.length} tokens, {value['machine']}, {value['date']}")
     for each in rows:
         print("  " + ", ".join(f"{key} {found}" for key, found in each.items()))
 

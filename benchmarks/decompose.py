@@ -15,20 +15,17 @@ import argparse
 import copy
 import ctypes
 import gc
-import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from published_step import PublishedStep
 from time_to_quality import time_to_quality
+from timing import circumstances, printed
 from transformers import ArceeConfig, ArceeForCausalLM
 
 from unweave.base.device import compiler_works, prefer_fast_float32
@@ -77,14 +74,9 @@ def main() -> None:
     found = [measure(name, SIZES[name], args) for name in args.sizes.split(",")]
     value = {
         "sizes": found,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **circumstances(),
     }
-    if args.json:
-        json.dump(value, sys.stdout)
-        return
-    for size in found:
-        print(json.dumps(size))
+    printed(value, args.json, found)
 
 
 def measure(name: str, size: Size, args: argparse.Namespace) -> dict[str, object]:

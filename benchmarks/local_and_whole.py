@@ -11,19 +11,16 @@ steps, with all sites masked at once, at no more than 1.1 times its L0.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
+from timing import circumstances, printed
 from torch import Tensor
 
 from unweave.base.device import prefer_fast_float32
@@ -119,14 +116,9 @@ def main() -> None:
         "target": args.target,
         "sites": [site.name for site in target.sites(args.sites)],
         "sizes": [measure(target, corpus, name, args) for name in args.sizes.split(",")],
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        **circumstances(),
     }
-    if args.json:
-        json.dump(value, sys.stdout)
-        return
-    for size in value["sizes"]:
-        print(json.dumps(size, indent=1))
+    printed(value, args.json, value["sizes"])
 
 
 def measure(target: Target, corpus: Corpus, name: str, args: argparse.Namespace) -> dict[str, Any]:

@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
 from decompose import SIZES, model
 from time_to_quality import BATCH, LENGTH, byte_target
+from timing import circumstances, printed
 from torch import Tensor
 
 from unweave.base.configs import plain_config
@@ -90,14 +87,9 @@ def main() -> None:
         "matched_cosine": [
             pair(one, two, made, ladders) for one, two in combinations([name for name in made if name != "shuffled"], 2)
         ],
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        **circumstances(),
     }
-    if args.json:
-        json.dump(value, sys.stdout)
-        return
-    for part in (*value["arms"], *value["matched_cosine"]):  # type: ignore[misc]
-        print(json.dumps(part))
+    printed(value, args.json, [*value["arms"], *value["matched_cosine"]])
 
 
 def every_arm(target: Target, args: argparse.Namespace) -> list[Arm]:

@@ -11,6 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
+
+import torch
 
 
 def arguments(description: str | None, repeats: int) -> argparse.Namespace:
@@ -19,6 +22,21 @@ def arguments(description: str | None, repeats: int) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=repeats, help=f"rounds, each way once a round ({repeats})")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser.parse_args()
+
+
+def circumstances() -> dict[str, str]:
+    """Of any benchmark's result: the day, and the machine with the threads that torch may take of it."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    return {"date": datetime.now(UTC).date().isoformat(), "machine": machine}
+
+
+def printed(value: dict[str, Any], as_json: bool, lines: list[dict[str, Any]]) -> None:
+    """One JSON object, or else a line of JSON for each of its parts."""
+    if as_json:
+        json.dump(value, sys.stdout)
+        return
+    for line in lines:
+        print(json.dumps(line))
 
 
 def by_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
@@ -51,8 +69,7 @@ def report(benchmark: str, seconds: dict[str, list[float]], as_json: bool) -> No
         "benchmark": benchmark,
         "against": alternative,
         "rows": rows,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **circumstances(),
     }
     if as_json:
         json.dump(value, sys.stdout)
