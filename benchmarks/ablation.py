@@ -44,6 +44,7 @@ def main() -> None:
             found = reached(target, held_out, *trained(target, RowBatches(seen, config.batch, seed), config))
             row = {"settings": text, "seed": seed, "kl_stochastic": round(found.stochastic, 4)}
             row |= {"kl_adversarial_20": round(found.adversarial, 4), "l0": round(found.l0, 1)}
+            row |= {"kl_unmasked": round(found.unmasked, 4)}
             rows.append(row)
             print(f"  {row}", file=sys.stderr)
     value = {

@@ -52,6 +52,8 @@ class Reached:
     stochastic: float
     adversarial: float
     l0: float
+    unmasked: float
+    """KL of the subcomponents' sums alone: what the faithfulness that is left costs."""
 
     @property
     def quality(self) -> float:
@@ -231,4 +233,6 @@ def reached(target: Target, held_out: Tensor, tensors: dict[str, Tensor], second
     sites = [site.name for site in target.sites("*")]
     made = Decomposition.from_tensors(tensors, sites, "site-mlp", target.identity.digest)
     ladder = measure_ladder(target, made, held_out, attack_steps=(20,), controls=())
-    return Reached(seconds, steps, ladder.rung("stochastic").kl, ladder.attacks[20], ladder.l0)
+    return Reached(
+        seconds, steps, ladder.rung("stochastic").kl, ladder.attacks[20], ladder.l0, ladder.rung("unmasked").kl
+    )
