@@ -254,3 +254,13 @@ def test_validation_trains_measures_and_counts(monkeypatch):
     assert len(errors) == 1
     assert errors[0] > 0
     assert found.as_dict()["dense_ci_error"] is None
+
+
+def test_what_the_start_already_holds_is_told_apart_from_what_was_found():
+    toy = find_toy("planted-languages")
+    (along,) = validate(toy, [0], replace(toy.config, steps=1)).recovered
+    (anywhere,) = validate(toy, [0], replace(toy.config, steps=1, start="random")).recovered
+    assert along.start_mmcs == pytest.approx(1, abs=1e-3)
+    assert anywhere.start_mmcs is not None
+    assert anywhere.start_mmcs < 0.9
+    assert Validation("x", (along,)).as_dict()["mmcs_start"] == pytest.approx(along.start_mmcs, abs=1e-4)

@@ -120,7 +120,7 @@ class WholeModelConfig:
 
     penalty: str = "smooth-l0"
     """Penalty of an importance: smooth-l0 (its width gamma falls) or lp (its exponent p falls)."""
-    sparsity: float = 1.2e-4
+    sparsity: float = 1e-4
     """Weight of the penalty, summed over subcomponents and sites and averaged over rows."""
     sparsity_rise: float = 0.0
     """Part of the run over which that weight rises from 0."""
@@ -134,7 +134,7 @@ class WholeModelConfig:
     """Weight of the frequency penalty, as a multiple of ``sparsity``."""
     frequency_reference: int = 2048
     """Rows that the frequency penalty counts over, so that it does not depend on the batch."""
-    faithfulness: float = 300.0
+    faithfulness: float = 100.0
     """Weight of the delta's squared norm over its matrix's, averaged over sites."""
     faithfulness_steps: int = 200
     """Steps on faithfulness alone before the run; pieces that start from inputs need none."""
@@ -158,7 +158,7 @@ class WholeModelConfig:
     window_length: int = 64
     windows: int = 4000
     """Windows of text drawn from for each label."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     """AdamW without weight decay, cosine to ``final_rate`` of it, after a linear warm-up over a hundredth."""
     final_rate: float = 0.1
     gradient_clip: float = 1.0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unweave.base.progress import Progress, usual_progress
+from unweave.decompose.batches import Batches
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.masked import MaskedTarget
@@ -18,6 +19,7 @@ from unweave.decompose.run import decompose
 from unweave.decompose.toys import recovery
 from unweave.decompose.toys.circuit import Circuit
 from unweave.decompose.toys.toy import Toy
+from unweave.decompose.whole_model import Training
 from unweave.models.target import Target, make_target
 from unweave.record.table import Table
 
@@ -38,6 +40,10 @@ class Recovered:
     ml2r: float | None
     seconds: float
     circuit: Circuit | None = None
+    start_mmcs: float | None = None
+    """Of the subcomponents before the first step: where they start along inputs, what training had to find is which
+    are needed where, and not the directions."""
+    start_ml2r: float | None = None
 
     @property
     def errors(self) -> int:
@@ -76,10 +82,14 @@ class Validation:
             row: dict[str, object] = {"seed": one.seed, "passed": one.passed}
             row |= {f"IdentityCIError, {site}": count for site, count in one.identity_errors.items()}
             row |= {f"DenseCIError, {site}": count for site, count in one.dense_errors.items()}
-            row |= one.circuit.row() if one.circuit else {"mmcs": one.mmcs, "ml2r": one.ml2r}
+            if one.circuit:
+                row |= one.circuit.row()
+            else:
+                row |= {"mmcs": one.mmcs, "mmcs at the start": one.start_mmcs}
+                row |= {"ml2r": one.ml2r, "ml2r at the start": one.start_ml2r}
             row["seconds"] = one.seconds
             rows.append(row)
-        digits = {"mmcs": 4, "ml2r": 3, "seconds": 1}
+        digits = {"mmcs": 4, "mmcs at the start": 4, "ml2r": 3, "ml2r at the start": 3, "seconds": 1}
         return Table.from_records("recovery", rows, digits={name: n for name, n in digits.items() if name in rows[0]})
 
     def as_dict(self) -> dict[str, object]:
@@ -107,8 +117,10 @@ class Validation:
             "broken": [list(one.circuit.failures) for one in self.recovered if one.circuit] or None,
             "mmcs": mean([one.mmcs for one in self.recovered]),
             "mmcs_spread": spread([one.mmcs for one in self.recovered]),
+            "mmcs_start": mean([one.start_mmcs for one in self.recovered]),
             "ml2r": mean([one.ml2r for one in self.recovered]),
             "ml2r_spread": spread([one.ml2r for one in self.recovered]),
+            "ml2r_start": mean([one.start_ml2r for one in self.recovered]),
             "seconds": round(sum(one.seconds for one in self.recovered), 1),
         }
 
@@ -120,10 +132,12 @@ def validate(
     progress, config = progress or usual_progress(), config or toy.config
     found = []
     for seed in seeds:
-        target = make_target(toy.build(seed), None, toy.name, check=False)
+        target, settings = make_target(toy.build(seed), None, toy.name, check=False), replace(config, seed=seed)
+        mmcs, ml2r = _recovery(toy, target, _at_start(target, toy.data(config.batch, seed), settings), seed)
         started = time.monotonic()
-        made = decompose(target, toy.data(config.batch, seed), replace(config, seed=seed), progress=progress)
+        made = decompose(target, toy.data(config.batch, seed), settings, progress=progress)
         one = measure(toy, target, made, seed, time.monotonic() - started)
+        one = replace(one, start_mmcs=mmcs, start_ml2r=ml2r)
         progress.say(f"{toy.name}, seed {seed}: {'passed' if one.passed else 'failed'} in {one.seconds:.0f} s")
         found.append(one)
     return Validation(toy.name, tuple(found))
@@ -136,18 +150,6 @@ def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: f
     inputs = probe_inputs(target, made, toy.probes)
     importance = _last(made.importances(inputs))
     computed = toy.computed(target.module, toy.probes) if toy.computed else {}
-    planted = toy.planted(seed) if toy.planted else {}
-    cosines = []
-    for site, side in (toy.recovery or {}).items():
-        pieces, weight = made.site(site), target.weight(target.site(site))
-        if side == "planted":
-            cosines.append(recovery.planted_cosine(pieces.V, pieces.U, planted[site]))
-        elif side == "out":
-            cosines.append(recovery.feature_recovery(pieces.V, pieces.U, weight, side))
-        else:
-            # A feature is what it looks like to the site: an axis, or a direction of the stream.
-            axes = inputs[site][computed.get(site, slice(None))]
-            cosines.append(recovery.feature_recovery(axes @ pieces.V, pieces.U, weight @ axes.T, side))
     return Recovered(
         seed,
         {
@@ -155,10 +157,41 @@ def measure(toy: Toy, target: Target, made: Decomposition, seed: int, seconds: f
             for site in toy.identity
         },
         {site: recovery.dense_error(importance[site], count) for site, count in (toy.dense or {}).items()},
-        fmean(cosine for cosine, _ in cosines) if cosines else None,
-        fmean(ratio for _, ratio in cosines) if cosines else None,
+        *_recovery(toy, target, made, seed),
         round(seconds, 1),
     )
+
+
+def _recovery(toy: Toy, target: Target, made: Decomposition, seed: int) -> tuple[float | None, float | None]:
+    """MMCS and ML2R, averaged over the sites of which features are compared; None where there is none."""
+    if not toy.recovery:
+        return None, None
+    inputs = probe_inputs(target, made, toy.probes)
+    computed = toy.computed(target.module, toy.probes) if toy.computed else {}
+    planted = toy.planted(seed) if toy.planted else {}
+    found = []
+    for site, side in toy.recovery.items():
+        pieces, weight = made.site(site), target.weight(target.site(site))
+        if side == "planted":
+            found.append(recovery.planted_cosine(pieces.V, pieces.U, planted[site]))
+        elif side == "out":
+            found.append(recovery.feature_recovery(pieces.V, pieces.U, weight, side))
+        else:
+            # A feature is what it looks like to the site: an axis, or a direction of the stream.
+            axes = inputs[site][computed.get(site, slice(None))]
+            found.append(recovery.feature_recovery(axes @ pieces.V, pieces.U, weight @ axes.T, side))
+    return fmean(cosine for cosine, _ in found), fmean(ratio for _, ratio in found)
+
+
+def _at_start(target: Target, data: Batches, config: WholeModelConfig) -> Decomposition:
+    """What training starts from: the subcomponents as they are placed, after the steps on faithfulness alone."""
+    sites = target.sites(config.sites)
+    with MaskedTarget(target, sites).attached() as model:
+        training = Training(model, data, config)
+        training.begin()
+        tensors = training.result()
+    names = [site.name for site in sites]
+    return Decomposition.from_tensors(tensors, names, config.importance, target.identity.digest)
 
 
 def probe_importances(target: Target, made: Decomposition, probes: Tensor) -> dict[str, Tensor]:
