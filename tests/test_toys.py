@@ -264,3 +264,8 @@ def test_what_the_start_already_holds_is_told_apart_from_what_was_found():
     assert anywhere.start_mmcs is not None
     assert anywhere.start_mmcs < 0.9
     assert Validation("x", (along,)).as_dict()["mmcs_start"] == pytest.approx(along.start_mmcs, abs=1e-4)
+
+
+def test_the_answers_that_were_never_found_are_named():
+    unsolved = {name for name, toy in TOYS.items() if not toy.solved}
+    assert unsolved == {"tms-5-2-identity", "tms-40-10-identity", "residual-mlp-2", "residual-mlp-3"}

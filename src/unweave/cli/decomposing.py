@@ -261,6 +261,8 @@ def _validate(args: argparse.Namespace) -> Output:
         run.save_table(table)
     verdict = "passed" if found.passed else "failed"
     lines = [f"{toy.name}: {toy.summary}", *grid(table), f"{verdict}: {found.seeds_passed} of {args.seeds} seeds"]
+    if not toy.solved:
+        lines.append("no settings have found this answer yet (docs/results/known-answers.md)")
     return Output(run_value(run) | found.as_dict(), lines, 0 if found.passed else 1)
 
 

@@ -46,6 +46,8 @@ class Toy:
     """The true pieces by site for a seed."""
     circuit: Callable[[Target, Decomposition, int], Circuit] | None = None
     """Looks for a circuit instead of comparing importances on probes."""
+    solved: bool = True
+    """Whether these settings have found the answer; the results are in ``docs/results/known-answers.md``."""
 
 
 def find_toy(name: str) -> Toy:
@@ -86,6 +88,7 @@ def _superposition(features: int, width: int, identity: bool, config: WholeModel
         dense={"hidden": width} if identity else None,
         recovery={"linear1": "in", "linear2": "out"},
         config=config,
+        solved=not identity,
     )
 
 
@@ -106,6 +109,7 @@ def _residual(layers: int, features: int, width: int, neurons: int, config: Whol
             zip(sites, residual_mlp.computed_features(network, probes), strict=True)  # type: ignore[arg-type]
         ),
         config=config,
+        solved=layers == 1,
     )
 
 
