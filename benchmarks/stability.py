@@ -177,13 +177,14 @@ def pair(one: str, two: str, made: dict[str, Decomposition], ladders: dict[str, 
 
 
 def draw(logs: dict[str, list[dict[str, float]]], folder: Path) -> None:
-    """The curves of the seeds' runs, a figure a quantity."""
+    """The curves of the seeds' runs, a figure a quantity, and the table that they are drawn from."""
     rows = [
         {"run": name, **{key: each[key] for key in ("step", *CURVES)}} for name, found in logs.items() for each in found
     ]
     if not rows:
         return
-    table = Table.from_records("curves", rows, caption="Training by step.")
+    table = Table.from_records("stability-curves", rows, caption="Training by step.")
+    table.save(folder)
     for name, title in CURVES.items():
         logarithmic = name in LOGARITHMIC and all(each[name] > 0 for each in rows)
         figure = lines(table, "step", name, group="run", title=title, y_log=logarithmic, y_label=name)
