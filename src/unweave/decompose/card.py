@@ -117,8 +117,11 @@ def limits(ladder: Ladder, compared: Mapping[str, Compared] | None = None) -> li
             else f"Zero masks change nothing (KL {zero:.3f}): these sites do not matter on this text."
         )
     if masked.unrecovered is None:
+        # With a base, zero masks leave that, and fine-tuning may have made this text harder.
+        zeroed = ladder.rung("zero").cross_entropy < ladder.unigram_cross_entropy
         found.append(
-            "On this text the target is no better than the unigram model, so no share unrecovered can be given."
+            f"On this text the target is no better than {'zero masks' if zeroed else 'the unigram model'}, so no share "
+            "unrecovered can be given."
         )
     elif masked.unrecovered > UNRECOVERED:
         found.append(

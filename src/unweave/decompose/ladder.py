@@ -150,6 +150,7 @@ def evaluate(
     labels: Sequence[str] | None = None,
     windows: int = 16,
     length: int = 64,
+    base: Target | None = None,
     attack_steps: Sequence[int] = ATTACK_STEPS,
     controls: Sequence[str] = tuple(CONTROLS),
     seed: int = 0,
@@ -158,8 +159,18 @@ def evaluate(
     """The quality ladder on ``windows`` windows a label of a corpus's part, or on windows of tokens (n, t).
 
     For a corpus the unigram model is counted on its decomposition part. ``controls`` are measured beside the
-    decomposition (see ``controls.py``).
+    decomposition (see ``controls.py``). A decomposition of the difference from an earlier checkpoint needs that one as
+    ``base``, which is then what zero masks leave.
+
+    Raises ``UnweaveError`` when the decomposition is of another target or base.
     """
+    measured: dict[str, Any] = {
+        "base": base,
+        "attack_steps": attack_steps,
+        "controls": controls,
+        "seed": seed,
+        "progress": progress,
+    }
     if isinstance(data, Tensor):
         check_data(data)
         if data.is_floating_point() or data.dim() != 2 or data.shape[1] < 2:
@@ -167,24 +178,13 @@ def evaluate(
                 f"the data has shape {tuple(data.shape)} and type {data.dtype}: the ladder compares predictions of the "
                 "next token, so give windows of tokens (n, t), two or more in each"
             )
-        found = measure_ladder(
-            target, made, data, attack_steps=attack_steps, controls=controls, seed=seed, progress=progress
-        )
+        found = measure_ladder(target, made, data, **measured)
         return replace(found, text={"fingerprint": fingerprint(data), "windows": len(data), "length": data.shape[1]})
     read = text_windows(target, data, part, windows, length, labels)
     held_out = torch.as_tensor(np.concatenate(list(read.values())))
     seen = np.concatenate(list(text_windows(target, data, "decomposition", 1 << 20, length, labels).values()))
     unigram = unigram_model(torch.as_tensor(seen), target.vocabulary)
-    found = measure_ladder(
-        target,
-        made,
-        held_out,
-        unigram=unigram,
-        attack_steps=attack_steps,
-        controls=controls,
-        seed=seed,
-        progress=progress,
-    )
+    found = measure_ladder(target, made, held_out, unigram=unigram, **measured)
     text = {
         "corpus": data.name,
         "part": part,
@@ -208,6 +208,7 @@ def measure_ladder(
     tokens: Int[Tensor, "n t"],
     *,
     unigram: Float[Tensor, " v"] | None = None,
+    base: Target | None = None,
     attack_steps: Sequence[int] = ATTACK_STEPS,
     attack_windows: int = 32,
     controls: Sequence[str] = tuple(CONTROLS),
@@ -218,14 +219,15 @@ def measure_ladder(
 
     ``unigram`` holds log-probabilities of tokens from other text; by default the frequencies of these windows
     themselves, with one added to each, which is a stricter baseline. Raises ``UnweaveError`` when the decomposition is
-    of another target.
+    of another target, or of the difference from another ``base``.
     """
     made.check_target(target.identity.digest)
+    made.check_base(base)
     progress = progress or usual_progress()
     sites = [target.site(name) for name in made.sites]
     if unigram is None:
         unigram = unigram_model(tokens, target.vocabulary)
-    with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
+    with torch.no_grad(), MaskedTarget(target, sites, base).attached() as model:
         ruler = Ruler(model, tokens, seed)
         ours = decomposition_arm(made, target.device)
         facts, means = ruler.facts(ours)
@@ -242,12 +244,12 @@ def measure_ladder(
         }
         attacks = ruler.attack(ours, attack_windows, attack_steps, progress)
     unigram_entropy = float(-unigram.to(target.device)[tokens[:, 1:].to(target.device)].mean())
-    base = measured["target"][0]
+    own = measured["target"][0]
     worst = min(measured["zero"][0], unigram_entropy)
 
     def rungs(found: Mapping[str, tuple[float, float]]) -> tuple[Rung, ...]:
         return tuple(
-            Rung(name, entropy, kl, (entropy - base) / (worst - base) if worst > base else None)
+            Rung(name, entropy, kl, (entropy - own) / (worst - own) if worst > own else None)
             for name, (entropy, kl) in found.items()
         )
 
@@ -255,7 +257,7 @@ def measure_ladder(
         rungs(measured),
         attacks,
         facts,
-        base,
+        own,
         unigram_entropy,
         tokens.numel(),
         tuple(
