@@ -162,7 +162,8 @@ def evaluate(
     decomposition (see ``controls.py``). A decomposition of the difference from an earlier checkpoint needs that one as
     ``base``, which is then what zero masks leave.
 
-    Raises ``UnweaveError`` when the decomposition is of another target or base.
+    Raises ``UnweaveError`` when the decomposition is of another target or base, and for rows of features: they have no
+    next token, and so their decompositions no ladder.
     """
     measured: dict[str, Any] = {
         "base": base,
@@ -176,10 +177,13 @@ def evaluate(
         if data.is_floating_point() or data.dim() != 2 or data.shape[1] < 2:
             raise UnweaveError(
                 f"the data has shape {tuple(data.shape)} and type {data.dtype}: the ladder compares predictions of the "
-                "next token, so give windows of tokens (n, t), two or more in each"
+                "next token, so give windows of tokens (n, t), two or more in each, to a target that predicts them "
+                "(feature rows have no ladder)"
             )
         found = measure_ladder(target, made, data, **measured)
         return replace(found, text={"fingerprint": fingerprint(data), "windows": len(data), "length": data.shape[1]})
+    if windows < 1:
+        raise UnweaveError(f"windows is {windows}, and the ladder needs at least 1 for each label")
     read = text_windows(target, data, part, windows, length, labels)
     held_out = torch.as_tensor(np.concatenate(list(read.values())))
     seen = np.concatenate(list(text_windows(target, data, "decomposition", 1 << 20, length, labels).values()))
@@ -197,8 +201,8 @@ def evaluate(
 
 
 def unigram_model(tokens: Int[Tensor, "n t"], vocabulary: int) -> Float[Tensor, " v"]:
-    """Log-probabilities by frequency, one added to every count."""
-    counts = torch.bincount(tokens.flatten(), minlength=vocabulary).float() + 1
+    """Log-probabilities by frequency, one added to every count; tokens that no logit is for are not counted."""
+    counts = torch.bincount(tokens.flatten(), minlength=vocabulary)[:vocabulary].float() + 1
     return (counts / counts.sum()).log()
 
 
@@ -243,7 +247,7 @@ def measure_ladder(
             for name, arm in arms.items()
         }
         attacks = ruler.attack(ours, attack_windows, attack_steps, progress)
-    unigram_entropy = float(-unigram.to(target.device)[tokens[:, 1:].to(target.device)].mean())
+        unigram_entropy = ruler.unigram_entropy(unigram)
     own = measured["target"][0]
     worst = min(measured["zero"][0], unigram_entropy)
 
