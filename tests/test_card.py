@@ -67,6 +67,8 @@ def test_the_card_says_what_how_from_what_and_how_good(llama, trained, ladder, t
     for shown in (llama.name, llama.identity.digest, trained.digest(), "window_length `8`", "seen in training: 3,200"):
         assert shown in text
     assert all(f"- {limit}\n" in text for limit in limits(ladder))
+    assert "The adversary reads 3 windows: 30 of the 30 tokens." in text
+    assert facts["ladder"]["attack_windows"] == 3
     row = next(line for line in text.splitlines() if line.startswith("| importance | decomposition"))
     assert f"{ladder.rung('importance').kl:.4f}" in row
 

@@ -271,8 +271,22 @@ def test_the_attack_finds_worse_masks_than_chance_and_none_where_everything_is_n
 def test_the_attack_is_on_windows_spread_over_all_of_them(llama, monkeypatch):
     tokens = torch.randint(300, (9, 6), generator=torch.Generator().manual_seed(2))
     made = exact(llama, falling)
-    found = measured(llama, made, tokens, attack_steps=(0,), attack_windows=3).attacks
-    assert found == pytest.approx(measured(llama, made, tokens[[0, 4, 8]], attack_steps=(0,)).attacks)
+    found = measured(llama, made, tokens, attack_steps=(0,), attack_windows=3)
+    assert found.attacks == pytest.approx(measured(llama, made, tokens[[0, 4, 8]], attack_steps=(0,)).attacks)
+    assert (found.attack_windows, found.attack_tokens, found.tokens) == (3, 18, 54)
+
+
+def test_the_ladder_says_how_many_windows_the_attack_has_read(llama, tokens):
+    found = evaluate(llama, exact(llama), tokens, attack_steps=(0,), attack_windows=2, controls=())
+    assert (found.attack_windows, found.attack_tokens) == (2, 20)
+    assert repr(found).endswith(" after 0 steps on 2 windows")
+    # There are three windows, however many it may read.
+    usual = evaluate(llama, exact(llama), tokens, attack_steps=(0,), controls=())
+    assert (usual.attack_windows, usual.attack_tokens) == (3, 30)
+    none = measured(llama, exact(llama), tokens)
+    assert (none.attack_windows, none.attack_tokens) == (0, 0)
+    with pytest.raises(UnweaveError, match="attack_windows is 0, and the adversary needs at least 1"):
+        evaluate(llama, exact(llama), tokens, attack_windows=0)
 
 
 # Modules that are no Hugging Face models.

@@ -212,7 +212,7 @@ class Decomposition:
     def evaluate(self, target: Target, data: Corpus | Tensor, **options: Any) -> Ladder:
         """The quality ladder on held-out text; options are those of ``unweave.decompose.evaluate``.
 
-        ``base`` is the one that ``decompose`` was given.
+        ``base`` is the one that ``decompose`` was given, ``attack_windows`` how many windows the adversary reads.
         """
         from unweave.decompose.ladder import evaluate
 

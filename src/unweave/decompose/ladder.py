@@ -33,6 +33,8 @@ from unweave.decompose.ruler import (
 from unweave.models.target import Target
 
 ATTACK_STEPS = (20, 40, 80, 160, 320)
+ATTACK_WINDOWS = 32
+"""Windows that the adversary reads unless it is told otherwise."""
 CONTROL_STEPS = 20
 """The longest attack that controls are put to."""
 
@@ -70,7 +72,8 @@ class Ladder:
 
     rungs: tuple[Rung, ...]
     attacks: Mapping[int, float]
-    """KL after a fresh adversary's steps: one source vector for all rows, sign steps of 0.1, the worst so far."""
+    """KL after a fresh adversary's steps: one source vector for all rows that it reads, sign steps of 0.1, the worst so
+    far."""
     sites: tuple[SiteFacts, ...]
     target_cross_entropy: float
     unigram_cross_entropy: float
@@ -80,6 +83,9 @@ class Ladder:
     """By site, a subcomponent each, in the decomposition's order."""
     text: Mapping[str, Any] = field(default_factory=dict)
     """What was read: corpus, part, labels, windows, and the fingerprint of the tokens."""
+    attack_windows: int = 0
+    """Windows that the adversary read, spread over all: more are harder for it, as one vector serves them all."""
+    attack_tokens: int = 0
 
     @property
     def l0(self) -> float:
@@ -131,7 +137,7 @@ class Ladder:
             lines.append(f"{rung.masks:14}{rung.cross_entropy:15.3f}{rung.kl:9.4f}{left:>13}")
         if self.attacks:
             reached = ", ".join(f"{kl:.3f} after {steps}" for steps, kl in self.attacks.items())
-            lines.append(f"adversary, KL: {reached} steps")
+            lines.append(f"adversary, KL: {reached} steps on {self.attack_windows} windows")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -152,6 +158,7 @@ def evaluate(
     length: int = 64,
     base: Target | None = None,
     attack_steps: Sequence[int] = ATTACK_STEPS,
+    attack_windows: int = ATTACK_WINDOWS,
     controls: Sequence[str] = tuple(CONTROLS),
     seed: int = 0,
     progress: Progress | None = None,
@@ -159,8 +166,9 @@ def evaluate(
     """The quality ladder on ``windows`` windows a label of a corpus's part, or on windows of tokens (n, t).
 
     For a corpus the unigram model is counted on its decomposition part. ``controls`` are measured beside the
-    decomposition (see ``controls.py``). A decomposition of the difference from an earlier checkpoint needs that one as
-    ``base``, which is then what zero masks leave.
+    decomposition (see ``controls.py``). The adversary reads up to ``attack_windows`` of all the windows, spread over
+    them. A decomposition of the difference from an earlier checkpoint needs that one as ``base``, which is then what
+    zero masks leave.
 
     Raises ``UnweaveError`` when the decomposition is of another target or base, and for rows of features: they have no
     next token, and so their decompositions no ladder.
@@ -168,6 +176,7 @@ def evaluate(
     measured: dict[str, Any] = {
         "base": base,
         "attack_steps": attack_steps,
+        "attack_windows": attack_windows,
         "controls": controls,
         "seed": seed,
         "progress": progress,
@@ -214,7 +223,7 @@ def measure_ladder(
     unigram: Float[Tensor, " v"] | None = None,
     base: Target | None = None,
     attack_steps: Sequence[int] = ATTACK_STEPS,
-    attack_windows: int = 32,
+    attack_windows: int = ATTACK_WINDOWS,
     controls: Sequence[str] = tuple(CONTROLS),
     seed: int = 0,
     progress: Progress | None = None,
@@ -227,6 +236,8 @@ def measure_ladder(
     """
     made.check_target(target.identity.digest)
     made.check_base(base)
+    if attack_windows < 1:
+        raise UnweaveError(f"attack_windows is {attack_windows}, and the adversary needs at least 1 to read")
     progress = progress or usual_progress()
     sites = [target.site(name) for name in made.sites]
     if unigram is None:
@@ -242,11 +253,12 @@ def measure_ladder(
             [(ours, all_masks(seed)), *((arm, beside) for arm in arms.values())], progress
         )
         short = [steps for steps in attack_steps if steps <= CONTROL_STEPS]
+        attacked = ruler.attacked(attack_windows)
         reached = {
-            name: ruler.attack(arm, attack_windows, short, progress, f"adversary of {name} pieces")
+            name: ruler.attack(arm, attacked, short, progress, f"adversary of {name} pieces")
             for name, arm in arms.items()
         }
-        attacks = ruler.attack(ours, attack_windows, attack_steps, progress)
+        attacks = ruler.attack(ours, attacked, attack_steps, progress)
         unigram_entropy = ruler.unigram_entropy(unigram)
     own = measured["target"][0]
     worst = min(measured["zero"][0], unigram_entropy)
@@ -269,4 +281,6 @@ def measure_ladder(
             for name, found in zip(arms, others, strict=True)
         ),
         {name: tuple(mean.tolist()) for name, mean in means.items()},
+        attack_windows=len(attacked) if attacks else 0,
+        attack_tokens=tokens[attacked].numel() if attacks else 0,
     )

@@ -61,7 +61,7 @@ def controls_table(ladder: Ladder) -> Table:
         digits={"active": 1, "kl": 3, "times": 2},
         caption="The same masks on other pieces of the same matrices: those of an SVD, where a site's pieces that act "
         "most in a row are on, and pieces in random directions of the same sizes with the decomposition's own "
-        "importances. The adversary sees up to 32 windows.",
+        f"importances.{_attacked(ladder)}",
     )
 
 
@@ -74,7 +74,8 @@ def attacks_table(ladder: Ladder) -> Table:
         columns=("pieces", "steps", "kl"),
         units={"kl": NATS},
         digits={"kl": 3},
-        caption="KL under a fresh adversary that has one mask vector for all tokens, the worst up to each step.",
+        caption="KL on the tokens that a fresh adversary reads with one mask vector for all of them, the worst up to "
+        f"each step.{_attacked(ladder)}",
     )
 
 
@@ -143,6 +144,14 @@ def matches_table(others: Mapping[str, Compared]) -> Table:
         digits=dict.fromkeys(cosines, 3),
         caption="Cosines of the alive pieces by site; columns as above, with the numbers of pieces on both sides.",
     )
+
+
+def _attacked(ladder: Ladder) -> str:
+    """A sentence behind a caption; none where there was no adversary."""
+    if not ladder.attacks:
+        return ""
+    read = f"{ladder.attack_windows:,} window{'s' * (ladder.attack_windows != 1)}"
+    return f" The adversary reads {read}: {ladder.attack_tokens:,} of the {ladder.tokens:,} tokens."
 
 
 def _rung(rung: Rung, pieces: str) -> dict[str, Any]:

@@ -140,6 +140,10 @@ class Ruler:
         """Mean cross-entropy of the tokens that the target predicts under log-probabilities of tokens, nats a token."""
         return float(-unigram.to(self.following.device)[self.following[self.following != LEFT_OUT]].mean())
 
+    def attacked(self, most: int) -> Int[Tensor, " m"]:
+        """Numbers of the windows that an adversary reads: up to ``most``, spread over all."""
+        return torch.linspace(0, len(self.tokens) - 1, min(most, len(self.tokens))).round().long().unique()
+
     def _batches(self) -> list[tuple[Tensor, Tensor]]:
         numbers = torch.arange(len(self.tokens), device=self.tokens.device)
         return list(zip(self.tokens.split(BATCH), numbers.split(BATCH), strict=True))
@@ -205,10 +209,9 @@ class Ruler:
         return tuple(facts), means
 
     def attack(
-        self, arm: Arm, windows: int, steps: Sequence[int], progress: Progress, what: str = "adversary"
+        self, arm: Arm, chosen: Int[Tensor, " m"], steps: Sequence[int], progress: Progress, what: str = "adversary"
     ) -> dict[int, float]:
-        """Worst KL so far after each number of steps, of one source vector for all rows that climbs the KL."""
-        chosen = torch.linspace(0, len(self.tokens) - 1, min(windows, len(self.tokens))).round().long().unique()
+        """Worst KL so far after each number of steps, of one source vector for all rows of windows ``chosen``."""
         parts = []
         for batch in self.tokens[chosen].split(BATCH):
             clean, inputs = self.model.clean(batch)
