@@ -12,6 +12,7 @@ from unweave.base.errors import UnweaveError
 from unweave.decompose.card import limits, tokens_spent, write_card
 from unweave.decompose.decomposition import Decomposition, bundled, is_bundled
 from unweave.decompose.ladder import Ladder, Rung
+from unweave.decompose.ladder_tables import SHUFFLED
 from unweave.decompose.ruler import SiteFacts
 from unweave.decompose.stability import Compared, matched_cosine
 
@@ -94,6 +95,39 @@ def test_what_was_compared_is_in_the_card(llama, trained, ladder, decomposed, to
     assert any("another seed" in limit for limit in limits(ladder))
 
 
+def test_shuffled_weights_stand_beside_ours_and_whether_they_do_as_well_is_said(llama, trained, ladder, tmp_path):
+    unknown = "Shuffled weights were not taken apart, so it is not known whether these numbers are more than what noise"
+    assert [limit for limit in limits(ladder) if limit.startswith(unknown)]
+    assert [limit for limit in limits(ladder, {"same": same(ladder, trained)}) if limit.startswith(unknown)]
+    text = write_card(trained, ladder, tmp_path, compared={SHUFFLED: Compared(ladder)}).read_text(encoding="utf-8")
+    share = f"{ladder.importance_of_zero:.1%}"
+    said = f"about as well: under importance masks KL is {share} of zero masks' at L0 {ladder.l0:.1f}, and here {share}"
+    assert said in text
+    assert unknown not in text
+    assert "Whether another seed or capacity finds the same pieces was not measured." in text
+    row = next(line for line in text.splitlines() if line.startswith("| shuffled weights |"))
+    assert f" {ladder.importance_of_zero:.3f} |" in row
+    # There is no piece to match with, so there are no cosines.
+    assert "matched" not in text
+    assert "Cosines" not in text
+    facts = json.loads((tmp_path / "card.json").read_text(encoding="utf-8"))
+    assert facts["stability"][SHUFFLED]["importance_of_zero"] == ladder.importance_of_zero
+
+
+def test_shuffled_weights_that_are_taken_apart_worse_or_otherwise_are_told_from_those_that_are_not():
+    def said(noise, **options):
+        return [limit for limit in limits(good(), {SHUFFLED: Compared(noise, **options)}) if "Shuffled" in limit]
+
+    assert len(said(good())) == 1
+    worse = with_rung(good(), "importance", 0.7, 0.05)
+    assert said(worse) == []  # 7 % of zero masks' KL, and ours has 3 %
+    assert len(said(with_rung(worse, "zero", 30.0, 2.0))) == 1  # as much KL, and no larger a share
+    more = replace(good(), sites=(facts(l0=2.0),))
+    assert said(more) == []
+    other = said(more, same_settings=False)
+    assert other == ["Shuffled weights were taken apart with other settings, so their numbers are no control of these."]
+
+
 def same(ladder, made):
     return Compared(ladder, matched_cosine(made, made))
 
@@ -139,9 +173,10 @@ def with_rung(ladder, masks, kl, share):
 
 def test_limits_are_said_where_an_aim_is_missed_and_only_there():
     always = limits(good())
-    assert len(always) == 2
+    assert len(always) == 3
     assert "No controls" in always[0]
     assert "another seed" in always[1]
+    assert "Shuffled weights were not taken apart" in always[2]
     level = with_rung(good(), "importance", 0.3, None)
     for missed, words in [
         (

@@ -95,6 +95,12 @@ class Ladder:
     def alive(self) -> int:
         return sum(site.alive_mean for site in self.sites)
 
+    @property
+    def importance_of_zero(self) -> float | None:
+        """KL under importance masks over that of zero masks, which can be compared where targets differ."""
+        zero = self.rung("zero").kl
+        return self.rung("importance").kl / zero if zero > 0 else None
+
     def rung(self, masks: str) -> Rung:
         """The rung of one kind of mask."""
         return next(rung for rung in self.rungs if rung.masks == masks)
