@@ -12,6 +12,7 @@ from unweave.base.errors import UnweaveError
 from unweave.decompose.card import limits, tokens_spent, write_card
 from unweave.decompose.decomposition import Decomposition, bundled, is_bundled
 from unweave.decompose.ladder import Ladder, Rung
+from unweave.decompose.ladder_tables import SHUFFLED
 from unweave.decompose.ruler import SiteFacts
 from unweave.decompose.stability import Compared, matched_cosine
 
@@ -67,6 +68,8 @@ def test_the_card_says_what_how_from_what_and_how_good(llama, trained, ladder, t
     for shown in (llama.name, llama.identity.digest, trained.digest(), "window_length `8`", "seen in training: 3,200"):
         assert shown in text
     assert all(f"- {limit}\n" in text for limit in limits(ladder))
+    assert "The adversary reads 3 windows: 30 of the 30 tokens." in text
+    assert facts["ladder"]["attack_windows"] == 3
     row = next(line for line in text.splitlines() if line.startswith("| importance | decomposition"))
     assert f"{ladder.rung('importance').kl:.4f}" in row
 
@@ -90,6 +93,39 @@ def test_what_was_compared_is_in_the_card(llama, trained, ladder, decomposed, to
         "same seed" in limit for limit in limits(ladder, {"same": replace(same(ladder, trained), same_seed=True)})
     )
     assert any("another seed" in limit for limit in limits(ladder))
+
+
+def test_shuffled_weights_stand_beside_ours_and_whether_they_do_as_well_is_said(llama, trained, ladder, tmp_path):
+    unknown = "Shuffled weights were not taken apart, so it is not known whether these numbers are more than what noise"
+    assert [limit for limit in limits(ladder) if limit.startswith(unknown)]
+    assert [limit for limit in limits(ladder, {"same": same(ladder, trained)}) if limit.startswith(unknown)]
+    text = write_card(trained, ladder, tmp_path, compared={SHUFFLED: Compared(ladder)}).read_text(encoding="utf-8")
+    share = f"{ladder.importance_of_zero:.1%}"
+    said = f"about as well: under importance masks KL is {share} of zero masks' at L0 {ladder.l0:.1f}, and here {share}"
+    assert said in text
+    assert unknown not in text
+    assert "Whether another seed or capacity finds the same pieces was not measured." in text
+    row = next(line for line in text.splitlines() if line.startswith("| shuffled weights |"))
+    assert f" {ladder.importance_of_zero:.3f} |" in row
+    # There is no piece to match with, so there are no cosines.
+    assert "matched" not in text
+    assert "Cosines" not in text
+    facts = json.loads((tmp_path / "card.json").read_text(encoding="utf-8"))
+    assert facts["stability"][SHUFFLED]["importance_of_zero"] == ladder.importance_of_zero
+
+
+def test_shuffled_weights_that_are_taken_apart_worse_or_otherwise_are_told_from_those_that_are_not():
+    def said(noise, **options):
+        return [limit for limit in limits(good(), {SHUFFLED: Compared(noise, **options)}) if "Shuffled" in limit]
+
+    assert len(said(good())) == 1
+    worse = with_rung(good(), "importance", 0.7, 0.05)
+    assert said(worse) == []  # 7 % of zero masks' KL, and ours has 3 %
+    assert len(said(with_rung(worse, "zero", 30.0, 2.0))) == 1  # as much KL, and no larger a share
+    more = replace(good(), sites=(facts(l0=2.0),))
+    assert said(more) == []
+    other = said(more, same_settings=False)
+    assert other == ["Shuffled weights were taken apart with other settings, so their numbers are no control of these."]
 
 
 def same(ladder, made):
@@ -137,16 +173,19 @@ def with_rung(ladder, masks, kl, share):
 
 def test_limits_are_said_where_an_aim_is_missed_and_only_there():
     always = limits(good())
-    assert len(always) == 2
+    assert len(always) == 3
     assert "No controls" in always[0]
     assert "another seed" in always[1]
+    assert "Shuffled weights were not taken apart" in always[2]
+    level = with_rung(good(), "importance", 0.3, None)
     for missed, words in [
         (
             with_rung(good(), "unmasked", 0.1, 0.1),
             r"KL without masks and without the delta is 0.100 nats, 1.0% of zero",
         ),
         (with_rung(good(), "importance", 0.3, 0.11), r"importance masks 11.0% of the cross-entropy is not recovered"),
-        (with_rung(good(), "importance", 0.3, None), r"no better than the unigram model"),
+        (level, r"no better than zero masks, so"),
+        (replace(level, unigram_cross_entropy=2.9), r"no better than the unigram model, so"),
         (replace(good(), attacks={20: 1.0, 320: 2.1}), r"KL 1.00 nats after 20 steps, 2.10 after 320, where zero.* 10"),
         (replace(good(), sites=(facts(), facts("b", hidden=0.6))), r"at 1 of 2 sites .*\(most at b, 0.60\)"),
         (replace(good(), sites=(facts(), facts("b", alive=0))), r"No subcomponent is alive on this text at b\."),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -422,6 +423,8 @@ def test_all_sites_are_taken_apart_together_measured_and_the_curve_is_kept(cli, 
     made = json.loads(out)
     assert made["card"]["method"] == "whole-model"
     assert {row["subcomponents"] for row in made["sites"]} == {4}
+    # It is not checked site by site, so that a table of sites has nothing else to show.
+    assert all(set(row) == {"site", "subcomponents"} for row in made["sites"])
     metrics = [json.loads(line) for line in (Path(made["path"]) / "metrics.jsonl").read_text().splitlines()]
     assert metrics[-1]["step"] == 3
     assert metrics[-1]["l0"] > 0
@@ -578,8 +581,68 @@ def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_n
     assert out.splitlines()[-1].endswith("report.html")
 
 
+def test_the_base_of_a_difference_is_given_and_the_adversary_reads_as_many_windows_as_it_is_told(cli, saved):
+    from safetensors.torch import load_file, save_file
+
+    from unweave.corpora import load_corpus
+    from unweave.decompose import WholeModelConfig, decompose
+    from unweave.models import load_target
+
+    shutil.copytree(saved, "tuned")
+    tensors = load_file("tuned/model.safetensors")
+    tensors[f"{SITE}.weight"] += 0.1 * torch.randn(tensors[f"{SITE}.weight"].shape, generator=generator())
+    save_file(tensors, "tuned/model.safetensors", {"format": "pt"})
+    target, base = load_target("tuned"), load_target(saved)
+    decompose(target, load_corpus("text"), WholeModelConfig(sites=SITE, **SMALL), out=Path("made"), base=base)
+    arguments = ["evaluate", "tuned", "made", "--corpus", "text", "--windows", "2", "--attack-windows", "3"]
+    code, _, err = cli(*arguments)
+    assert code == 2
+    assert f"from base {base.identity.digest}, and no base is given" in err.splitlines()[-1]
+    assert "not from" in cli(*arguments, "--base", "tuned")[2].splitlines()[-1]
+    assert cli("runs")[1] == "There are no runs in runs.\n"
+    code, out, err = cli(*arguments, "--base", saved, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["ladder"]["attack_windows"], found["ladder"]["attack_tokens"]) == (3, 192)
+    assert "The adversary reads 3 windows: 192 of the 256 tokens." in Path(found["card"]).read_text(encoding="utf-8")
+    config = find_run("last").config
+    assert (config["base"], config["base_identity"]) == (str(saved), base.identity.digest)
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_a_decomposition_of_shuffled_weights_is_measured_on_them_and_is_a_row_of_that_name(cli, saved, monkeypatch):
+    import unweave.decompose
+    from unweave.corpora import load_corpus
+    from unweave.decompose import WholeModelConfig, decompose, ladder
+    from unweave.decompose.shuffled import shuffled_target
+    from unweave.models import load_target
+
+    monkeypatch.setattr(unweave.decompose, "evaluate", partial(ladder.evaluate, attack_steps=(2,)), raising=False)
+    target, corpus, config = load_target(saved), load_corpus("text"), WholeModelConfig(sites=SITE, **SMALL)
+    decompose(target, corpus, config, out=Path("made"))
+    for name, twin in (("noise", shuffled_target(target)), ("more", shuffled_target(target, SITE))):
+        decompose(twin, corpus, config, out=Path(name))
+    decompose(shuffled_target(target, seed=1), corpus, config, out=Path("stranger"))
+    arguments = ["evaluate", saved, "made", "--corpus", "text", "--windows", "1", "--against", "noise"]
+    code, out, err = cli(*arguments, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert list(found["compared"]) == ["shuffled weights"]
+    assert "matched" not in found["compared"]["shuffled weights"]
+    noise = found["compared"]["shuffled weights"]["ladder"]
+    assert noise["target_cross_entropy"] != found["ladder"]["target_cross_entropy"]
+    assert find_run("last").load_table("compared").column("decomposition") == ("made", "shuffled weights")
+    said = json.loads(Path("made/card.json").read_text())["limits"]
+    assert not any("Shuffled weights were" in limit for limit in said)
+    assert "noise and more are both of shuffled weights" in cli(*arguments, "--against", "more")[2]
+    assert "belongs to target" in cli(*arguments, "--against", "stranger")[2]
+
+
 def test_decompositions_began_alike_where_their_first_trainings_had_one_seed():
-    from unweave.cli.decomposing import _began_alike
+    from unweave.cli.evaluating import _began_alike
 
     def trained(*seeds):
         settings = [{"seed": seed} for seed in seeds]

@@ -9,6 +9,8 @@ import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose.config import WholeModelConfig
+from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
+from unweave.decompose.importance import Importance
 from unweave.decompose.masked import Mask, MaskedTarget, Pieces
 from unweave.decompose.run import decompose
 from unweave.decompose.whole_model import Training
@@ -56,6 +58,48 @@ def test_what_fine_tuning_added_is_what_is_taken_apart(tuned, llama, tokens):
     truth = 0.05 * torch.outer(u, v)
     assert (pieces.product() - truth).norm() < 0.1 * truth.norm()
     assert made.card["base"] == llama.identity.digest
+
+
+@torch.no_grad()
+def test_a_difference_is_measured_between_its_base_and_the_target(tuned, llama, tokens):
+    """Its one piece is not all of the site: without the base, zero masks would take the whole matrix away."""
+    target, u, v = tuned
+    importance = Importance(torch.tensor(1.0), torch.zeros(len(v), 2), torch.zeros(2), torch.zeros(2, 1), torch.ones(1))
+    piece = SiteSubcomponents(SITE, v[:, None], 0.05 * u[None], importance)
+    made = Decomposition({SITE: piece}, target.identity.digest, target.name, {"base": llama.identity.digest})
+    found = made.evaluate(target, tokens, base=llama, attack_steps=(1,))
+    for kind in ("unmasked", "importance", "stochastic"):
+        assert found.rung(kind).kl == pytest.approx(0, abs=1e-5), kind
+    own, before = target.logits(tokens)[:, :-1].log_softmax(-1), llama.logits(tokens)[:, :-1].log_softmax(-1)
+    wanted = float((own.exp() * (own - before)).sum(-1).mean())
+    assert wanted > 1e-3
+    assert found.rung("zero").kl == pytest.approx(wanted, rel=1e-3)
+    assert found.sites[0].faithfulness == pytest.approx(0, abs=1e-6)
+    assert {control.pieces for control in found.controls} == {"svd", "random"}
+
+
+def test_only_the_base_that_a_decomposition_was_made_with_is_taken(tuned, llama, fresh, tokens, decomposed):
+    target, _, _ = tuned
+    made = decomposed(target, SITE)
+    difference = replace(made, card={"base": llama.identity.digest})
+    given, other = llama.identity.digest, fresh("gpt2")
+    for one, base, line in (
+        (difference, None, f"from base {given}, and no base is given: give the checkpoint"),
+        (difference, other, f"from base {given}, not from {other.identity.digest}: give the checkpoint"),
+        (made, llama, f"of no difference from {given}: leave out base"),
+    ):
+        with pytest.raises(UnweaveError, match=line):
+            one.evaluate(target, tokens, base=base)
+        with pytest.raises(UnweaveError, match=line):
+            decompose(target, tokens, CONFIG, known=one, base=base)
+
+
+def test_a_difference_goes_on_from_a_decomposition_of_it(tuned, llama, tokens):
+    target, _, _ = tuned
+    first = decompose(target, tokens, CONFIG, base=llama)
+    again = decompose(target, tokens, CONFIG, base=llama, known=first)
+    assert again.card["base"] == llama.identity.digest
+    assert again.card["known"] == first.digest()
 
 
 def test_checkpoints_that_are_equal_at_a_site_or_of_another_shape_are_refused(tuned, fresh, tokens):

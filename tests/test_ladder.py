@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,8 +17,9 @@ from unweave.decompose import draws, evaluate, ruler
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import IMPORTANCES, Importance, SiteShape, Widths
 from unweave.decompose.ladder import measure_ladder, unigram_model
+from unweave.decompose.toys import induction, planted_languages
 from unweave.models.capture import capture_inputs
-from unweave.models.target import weights_hash
+from unweave.models.target import make_target, weights_hash
 
 SITES = {
     "llama": ("model.layers.1.mlp.down_proj", "model.layers.2.self_attn.q_proj"),
@@ -269,8 +271,70 @@ def test_the_attack_finds_worse_masks_than_chance_and_none_where_everything_is_n
 def test_the_attack_is_on_windows_spread_over_all_of_them(llama, monkeypatch):
     tokens = torch.randint(300, (9, 6), generator=torch.Generator().manual_seed(2))
     made = exact(llama, falling)
-    found = measured(llama, made, tokens, attack_steps=(0,), attack_windows=3).attacks
-    assert found == pytest.approx(measured(llama, made, tokens[[0, 4, 8]], attack_steps=(0,)).attacks)
+    found = measured(llama, made, tokens, attack_steps=(0,), attack_windows=3)
+    assert found.attacks == pytest.approx(measured(llama, made, tokens[[0, 4, 8]], attack_steps=(0,)).attacks)
+    assert (found.attack_windows, found.attack_tokens, found.tokens) == (3, 18, 54)
+
+
+def test_the_ladder_says_how_many_windows_the_attack_has_read(llama, tokens):
+    found = evaluate(llama, exact(llama), tokens, attack_steps=(0,), attack_windows=2, controls=())
+    assert (found.attack_windows, found.attack_tokens) == (2, 20)
+    assert repr(found).endswith(" after 0 steps on 2 windows")
+    # There are three windows, however many it may read.
+    usual = evaluate(llama, exact(llama), tokens, attack_steps=(0,), controls=())
+    assert (usual.attack_windows, usual.attack_tokens) == (3, 30)
+    none = measured(llama, exact(llama), tokens)
+    assert (none.attack_windows, none.attack_tokens) == (0, 0)
+    with pytest.raises(UnweaveError, match="attack_windows is 0, and the adversary needs at least 1"):
+        evaluate(llama, exact(llama), tokens, attack_windows=0)
+
+
+# Modules that are no Hugging Face models.
+
+
+def pieces_of(target, sites):
+    """Sites of any target in the pieces of their SVD, all needed."""
+    pieces = {}
+    for site in map(target.site, sites):
+        V, U = tiny.singular_pieces(target.weight(site))
+        pieces[site.name] = SiteSubcomponents(site.name, V, U, constant_importance(site.d_in, torch.ones(len(U))))
+    return Decomposition(pieces, target.identity.digest, target.name)
+
+
+def test_a_module_without_a_config_is_measured_where_it_gives_logits():
+    """Planted languages: logits of eight words, none at the tag, which is read and never predicted."""
+    target = make_target(planted_languages.PlantedLanguages(0), None, "planted", check=False)
+    tokens = planted_languages.sequences(4, 0)(0)
+    found = pieces_of(target, ("language", "word", "down")).evaluate(target, tokens, attack_steps=(1,))
+    with torch.no_grad():
+        own = target.logits(tokens)[:, :-1].log_softmax(-1)
+    assert own.shape == (4, 10, 8)
+    assert found.target_cross_entropy == pytest.approx(cross_entropy(own, tokens[:, 1:]), rel=1e-5)
+    assert found.rung("importance").kl == pytest.approx(0, abs=1e-5)
+    zero = torch.full_like(own, 1 / 8).log()
+    assert found.rung("zero").kl == pytest.approx(divergence(own, zero), rel=1e-4)
+    assert found.rung("zero").cross_entropy == pytest.approx(math.log(8), rel=1e-4)
+    counts = torch.bincount(tokens.flatten())[:8] + 1
+    unigram = (counts / counts.sum()).log().expand_as(own)
+    assert found.unigram_cross_entropy == pytest.approx(cross_entropy(unigram, tokens[:, 1:]), rel=1e-5)
+    # Its sites see a row less than there are tokens.
+    down = planted_languages.WORDS * planted_languages.LANGUAGES
+    assert found.sites[0].l0 == found.sites[0].subcomponents <= down
+
+
+def test_a_token_without_a_logit_is_read_and_not_predicted():
+    target = make_target(induction.Induction(0), None, "induction", check=False)
+    tokens = induction.sequences(4, 0)(0)
+    found = pieces_of(target, ("layers.0.v", "layers.1.o")).evaluate(target, tokens, attack_steps=(1,))
+    with torch.no_grad():
+        wanted = torch.nn.functional.cross_entropy(
+            target.logits(tokens).transpose(1, 2), induction.wanted(tokens), ignore_index=-1
+        )
+    assert found.target_cross_entropy == pytest.approx(float(wanted), rel=1e-5)
+    assert found.unigram_cross_entropy < 10
+    assert found.rung("unmasked").kl == pytest.approx(0, abs=1e-5)
+    with pytest.raises(UnweaveError, match=r"^induction has logits of tokens 0 to 7, and no window has one"):
+        pieces_of(target, ("layers.0.v",)).evaluate(target, torch.full((2, 6), induction.SPECIAL))
 
 
 # Against the baselines, on a target that knows its text.
@@ -338,6 +402,30 @@ def test_a_target_no_better_than_the_unigram_model_leaves_nothing_to_recover(lla
 
 
 # The value, and refusals.
+
+
+def test_what_gives_no_ladder_is_refused_with_what_is_needed(llama, planted_text):
+    rows = tiny.features()
+    made = pieces_of(rows, ("first", "second"))
+    with pytest.raises(UnweaveError, match=r"to a target that predicts them \(feature rows have no ladder\)$"):
+        made.evaluate(rows, tiny.rows()(0))
+    words = tiny.words()
+    with pytest.raises(UnweaveError, match=r"^tiny words has no tokenizer to read corpus .* windows of tokens"):
+        pieces_of(words, ("up",)).evaluate(words, planted_text)
+    for windows in (0, -1):
+        with pytest.raises(
+            UnweaveError, match=f"^windows is {windows}, and the ladder needs at least 1 for each label"
+        ):
+            exact(llama).evaluate(llama, planted_text, windows=windows)
+
+
+def test_a_target_that_gives_no_logits_by_position_is_refused():
+    words = tiny.words()
+    made, forward = pieces_of(words, ("up",)), words.module.forward
+    for taken in (lambda logits: logits[:, -1], lambda logits: logits[:, -1:]):
+        words.module.forward = lambda tokens, taken=taken: taken(forward(tokens))
+        with pytest.raises(UnweaveError, match=r"^tiny words gives \(1, .*12\) for a window of 5 tokens"):
+            made.evaluate(words, tiny.sentences()(0))
 
 
 def test_a_ladder_is_plain_json_and_says_how_far_it_is(llama, tokens):

@@ -7,7 +7,7 @@ from test_ladder import SITES, exact, falling, measured
 
 from unweave.decompose.ladder_figures import spectrum_figures
 from unweave.decompose.ladder_report import save_ladder, write_ladder
-from unweave.decompose.ladder_tables import OURS, controls_table, rungs_table, spectrum_table
+from unweave.decompose.ladder_tables import OURS, SHUFFLED, attacks_table, controls_table, rungs_table, spectrum_table
 from unweave.decompose.stability import Compared, matched_cosine
 from unweave.record import Run, Table, audit_run
 
@@ -47,6 +47,31 @@ def test_every_table_and_figure_of_the_page_is_there_and_the_audit_finds_nothing
         assert f'id="figure-{name}"' in content
     for name in ("ladder", "controls", "attacks", "sites", "compared", "matches"):
         assert f'id="table-{name}"' in content
+
+
+def test_captions_say_what_the_adversary_has_read(pristine, tokens):
+    llama = pristine["llama"]
+    ladder = measured(llama, exact(llama, falling), tokens, attack_steps=(1,), attack_windows=2)
+    for table in (attacks_table(ladder), controls_table(ladder)):
+        assert table.caption.endswith(" The adversary reads 2 windows: 20 of the 30 tokens.")
+    assert "all tokens" not in attacks_table(ladder).caption
+    none = measured(llama, exact(llama), tokens)
+    assert "The adversary reads" not in attacks_table(none).caption + controls_table(none).caption
+
+
+def test_beside_shuffled_weights_alone_the_page_has_their_row_and_no_matching(pristine, tokens, tmp_path):
+    llama = pristine["llama"]
+    ladder = measured(llama, exact(llama, falling), tokens)
+    compared = {SHUFFLED: Compared(measured(llama, exact(llama), tokens, controls=()))}
+    run = Run.create("evaluate", {}, tmp_path)
+    save_ladder(run, "mine", ladder, compared)
+    page = write_ladder(run, exact(llama), "mine", ladder, compared).read_text(encoding="utf-8")
+    assert "matches" not in run.tables()
+    table = run.load_table("compared")
+    assert table.column("decomposition") == ("mine", SHUFFLED)
+    assert "matched" not in table.columns
+    assert 'id="table-compared"' in page
+    assert audit_run(run) == []
 
 
 def test_the_page_says_whether_it_passed_and_where_not(written):

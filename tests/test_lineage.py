@@ -8,7 +8,7 @@ import tiny
 
 from unweave.decompose import clock, whole_model
 from unweave.decompose.config import SiteLocalConfig
-from unweave.decompose.lineage import first_seed, seconds, stages, tokens_seen, with_ancestors
+from unweave.decompose.lineage import first_seed, same_settings, seconds, stages, tokens_seen, with_ancestors
 from unweave.decompose.run import decompose
 
 CONFIG = replace(tiny.CONFIG, steps=4)
@@ -69,3 +69,13 @@ def test_a_card_that_says_nothing_adds_nothing_and_has_no_first_seed():
     assert (stages({}), seconds({}), tokens_seen({}), first_seed({})) == ([{}], 0, 0, None)
     assert tokens_seen({"method": "whole-model", "config": asdict(CONFIG), "tokens": 640}) == 0
     assert first_seed({"config": asdict(SiteLocalConfig(seed=3))}) == 3
+
+
+def test_settings_are_the_same_whatever_the_seed_and_the_globs_and_however_they_were_read():
+    config = asdict(replace(CONFIG, prune_at=(0.5,)))
+    card = {"config": config}
+    for free in ({"seed": 7}, {"sites": "a,b"}, {"micro_batch": 2}, {"prune_at": [0.5]}):
+        assert same_settings(card, {"config": config | free})
+    assert not same_settings(card, {"config": config | {"steps": 5}})
+    assert not same_settings(card, {"config": config, "stages": [config, config]})
+    assert not same_settings(card, {})

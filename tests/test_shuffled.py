@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from test_ladder import SITES
 
 from unweave.decompose.config import WholeModelConfig
-from unweave.decompose.shuffled import shuffled_control, shuffled_target
+from unweave.decompose.shuffled import find_shuffled, shuffled_control, shuffled_target
 from unweave.models.target import weights_hash
 
 
@@ -26,6 +28,18 @@ def test_shuffling_keeps_the_entries_of_each_matrix_and_nothing_of_their_places(
 def test_the_shuffle_is_the_seeds(llama):
     hashes = [shuffled_target(llama, seed=seed).identity.digest for seed in (0, 0, 1)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_decomposition_of_shuffled_weights_is_known_by_its_target(target, decomposed):
+    own, other = SITES[target.module.config.model_type]
+    made = decomposed(target, own)
+    for sites in ("*", [own]):
+        twin = shuffled_target(target, sites)
+        found = find_shuffled(target, replace(made, target=twin.identity.digest))
+        assert found is not None
+        assert found.identity == twin.identity
+    for stranger in (target, shuffled_target(target, seed=1), shuffled_target(target, [other])):
+        assert find_shuffled(target, replace(made, target=stranger.identity.digest)) is None
 
 
 def test_the_shuffled_target_is_taken_apart_with_the_same_settings_and_measured(llama, tokens):

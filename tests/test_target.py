@@ -213,6 +213,15 @@ def test_a_plain_live_module_is_a_target(tokens):
         target.hidden_before(0, tokens)
 
 
+def test_a_module_without_a_config_says_its_vocabulary_by_its_logits():
+    module = Plain()
+    del module.config
+    assert load_target(module).vocabulary == 20
+    features = nn.Sequential(nn.Linear(5, 3))
+    with pytest.raises(UnweaveError, match=r"^rows does not take tokens .* so it has no vocabulary"):
+        make_target(features, None, "rows")
+
+
 def test_a_module_that_gives_no_logits_is_refused():
     with pytest.raises(UnweaveError, match="returns a tuple, and logits"):
         make_target(Plain(lambda logits: (logits, None)), None, "pair")

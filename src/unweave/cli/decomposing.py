@@ -1,4 +1,4 @@
-"""The commands round a decomposition: make it, reckon its cost, show it, measure it, check the method itself."""
+"""The commands round a decomposition: make it, reckon its cost, show it, check the method itself."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from unweave.cli.shared import (
     grid,
     new_run,
     open_corpus,
+    open_decomposition,
     open_target,
     run_value,
     set_option,
     target_options,
 )
-from unweave.corpora.text import PARTS
 
 if TYPE_CHECKING:
     from unweave.decompose import Decomposition
@@ -116,7 +116,7 @@ def _decompose(args: argparse.Namespace) -> Output:
 
 def _several_kept(folder: Path) -> Decomposition | None:
     """What is kept of several sites when some of them failed their check: the others are worth showing."""
-    made = _decomposition(str(folder)) if folder.exists() else None
+    made = open_decomposition(str(folder)) if folder.exists() else None
     return made if made is not None and len(made.sites) > 1 else None
 
 
@@ -130,77 +130,6 @@ def _same_run(args: argparse.Namespace, settings: dict[str, Any]) -> Run | None:
             args.kept.append(f"run {run.id} keeps what it wrote")
             return Run.resume(run.path, Terminal("decompose"))
     return None
-
-
-def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    target_options(parser)
-    parser.add_argument("decomposition", metavar="DECOMPOSITION", help="its folder, or the name of a bundled one")
-    parser.add_argument("--part", default="evaluation", choices=PARTS, help="part of the corpus (default: evaluation)")
-    parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
-    parser.add_argument("--windows", type=count, default=16, help="windows of 64 tokens for each label (default: 16)")
-    parser.add_argument(
-        "--against",
-        metavar="DECOMPOSITION",
-        action="append",
-        default=[],
-        help="another decomposition of the same target (of another seed or capacity) to match pieces with, one by one; "
-        "those whose first trainings had one seed are said to; repeat it for more",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-
-
-def _evaluate(args: argparse.Namespace) -> Output:
-    from unweave.decompose import evaluate
-    from unweave.decompose.card import write_card
-    from unweave.decompose.decomposition import is_bundled
-    from unweave.decompose.ladder_report import save_ladder, write_ladder
-    from unweave.decompose.stability import Compared, matched_cosine
-
-    made, corpus, target = _decomposition(args.decomposition), open_corpus(args), open_target(args)
-    others = {name: _decomposition(name) for name in args.against}
-    for one in (made, *others.values()):
-        one.check_target(target.identity.digest)
-    titles = _titles([args.decomposition, *others])
-    chosen = {"part": args.part, "labels": args.labels, "windows": args.windows, "seed": args.seed}
-    where = {"target": args.target, "decomposition": args.decomposition, "corpus": corpus.name}
-    settings = {**where, **chosen, "against": list(others), "identity": target.identity.digest}
-    with new_run(args, "evaluate", settings) as run:
-        ladder = evaluate(target, made, corpus, **chosen, progress=run.progress)
-        compared = {}
-        for name, other in others.items():
-            run.progress.say(f"comparing with {name}")
-            found = evaluate(target, other, corpus, **chosen, attack_steps=(20,), controls=(), progress=run.progress)
-            alike = matched_cosine(made, other, ladder.alive_pieces(), found.alive_pieces(), args.seed)
-            compared[titles[name]] = Compared(found, alike, _began_alike(made, other))
-        title = titles[args.decomposition]
-        tables = save_ladder(run, title, ladder, compared)
-        card = write_card(made, ladder, run.path, target=target, name=title, compared=compared)
-        folder = _folder(args.decomposition)
-        if not is_bundled(folder):
-            try:
-                card = write_card(made, ladder, folder, target=target, name=title, compared=compared)
-            except UnweaveError as error:
-                run.progress.say(f"the card is in the run's folder only: {error}")
-        page = write_ladder(run, made, title, ladder, compared)
-    lines = [line for table in tables for line in (*grid(table), "")]
-    lines += [f"fails: {failure}" for failure in ladder.failures] or ["passes: better than its controls"]
-    alike = {name: {"ladder": one.ladder.as_dict(), **one.stability.as_dict()} for name, one in compared.items()}
-    value = {"ladder": ladder.as_dict(), "compared": alike, "card": str(card)}
-    return Output(run_value(run) | value, [*lines, str(card), str(page)])
-
-
-def _began_alike(made: Decomposition, other: Decomposition) -> bool:
-    """Whether the first training of both had one seed, however many trainings followed with others."""
-    from unweave.decompose.lineage import first_seed
-
-    seeds = first_seed(made.card), first_seed(other.card)
-    return seeds[0] is not None and seeds[0] == seeds[1]
-
-
-def _titles(names: list[str]) -> dict[str, str]:
-    """What decompositions are called in tables: the last part of each path where that tells them apart."""
-    short = {name: Path(name).name for name in names}
-    return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def _cost_options(parser: argparse.ArgumentParser) -> None:
@@ -271,19 +200,7 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> Output:
-    return _decomposition_output(Path(args.decomposition), _decomposition(args.decomposition))
-
-
-def _decomposition(name: str) -> Decomposition:
-    from unweave.decompose import Decomposition
-
-    return Decomposition.load(_folder(name))
-
-
-def _folder(name: str) -> Path:
-    from unweave.decompose import bundled
-
-    return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
+    return _decomposition_output(Path(args.decomposition), open_decomposition(args.decomposition))
 
 
 def _decomposition_output(folder: Path, made: Decomposition) -> Output:
@@ -311,7 +228,8 @@ def _site_table(made: Decomposition) -> Table:
     rows = []
     for name, site in made.sites.items():
         quality = made.card.get("sites", {}).get(name, {}).get("quality", {})
-        measured = {key: quality.get(key) for key in ("alive", "l0", "relative_error", "passed")}
+        # Only the site-local method checks site by site: without that there are no such columns.
+        measured = {key: quality[key] for key in ("alive", "l0", "relative_error", "passed") if key in quality}
         rows.append({"site": name, "subcomponents": len(site), **measured})
     return Table.from_records("sites", rows)
 
@@ -324,9 +242,6 @@ def _in_words(value: Any) -> str:
 
 COMMANDS = {
     "decompose": Command(_decompose, "take sites of a target apart into subcomponents", _decompose_options),
-    "evaluate": Command(
-        _evaluate, "measure a decomposition's quality, from gentle masks to an adversary", _evaluate_options
-    ),
     "cost": Command(_cost, "reckon what a whole-model decomposition would take, before it starts", _cost_options),
     "validate": Command(_validate, "take a model apart whose answer is known, and compare", _validate_options),
     "inspect": Command(_inspect, "show a decomposition's sites, counts and card", _inspect_options),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unweave.corpora import Corpus
+    from unweave.decompose import Decomposition
     from unweave.models import Target
     from unweave.record import Run, Table
 
@@ -78,12 +79,13 @@ def hardware_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: float32)")
 
 
-def open_target(args: argparse.Namespace) -> Target:
+def open_target(args: argparse.Namespace, spec: str | None = None) -> Target:
+    """The command's target, or another one on the same device and in the same precision."""
     from unweave.models import load_target
 
     keep_freed_memory()
     return load_target(
-        args.target,
+        spec or args.target,
         device=args.device,
         device_map=getattr(args, "device_map", None),
         dtype=args.dtype or "float32",
@@ -95,6 +97,19 @@ def open_corpus(args: argparse.Namespace) -> Corpus:
     from unweave.corpora import load_corpus
 
     return load_corpus(args.corpus)
+
+
+def open_decomposition(name: str) -> Decomposition:
+    from unweave.decompose import Decomposition
+
+    return Decomposition.load(decomposition_folder(name))
+
+
+def decomposition_folder(name: str) -> Path:
+    """The folder of that path, or that of a bundled decomposition by name."""
+    from unweave.decompose import bundled
+
+    return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
 
 
 def set_option(parser: argparse.ArgumentParser) -> None:

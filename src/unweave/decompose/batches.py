@@ -48,7 +48,15 @@ class RowBatches:
 def text_windows(
     target: Target, corpus: Corpus, part: str, most: int, length: int, labels: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Up to ``most`` windows a label: a label with less text (a Declaration) gives what it has."""
+    """Up to ``most`` windows a label: a label with less text (a Declaration) gives what it has.
+
+    Raises ``UnweaveError`` for a target without a tokenizer, which cannot read text.
+    """
+    if target.tokenizer is None:
+        raise UnweaveError(
+            f"{target.name} has no tokenizer to read corpus {corpus.name!r} with: load it with its tokenizer, or give "
+            "windows of tokens (n, t)"
+        )
     return windows_by_label(target.tokenizer, corpus, part, labels or None, length, at_most=most)
 
 

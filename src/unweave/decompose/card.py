@@ -30,6 +30,8 @@ UNMASKED = 0.01
 HIDDEN = 0.5
 STABLE = 0.5
 FEW_TOKENS = 10_000
+NOISE = 2
+"""Shuffled weights with so many times the share of zero masks' KL, or the L0, are not taken apart as well."""
 
 
 def write_card(
@@ -61,10 +63,11 @@ def write_card(
         "ladder": ladder.as_dict(),
         "stability": {
             other: {
-                **each.stability.as_dict(),
+                **(each.stability.as_dict() if each.stability else {}),
                 "alive": each.ladder.alive,
                 "l0": each.ladder.l0,
                 "unrecovered": each.ladder.rung("importance").unrecovered,
+                "importance_of_zero": each.ladder.importance_of_zero,
             }
             for other, each in compared.items()
         },
@@ -117,8 +120,11 @@ def limits(ladder: Ladder, compared: Mapping[str, Compared] | None = None) -> li
             else f"Zero masks change nothing (KL {zero:.3f}): these sites do not matter on this text."
         )
     if masked.unrecovered is None:
+        # With a base, zero masks leave that, and fine-tuning may have made this text harder.
+        zeroed = ladder.rung("zero").cross_entropy < ladder.unigram_cross_entropy
         found.append(
-            "On this text the target is no better than the unigram model, so no share unrecovered can be given."
+            f"On this text the target is no better than {'zero masks' if zeroed else 'the unigram model'}, so no share "
+            "unrecovered can be given."
         )
     elif masked.unrecovered > UNRECOVERED:
         found.append(
@@ -150,17 +156,45 @@ def limits(ladder: Ladder, compared: Mapping[str, Compared] | None = None) -> li
         found.append(f"Measured on {ladder.tokens:,} tokens: subcomponents of rare text may not have come up.")
     if not ladder.controls:
         found.append("No controls were measured.")
-    for other, each in (compared or {}).items():
-        matched, chance = each.stability.matched, each.stability.chance
-        if matched is not None and matched < STABLE:
-            found.append(
-                f"{other} has other pieces: matched cosine {matched:.3f}, where random directions give {chance:.3f}."
-            )
-        if each.same_seed:
-            found.append(f"{other} began from the same seed: what the two share is in part where they started.")
-    if not compared:
+    compared = compared or {}
+    for other, each in compared.items():
+        found += _shuffled_limits(ladder, each) if each.stability is None else _pieces_limits(other, each)
+    if not any(each.stability for each in compared.values()):
         found.append("Whether another seed or capacity finds the same pieces was not measured.")
+    if all(each.stability for each in compared.values()):
+        found.append(
+            "Shuffled weights were not taken apart, so it is not known whether these numbers are more than what noise "
+            "would give (on the byte-level model of docs/results/stability.md noise does as well)."
+        )
     return found
+
+
+def _pieces_limits(other: str, each: Compared) -> list[str]:
+    """What another decomposition of the same target says of how far the pieces can be relied on."""
+    found, stability = [], each.stability
+    if stability is not None and stability.matched is not None and stability.matched < STABLE:
+        found.append(
+            f"{other} has other pieces: matched cosine {stability.matched:.3f}, where random directions give "
+            f"{stability.chance:.3f}."
+        )
+    if each.same_seed:
+        found.append(f"{other} began from the same seed: what the two share is in part where they started.")
+    return found
+
+
+def _shuffled_limits(ladder: Ladder, each: Compared) -> list[str]:
+    """Whether the shuffled target is taken apart about as well, with about as few pieces."""
+    noise, found = each.ladder, []
+    if not each.same_settings:
+        found.append("Shuffled weights were taken apart with other settings, so their numbers are no control of these.")
+    ours, theirs = ladder.importance_of_zero, noise.importance_of_zero
+    if ours is None or theirs is None or theirs >= NOISE * ours or noise.l0 >= NOISE * ladder.l0:
+        return found
+    return [
+        *found,
+        f"Shuffled weights are taken apart about as well: under importance masks KL is {theirs:.1%} of zero masks' at "
+        f"L0 {noise.l0:.1f}, and here {ours:.1%} at L0 {ladder.l0:.1f}. These numbers are no evidence of mechanisms.",
+    ]
 
 
 def _target_facts(target: Target | None) -> dict[str, Any]:
@@ -210,7 +244,8 @@ def _markdown(
     parts += ["## Sites\n", sites_table(ladder).to_markdown()]
     if compared:
         parts += ["## Stability\n", compared_table(name, ladder, compared).to_markdown()]
-        parts += [matches_table(compared).to_markdown()]
+    if any(each.stability for each in compared.values()):
+        parts.append(matches_table(compared).to_markdown())
     return "\n".join(parts)
 
 

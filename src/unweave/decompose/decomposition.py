@@ -185,8 +185,35 @@ class Decomposition:
                 "load the target it was made from, or decompose this one"
             )
 
+    @property
+    def base(self) -> str | None:
+        """The identity of the earlier checkpoint, where this takes apart what the target differs from it by."""
+        return self.card.get("base")
+
+    def check_base(self, base: Target | None) -> None:
+        """Raises ``UnweaveError`` unless ``base`` is the checkpoint that this takes apart the difference from.
+
+        None is what a decomposition of the target's own weights needs.
+        """
+        given = None if base is None else base.identity.digest
+        if given == self.base:
+            return
+        if self.base is None:
+            raise UnweaveError(
+                f"this decomposition is of the weights of {self.target} ({self.target_name}) and of no difference from "
+                f"{given}: leave out base, or take the difference apart with it"
+            )
+        found = "and no base is given" if given is None else f"not from {given}"
+        raise UnweaveError(
+            f"this decomposition is of the difference of {self.target} ({self.target_name}) from base {self.base}, "
+            f"{found}: give the checkpoint that it was made with as base (--base)"
+        )
+
     def evaluate(self, target: Target, data: Corpus | Tensor, **options: Any) -> Ladder:
-        """The quality ladder on held-out text; options are those of ``unweave.decompose.evaluate``."""
+        """The quality ladder on held-out text; options are those of ``unweave.decompose.evaluate``.
+
+        ``base`` is the one that ``decompose`` was given, ``attack_windows`` how many windows the adversary reads.
+        """
         from unweave.decompose.ladder import evaluate
 
         return evaluate(target, self, data, **options)

@@ -33,6 +33,8 @@ from unweave.decompose.ruler import (
 from unweave.models.target import Target
 
 ATTACK_STEPS = (20, 40, 80, 160, 320)
+ATTACK_WINDOWS = 32
+"""Windows that the adversary reads unless it is told otherwise."""
 CONTROL_STEPS = 20
 """The longest attack that controls are put to."""
 
@@ -70,7 +72,8 @@ class Ladder:
 
     rungs: tuple[Rung, ...]
     attacks: Mapping[int, float]
-    """KL after a fresh adversary's steps: one source vector for all rows, sign steps of 0.1, the worst so far."""
+    """KL after a fresh adversary's steps: one source vector for all rows that it reads, sign steps of 0.1, the worst so
+    far."""
     sites: tuple[SiteFacts, ...]
     target_cross_entropy: float
     unigram_cross_entropy: float
@@ -80,6 +83,9 @@ class Ladder:
     """By site, a subcomponent each, in the decomposition's order."""
     text: Mapping[str, Any] = field(default_factory=dict)
     """What was read: corpus, part, labels, windows, and the fingerprint of the tokens."""
+    attack_windows: int = 0
+    """Windows that the adversary read, spread over all: more are harder for it, as one vector serves them all."""
+    attack_tokens: int = 0
 
     @property
     def l0(self) -> float:
@@ -88,6 +94,12 @@ class Ladder:
     @property
     def alive(self) -> int:
         return sum(site.alive_mean for site in self.sites)
+
+    @property
+    def importance_of_zero(self) -> float | None:
+        """KL under importance masks over that of zero masks, which can be compared where targets differ."""
+        zero = self.rung("zero").kl
+        return self.rung("importance").kl / zero if zero > 0 else None
 
     def rung(self, masks: str) -> Rung:
         """The rung of one kind of mask."""
@@ -131,7 +143,7 @@ class Ladder:
             lines.append(f"{rung.masks:14}{rung.cross_entropy:15.3f}{rung.kl:9.4f}{left:>13}")
         if self.attacks:
             reached = ", ".join(f"{kl:.3f} after {steps}" for steps, kl in self.attacks.items())
-            lines.append(f"adversary, KL: {reached} steps")
+            lines.append(f"adversary, KL: {reached} steps on {self.attack_windows} windows")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -150,7 +162,9 @@ def evaluate(
     labels: Sequence[str] | None = None,
     windows: int = 16,
     length: int = 64,
+    base: Target | None = None,
     attack_steps: Sequence[int] = ATTACK_STEPS,
+    attack_windows: int = ATTACK_WINDOWS,
     controls: Sequence[str] = tuple(CONTROLS),
     seed: int = 0,
     progress: Progress | None = None,
@@ -158,33 +172,38 @@ def evaluate(
     """The quality ladder on ``windows`` windows a label of a corpus's part, or on windows of tokens (n, t).
 
     For a corpus the unigram model is counted on its decomposition part. ``controls`` are measured beside the
-    decomposition (see ``controls.py``).
+    decomposition (see ``controls.py``). The adversary reads up to ``attack_windows`` of all the windows, spread over
+    them. A decomposition of the difference from an earlier checkpoint needs that one as ``base``, which is then what
+    zero masks leave.
+
+    Raises ``UnweaveError`` when the decomposition is of another target or base, and for rows of features: they have no
+    next token, and so their decompositions no ladder.
     """
+    measured: dict[str, Any] = {
+        "base": base,
+        "attack_steps": attack_steps,
+        "attack_windows": attack_windows,
+        "controls": controls,
+        "seed": seed,
+        "progress": progress,
+    }
     if isinstance(data, Tensor):
         check_data(data)
         if data.is_floating_point() or data.dim() != 2 or data.shape[1] < 2:
             raise UnweaveError(
                 f"the data has shape {tuple(data.shape)} and type {data.dtype}: the ladder compares predictions of the "
-                "next token, so give windows of tokens (n, t), two or more in each"
+                "next token, so give windows of tokens (n, t), two or more in each, to a target that predicts them "
+                "(feature rows have no ladder)"
             )
-        found = measure_ladder(
-            target, made, data, attack_steps=attack_steps, controls=controls, seed=seed, progress=progress
-        )
+        found = measure_ladder(target, made, data, **measured)
         return replace(found, text={"fingerprint": fingerprint(data), "windows": len(data), "length": data.shape[1]})
+    if windows < 1:
+        raise UnweaveError(f"windows is {windows}, and the ladder needs at least 1 for each label")
     read = text_windows(target, data, part, windows, length, labels)
     held_out = torch.as_tensor(np.concatenate(list(read.values())))
     seen = np.concatenate(list(text_windows(target, data, "decomposition", 1 << 20, length, labels).values()))
     unigram = unigram_model(torch.as_tensor(seen), target.vocabulary)
-    found = measure_ladder(
-        target,
-        made,
-        held_out,
-        unigram=unigram,
-        attack_steps=attack_steps,
-        controls=controls,
-        seed=seed,
-        progress=progress,
-    )
+    found = measure_ladder(target, made, held_out, unigram=unigram, **measured)
     text = {
         "corpus": data.name,
         "part": part,
@@ -197,8 +216,8 @@ def evaluate(
 
 
 def unigram_model(tokens: Int[Tensor, "n t"], vocabulary: int) -> Float[Tensor, " v"]:
-    """Log-probabilities by frequency, one added to every count."""
-    counts = torch.bincount(tokens.flatten(), minlength=vocabulary).float() + 1
+    """Log-probabilities by frequency, one added to every count; tokens that no logit is for are not counted."""
+    counts = torch.bincount(tokens.flatten(), minlength=vocabulary)[:vocabulary].float() + 1
     return (counts / counts.sum()).log()
 
 
@@ -208,8 +227,9 @@ def measure_ladder(
     tokens: Int[Tensor, "n t"],
     *,
     unigram: Float[Tensor, " v"] | None = None,
+    base: Target | None = None,
     attack_steps: Sequence[int] = ATTACK_STEPS,
-    attack_windows: int = 32,
+    attack_windows: int = ATTACK_WINDOWS,
     controls: Sequence[str] = tuple(CONTROLS),
     seed: int = 0,
     progress: Progress | None = None,
@@ -218,14 +238,17 @@ def measure_ladder(
 
     ``unigram`` holds log-probabilities of tokens from other text; by default the frequencies of these windows
     themselves, with one added to each, which is a stricter baseline. Raises ``UnweaveError`` when the decomposition is
-    of another target.
+    of another target, or of the difference from another ``base``.
     """
     made.check_target(target.identity.digest)
+    made.check_base(base)
+    if attack_windows < 1:
+        raise UnweaveError(f"attack_windows is {attack_windows}, and the adversary needs at least 1 to read")
     progress = progress or usual_progress()
     sites = [target.site(name) for name in made.sites]
     if unigram is None:
         unigram = unigram_model(tokens, target.vocabulary)
-    with torch.no_grad(), MaskedTarget(target, sites).attached() as model:
+    with torch.no_grad(), MaskedTarget(target, sites, base).attached() as model:
         ruler = Ruler(model, tokens, seed)
         ours = decomposition_arm(made, target.device)
         facts, means = ruler.facts(ours)
@@ -236,18 +259,19 @@ def measure_ladder(
             [(ours, all_masks(seed)), *((arm, beside) for arm in arms.values())], progress
         )
         short = [steps for steps in attack_steps if steps <= CONTROL_STEPS]
+        attacked = ruler.attacked(attack_windows)
         reached = {
-            name: ruler.attack(arm, attack_windows, short, progress, f"adversary of {name} pieces")
+            name: ruler.attack(arm, attacked, short, progress, f"adversary of {name} pieces")
             for name, arm in arms.items()
         }
-        attacks = ruler.attack(ours, attack_windows, attack_steps, progress)
-    unigram_entropy = float(-unigram.to(target.device)[tokens[:, 1:].to(target.device)].mean())
-    base = measured["target"][0]
+        attacks = ruler.attack(ours, attacked, attack_steps, progress)
+        unigram_entropy = ruler.unigram_entropy(unigram)
+    own = measured["target"][0]
     worst = min(measured["zero"][0], unigram_entropy)
 
     def rungs(found: Mapping[str, tuple[float, float]]) -> tuple[Rung, ...]:
         return tuple(
-            Rung(name, entropy, kl, (entropy - base) / (worst - base) if worst > base else None)
+            Rung(name, entropy, kl, (entropy - own) / (worst - own) if worst > own else None)
             for name, (entropy, kl) in found.items()
         )
 
@@ -255,7 +279,7 @@ def measure_ladder(
         rungs(measured),
         attacks,
         facts,
-        base,
+        own,
         unigram_entropy,
         tokens.numel(),
         tuple(
@@ -263,4 +287,6 @@ def measure_ladder(
             for name, found in zip(arms, others, strict=True)
         ),
         {name: tuple(mean.tolist()) for name, mean in means.items()},
+        attack_windows=len(attacked) if attacks else 0,
+        attack_tokens=tokens[attacked].numel() if attacks else 0,
     )

@@ -106,7 +106,7 @@ def attacks_figure(table: Table, ladder: Table) -> Figure:
         x_log=logarithmic,
         y_log=logarithmic,
         title="KL against the adversary's steps",
-        caption="One mask vector for all tokens, sign steps of 0.1, the worst up to each step; controls meet 20 steps",
+        caption="One mask vector for all that is read, sign steps of 0.1, the worst up to each step; controls meet 20",
         x_label="sign-gradient steps",
         y_label=f"KL, {NATS}",
         y_references=[("zero masks", float(zero))],  # type: ignore[arg-type]

@@ -34,7 +34,9 @@ def save_ladder(run: Run, name: str, ladder: Ladder, compared: Mapping[str, Comp
     """Saves all tables of a ladder and returns those that a person reads, in order."""
     tables = [rungs_table(ladder), controls_table(ladder), attacks_table(ladder), sites_table(ladder)]
     if compared:
-        tables += [compared_table(name, ladder, compared), matches_table(compared)]
+        tables.append(compared_table(name, ladder, compared))
+    if any(each.stability for each in compared.values()):
+        tables.append(matches_table(compared))
     for table in (*tables, spectrum_table(ladder)):
         run.save_table(table)
     return tables
@@ -80,7 +82,8 @@ def write_ladder(
         ),
     ]
     if compared:
-        sections.append(Section("Seeds and capacity", figures=figures["stability"], tables=["compared", "matches"]))
+        tables = ["compared", *(["matches"] if "matches" in run.tables() else [])]
+        sections.append(Section("Beside other decompositions", figures=figures["stability"], tables=tables))
     sections.append(Section("Limits", paragraphs=limits(ladder, compared)))
     return write_report(
         run,

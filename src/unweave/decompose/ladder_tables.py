@@ -13,6 +13,9 @@ from unweave.record.table import Table
 OURS = "decomposition"
 """The decomposition's own name in the column ``pieces``, beside those of its controls."""
 NATS = "nats a token"
+SHUFFLED = "shuffled weights"
+"""What a decomposition of the shuffled target is called beside ours."""
+COSINES = ("matched", "weighted", "nearest", "nearest_back", "chance")
 
 
 def rungs_table(ladder: Ladder) -> Table:
@@ -61,7 +64,7 @@ def controls_table(ladder: Ladder) -> Table:
         digits={"active": 1, "kl": 3, "times": 2},
         caption="The same masks on other pieces of the same matrices: those of an SVD, where a site's pieces that act "
         "most in a row are on, and pieces in random directions of the same sizes with the decomposition's own "
-        "importances. The adversary sees up to 32 windows.",
+        f"importances.{_attacked(ladder)}",
     )
 
 
@@ -74,7 +77,8 @@ def attacks_table(ladder: Ladder) -> Table:
         columns=("pieces", "steps", "kl"),
         units={"kl": NATS},
         digits={"kl": 3},
-        caption="KL under a fresh adversary that has one mask vector for all tokens, the worst up to each step.",
+        caption="KL on the tokens that a fresh adversary reads with one mask vector for all of them, the worst up to "
+        f"each step.{_attacked(ladder)}",
     )
 
 
@@ -111,38 +115,55 @@ def spectrum_table(ladder: Ladder) -> Table:
 
 
 def compared_table(name: str, ladder: Ladder, others: Mapping[str, Compared]) -> Table:
-    """The decomposition and others of the same target: how many pieces, how good, how alike."""
+    """The decomposition and others of the same target, or of the shuffled one: how many pieces, how good, how alike."""
+    cosines = COSINES if any(compared.stability for compared in others.values()) else ()
     rows = [_summary(name, ladder)]
     for other, compared in others.items():
-        stability = compared.stability.as_dict()
-        alike = {key: stability[key] for key in ("matched", "weighted", "nearest", "nearest_back", "chance")}
-        rows.append(_summary(other, compared.ladder) | alike)
-    digits = dict.fromkeys(("unrecovered", "stochastic_kl", "matched", "weighted", "nearest", "nearest_back"), 3)
+        stability = compared.stability.as_dict() if compared.stability else {}
+        rows.append(_summary(other, compared.ladder) | {key: stability.get(key) for key in cosines})
+    said = ["Unrecovered is under importance masks, and importance_of_zero their KL over that of zero masks."]
+    if cosines:
+        said.append(
+            f"Cosines of the alive rank-one pieces with those of {name}: mean over the best one-to-one matching, the "
+            "same weighted by size, mean of the largest both ways, and the matching with pieces in random directions."
+        )
+    if any(compared.stability is None for compared in others.values()):
+        said.append(
+            f"{SHUFFLED.capitalize()}: the target with every matrix's entries in random order, in which training left "
+            "no mechanisms; its cross-entropy is another one, so compare KL as a share of zero masks'."
+        )
     return Table.from_records(
         "compared",
         rows,
+        columns=(*rows[0], *cosines),
         units={"stochastic_kl": NATS},
-        digits={"l0": 1, **digits, "chance": 3},
-        caption=f"Cosines of the alive rank-one pieces with those of {name}: mean over the best one-to-one matching, "
-        "the same weighted by size, mean of the largest both ways, and the matching with pieces in random directions. "
-        "Unrecovered is under importance masks.",
+        digits={"l0": 1, **dict.fromkeys(("unrecovered", "importance_of_zero", "stochastic_kl", *cosines), 3)},
+        caption=" ".join(said),
     )
 
 
 def matches_table(others: Mapping[str, Compared]) -> Table:
-    """Cosines by site and other decomposition."""
+    """Cosines by site and other decomposition of the same target."""
     rows = [
         {"decomposition": name, **asdict(site)}
         for name, compared in others.items()
+        if compared.stability
         for site in compared.stability.sites
     ]
-    cosines = ("matched", "weighted", "nearest", "nearest_back", "chance")
     return Table.from_records(
         "matches",
         rows,
-        digits=dict.fromkeys(cosines, 3),
+        digits=dict.fromkeys(COSINES, 3),
         caption="Cosines of the alive pieces by site; columns as above, with the numbers of pieces on both sides.",
     )
+
+
+def _attacked(ladder: Ladder) -> str:
+    """A sentence behind a caption; none where there was no adversary."""
+    if not ladder.attacks:
+        return ""
+    read = f"{ladder.attack_windows:,} window{'s' * (ladder.attack_windows != 1)}"
+    return f" The adversary reads {read}: {ladder.attack_tokens:,} of the {ladder.tokens:,} tokens."
 
 
 def _rung(rung: Rung, pieces: str) -> dict[str, Any]:
@@ -156,6 +177,7 @@ def _summary(name: str, ladder: Ladder) -> dict[str, Any]:
         "alive": ladder.alive,
         "l0": ladder.l0,
         "unrecovered": ladder.rung("importance").unrecovered,
+        "importance_of_zero": ladder.importance_of_zero,
         "stochastic_kl": ladder.rung("stochastic").kl,
         "adversary_20": ladder.attacks.get(20),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,17 @@ def stages(card: Card) -> list[dict[str, Any]]:
 def first_seed(card: Card) -> int | None:
     """The seed that the subcomponents started from, which is the first training's; None where the card has none."""
     return stages(card)[0].get("seed")
+
+
+def same_settings(card: Card, other: Card) -> bool:
+    """Whether two trainings had the same settings, apart from their seeds and from the globs that name their sites."""
+    free = ("seed", "sites", "micro_batch", "precompute")
+    bound = [
+        [{name: value for name, value in config.items() if name not in free} for config in stages(each)]
+        for each in (card, other)
+    ]
+    # Of settings that were read from a file the tuples are lists.
+    return json.dumps(bound[0], sort_keys=True) == json.dumps(bound[1], sort_keys=True)
 
 
 def seconds(card: Card) -> float:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 from unweave.base.seeds import torch_generator
 from unweave.decompose import draws, numerics
@@ -21,6 +22,8 @@ ATTACK_RATE = 0.1
 ALIVE_MEAN = 1e-6
 FIRES = 0.1
 BATCH = 16
+LEFT_OUT = -100
+"""Stands for a token that the target has no logit for."""
 
 Masks = Callable[[Mapping[str, Tensor], Int[Tensor, " n"]], dict[str, Mask]]
 """Masks from importances and the numbers of the samples."""
@@ -103,11 +106,43 @@ def _drawn(seed: int, purpose: str, filled: bool, delta: bool) -> Masks:
     return masks
 
 
+def following_tokens(tokens: Int[Tensor, "n t"], positions: int, vocabulary: int) -> Int[Tensor, "n p_minus_1"]:
+    """The tokens that logits (n, positions, vocabulary) predict, at all positions but the last.
+
+    Fewer positions than tokens are those of the last tokens: a module may have nothing to say at a tag in front. A
+    token that has no logit, because it is read and never predicted, is -100.
+    """
+    following = tokens[:, tokens.shape[1] - positions + 1 :]
+    return torch.where(following < vocabulary, following, LEFT_OUT)
+
+
 class Ruler:
-    """Measures arms on the same windows, batch by batch, against what the target itself predicts."""
+    """Measures arms on the same windows, batch by batch, against what the target itself predicts.
+
+    Raises ``UnweaveError`` for a target that gives no logits at several positions, or none for any of the tokens.
+    """
 
     def __init__(self, model: MaskedTarget, tokens: Int[Tensor, "n t"], seed: int) -> None:
         self.model, self.tokens, self.seed = model, tokens.to(model.target.device), seed
+        shape = model.clean(self.tokens[:1])[0].shape
+        if len(shape) != 3 or not 2 <= shape[1] <= tokens.shape[1]:
+            raise UnweaveError(
+                f"{model.target.name} gives {tuple(shape)} for a window of {tokens.shape[1]} tokens, and the ladder "
+                "needs logits (n, positions, vocabulary) at two positions or more"
+            )
+        self.following = following_tokens(self.tokens, shape[1], shape[2])
+        if bool((self.following == LEFT_OUT).all()):
+            raise UnweaveError(
+                f"{model.target.name} has logits of tokens 0 to {shape[2] - 1}, and no window has one behind its first"
+            )
+
+    def unigram_entropy(self, unigram: Float[Tensor, " v"]) -> float:
+        """Mean cross-entropy of the tokens that the target predicts under log-probabilities of tokens, nats a token."""
+        return float(-unigram.to(self.following.device)[self.following[self.following != LEFT_OUT]].mean())
+
+    def attacked(self, most: int) -> Int[Tensor, " m"]:
+        """Numbers of the windows that an adversary reads: up to ``most``, spread over all."""
+        return torch.linspace(0, len(self.tokens) - 1, min(most, len(self.tokens))).round().long().unique()
 
     def _batches(self) -> list[tuple[Tensor, Tensor]]:
         numbers = torch.arange(len(self.tokens), device=self.tokens.device)
@@ -118,7 +153,7 @@ class Ruler:
     ) -> list[dict[str, tuple[float, float]]]:
         """Mean cross-entropy of the next token and mean KL from the target by arm and kind of mask, nats a token."""
         sums = [dict.fromkeys(kinds, (0.0, 0.0)) for _, kinds in plans]
-        predicted = self.tokens[:, 1:].numel()
+        predicted = int((self.following != LEFT_OUT).sum())
         batches, done = self._batches(), 0
         total = sum(len(kinds) for _, kinds in plans) * len(batches)
         for batch, samples in batches:
@@ -132,16 +167,22 @@ class Ruler:
                     if masks is not None:
                         logits = self.model.masked(batch, arm.pieces, masks(importances, samples))
                     losses = torch.nn.functional.cross_entropy(
-                        logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten(), reduction="sum"
+                        logits[:, :-1].flatten(0, 1),
+                        self.following[samples].flatten(),
+                        reduction="sum",
+                        ignore_index=LEFT_OUT,
                     )
                     kl = numerics.divergence_kl(logits[:, :-1], clean[:, :-1]).sum()
                     entropy, divergence = found[name]
-                    found[name] = entropy + float(losses) / predicted, divergence + float(kl) / predicted
+                    found[name] = (
+                        entropy + float(losses) / predicted,
+                        divergence + float(kl) / self.following.numel(),
+                    )
         return sums
 
     def facts(self, arm: Arm) -> tuple[tuple[SiteFacts, ...], dict[str, Float[Tensor, " c"]]]:
         """Use of the subcomponents with errors of the sites' outputs under importance masks, and mean importances."""
-        rows = self.tokens.numel()
+        rows = dict.fromkeys(arm.pieces, 0)
         total = {name: torch.zeros(len(U)) for name, (_, U) in arm.pieces.items()}
         most = {name: torch.zeros(len(U)) for name, (_, U) in arm.pieces.items()}
         counts = {name: [0.0, 0.0, 0.0] for name in arm.pieces}
@@ -155,21 +196,22 @@ class Ruler:
                 most[name] = torch.maximum(most[name], g.max(0).values.cpu())
                 wanted = inputs[name] @ self.model.weights[name].T
                 sums = ((g > FIRES).sum(), (g > 0).sum(), numerics.relative_error(output, wanted).sum())
-                counts[name] = [kept + float(new) / rows for kept, new in zip(counts[name], sums, strict=True)]
-        means = {name: sum_of_rows / rows for name, sum_of_rows in total.items()}
+                counts[name] = [kept + float(new) for kept, new in zip(counts[name], sums, strict=True)]
+                # A site may see fewer rows than there are tokens.
+                rows[name] += len(g)
+        means = {name: sum_of_rows / rows[name] for name, sum_of_rows in total.items()}
         facts = []
         for name, (V, U) in arm.pieces.items():
             faith = float(numerics.faithfulness(self.model.weights[name].float(), V, U))
-            l0, nonzero, error = counts[name]
+            l0, nonzero, error = (count / rows[name] for count in counts[name])
             alive, fires = int((means[name] > ALIVE_MEAN).sum()), int((most[name] > FIRES).sum())
             facts.append(SiteFacts(name, len(U), l0, nonzero, alive, fires, faith, error))
         return tuple(facts), means
 
     def attack(
-        self, arm: Arm, windows: int, steps: Sequence[int], progress: Progress, what: str = "adversary"
+        self, arm: Arm, chosen: Int[Tensor, " m"], steps: Sequence[int], progress: Progress, what: str = "adversary"
     ) -> dict[int, float]:
-        """Worst KL so far after each number of steps, of one source vector for all rows that climbs the KL."""
-        chosen = torch.linspace(0, len(self.tokens) - 1, min(windows, len(self.tokens))).round().long().unique()
+        """Worst KL so far after each number of steps, of one source vector for all rows of windows ``chosen``."""
         parts = []
         for batch in self.tokens[chosen].split(BATCH):
             clean, inputs = self.model.clean(batch)

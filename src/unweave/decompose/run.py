@@ -62,9 +62,9 @@ def decompose(
     an interrupted call, whatever ended it, goes on from there to the same weights. ``log`` gets what training measures.
 
     With ``base``, an earlier checkpoint of the target, what is taken apart is the difference (what did fine-tuning
-    add?). With ``known``, a decomposition of the same target, its sites start from its subcomponents, and the config
-    may name more sites or more capacity; the card then says what all trainings behind the result took together. Both
-    are for a ``WholeModelConfig``.
+    add?). With ``known``, a decomposition of the same target (and from the same base), its sites start from its
+    subcomponents, and the config may name more sites or more capacity; the card then says what all trainings behind the
+    result took together. Both are for a ``WholeModelConfig``.
 
     Processes that ``torchrun`` starts share the whole-model method's samples: each makes the same call and gets the
     same decomposition, and the first alone writes files, reports and logs. All must see the folder of ``out``. An error
@@ -109,6 +109,7 @@ def decompose(
         raise UnweaveError(f"jobs is {jobs}, and the whole-model method trains all its sites in one process: leave it")
     if known is not None:
         known.check_target(target.identity.digest)
+        known.check_base(base)
     where = Path(out) if out else None
     with join_processes().together():
         return _whole_model(target, data, config, labels, base, known, where, checkpoint_seconds, progress, log)

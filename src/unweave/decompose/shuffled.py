@@ -44,6 +44,19 @@ def shuffled_target(target: Target, sites: str | Iterable[str] = "*", seed: int 
     )
 
 
+def find_shuffled(target: Target, made: Decomposition) -> Target | None:
+    """The shuffled target of seed 0 that the decomposition is of, whether all sites were shuffled or its own alone.
+
+    None when it is of neither, as one of another seed is.
+    """
+    every = target.all_sites()
+    for sites in dict.fromkeys((tuple(every), tuple(name for name in every if name in made.sites))):
+        twin = shuffled_target(target, sites) if sites else None
+        if twin is not None and twin.identity.digest == made.target:
+            return twin
+    return None
+
+
 def shuffled_control(
     target: Target,
     data: Corpus | Tensor,

@@ -78,13 +78,18 @@ class Stability:
 
 @dataclass(frozen=True)
 class Compared:
-    """Another decomposition of the same target: what the ladder says of it, and how alike the two are."""
+    """Another decomposition of the same target: what the ladder says of it, and how alike the two are.
+
+    One of the shuffled target (see ``shuffled.py``) has the ladder alone: its pieces are of other matrices.
+    """
 
     ladder: Ladder
-    stability: Stability
+    stability: Stability | None = None
     same_seed: bool = False
     """The first trainings of both had one seed: sites with as many subcomponents then start with the same pieces, and
     stay alike."""
+    same_settings: bool = True
+    """Whether it was trained with the same settings: on shuffled weights, only then are its numbers a control."""
 
 
 def matched_cosine(

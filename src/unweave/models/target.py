@@ -78,11 +78,24 @@ class Target:
 
     @property
     def vocabulary(self) -> int:
-        """V, the number of output logits: a uniform prediction has cross-entropy ln V."""
+        """V, the number of output logits: a uniform prediction has cross-entropy ln V.
+
+        A module that does not say it, having no config, is asked by a forward of two tokens. Raises ``UnweaveError``
+        for one that does not take them.
+        """
         output = self.output_embedding()
         if output is not None:
             return int(output.weight.shape[0])  # type: ignore[index]
-        return int(self.module.config.vocab_size)  # type: ignore[union-attr]
+        stated = getattr(getattr(self.module, "config", None), "vocab_size", None)
+        if stated is not None:
+            return int(stated)
+        try:
+            with torch.no_grad():
+                return self.logits(torch.zeros(1, 2, dtype=torch.long)).shape[-1]
+        except RuntimeError as error:
+            raise UnweaveError(
+                f"{self.name} does not take tokens ({error}), so it has no vocabulary: give a module that predicts them"
+            ) from error
 
     def output_embedding(self) -> nn.Module | None:
         get_output: Any = getattr(self.module, "get_output_embeddings", None)
