@@ -35,8 +35,8 @@ from unweave.decompose import Decomposition, WholeModelConfig, decompose
 from unweave.models import Target, load_target
 
 BUNDLED = Path(__file__).resolve().parents[2] / "src" / "unweave" / "decompose" / "bundled" / "polyglot"
-SETTINGS: dict[str, Any] = {"prune_at": ()}
-"""What differs from the defaults of ``WholeModelConfig``."""
+SETTINGS: dict[str, Any] = {"learning_rate": 5e-3, "faithfulness": 300.0, "sparsity": 1.2e-4, "prune_at": ()}
+"""What differs from the defaults of ``WholeModelConfig``: those of when the bundled one was made, and no pruning."""
 
 
 @dataclass(frozen=True)
