@@ -2,8 +2,9 @@
 
 python benchmarks/cost.py [--target polyglot] [--batch 16] [--length 64] [--json]
 
-Each line is a setting: one group of sites (the largest), its initial tensors and two steps. Memory is the peak of the
-process less what it had with the target loaded, so it holds freed blocks and the compiler's own (Linux only).
+Each line is a setting, in a process of its own: one group of sites (the largest), its initial tensors and two steps.
+Memory is the peak of the process less what it had with the target loaded, so it holds freed blocks and the compiler's
+own (Linux only; UNWEAVE_COMPILE=0 compiles nothing).
 """
 
 from __future__ import annotations
@@ -12,28 +13,44 @@ import argparse
 import ctypes
 import gc
 import json
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from timing import circumstances
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from unweave.decompose.config import WholeModelConfig
-from unweave.decompose.cost import Cost, estimate_cost
+from unweave.decompose.cost import estimate_cost, estimate_room
 from unweave.decompose.groups import site_groups
 from unweave.decompose.masked import MaskedTarget
 from unweave.decompose.whole_model import Training
 from unweave.models.load import load_target
 from unweave.models.target import Target
 
-SETTINGS: dict[str, dict[str, int]] = {
+ONE = {"sites": "*.0.*q_proj"}
+SETTINGS: dict[str, dict[str, Any]] = {
     "whole batch": {},
     "micro_batch=4": {"micro_batch": 4},
     "micro_batch=1": {"micro_batch": 1},
     "groups=3": {"groups": 3},
     "groups=6, micro_batch=4": {"groups": 6, "micro_batch": 4},
+    "component-mlp, hidden=16": {"importance": "component-mlp", "hidden": 16},
+    "component-mlp, hidden=16, micro_batch=4": {"importance": "component-mlp", "hidden": 16, "micro_batch": 4},
+    "shared-mlp": {"importance": "shared-mlp"},
+    "transformer": {"importance": "transformer"},
+    "one q_proj": ONE,
+    "one q_proj, component-mlp": {**ONE, "importance": "component-mlp"},
+    "one q_proj, shared-mlp": {**ONE, "importance": "shared-mlp"},
+    "one q_proj, transformer": {**ONE, "importance": "transformer"},
+    "sources=batch": {"sources": "batch"},
+    "start=inputs, micro_batch=1": {"start": "inputs", "micro_batch": 1},
+    "start=independent, micro_batch=1": {"start": "independent", "micro_batch": 1},
 }
 
 
@@ -44,18 +61,14 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=64, help="tokens a window (64)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
-    target = load_target(arguments.target, device="cpu")
-    loaded = sum(p.nbytes for p in target.module.parameters())
     base = WholeModelConfig(
         batch=arguments.batch, window_length=arguments.length, prune_at=(), faithfulness_steps=0, steps=100
     )
     rows = []
-    for name, changes in SETTINGS.items():
-        config = largest_group(target, replace(base, **changes))
-        cost = estimate_cost(target, config)
-        flops, memory = measured(target, config)
-        rows.append(row(name, cost, flops, memory, loaded))
-        print(rows[-1], file=sys.stderr)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
+        for name, changes in SETTINGS.items():
+            rows.append(fresh.submit(row, name, arguments.target, replace(base, **changes)).result())
+            print(rows[-1], file=sys.stderr)
     value = {"target": arguments.target, "rows": rows, **circumstances()}
     if arguments.json:
         json.dump(value, sys.stdout)
@@ -65,15 +78,18 @@ def main() -> None:
         print("  " + ", ".join(f"{key} {found}" for key, found in each.items()))
 
 
-def row(name: str, cost: Cost, flops: int, memory: int | None, loaded: int) -> dict[str, object]:
-    reckoned = cost.bytes - loaded
+def row(name: str, target_name: str, config: WholeModelConfig) -> dict[str, object]:
+    target = load_target(target_name, device="cpu")
+    config = largest_group(target, config)
+    cost, reckoned = estimate_cost(target, config), estimate_room(target, config)[torch.device("cpu")].bytes
+    flops, memory = measured(target, config)
     return {
         "setting": name,
         "gflop_reckoned": round(cost.flops / 1e9, 2),
         "gflop_counted": round(flops / 1e9, 2),
         "mb_reckoned": round(reckoned / 1e6),
         "mb_measured": None if memory is None else round(memory / 1e6),
-        "memory_ratio": None if memory is None else round(memory / reckoned, 2),
+        "measured_over_reckoned": None if memory is None else round(memory / reckoned, 2),
     }
 
 
@@ -81,19 +97,21 @@ def largest_group(target: Target, config: WholeModelConfig) -> WholeModelConfig:
     """The config of the group of sites that decides the memory, alone."""
     groups = [
         replace(config, sites=",".join(site.name for site in group), groups=1)
-        for group in site_groups(target.sites(), config)
+        for group in site_groups(target.sites(config.sites), config)
     ]
     return max(groups, key=lambda each: estimate_cost(target, each).bytes)
 
 
 def measured(target: Target, config: WholeModelConfig) -> tuple[int, int | None]:
     """FLOPs of a step, and bytes at the peak of beginning and two steps."""
-    tokens = torch.randint(
-        target.vocabulary, (config.batch, config.window_length), generator=torch.Generator().manual_seed(0)
-    )
+
+    def batches(step: int) -> Tensor:
+        generator = torch.Generator().manual_seed(step)
+        return torch.randint(target.vocabulary, (config.batch, config.window_length), generator=generator)
+
     before = start_peak()
     with MaskedTarget(target, target.sites(config.sites)).attached() as model:
-        training = Training(model, lambda _: tokens, config)
+        training = Training(model, batches, config)
         training.begin()
         training.step(0)
         training.step(1)

@@ -113,7 +113,7 @@ def trained(arm: Arm, seen: Tensor, folder: Path) -> Decomposition:
     if out.exists():
         found = Decomposition.load(out)
         found.check_target(arm.target.identity.digest)
-        if found.card["config"] != plain_config(arm.config):
+        if found.card["config"] != plain_config(arm.config.resolved()):
             raise SystemExit(f"{out} was made with other settings: give another --out, or remove it")
         return found
     print(f"  {arm.name}", file=sys.stderr)

@@ -465,6 +465,7 @@ def test_an_interrupted_decomposition_is_gone_on_with_in_the_same_run_and_can_be
         patch.setattr(Training, "step", stopping)
         assert cli(*command)[0] == 130
     interrupted = find_run("last")
+    assert interrupted.config["config"]["anneal_to"] == 0.05  # a number, where the default hangs on the penalty
     # Logged after the checkpoint, as when a run is killed between two of them.
     interrupted.log(5, reconstruction=9.0, l0=9.0)
     code, out, err = cli("open", "last", "--json")

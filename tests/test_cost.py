@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -10,11 +11,14 @@ from unweave.base.errors import UnweaveError
 from unweave.base.memory import available_memory
 from unweave.decompose.config import WholeModelConfig
 from unweave.decompose.cost import Room, check_memory, estimate_cost, estimate_room
+from unweave.decompose.group_cost import PROCESS
 from unweave.decompose.groups import site_groups
 from unweave.decompose.importance import IMPORTANCES, SiteShape, Widths
 from unweave.decompose.start import subcomponent_count
 from unweave.models.skeleton import skeleton_target
 
+WIDE = {"site-mlp": 1024, "component-mlp": 64, "shared-mlp": 4096, "transformer": 256}
+"""Widths at which most of a small step's memory is the importance function's."""
 CPU, FIRST, SECOND = (torch.device(name) for name in ("cpu", "cuda:0", "cuda:1"))
 CONFIG = WholeModelConfig(hidden=16, batch=4, window_length=8)
 
@@ -61,6 +65,114 @@ def test_the_arithmetic_is_what_a_step_really_does(llama, changes):
     """Attention's own products are left out of the estimate; at this size they are a few per cent."""
     config = replace(CONFIG, faithfulness_steps=0, prune_at=(), **changes)
     assert estimate_cost(llama, config).flops == pytest.approx(counted(llama, config), rel=0.1)
+
+
+def training_of(target, config):
+    from unweave.decompose.masked import MaskedTarget
+    from unweave.decompose.whole_model import Training
+
+    def batches(step):
+        generator = torch.Generator().manual_seed(step)
+        return torch.randint(target.vocabulary, (config.batch, config.window_length), generator=generator)
+
+    return Training(MaskedTarget(target, target.sites(config.sites)), batches, config)
+
+
+def peak(function):
+    """The most bytes of tensors that are there at once, of those that ``function`` makes."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        function()
+    events = profiler.profiler.kineto_results.events()
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    return max(itertools.accumulate(change for _, change in changes))
+
+
+@pytest.mark.parametrize("importance", list(IMPORTANCES))
+def test_the_memory_is_what_a_step_really_takes_whatever_the_importance_function(llama, importance):
+    """Two steps: what moves the weights has its moments from the second on."""
+    config = replace(CONFIG, sites="*.o_proj", batch=16, window_length=32, faithfulness_steps=0, prune_at=())
+    config = replace(config, importance=importance, hidden=WIDE[importance])
+
+    def steps():
+        training = training_of(llama, config)
+        with training.model.attached():
+            training.begin()
+            training.step(0)
+            training.step(1)
+
+    taken, reckoned = peak(steps), estimate_room(llama, config)[CPU].bytes - PROCESS
+    # A process takes up to half as much again: freed blocks are not filled again at once (benchmarks/cost.py).
+    assert 0.95 * taken < reckoned < 1.65 * taken
+    # Most of it hangs on the importance function, or this would say nothing of that.
+    assert estimate_room(llama, replace(config, hidden=8))[CPU].bytes - PROCESS < 0.6 * reckoned
+
+
+@pytest.mark.parametrize("start", ["inputs", "independent"])
+@pytest.mark.parametrize("sites", ["*", "*.o_proj"])
+def test_the_memory_for_placing_pieces_is_what_it_really_takes(llama, start, sites):
+    config = replace(CONFIG, sites=sites, start=start, batch=32, window_length=32, micro_batch=8, faithfulness_steps=0)
+
+    def begin():
+        training = training_of(llama, config)
+        with training.model.attached():
+            training.begin()
+
+    needed = estimate_room(llama, config)
+    taken = peak(begin)
+    assert taken < needed[CPU].start < 2 * taken
+    assert needed[CPU].bytes == max(needed[CPU].start, needed[CPU].steps)
+    assert estimate_cost(llama, config).bytes_start == needed[CPU].start
+    assert estimate_room(llama, replace(config, start="random"))[CPU].start == 0
+
+
+def test_no_more_than_the_rows_that_pieces_start_from_is_kept(llama, monkeypatch):
+    from unweave.decompose import start
+
+    monkeypatch.setattr(start, "START_ROWS", 8 * 32)  # a sample of each batch
+    config = replace(CONFIG, sites="*.o_proj", start="inputs", batch=64, window_length=32, faithfulness_steps=0)
+    training = training_of(llama, config)
+    with training.model.attached():
+        whole = peak(lambda: training.model.clean_rows(training.batches(0)))
+        taken = peak(training._first_inputs)
+    # A batch is there until the next one is; the inputs of all eight would be more than three times as much.
+    assert taken < 2.1 * whole
+
+
+def test_placing_pieces_takes_the_memory_of_the_cpu_wherever_the_target_is(llama):
+    config = replace(CONFIG, start="independent")
+    alone = estimate_room(llama, config)[CPU]
+    with Places():
+        for parameter in llama.module.parameters():
+            put(parameter, FIRST)
+        needed = estimate_room(llama, config)
+    assert needed == {FIRST: replace(alone, start=0), CPU: Room(0, 0, alone.part_rows, 0, alone.start)}
+    line = r"placing pieces .* needs about 3\.0 GB beside the target on cpu, and 2\.0 GB are free: set start to random"
+    with pytest.raises(UnweaveError, match=line):
+        check_memory({FIRST: alone, CPU: Room(0, 0, 9, 0, 3_000_000_000)}, lambda _: 2_000_000_000)
+    # What is kept through the steps is not there yet.
+    check_memory({CPU: Room(1, 1, 9, 5, 8)}, lambda _: 8)
+    with pytest.raises(UnweaveError, match="a step needs"):
+        check_memory({CPU: Room(1, 1, 9, 6, 7)}, lambda _: 7)
+
+
+def test_sources_are_counted_for_the_rows_that_the_data_has(llama):
+    """Five windows of eleven tokens, where the config would have four of eight; and rows without positions."""
+
+    def added(sources, rows, samples):
+        shared, own = (
+            estimate_room(llama, replace(CONFIG, sources=each), rows, samples)[CPU].fixed
+            for each in ("shared", sources)
+        )
+        columns = estimate_cost(llama, CONFIG).subcomponents + len(llama.sites())
+        return (own - shared) / (4 * 4 * columns) + 1
+
+    assert (added("batch", 55, 5), added("position", 55, 5), added("pooled", 55, 5)) == (55, 11, CONFIG.pool)
+    assert (added("batch", 5, 5), added("position", 5, 5)) == (5, 1)
+
+
+def test_the_part_of_a_step_with_most_rows_is_counted(llama):
+    uneven, even = (estimate_cost(llama, replace(CONFIG, batch=batch, micro_batch=3)) for batch in (4, 6))
+    assert (uneven.part_rows, uneven.bytes_step) == (even.part_rows, even.bytes_step)
 
 
 def test_more_sites_or_rows_or_an_adversary_for_each_row_take_more_memory(llama):
@@ -118,10 +230,10 @@ def test_each_device_of_a_mapped_target_needs_room_for_its_own_sites(llama, impo
             put(parameter, SECOND if ".layers.3." in name else FIRST)
         needed = estimate_room(llama, config)
         assert list(needed) == [FIRST, SECOND]
-        assert needed[SECOND].bytes < needed[FIRST].bytes < alone.bytes
+        assert needed[SECOND].bytes < needed[FIRST].bytes - PROCESS < alone.bytes - PROCESS
         # Equal but for the largest site, which each device has of its own.
-        assert alone.bytes <= needed[FIRST].bytes + needed[SECOND].bytes < 1.1 * alone.bytes
-        assert needed[FIRST].step + needed[SECOND].step == pytest.approx(alone.step, abs=2)
+        assert alone.bytes <= needed[FIRST].bytes + needed[SECOND].bytes < 1.1 * (alone.bytes - PROCESS) + PROCESS
+        assert alone.step <= needed[FIRST].step + needed[SECOND].step < 1.01 * alone.step
         elsewhere = estimate_room(llama, replace(config, sites="model.layers.0.*"))
         assert (elsewhere[SECOND].fixed, elsewhere[SECOND].step > 0) == (0, True)  # gradients pass through it
         free = {FIRST: needed[FIRST].bytes, SECOND: needed[SECOND].bytes - 1}
@@ -234,3 +346,19 @@ def test_the_command_says_what_each_device_takes_and_for_how_long(capsys):
     assert f"GFLOP on each device; {value['steps']:,} steps" in printed
     assert f"{value['hours']:,.1f} hours at 1e+10 FLOP a second on each device" in printed
     assert main([*arguments[:-1], "0"]) == 2
+    capsys.readouterr()
+    assert main(["cost", "polyglot", "--set", "start=inputs"]) == 0
+    assert "pieces are placed by the sites' inputs first, in 0.4" in capsys.readouterr().out
+
+
+def test_a_plan_with_fewer_samples_than_devices_is_refused_as_the_run_is(llama, capsys):
+    from unweave.cli import main
+    from unweave.decompose.processes import Processes
+
+    with pytest.raises(UnweaveError) as refused:
+        Processes(0, 32).share(16)
+    assert main(["cost", "polyglot", "--devices", "32"]) == 2
+    assert str(refused.value) in capsys.readouterr().err
+    with pytest.raises(UnweaveError, match=r"a step has 4 samples and there are 5 processes: set batch to 5 or more"):
+        estimate_room(llama, CONFIG, devices=5)
+    assert estimate_cost(llama, CONFIG, devices=3).part_rows == 2 * CONFIG.window_length

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
+from unweave.base.configs import plain_config, typed_config
 from unweave.base.errors import UnweaveError
-from unweave.decompose.config import RECONSTRUCTIONS, WholeModelConfig
+from unweave.decompose.config import ANNEALED, RECONSTRUCTIONS, SiteLocalConfig, WholeModelConfig
+from unweave.decompose.decomposition import Decomposition, bundled
+from unweave.decompose.numerics import PENALTIES
 
 NONE = dict.fromkeys(RECONSTRUCTIONS, 0.0)
 
 
-def refused(**options):
+def refused(kind=WholeModelConfig, **options):
     with pytest.raises(UnweaveError) as error:
-        WholeModelConfig(**options)
+        kind(**options)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -68,12 +71,22 @@ def test_what_is_counted_is_at_least_1(name):
 
 
 def numbers():
-    return [each.name for each in fields(WholeModelConfig) if each.type == "float"]
+    kinds = (WholeModelConfig, SiteLocalConfig)
+    return [(kind, each.name) for kind in kinds for each in fields(kind) if str(each.type).startswith("float")]
 
 
-@pytest.mark.parametrize("name", numbers())
-def test_nan_is_refused_everywhere(name):
-    assert refused(**{name: math.nan}).startswith(f"{name} is nan, and it must ")
+@pytest.mark.parametrize(("kind", "name"), numbers())
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_refused_everywhere(kind, name, value):
+    line = f"{name} is {value}, and it must be a finite number: set it to one"
+    assert refused(kind, **{name: value}) == line
+
+
+def test_a_number_that_is_none_is_refused_on_the_command_line(capsys):
+    from unweave.cli import main
+
+    assert main(["cost", "polyglot", "--set", "capacity=inf"]) == 2
+    assert "capacity is inf, and it must be a finite number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "gradient_clip", "anneal_from", "anneal_to", "faithfulness_rate"])
@@ -127,9 +140,53 @@ def test_two_terms_attack():
     assert found == ["merged", "adversarial"]
 
 
-def test_settings_come_from_text():
-    from unweave.base.configs import typed_config
+@pytest.mark.parametrize(
+    "options", [{"adversarial_fraction": 0.0}, {"merged": 0.0, "stochastic": 1.0}, {"merged": 0.0, "subset": 1.0}]
+)
+def test_ascent_steps_need_a_term_that_attacks(options):
+    assert refused(ascent_steps=2, **options) == (
+        "ascent_steps is 2, and no term attacks: set it to 0, or give adversarial a weight (or merged one and "
+        "adversarial_fraction a part)"
+    )
+    assert not WholeModelConfig(**options).attacks
+    assert WholeModelConfig(ascent_steps=2, **options | {"adversarial": 0.1}).ascent_steps == 2
 
+
+def test_an_adversary_that_would_never_begin_is_refused():
+    assert refused(adversary_start=1.0, steps=300) == (
+        "adversary_start is 1.0, so none of the 300 steps has an adversary: set it lower, or adversarial_fraction and "
+        "adversarial to 0"
+    )
+    assert "none of the 5 steps" in refused(adversary_start=0.9, steps=5)
+    # The last step alone has one; and where nothing attacks, it is not asked.
+    assert WholeModelConfig(adversary_start=0.8, steps=5).adversary_start == 0.8
+    assert WholeModelConfig(adversary_start=1.0, adversarial_fraction=0.0).adversary_start == 1.0
+
+
+def test_each_penalty_falls_between_numbers_of_its_own():
+    assert set(ANNEALED) == set(PENALTIES)
+    assert WholeModelConfig().annealing == (1.0, 0.05)
+    assert WholeModelConfig(penalty="lp").annealing == (2.0, 0.4)
+    assert WholeModelConfig(penalty="lp", anneal_from=1.5).annealing == (1.5, 0.4)
+    assert WholeModelConfig(anneal_to=0.1).annealing == (1.0, 0.1)
+    # A penalty that is changed later takes its own numbers, unless they are set.
+    assert replace(WholeModelConfig(), penalty="lp").annealing == (2.0, 0.4)
+    assert replace(WholeModelConfig(anneal_to=0.1), penalty="lp").annealing == (2.0, 0.1)
+
+
+def test_what_is_stated_are_numbers_and_those_of_older_cards_are_the_same_config():
+    stated = asdict(WholeModelConfig(penalty="lp").resolved())
+    assert (stated["anneal_from"], stated["anneal_to"]) == (2.0, 0.4)
+    older = Decomposition.load(bundled("polyglot")).card["config"]
+    assert (older["anneal_from"], older["anneal_to"]) == (1.0, 0.05)
+    again = typed_config(WholeModelConfig, older, "an older card")
+    unset = replace(again, anneal_from=None, anneal_to=None).resolved()
+    for known in map(plain_config, (again, unset)):
+        assert {name: known[name] for name in older} == older
+
+
+def test_settings_come_from_text():
     config = typed_config(WholeModelConfig, {"prune_at": "0.2,0.4", "subcomponents": "none", "merged": "0.5"}, "x")
     assert config == replace(WholeModelConfig(), prune_at=(0.2, 0.4), merged=0.5)
     assert typed_config(WholeModelConfig, {"prune_at": "", "subcomponents": "7"}, "x").subcomponents == 7
+    assert typed_config(WholeModelConfig, {"anneal_from": "none", "anneal_to": "0.2"}, "x").annealing == (1.0, 0.2)

@@ -47,7 +47,7 @@ def test_feature_rows_are_drawn_from_by_seed_and_step(target, rows):
     card = dict(made.card)
     assert card.pop("training_seconds") >= 0
     facts = {"data": fingerprint(rows), "rows": 40, "processes": 1}
-    assert card == {"method": "whole-model", "config": asdict(CONFIG), **facts}
+    assert card == {"method": "whole-model", "config": asdict(CONFIG.resolved()), **facts}
 
 
 def test_windows_of_tokens_are_rows_too():

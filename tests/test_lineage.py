@@ -36,8 +36,8 @@ def test_a_chain_of_trainings_carries_what_all_of_them_took():
         made = decompose(target, batches, config, known=made)
     assert made.card["training_seconds"] == 10 * (4 + 3 + 2)
     assert made.card["tokens_seen"] == (4 + 3 + 2) * 6 * tiny.LENGTH
-    assert made.card["stages"] == [asdict(config) for config in configs]
-    assert made.card["config"] == asdict(configs[-1])
+    assert made.card["stages"] == [asdict(config.resolved()) for config in configs]
+    assert made.card["config"] == asdict(configs[-1].resolved())
     assert first_seed(made.card) == 0
 
 

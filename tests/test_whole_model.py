@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from unweave.base.errors import UnweaveError
-from unweave.decompose import whole_model
+from unweave.decompose import start, whole_model
 from unweave.decompose.checkpoint import read_checkpoint
 from unweave.decompose.config import RECONSTRUCTIONS
 from unweave.decompose.decomposition import Decomposition
@@ -176,7 +176,7 @@ def test_the_adversary_makes_the_error_larger_than_random_masks_do(monkeypatch, 
     """Of the same samples: one run's merged term with all of them attacked, another's with none and all sites."""
     config = config_of(steps=60, learning_rate=1e-9, adversary_rate=0.2, adversarial_fraction=1.0, **options)
     attacked = logged(monkeypatch, "words", config)
-    random = logged(monkeypatch, "words", replace(config, merged=0.0, stochastic=1.0))
+    random = logged(monkeypatch, "words", replace(config, merged=0.0, stochastic=1.0, ascent_steps=0))
     found, chance = (sum(values["reconstruction"] for values in run[-10:]) for run in (attacked, random))
     assert found > 1.3 * chance
 
@@ -256,6 +256,15 @@ def test_schedules_run_from_start_to_end(monkeypatch):
     assert rates[100] == pytest.approx(0.55e-2)
     assert rates[199] == pytest.approx(0.1e-2, rel=0.01)
     assert len(rates) == 200
+
+
+def test_each_penalty_falls_between_its_own_numbers_and_a_checkpoint_states_them(monkeypatch):
+    for penalty, ends in {"smooth-l0": (1.0, 0.05), "lp": (2.0, 0.4)}.items():
+        config = config_of(steps=10, penalty=penalty)
+        found = logged(monkeypatch, "words", config)
+        assert (found[0]["anneal"], found[-1]["anneal"]) == pytest.approx(ends)
+        stated = replace(config, anneal_from=ends[0], anneal_to=ends[1])
+        assert whole_model.run_settings([], "", config) == whole_model.run_settings([], "", stated)
 
 
 def test_steps_on_faithfulness_alone_come_first(monkeypatch):
@@ -554,7 +563,7 @@ def test_merged_with_no_sample_attacked_is_the_subset_reconstruction():
 def test_a_batch_cut_into_parts_starts_from_the_same_input_scales(monkeypatch):
     target = tiny.words()
     scales = []
-    monkeypatch.setattr(whole_model, "START_ROWS", 1600)  # 40 samples of 5 positions from each batch
+    monkeypatch.setattr(start, "START_ROWS", 1600)  # 40 samples of 5 positions from each batch
     for cut in (None, 16):
         config = replace(tiny.CONFIG, start="random", batch=64, micro_batch=cut, steps=1)
         with MaskedTarget(target, target.sites()).attached() as model:

@@ -87,7 +87,7 @@ def _training(
 
     if folder.exists():
         found = Decomposition.load(folder)
-        if found.card["config"] != plain_config(config):
+        if found.card["config"] != plain_config(config.resolved()):
             raise UnweaveError(f"{folder} was made with other settings: remove it, or set what it was made with")
         return found
     crops = Crops(streams, config.batch, config.window_length, config.seed)

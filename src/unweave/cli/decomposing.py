@@ -67,6 +67,8 @@ def _decompose(args: argparse.Namespace) -> Output:
 
     kind = SiteLocalConfig if args.method == "site-local" else WholeModelConfig
     config = typed_config(kind, {"sites": args.sites, **parse_settings(args.set)}, f"a {args.method} decomposition")
+    # A run states numbers, so that it is the same one when the defaults behind them are others.
+    config = config.resolved() if kind is WholeModelConfig else config
     if args.out.exists():
         raise UnweaveError(f"{args.out} already exists: choose another --out, or remove it first")
     from unweave.corpora import declaration
@@ -162,6 +164,8 @@ def _cost(args: argparse.Namespace) -> Output:
         f"{cost.part_rows:,} rows at once",
         f"data: {cost.rows * config.steps:,} rows; result on disk: {cost.bytes_result / 1e9:,.2f} GB",
     ]
+    if cost.bytes_start:
+        lines.append(f"pieces are placed by the sites' inputs first, in {cost.bytes_start / 1e9:,.2f} GB on the CPU")
     if cost.groups > 1:
         lines.append(f"{cost.groups} groups of sites, one after the other; memory is that of the largest")
     if cost.devices > 1:
@@ -182,7 +186,7 @@ def _validate(args: argparse.Namespace) -> Output:
     from unweave.decompose.toys import find_toy, validate
 
     toy = find_toy(args.name)
-    config = typed_config(type(toy.config), asdict(toy.config) | parse_settings(args.set), args.name)
+    config = typed_config(type(toy.config), asdict(toy.config) | parse_settings(args.set), args.name).resolved()
     keep_freed_memory()
     with new_run(args, "validate", {"name": toy.name, "seeds": args.seeds, "config": plain_config(config)}) as run:
         found = validate(toy, range(args.seeds), config, progress=run.progress)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from unweave.base.errors import UnweaveError, nearest
 
 RECONSTRUCTIONS = ("merged", "stochastic", "layerwise", "subset", "adversarial", "hidden_activations")
 """Fields of ``WholeModelConfig`` that weigh a term of ``reconstruction.TERMS``."""
+
+ANNEALED = {"smooth-l0": (1.0, 0.05), "lp": (2.0, 0.4)}
+"""Gamma or p of each penalty at the start and at the end, where the config says none."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class SiteLocalConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _refuse_endless(self)
         for name in ("hidden", "steps", "batch", "adversaries", "windows", "frequency_reference"):
             if getattr(self, name) < 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
@@ -124,10 +130,10 @@ class WholeModelConfig:
     """Weight of the penalty, summed over subcomponents and sites and averaged over rows."""
     sparsity_rise: float = 0.0
     """Part of the run over which that weight rises from 0."""
-    anneal_from: float = 1.0
-    """Gamma or p at the start."""
-    anneal_to: float = 0.05
-    """Gamma or p at the end; it falls linearly."""
+    anneal_from: float | None = None
+    """Gamma or p at the start; none: the penalty's own, 1 for smooth-l0 and 2 for lp."""
+    anneal_to: float | None = None
+    """Gamma or p at the end, to which it falls linearly; none: the penalty's own, 0.05 for smooth-l0 and 0.4 for lp."""
     annealed_over: float = 0.9
     """Part of the run over which it falls."""
     frequency: float = 0.5
@@ -170,6 +176,7 @@ class WholeModelConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _refuse_endless(self)
         choices = {
             "importance": ("site-mlp", "component-mlp", "shared-mlp", "transformer"),
             "start": ("inputs", "independent", "random"),
@@ -189,7 +196,7 @@ class WholeModelConfig:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least {smallest}")
         positive = ("capacity", "learning_rate", "faithfulness_rate", "gradient_clip", "anneal_from", "anneal_to")
         for name in (*positive, "annealed_over"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be above 0")
         if self.subcomponents is not None and self.subcomponents < 1:
             raise UnweaveError(f"subcomponents is {self.subcomponents}, and a site needs at least 1")
@@ -216,8 +223,39 @@ class WholeModelConfig:
             raise UnweaveError("a fresh adversary with ascent_steps=0 is a random one: set ascent_steps to 1 or more")
         if self.attacks and self.adversary == "fresh" and self.sources == "pooled":
             raise UnweaveError("a fresh adversary keeps no pool: set sources to shared, position or batch")
+        if self.ascent_steps and not self.attacks:
+            raise UnweaveError(
+                f"ascent_steps is {self.ascent_steps}, and no term attacks: set it to 0, or give adversarial a weight "
+                "(or merged one and adversarial_fraction a part)"
+            )
+        if self.attacks and self.adversary_start * self.steps > self.steps - 1:
+            raise UnweaveError(
+                f"adversary_start is {self.adversary_start}, so none of the {self.steps} steps has an adversary: "
+                "set it lower, or adversarial_fraction and adversarial to 0"
+            )
 
     @property
     def attacks(self) -> bool:
         """Whether any term uses the adversary."""
         return bool(self.adversarial or (self.merged and self.adversarial_fraction))
+
+    @property
+    def annealing(self) -> tuple[float, float]:
+        """Gamma or p at the start and at the end: what is set, else the penalty's own."""
+        first, last = ANNEALED[self.penalty]
+        return (
+            first if self.anneal_from is None else self.anneal_from,
+            last if self.anneal_to is None else self.anneal_to,
+        )
+
+    def resolved(self) -> WholeModelConfig:
+        """The same settings with numbers where defaults hang on others: what cards, runs and checkpoints state."""
+        first, last = self.annealing
+        return replace(self, anneal_from=first, anneal_to=last)
+
+
+def _refuse_endless(config: Any) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UnweaveError(f"{field.name} is {value}, and it must be a finite number: set it to one")

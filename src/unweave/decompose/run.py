@@ -177,7 +177,7 @@ def _whole_model(
     made = Decomposition.from_tensors(
         tensors, [site.name for site in sites], config.importance, target.identity.digest, target.name
     )
-    card = {"method": "whole-model", "config": asdict(config), **facts}
+    card = {"method": "whole-model", "config": asdict(config.resolved()), **facts}
     card["processes"] = processes.count
     if left_out := target.left_out(config.sites):
         card["left_out"] = left_out

@@ -16,6 +16,8 @@ from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.importance import SiteShape, Widths, find_importance
 from unweave.models.sites import Site
 
+START_BATCHES, START_ROWS = 8, 16_384
+"""Batches whose inputs the subcomponents may start from, and how many of their rows are kept for that."""
 NEW_DIRECTION = 1e-3
 """Squared sine of the angle to the nearest input drawn, under which an input needs no piece of its own."""
 CANDIDATES, RECURS = 2048, 1e-3
@@ -26,6 +28,11 @@ def subcomponent_count(config: WholeModelConfig, d_in: int, d_out: int) -> int:
     """What the config names, or capacity times the larger side, at least the smaller one, rounded up to 16s."""
     wanted = max(config.capacity * max(d_in, d_out), min(d_in, d_out))
     return config.subcomponents or math.ceil(wanted / 16) * 16
+
+
+def kept_samples(inner: int) -> int:
+    """Samples, of ``inner`` rows each, that are kept of a batch's inputs to start from."""
+    return max(1, START_ROWS // START_BATCHES // inner)
 
 
 def initial_tensors(

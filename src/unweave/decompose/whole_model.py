@@ -37,14 +37,12 @@ from unweave.decompose.precomputed import Precomputed
 from unweave.decompose.processes import ALONE, Processes, join_processes
 from unweave.decompose.pruning import kept_subcomponents, shortened
 from unweave.decompose.reconstruction import check_attacked
-from unweave.decompose.start import initial_tensors
+from unweave.decompose.start import START_BATCHES, initial_tensors, kept_samples
 from unweave.models.sites import Site
 from unweave.models.target import Target
 
 LOG_EVERY, LOGGED_STEPS = 50, 200
 """A run logs about 200 of its steps, a longer one every 50th."""
-START_BATCHES, START_ROWS = 8, 16_384
-"""Batches whose inputs the subcomponents may start from, and how many of their rows are kept for that."""
 USAGE_MEMORY = 0.99
 """Part of the running mean of firing rates that a step keeps: what did not fire in a few hundred steps is near 0."""
 
@@ -116,7 +114,8 @@ def run_settings(sites: Sequence[Site], origin: str, config: WholeModelConfig) -
     How a step is cut changes nothing in it, and when clean outputs are computed neither: a run can go on with smaller
     parts, in more or fewer processes, and with other ``precompute``.
     """
-    binding = {name: value for name, value in asdict(config).items() if name not in ("micro_batch", "precompute")}
+    stated = asdict(config.resolved())
+    binding = {name: value for name, value in stated.items() if name not in ("micro_batch", "precompute")}
     return {"sites": [site.name for site in sites], "origin": origin, "config": binding}
 
 
@@ -144,6 +143,15 @@ class Training:
 
     def begin(self, known: Decomposition | None = None) -> None:
         """Initial tensors, then (where nothing is known yet) the steps on faithfulness alone."""
+        self._hold(*self._first_tensors(known))
+        if known is None:
+            self._make_faithful()
+        self.processes.copy_first([*self.state.values(), *self.sources.values(), *self.usage.values()])
+
+    def _first_tensors(
+        self, known: Decomposition | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """What is trained, the adversary's sources and the usage. The inputs that it comes from are given up here."""
         config = self.config
         rows, inputs = self._first_inputs()
         if config.merged:
@@ -153,10 +161,7 @@ class Training:
         sources: dict[str, Tensor] = {}
         if config.attacks and config.adversary == "persistent":
             sources = start_sources(config.sources, rows, config.pool, counts, config.seed, "sources")
-        self._hold(state, sources, {name: torch.ones(count) for name, count in counts.items()})
-        if known is None:
-            self._make_faithful()
-        self.processes.copy_first([*self.state.values(), *self.sources.values(), *self.usage.values()])
+        return state, sources, {name: torch.ones(count) for name, count in counts.items()}
 
     def _first_inputs(self) -> tuple[tuple[int, ...], dict[str, Tensor]]:
         """A batch's rows, and the sites' inputs in the first few batches, side by side in the CPU's memory.
@@ -170,15 +175,12 @@ class Training:
             for part in batch.split(self.config.micro_batch or len(batch)):
                 _, inputs = self.model.clean_rows(part)
                 rows = (len(batch), *check_rows(inputs, self.model.sites, part)[1:])
-                most = max(1, START_ROWS // START_BATCHES // math.prod(rows[1:]))
+                most = kept_samples(math.prod(rows[1:]))
                 # Random pieces need the inputs' size alone, which is the root of the mean square of these.
-                random = self.config.start == "random"
-                found.append(
-                    {
-                        name: (x.flatten(1).square().mean(1).sqrt() if random else x)[: most - kept].cpu()
-                        for name, x in inputs.items()
-                    }
-                )
+                if self.config.start == "random":
+                    inputs = {name: x.flatten(1).square().mean(1).sqrt() for name, x in inputs.items()}
+                # Copied, because a view would hold the inputs of the whole batch.
+                found.append({name: x[: most - kept].to("cpu", copy=True) for name, x in inputs.items()})
                 kept += len(part)
                 if kept >= most:
                     break
@@ -285,10 +287,11 @@ class Training:
 
     def _schedule(self, step: int, attacking: bool) -> dict[str, float]:
         config = self.config
+        first, last = config.annealing
         done = min(1.0, step / (config.annealed_over * config.steps))
         risen = min(1.0, step / (config.sparsity_rise * config.steps)) if config.sparsity_rise else 1.0
         return {
-            "anneal": config.anneal_from + (config.anneal_to - config.anneal_from) * done,
+            "anneal": first + (last - first) * done,
             "adversarial": config.adversarial_fraction if attacking else 0.0,
             "sparsity": config.sparsity * risen,
         }
