@@ -53,7 +53,7 @@ class SiteLocalConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _refuse_endless(self)
+        _check_finite(self)
         for name in ("hidden", "steps", "batch", "adversaries", "windows", "frequency_reference"):
             if getattr(self, name) < 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
@@ -176,7 +176,7 @@ class WholeModelConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _refuse_endless(self)
+        _check_finite(self)
         choices = {
             "importance": ("site-mlp", "component-mlp", "shared-mlp", "transformer"),
             "start": ("inputs", "independent", "random"),
@@ -254,7 +254,7 @@ class WholeModelConfig:
         return replace(self, anneal_from=first, anneal_to=last)
 
 
-def _refuse_endless(config: Any) -> None:
+def _check_finite(config: Any) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         if isinstance(value, float) and not math.isfinite(value):
