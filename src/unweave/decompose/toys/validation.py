@@ -133,7 +133,9 @@ def validate(
     found = []
     for seed in seeds:
         target, settings = make_target(toy.build(seed), None, toy.name, check=False), replace(config, seed=seed)
-        mmcs, ml2r = _recovery(toy, target, _at_start(target, toy.data(config.batch, seed), settings), seed)
+        mmcs, ml2r = None, None
+        if toy.recovery:
+            mmcs, ml2r = _recovery(toy, target, _at_start(target, toy.data(config.batch, seed), settings), seed)
         started = time.monotonic()
         made = decompose(target, toy.data(config.batch, seed), settings, progress=progress)
         one = measure(toy, target, made, seed, time.monotonic() - started)
