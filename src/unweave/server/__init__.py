@@ -1,0 +1,1 @@
+"""The server: live views over HTTP, and the page that shows them."""
