@@ -97,6 +97,8 @@ def make_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # FastAPI sends what it observes to wherever the environment says; here nothing is sent.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     _add_errors(app)
     _add_lists(app, subjects, views, workers)
@@ -110,7 +112,13 @@ def make_app(
 def _add_lists(
     app: FastAPI, subjects: Mapping[str, ServedSubject], views: Mapping[str, View], workers: Workers
 ) -> None:
-    @app.get("/api/subjects", summary="What can be asked about", response_model=SubjectList, responses=_PROBLEMS)
+    @app.get(
+        "/api/subjects",
+        summary="What can be asked about",
+        operation_id="subjects",
+        response_model=SubjectList,
+        responses=_PROBLEMS,
+    )
     async def list_subjects(request: Request) -> Response:
         def work() -> bytes:
             listed = [_summary(key, subject) for key, subject in subjects.items()]
@@ -118,7 +126,13 @@ def _add_lists(
 
         return _json(await workers.run(work, _gone(request)))
 
-    @app.get("/api/views", summary="The live views", response_model=ViewList, responses=_PROBLEMS)
+    @app.get(
+        "/api/views",
+        summary="The live views",
+        operation_id="views",
+        response_model=ViewList,
+        responses=_PROBLEMS,
+    )
     async def list_views() -> Response:
         listed = [
             ViewEntry(name=view.name, summary=view.summary, path=_path(view), exclusive=view.exclusive)
