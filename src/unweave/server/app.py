@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import asdict, is_dataclass
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -38,12 +39,15 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class ServedSubject(Protocol):
-    """What the server needs of a subject; what views need of it is theirs to know."""
+    """What the server needs of a subject; what views need of it is theirs to know.
+
+    The summary is a dictionary or a dataclass of plain values.
+    """
 
     title: str
     lock: AbstractContextManager[Any]
 
-    def summary(self) -> dict[str, Any]: ...
+    def summary(self) -> Any: ...
 
 
 class SubjectList(BaseModel):
@@ -143,7 +147,8 @@ def _add_lists(
 
 def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
     try:
-        return {**subject.summary(), "id": key, "title": subject.title}
+        found = subject.summary()
+        return {**(asdict(found) if is_dataclass(found) else found), "id": key, "title": subject.title}
     except UnweaveError as error:  # one that is damaged does not hide the others
         return {"id": key, "title": subject.title, "error": str(error)}
 
