@@ -22,6 +22,8 @@ from unweave.server import app, serve
 from unweave.server.serve import bind, check_address, find_harvests, is_loopback, prepare
 from unweave.server.token import new_token, token_from
 
+posix = pytest.mark.skipif(os.name != "posix", reason="modes, symlinks and signals as POSIX has them")
+
 
 def harvest(folder, content="{}"):
     folder.mkdir(parents=True)
@@ -106,7 +108,7 @@ def test_a_trusted_host_that_is_no_name_is_refused_before_binding():
 # 15: modes
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has rights of folders in place of modes")
+@posix
 def test_f3_15_the_token_file_and_new_folders_are_the_owners_alone_under_umask_000(tmp_path):
     before = os.umask(0)
     try:
@@ -124,7 +126,7 @@ def test_f3_15_the_token_file_and_new_folders_are_the_owners_alone_under_umask_0
     assert token_from(made) == token
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has rights of folders in place of modes")
+@posix
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o602, 0o601])
 def test_f3_15_a_token_that_others_can_read_or_write_is_refused(tmp_path, mode):
     path = tmp_path / "token"
@@ -134,6 +136,7 @@ def test_f3_15_a_token_that_others_can_read_or_write_is_refused(tmp_path, mode):
         token_from(path)
 
 
+@posix
 def test_f3_15_a_token_file_that_is_no_token_is_refused(tmp_path):
     path = tmp_path / "token"
     for content in ("", "short", "with space " * 5, "x" * 300, "ü" * 40, "a" * 31, f"{'a' * 40}\n{'b' * 40}"):
@@ -192,6 +195,7 @@ def test_an_address_of_another_machine_cannot_be_taken():
         bind("192.0.2.1", 1)
 
 
+@posix
 def test_harvests_are_found_here_and_one_folder_down_and_symlinks_are_not(here):
     with pytest.raises(UnweaveError, match="there is no harvest here: make one with `unweave harvest`"):
         find_harvests([])
@@ -212,6 +216,7 @@ def test_what_is_no_harvest_is_refused(here):
         find_harvests([Path("y")])
 
 
+@posix
 def test_f3_11_a_harvest_that_holds_a_symlink_is_refused(here):
     folder = harvest(here / "a.harvest")
     (folder / "features.parquet").symlink_to("/etc/passwd")
@@ -269,7 +274,7 @@ def ask(url):
         return json.load(reply)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends Ctrl-C as a signal")
+@posix
 def test_serve_prints_its_url_once_and_ctrl_c_ends_it(tmp_path):
     harvest(tmp_path / "mine.harvest")
     process = start(tmp_path, "--port", "0", "--log")
@@ -293,7 +298,7 @@ def test_serve_prints_its_url_once_and_ctrl_c_ends_it(tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends Ctrl-C as a signal")
+@posix
 def test_serve_as_json_is_one_object_when_it_is_ready(tmp_path):
     harvest(tmp_path / "mine.harvest")
     process = start(tmp_path, "--port", "0", "--json", "--token-file", "secret/token")
