@@ -14,6 +14,7 @@ LIGHT = [
     "unweave.decompose",
     "unweave.decompose.config",
     "unweave.edit",
+    "unweave.server.serve",
     "unweave.studies.registry",
 ]
 

@@ -9,12 +9,12 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from serving import FAILING, OTHER_TOKEN, TOKEN, VIEWS, StandIn, serving, stand_in_app
+from serving import FAILING, OTHER_TOKEN, TOKEN, VIEWS, serving, stand_in_app
 from starlette.routing import Route, WebSocketRoute
 
 from unweave.base.errors import UnweaveError
 from unweave.server import token as tokens
-from unweave.server.settings import ServerSettings, origin_of
+from unweave.server.settings import origin_of
 
 JSON = ("Content-Type", "application/json")
 ECHO = "/api/subjects/stand-in/views/echo"
@@ -462,23 +462,57 @@ def test_f3_08_no_origin_is_ever_reflected(server):
             assert not [value for _, value in reply.headers if origin in value or value == "*"]
 
 
-def test_an_application_cannot_weaken_the_headers():
-    guard = stand_in_app(ServerSettings(TOKEN, 8765), {"stand-in": StandIn()})
-
-    async def weak(scope, receive, send):
-        headers = [(b"X-Frame-Options", b"ALLOWALL"), (b"content-security-policy", b"default-src *")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
+def ask_behind(app, method="GET"):
+    """What is sent when ``app`` answers behind the guard."""
     sent = []
 
     async def send(message):
         sent.append(message)
 
-    guard.app = weak
+    guard = stand_in_app()
+    guard.app = app
     headers = [(b"host", b"localhost:8765"), (b"authorization", f"Bearer {TOKEN}".encode())]
-    scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": headers}
+    scope = {"type": "http", "method": method, "path": "/", "raw_path": b"/", "query_string": b"", "headers": headers}
     asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
-    listed = sent[0]["headers"]
+    return sent
+
+
+def test_an_application_cannot_weaken_the_headers():
+    async def weak(scope, receive, send):
+        headers = [(b"X-Frame-Options", b"ALLOWALL"), (b"content-security-policy", b"default-src *")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    listed = ask_behind(weak)[0]["headers"]
     assert [value for name, value in listed if name.lower() == b"x-frame-options"] == [b"DENY"]
     assert not [value for _, value in listed if b"*" in value]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW", "get"])
+def test_other_methods_never_reach_the_application(method):
+    async def reached(scope, receive, send):
+        pytest.fail("it was reached")
+
+    start, _ = ask_behind(reached, method)
+    assert start["status"] == 405
+    assert (b"allow", b"GET, HEAD, POST") in start["headers"]
+
+
+def test_an_application_that_fails_is_a_500_with_the_headers(caplog):
+    async def failing(scope, receive, send):
+        raise ValueError("SECRET")
+
+    start, body = ask_behind(failing)
+    assert start["status"] == 500
+    assert (b"x-frame-options", b"DENY") in start["headers"]
+    assert b"SECRET" not in body["body"]
+    assert "SECRET" in caplog.text
+
+
+def test_an_application_that_fails_in_the_middle_of_a_reply_breaks_it_off():
+    async def failing(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("SECRET")
+
+    with pytest.raises(ValueError, match="SECRET"):
+        ask_behind(failing)

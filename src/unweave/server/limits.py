@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NoReturn
+from typing import Any
 
 from unweave.server.problem import Refused
 from unweave.server.settings import Limits
@@ -47,7 +47,7 @@ async def read_body(receive: Receive, length: bytes | None, limits: Limits) -> b
 def check_json(body: bytes, limits: Limits) -> None:
     """Raises ``Refused`` (400) unless ``body`` is JSON of a bearable shape with finite numbers and valid Unicode."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_not_finite)
+        value = json.loads(body.decode("utf-8"))
     except RecursionError:
         raise _too_deep(limits) from None
     except ValueError:
@@ -61,7 +61,7 @@ def check_json(body: bytes, limits: Limits) -> None:
             raise _too_deep(limits)
         for one in level:
             if isinstance(one, float) and not math.isfinite(one):
-                _not_finite(str(one))
+                raise Refused(400, f"the body holds {one}, which is not a number that JSON has")
             if texts and isinstance(one, str) and any("\ud800" <= character <= "\udfff" for character in one):
                 raise Refused(400, "a text in the body is not valid Unicode")
         level = []
@@ -69,10 +69,6 @@ def check_json(body: bytes, limits: Limits) -> None:
             if len(one) > limits.items:
                 raise Refused(400, f"a list in the body has {len(one):,} elements, and {limits.items:,} is the most")
             level += [*one, *one.values()] if isinstance(one, dict) else one
-
-
-def _not_finite(name: str) -> NoReturn:
-    raise Refused(400, f"the body holds {name}, which is not a number that JSON has")
 
 
 def _too_long(limits: Limits) -> Refused:
