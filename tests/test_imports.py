@@ -14,7 +14,6 @@ LIGHT = [
     "unweave.decompose",
     "unweave.decompose.config",
     "unweave.edit",
-    "unweave.server.serve",
     "unweave.studies.registry",
 ]
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +49,22 @@ def test_subjects_are_listed_and_a_damaged_one_says_so(shared):
         "title": "Stand-in",
     }
     assert listed[1] == {"id": "damaged", "title": "Broken", "error": "its harvest.json is damaged: harvest again"}
+
+
+def test_a_summary_may_be_a_dataclass():
+    @dataclass(frozen=True)
+    class Facts:
+        id: str = "its own name for itself"
+        features: int = 7
+
+    class Other(StandIn):
+        def summary(self):
+            return Facts()
+
+    asked = Asker(VIEWS, {"other": Other("Another")})
+    with asked.runner:
+        listed = json.loads(asked("GET", "/api/subjects", b"")[1])["subjects"]
+    assert listed == [{"id": "other", "features": 7, "title": "Another"}]
 
 
 def test_views_are_listed_with_where_to_ask_them(shared):
@@ -216,8 +233,9 @@ def test_f3_10_the_schema_describes_every_view_with_its_models(shared):
 class Asker:
     """Asks the application itself, without a network, on one event loop."""
 
-    def __init__(self, views):
-        self.app = stand_in_app(ServerSettings(TOKEN, 8765), {"stand-in": opened(StandIn())}, views)
+    def __init__(self, views, subjects=None):
+        subjects = subjects or {"stand-in": opened(StandIn())}
+        self.app = stand_in_app(ServerSettings(TOKEN, 8765), subjects, views)
         self.runner = asyncio.Runner()
 
     def __call__(self, method, path, body):

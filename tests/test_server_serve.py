@@ -340,3 +340,8 @@ def test_help_loads_no_server():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.endswith("loaded []\n")
     assert "--trusted-host" in ran.stdout
+
+
+def test_the_server_itself_loads_no_torch():
+    code = "import sys, unweave.server.serve; print(sorted({'torch', 'transformers', 'pyarrow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

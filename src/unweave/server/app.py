@@ -147,8 +147,9 @@ def _add_lists(
 
 def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
     try:
-        found = subject.summary()
-        return {**(asdict(found) if is_dataclass(found) else found), "id": key, "title": subject.title}
+        found: Any = subject.summary()
+        facts: dict[str, Any] = asdict(found) if is_dataclass(found) and not isinstance(found, type) else dict(found)
+        return {**facts, "id": key, "title": subject.title}
     except UnweaveError as error:  # one that is damaged does not hide the others
         return {"id": key, "title": subject.title, "error": str(error)}
 
