@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,10 +129,10 @@ class Tally:
         """Readings [b, t, c] of the features ``first`` to ``first + c`` on a batch."""
         count = importance.shape[-1]
         flat_importance, flat_activation = importance.reshape(-1), activation.reshape(-1)
+        _check(flat_importance, flat_activation)
         entry = np.flatnonzero(flat_importance > 0)
         position, feature = np.divmod(entry, count)
         strength = flat_importance[entry]
-        _check(strength, flat_activation)
         mine = slice(first, first + count)
         bins = np.minimum(np.ceil(strength * IMPORTANCE_BINS).astype(np.int64) - 1, IMPORTANCE_BINS - 1)
         self.sums["importance_histogram"][mine] += _counted(feature, bins, count, IMPORTANCE_BINS)
@@ -155,9 +155,7 @@ class Tally:
         sums = np.bincount(feature * labels + owner, weights=strength, minlength=size)
         self.sums["importance_by_label"][mine] += np.rint(sums * FIXED).astype(np.int64).reshape(-1, labels)
 
-    def _count(
-        self, batch: Batch, mine: slice, position: np.ndarray, feature: np.ndarray, level: np.ndarray
-    ) -> None:
+    def _count(self, batch: Batch, mine: slice, position: np.ndarray, feature: np.ndarray, level: np.ndarray) -> None:
         count, length = mine.stop - mine.start, self.shape.length
         owner = np.repeat(batch.label, length)[position]
         shown = np.repeat(~batch.held, length)[position]
@@ -236,7 +234,7 @@ class Tally:
         self.sums["background_histogram"][mine] += found
 
     def merge(self, other: Tally) -> None:
-        """Adds another shard's. Raises ``UnweaveError`` for one of another shape, or for a batch that both have read."""
+        """Adds another shard's. Raises ``UnweaveError`` for another shape, or for a batch that both have read."""
         if other.shape != self.shape:
             raise UnweaveError(f"shards of different harvests cannot be merged: {self.shape} and {other.shape}")
         both = np.flatnonzero(self.sums["batches"] & other.sums["batches"])
@@ -292,20 +290,13 @@ class Tally:
         return made
 
 
-def merged(tallies: Sequence[Tally]) -> Tally:
-    """Several shards as one; the first is added to."""
-    first, *others = tallies
-    for other in others:
-        first.merge(other)
-    return first
-
-
-def _check(strength: np.ndarray, activation: np.ndarray) -> None:
-    # Written so that NaN fails as well. A sum is finite only where every summand is.
-    if len(strength) and not strength.max() <= 1.0:
-        raise UnweaveError(f"an importance is {strength.max()}, and it must be in [0, 1]: this is another tensor")
-    if not np.isfinite(activation.sum(dtype=np.float64)):
-        raise UnweaveError("an activation is NaN or infinite on this text")
+def _check(importance: np.ndarray, activation: np.ndarray) -> None:
+    # One pass each: a sum is finite only where every summand is, and NaN fails the second comparison.
+    if not (np.isfinite(importance.sum()) and np.isfinite(activation.sum())):
+        raise UnweaveError("an importance or activation is NaN or infinite on this text")
+    low, high = importance.min(), importance.max()
+    if not (low >= 0.0 and high <= 1.0):
+        raise UnweaveError(f"importances go from {low} to {high}, and they must be in [0, 1]: this is another tensor")
 
 
 def _counted(feature: np.ndarray, bins: np.ndarray, features: int, size: int) -> np.ndarray:

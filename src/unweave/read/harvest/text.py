@@ -73,7 +73,9 @@ def read_text(tokenizer: object, corpora: Sequence[Corpus], config: HarvestConfi
                 owners.append(np.full(len(windows), labels.index(label)))
     if not sum(map(len, found)):
         names = ", ".join(corpus.name for corpus in corpora)
-        raise UnweaveError(f"no text of {names} is {config.length} tokens long: give longer documents or a smaller length")
+        raise UnweaveError(
+            f"no text of {names} is {config.length} tokens long: give longer documents or a smaller length"
+        )
     tokens, label = np.concatenate(found).astype(np.int32), np.concatenate(owners)
     hashes = _hashes(tokens, label, config.seed)
     order = np.argsort(hashes, kind="stable")
