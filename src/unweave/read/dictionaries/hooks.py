@@ -84,7 +84,7 @@ LAYOUTS = {
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
 }
-"""By transformers' model type; every entry has a test that compares the values at its places with the block's own sums."""
+"""By transformers' model type; every entry has a test of its places against what the block adds up."""
 
 Side = Literal["input", "output"]
 
@@ -159,7 +159,7 @@ def _places(target: Target, layout: Layout) -> dict[str, tuple[str, Side]]:
         "mlp.hook_post": (layout.activated, "input"),
     }
     if not _parallel(target):
-        found |= {middle: (layout.second_norm, "input") for middle in _MIDDLE}
+        found |= dict.fromkeys(_MIDDLE, (layout.second_norm, "input"))
     if layout.scaled:
         found |= {
             "ln1.hook_normalized": (layout.first_norm, "output"),

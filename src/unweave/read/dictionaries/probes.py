@@ -95,8 +95,8 @@ def save_probes(
     directions, bias = directions.detach().float().cpu().contiguous(), bias.detach().float().cpu().contiguous()
     if directions.dim() != 2 or bias.shape != directions.shape[:1] or len(names) != len(directions):
         raise UnweaveError(
-            f"directions {tuple(directions.shape)}, bias {tuple(bias.shape)} and {len(names)} names do not go together: "
-            "give directions [probes, width], and one bias and one name for each"
+            f"directions {tuple(directions.shape)}, bias {tuple(bias.shape)} and {len(names)} names do not fit "
+            "together: give directions [probes, width], and one bias and one name for each"
         )
     where = {"hook": place} if isinstance(place, str) else {"module": place.module, "side": place.side}
     description = {
@@ -113,8 +113,10 @@ def save_probes(
 
 
 def read_probes(folder: Path, target: Target) -> ProbeDictionary:
-    """The probes of a folder. Raises ``UnweaveError`` for another format, a place that is not there, shapes that are not
-    what ``probe.json`` says, a direction of length 0, and another target than they were fitted on.
+    """The probes of a folder.
+
+    Raises ``UnweaveError`` for another format, a place that is not there, shapes that are not what ``probe.json`` says,
+    a direction of length 0, and another target than they were fitted on.
     """
     config = Config.read(folder / "probe.json")
     if config.values.get("format") != FORMAT:
@@ -126,8 +128,8 @@ def read_probes(folder: Path, target: Target) -> ProbeDictionary:
     made_on = config.values.get("target")
     if made_on is not None and made_on != target.identity.digest:
         raise UnweaveError(
-            f"{folder} belongs to target {made_on} ({config.values.get('base_model')}), not to {target.identity.digest}: "
-            "load the target it was fitted on, or fit it on this one"
+            f"{folder} belongs to target {made_on} ({config.values.get('base_model')}), not to "
+            f"{target.identity.digest}: load the target it was fitted on, or fit it on this one"
         )
     where = config.part("place")
     if "hook" in where.values:

@@ -143,11 +143,10 @@ def _modern(config: Config) -> Config:
         metadata = {name: value for name, value in values.items() if name not in ("architecture", "d_in", "d_sae")}
     values["metadata"] = metadata
     hook = metadata.get("hook_name") if isinstance(metadata, dict) else None
-    if values.get("reshape_activations") not in (None, "none", "hook_z"):
-        raise UnweaveError(
-            f"{config.path} says reshape_activations {values['reshape_activations']!r}, which is not read: none, hook_z are"
-        )
-    if values.get("reshape_activations") == "hook_z" and not str(hook).endswith("_z"):
+    shape = values.get("reshape_activations")
+    if shape not in (None, "none", "hook_z"):
+        raise UnweaveError(f"{config.path} says reshape_activations {shape!r}, which is not read: none, hook_z are")
+    if shape == "hook_z" and not str(hook).endswith("_z"):
         raise UnweaveError(
             f"{config.path} says reshape_activations 'hook_z' of {hook!r}: only hook_z has heads to join"
         )
@@ -156,7 +155,7 @@ def _modern(config: Config) -> Config:
 
 def _tensors(path: Path, made: Architecture, batch: bool, d_in: int, d_out: int, c: int) -> dict[str, Tensor]:
     shapes: dict[str, tuple[int, ...]] = {"W_enc": (d_in, c), "W_dec": (c, d_out), "b_dec": (d_out,)}
-    shapes |= {name: (c,) for name in made.vectors}
+    shapes |= dict.fromkeys(made.vectors, (c,))
     if made.skip:
         shapes["W_skip"] = (d_out, d_in)
     if batch:
@@ -190,8 +189,8 @@ def _scaling_factor(folder: Path) -> float:
     """The factor that a training checkpoint keeps beside its weights; an inference SAE has it folded in already."""
     if not (folder / SCALER).exists():
         raise UnweaveError(
-            f"{folder / 'cfg.json'} says normalize_activations 'expected_average_only_in', and the factor is not in the "
-            f"folder ({SCALER}): fold it into the weights with SAELens (fold_activation_norm_scaling_factor) and save"
+            f"{folder / 'cfg.json'} says normalize_activations 'expected_average_only_in', and the factor is not in "
+            f"the folder ({SCALER}): fold it in with SAELens (fold_activation_norm_scaling_factor) and save"
         )
     value = Config.read(folder / SCALER).values.get("scaling_factor")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):

@@ -34,7 +34,7 @@ def read_sparsify(folder: Path, target: Target) -> tuple[Literal["sae", "transco
     """The coder of one folder with its kind and the name of the model that it was trained on.
 
     The folder is called after its hookpoint, a module: an SAE reads and writes what leaves it, a transcoder reads what
-    enters it. Raises ``UnweaveError`` for options and tensors that are not known and for shapes that are not the config's.
+    enters it. Raises ``UnweaveError`` for options and tensors that are not known, and shapes that are not the config's.
     """
     config = Config.read(folder / "cfg.json")
     for name, value in config.values.items():
