@@ -237,7 +237,7 @@ class Tally:
         """Adds another shard's. Raises ``UnweaveError`` for another shape, or for a batch that both have read."""
         if other.shape != self.shape:
             raise UnweaveError(f"shards of different harvests cannot be merged: {self.shape} and {other.shape}")
-        both = np.flatnonzero(self.sums["batches"] & other.sums["batches"])
+        both = np.flatnonzero((self.sums["batches"] > 0) & (other.sums["batches"] > 0))
         if len(both):
             raise UnweaveError(f"both shards have read batch {both[0]}: merge each shard once")
         for name, own in self.sums.items():
