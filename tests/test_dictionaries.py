@@ -268,6 +268,28 @@ def test_what_is_no_dictionary_is_refused_with_what_was_looked_for(narrow, tmp_p
         load_dictionary(folder, narrow)
 
 
+def test_the_digest_is_of_all_that_decides_a_reading(copied, narrow):
+    """Tensors, but also how many latents are kept, and where they read; not where the folder lies."""
+    plain = load_dictionary(MADE / "saelens/topk", narrow).digest
+    elsewhere = json.loads((MADE / "saelens/topk/cfg.json").read_text())["metadata"]
+    elsewhere["hook_name"] = "blocks.0.hook_resid_post"
+    changes = [
+        ({}, {}),
+        ({"k": 4}, {}),
+        ({"apply_b_dec_to_input": False}, {}),
+        ({"normalize_activations": "layer_norm"}, {}),
+        ({"metadata": elsewhere}, {}),
+        ({}, {"b_enc": torch.ones(LATENTS)}),
+    ]
+    digests = []
+    for config, tensors in changes:
+        folder = copied("topk", config, tensors)
+        digests.append(load_dictionary(folder, narrow).digest)
+        shutil.rmtree(folder)
+    assert digests[0] == plain
+    assert len(set(digests)) == len(changes)
+
+
 def test_a_decomposition_comes_through_the_same_door(llama, decomposed, tmp_path):
     made = decomposed(llama, "*.1.*")
     made.save(tmp_path / "made")
