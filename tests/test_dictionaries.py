@@ -121,11 +121,14 @@ def test_signed_latents_keep_their_sign(copied, narrow):
         assert int((row != 0).sum()) == 3
 
 
-def test_a_centred_stream_is_read_without_its_mean_and_gets_it_back(copied, narrow):
-    metadata = json.loads((MADE / "saelens/standard/cfg.json").read_text())["metadata"]
-    loading = {"metadata": metadata | {"model_from_pretrained_kwargs": {"center_writing_weights": True}}}
-    (plain,) = load_dictionary(MADE / "saelens/standard", narrow).groups.values()
-    (centred,) = load_dictionary(copied("standard", loading), narrow).groups.values()
+@pytest.mark.parametrize("name", ["standard", "old-standard"])
+def test_a_centred_stream_is_read_without_its_mean_and_gets_it_back(copied, narrow, name):
+    loading = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    if name == "standard":
+        metadata = json.loads((MADE / "saelens/standard/cfg.json").read_text())["metadata"]
+        loading = {"metadata": metadata | loading}
+    (plain,) = load_dictionary(MADE / "saelens" / name, narrow).groups.values()
+    (centred,) = load_dictionary(copied(name, loading), narrow).groups.values()
     x = load_file(MADE / "saelens/standard/expected.safetensors")["x"]
     mean = x.mean(-1, keepdim=True)
     torch.testing.assert_close(centred.latents(x), plain.latents(x - mean))
