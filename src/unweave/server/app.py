@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -148,7 +148,7 @@ def _add_lists(
 def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
     try:
         found: Any = subject.summary()
-        facts: dict[str, Any] = asdict(found) if is_dataclass(found) and not isinstance(found, type) else dict(found)
+        facts = found if isinstance(found, dict) else asdict(found)
         return {**facts, "id": key, "title": subject.title}
     except UnweaveError as error:  # one that is damaged does not hide the others
         return {"id": key, "title": subject.title, "error": str(error)}
