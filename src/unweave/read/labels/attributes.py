@@ -20,7 +20,7 @@ PLACES: Mapping[str, int] = {"token": 0, "previous": -1, "next": 1, "second befo
 KINDS: Mapping[str, int] = {"kind": 0, "kind before": -1, "kind after": 1}
 SPELLING = ("letter", "ending", "length")
 POSITION_STEP, LONGEST = 4, 8
-EDGE = "edge of the window"
+EDGE, NO_WORD = "edge of the window", "no word"
 
 
 def token_kind(text: str, starts_words: bool) -> str:
@@ -55,15 +55,19 @@ class Attributes:
     language: LanguageGuess
 
     @cached_property
+    def starts_words(self) -> bool:
+        """Whether this vocabulary marks the start of a word with a space."""
+        return sum(text[:1].isspace() and len(text) > 1 for text in self.texts) > len(self.texts) / 20
+
+    @cached_property
     def _spelled(self) -> Mapping[str, tuple[list[str], np.ndarray]]:
         """For kind, letter, ending and length: their names, and the code of every token; the last is the edge's."""
-        starts_words = sum(text[:1].isspace() and len(text) > 1 for text in self.texts) > len(self.texts) / 20
         bodies = [text.strip().lower() for text in self.texts]
         said = {
-            "kind": [token_kind(text, starts_words) for text in self.texts],
-            "letter": [body[:1] for body in bodies],
-            "ending": [body[-2:] for body in bodies],
-            "length": [str(min(len(body), LONGEST)) for body in bodies],
+            "kind": [token_kind(text, self.starts_words) for text in self.texts],
+            "letter": [body[:1] if body[:1].isalpha() else NO_WORD for body in bodies],
+            "ending": [body[-2:] if len(body) > 2 and body[-2:].isalpha() else NO_WORD for body in bodies],
+            "length": [str(min(len(body), LONGEST)) if body.isalpha() else NO_WORD for body in bodies],
         }
         found = {}
         for name, values in said.items():
@@ -104,6 +108,11 @@ class Attributes:
 
     def _names(self, name: str) -> Sequence[str]:
         return self.language.labels if name == "language" else self._spelled["kind" if name in KINDS else name][0]
+
+    def kind(self, tokens: np.ndarray) -> list[str]:
+        """The kinds of some tokens."""
+        names, code = self._spelled["kind"]
+        return [names[each] for each in code[tokens]]
 
     def text(self, token: int) -> str:
         """A token's text, ``…`` outside the window."""

@@ -8,10 +8,12 @@ on one half of the windows gains on the other half.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unweave.read.harvest.reservoir import mixed
 from unweave.read.labels.predicate import Predicate, Question
 
 LARGEST = 48
@@ -34,15 +36,55 @@ class Sample:
     fires: np.ndarray
     half: np.ndarray
     """0 or 1 (n,), the same for all tokens of a window."""
+    quarter: np.ndarray
+    """0 or 1 (n,), the same for all tokens of a window: each half has two."""
+    table: tuple[np.ndarray, np.ndarray] | None = None
+    """Counts by value of the first attribute over more text than the sample: how often seen, how often firing. They
+    say which values fire most, and count for no gain."""
 
     @classmethod
-    def of(cls, names: tuple[str, ...], codes: np.ndarray, fires: np.ndarray, half: np.ndarray) -> Sample:
-        """From codes (attributes, n)."""
-        found = [np.unique(row, return_inverse=True) for row in codes]
-        return cls(names, tuple(values for values, _ in found), np.stack([which for _, which in found]), fires, half)
+    def of(
+        cls,
+        codes: Mapping[str, np.ndarray],
+        fires: np.ndarray,
+        window: np.ndarray,
+        table: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    ) -> Sample:
+        """From codes (n,) by attribute and the window each token is from.
+
+        ``table`` has codes of the first attribute, how often each is seen and how often the feature fires on it.
+        """
+        values, which = [], []
+        for row, each in enumerate(codes.values()):
+            listed = each if row or table is None else np.concatenate([each, table[0]])
+            found, places = np.unique(listed, return_inverse=True)
+            values.append(found)
+            which.append(places[: len(each)])
+        counts = None
+        if table is not None:
+            at = np.searchsorted(values[0], table[0])
+            counts = tuple(np.bincount(at, weights, len(values[0])) for weights in table[1:])
+        # Windows are numbered by no order that means anything, but neighbours may be of one document.
+        fold = mixed(window.astype(np.uint64))
+        half, quarter = ((fold >> np.uint64(shift) & np.uint64(1)).astype(np.int64) for shift in (7, 19))
+        return cls(tuple(codes), tuple(values), np.stack(which), fires, half, quarter, counts)
 
     def part(self, chosen: np.ndarray) -> Sample:
-        return Sample(self.names, self.values, self.which[:, chosen], self.fires[chosen], self.half[chosen])
+        return replace(
+            self,
+            which=self.which[:, chosen],
+            fires=self.fires[chosen],
+            half=self.half[chosen],
+            quarter=self.quarter[chosen],
+        )
+
+    def without(self, part: Sample) -> Sample:
+        """The same with the firings of a part of it taken out of the table."""
+        if self.table is None:
+            return self
+        seen, fired = self.table
+        own = np.bincount(part.which[0][part.fires], minlength=len(seen))
+        return replace(self, table=(np.maximum(seen - own, 0), np.maximum(fired - own, 0)))
 
 
 def learn(sample: Sample) -> Predicate:
@@ -52,7 +94,12 @@ def learn(sample: Sample) -> Predicate:
     if not fires or not others:
         return False
     weight = np.where(sample.fires, 0.5 / fires, 0.5 / others)
-    return _grow(sample, weight, 0.5 * (weight.max() + weight.min()), DEPTH)
+    prior = None
+    if sample.table is not None:
+        seen, fired = sample.table
+        quiet = np.maximum(seen - fired, 0)
+        prior = quiet * (0.5 / max(quiet.sum(), 1)), fired * (0.5 / max(fired.sum(), 1))
+    return _Grower(sample, weight, prior).grow(np.arange(len(weight)), DEPTH)
 
 
 def evaluate(predicate: Predicate, sample: Sample) -> np.ndarray:
@@ -72,60 +119,74 @@ def cross_validated(sample: Sample) -> np.ndarray:
     found = np.zeros(len(sample.fires), bool)
     for half in (0, 1):
         chosen = sample.half == half
-        rest = sample.part(~chosen)
+        tested, rest = sample.part(chosen), sample.part(~chosen)
         # Quarters within the half: questions of its tree are cross-validated too.
-        quarter = np.arange(len(rest.fires)) % 2
-        predicate = learn(Sample(rest.names, rest.values, rest.which, rest.fires, quarter))
-        found[chosen] = evaluate(predicate, sample.part(chosen))
+        predicate = learn(replace(rest, half=rest.quarter).without(tested))
+        found[chosen] = evaluate(predicate, tested)
     return found
 
 
-def _grow(sample: Sample, weight: np.ndarray, one: float, depth: int) -> Predicate:
-    fires, others = weight[sample.fires].sum(), weight[~sample.fires].sum()
-    majority = bool(fires > others)
-    if depth == 0 or min(fires, others) < LEAST_SHARE:
-        return majority
-    found = _best_question(sample, weight, one)
-    if found is None:
-        return majority
-    row, chosen = found
-    inside = np.isin(np.arange(len(sample.values[row])), chosen)[sample.which[row]]
-    if inside.all() or not inside.any():
-        return majority
-    then, otherwise = (_grow(sample.part(side), weight[side], one, depth - 1) for side in (inside, ~inside))
-    if isinstance(then, bool) and then == otherwise:
-        return then
-    return Question(sample.names[row], tuple(sorted(sample.values[row][chosen].tolist())), then, otherwise)
+class _Grower:
+    """Grows a tree over tokens given by their place in the sample."""
+
+    def __init__(self, sample: Sample, weight: np.ndarray, prior: tuple[np.ndarray, np.ndarray] | None) -> None:
+        self.sample, self.weight, self.prior = sample, weight, prior
+        # One example's weight: as much is added to every value's share.
+        self.one = 0.5 * (weight.max() + weight.min())
+        # Four piles of weight by value: not firing and firing, in half 0 and 1.
+        self.pile = 2 * sample.fires + sample.half
+
+    def grow(self, at: np.ndarray, depth: int) -> Predicate:
+        sample, weight = self.sample, self.weight[at]
+        fires = float(weight[sample.fires[at]].sum())
+        others = float(weight.sum()) - fires
+        majority = fires > others
+        if depth == 0 or min(fires, others) < LEAST_SHARE:
+            return majority
+        found = self._best_question(at, weight)
+        if found is None:
+            return majority
+        row, chosen = found
+        asked = np.zeros(len(sample.values[row]), bool)
+        asked[chosen] = True
+        inside = asked[sample.which[row, at]]
+        if inside.all() or not inside.any():
+            return majority
+        then, otherwise = (self.grow(at[side], depth - 1) for side in (inside, ~inside))
+        if isinstance(then, bool) and then == otherwise:
+            return then
+        return Question(sample.names[row], tuple(sample.values[row][asked].tolist()), then, otherwise)
+
+    def _best_question(self, at: np.ndarray, weight: np.ndarray) -> tuple[int, np.ndarray] | None:
+        best, found, pile = LEAST_GAIN, None, self.pile[at]
+        for row, values in enumerate(self.sample.values):
+            count, prior = len(values), self.prior if row == 0 else None
+            if count < 2:
+                continue
+            piles = np.bincount(pile * count + self.sample.which[row, at], weight, 4 * count).reshape(2, 2, count)
+            gain = 0.0
+            for half in (0, 1):
+                chosen = _best_set(piles[0, half], piles[1, half], self.one, prior)
+                others, fires = piles[:, 1 - half]
+                gain += float(_gain(others[chosen].sum(), fires[chosen].sum(), others.sum(), fires.sum()))
+            if gain > best:
+                best, found = gain, (row, _best_set(*piles.sum(1), self.one, prior))
+        return found
 
 
-def _best_question(sample: Sample, weight: np.ndarray, one: float) -> tuple[int, np.ndarray] | None:
-    best, found = LEAST_GAIN, None
-    # Four piles of weight by value: not firing and firing, in half 0 and 1.
-    pile = 2 * sample.fires + sample.half
-    for row, values in enumerate(sample.values):
-        count = len(values)
-        if count < 2:
-            continue
-        piles = np.bincount(pile * count + sample.which[row], weight, 4 * count).reshape(2, 2, count)
-        gain = 0.0
-        for half in (0, 1):
-            chosen = _best_set(piles[0, half], piles[1, half], one)
-            others, fires = piles[:, 1 - half]
-            gain += float(_gain(others[chosen].sum(), fires[chosen].sum(), others.sum(), fires.sum()))
-        if gain > best:
-            best, found = gain, (row, _best_set(*piles.sum(1), one))
-    return found
-
-
-def _best_set(others: np.ndarray, fires: np.ndarray, one: float) -> np.ndarray:
+def _best_set(
+    others: np.ndarray, fires: np.ndarray, one: float, prior: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray:
     """Of values with weights (k,) those to ask for: of the highest share of firing, as many as save most entropy."""
     total = others.sum(), fires.sum()
-    both = others + fires
-    seen = np.flatnonzero(both)
-    if not len(seen):
-        return seen
+    if not sum(total):
+        return np.empty(0, np.int64)
+    known = others + fires, fires
+    if prior is not None:
+        known = known[0] + prior[0] + prior[1], fires + prior[1]
+    seen = np.flatnonzero(known[0])
     # A value seen once says little: each is given the node's own share, with the weight of one example.
-    share = (fires[seen] + one * total[1] / sum(total)) / (both[seen] + one)
+    share = (known[1][seen] + one * total[1] / sum(total)) / (known[0][seen] + one)
     order = seen[np.argsort(-share, kind="stable")[:LARGEST]]
     return order[: int(_gain(others[order].cumsum(), fires[order].cumsum(), *total).argmax()) + 1]
 
