@@ -33,6 +33,15 @@ class Judge(Protocol):
         """For each trial: which context does not belong with the others? No label is given."""
         ...
 
+    @property
+    def intruder_by(self) -> str:
+        """What it goes by in finding intruders."""
+        ...
+
+    def spent(self) -> dict[str, Any]:
+        """Tokens and money spent so far; empty where judging costs nothing."""
+        ...
+
 
 @dataclass
 class OfflineJudge:
@@ -54,7 +63,6 @@ class OfflineJudge:
 
     @property
     def intruder_by(self) -> str:
-        """What the intruder judge goes by."""
         return "token attributes" + (" and embeddings" if self.embedding is not None else "")
 
     def detect(self, label: Label, trials: Sequence[Contexts]) -> list[np.ndarray]:
@@ -87,6 +95,9 @@ class OfflineJudge:
             shared += 4 * vectors @ vectors.transpose(0, 2, 1)
         shared[:, np.arange(each), np.arange(each)] = 0
         return shared.sum(2).argmin(1).tolist()
+
+    def spent(self) -> dict[str, Any]:
+        return {}
 
     def _holds(self, label: Label, contexts: Contexts) -> np.ndarray:
         if label.predicate is None:
