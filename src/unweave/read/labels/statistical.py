@@ -190,8 +190,8 @@ def _writes(evidence: Evidence) -> str:
     found, attributes = read_outputs(evidence), evidence.text.attributes
     said = []
     if found.promoted:
-        kind = _kind_of_tokens(attributes, np.array(found.promoted))
-        said.append(f"{kind}: " * bool(kind) + list_tokens(attributes, found.promoted, 3))
+        kind = _kind_of_tokens(attributes, np.array(found.promoted[:12]))
+        said.append(f"{kind}: " * bool(kind) + list_tokens(attributes, found.promoted, 3, count=False))
     if found.suppressed:
-        said.append(f"not {list_tokens(attributes, found.suppressed, 2)}")
+        said.append(f"not {list_tokens(attributes, found.suppressed, 2, count=False)}")
     return "; ".join(said)
