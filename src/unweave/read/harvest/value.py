@@ -160,7 +160,9 @@ class Harvest:
         if found != FORMAT:
             raise UnweaveError(f"{folder} has harvest format {found}, and this version reads {FORMAT}")
         try:
-            facts = HarvestFacts(**{each.name: described[each.name] for each in fields(HarvestFacts)})
+            given = {each.name: described[each.name] for each in fields(HarvestFacts)}
+            names = {name: tuple(given[name]) for name in ("labels", "label_names")}
+            facts = HarvestFacts(**{**given, **names})
             for name, digest in described["sha256"].items():
                 if file_hash(folder / Path(name).name) != digest:
                     raise UnweaveError(f"{folder / name} is damaged: its sha256 is not the one in harvest.json")
