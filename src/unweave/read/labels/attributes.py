@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
-import unicodedata
 
 import numpy as np
 
@@ -91,6 +91,12 @@ class Attributes:
         if name == "position":
             return contexts.position // POSITION_STEP
         return self.language.guess(contexts.tokens)
+
+    def count(self, name: str) -> int:
+        """How many values the attribute can have; the position has as many as the window has steps, and says 0."""
+        if name in PLACES:
+            return len(self.texts)
+        return 0 if name == "position" else len(self._names(name))
 
     def values(self, name: str, codes: Sequence[int]) -> list[int | str]:
         """Codes as they are written in JSON: token ids and positions as numbers, the rest as words."""

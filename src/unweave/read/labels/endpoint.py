@@ -1,4 +1,4 @@
-"""One call to an OpenAI-compatible endpoint, guarded: no redirect, no metadata service, no key but from the environment.
+"""One call to an OpenAI-compatible endpoint, guarded: no redirect, no metadata service, a key from the environment.
 
 The only module that opens a connection, so that another client can take its place.
 """
@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -38,7 +38,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a language model is asked. ``url`` is the base, as ``https://host/v1``; the key stays in the environment."""
+    """Where a language model is asked. ``url`` is the base, as ``https://host/v1``."""
 
     url: str
     model: str
@@ -51,7 +51,9 @@ class Endpoint:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UnweaveError(f"endpoint {self.shown!r} is not an http or https address: give one like https://host/v1")
+            raise UnweaveError(
+                f"endpoint {self.shown!r} is not an http or https address: give one like https://host/v1"
+            )
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise UnweaveError(
                 "the endpoint's address holds a user name, a password or a query: give the key's variable with "
@@ -76,7 +78,7 @@ class Endpoint:
         """
         refuse_when_offline(f"asking {self.shown}")
         key = self._key()
-        self._check_address()
+        self._check_name()
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
@@ -99,13 +101,12 @@ class Endpoint:
             return None
         key = os.environ.get(self.key_variable, "").strip()
         if not key:
-            raise UnweaveError(f"the environment variable {self.key_variable} is not set: put the endpoint's key into it")
+            raise UnweaveError(f"environment variable {self.key_variable} is not set: put the endpoint's key into it")
         if not key.isascii() or not key.isprintable():
-            raise UnweaveError(f"the environment variable {self.key_variable} does not hold a key: it has odd characters")
+            raise UnweaveError(f"environment variable {self.key_variable} does not hold a key: it has odd characters")
         return key
 
-    def _check_address(self) -> None:
-        """Refuses what only a machine's own metadata service answers; asked at every call, because names move."""
+    def _check_name(self) -> None:
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         try:
@@ -113,11 +114,7 @@ class Endpoint:
         except (OSError, UnicodeError):
             raise UnweaveError(f"{self.shown}: the name {host!r} is not known: check the address") from None
         for text in found:
-            address = ipaddress.ip_address(str(text).partition("%")[0])
-            address = getattr(address, "ipv4_mapped", None) or address
-            bad = address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA
-            if bad:
-                raise UnweaveError(f"{self.shown} leads to {address}, a link-local or metadata address: refused")
+            _check_address(str(text), self.shown)
 
     def _post(self, body: dict[str, Any], key: str | None) -> bytes:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -126,7 +123,7 @@ class Endpoint:
         address = f"{self.url.rstrip('/')}/chat/completions"
         request = urllib.request.Request(address, json.dumps(body).encode(), headers, method="POST")  # noqa: S310
         # No proxy from the environment either: the key goes to the address that was given and to no other.
-        opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(_NoRedirect, _Http, _Https, urllib.request.ProxyHandler({}))
         deadline = time.monotonic() + self.timeout
         try:
             with opener.open(request, timeout=self.timeout) as response:
@@ -145,11 +142,45 @@ class Endpoint:
                 raise UnweaveError(f"{self.shown} refuses with {what}: {remedy}") from None
         except (TimeoutError, urllib.error.URLError, HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
-            what = "no answer in time" if isinstance(reason, TimeoutError) else f"no connection ({type(reason).__name__})"
+            what = (
+                "no answer in time" if isinstance(reason, TimeoutError) else f"no connection ({type(reason).__name__})"
+            )
             raise _Again(what, None) from None
 
 
 _METADATA = tuple(ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))
+
+
+def _check_address(text: str, shown: str) -> None:
+    """Refuses what only a machine's own metadata service answers, or a network's own devices."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA:
+        raise UnweaveError(f"{shown} leads to {address}, a link-local or metadata address: refused")
+
+
+class _Connection(HTTPConnection):
+    """Checks whom it has reached before anything is sent: a name may lead elsewhere than when it was looked up."""
+
+    def connect(self) -> None:
+        super().connect()
+        _check_address(str(self.sock.getpeername()[0]), str(self.host))
+
+
+class _SecureConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _check_address(str(self.sock.getpeername()[0]), str(self.host))
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(_Connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(_SecureConnection, req)
 
 
 class _Again(Exception):

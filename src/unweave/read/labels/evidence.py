@@ -126,7 +126,9 @@ class EvidenceSource:
         fired = fired[~pool.held[fired // length]]
         by_window = np.bincount(self._rank[fired // length], minlength=len(self._shown))
         fires = self._fires(examples, fired, generator)
-        others = self._neighbours.places(row, np.bincount(fires.label, minlength=len(self.text.labels)), OTHERS_SEEN, generator)
+        others = self._neighbours.places(
+            row, np.bincount(fires.label, minlength=len(self.text.labels)), OTHERS_SEEN, generator
+        )
         return Evidence(
             harvest.name(row),
             harvest.groups[harvest.site_of[row]][0],

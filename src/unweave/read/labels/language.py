@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 
-
 @dataclass(frozen=True)
 class LanguageGuess:
     """Naive Bayes over tokens: ``score`` (labels, vocabulary + 1) are log-probabilities, 0 outside the window."""

@@ -67,7 +67,8 @@ class Sample:
         counts = None
         if table is not None:
             at = np.searchsorted(values[0], table[0])
-            counts = tuple(np.bincount(at, weights, len(values[0])) for weights in table[1:])
+            seen, fired = (np.bincount(at, weights, len(values[0])) for weights in table[1:])
+            counts = seen, fired
         # Windows are numbered by no order that means anything, but neighbours may be of one document.
         fold = mixed(window.astype(np.uint64))
         half, quarter = ((fold >> np.uint64(shift) & np.uint64(1)).astype(np.int64) for shift in (7, 19))
@@ -181,12 +182,11 @@ class _Grower:
             return None
         order = self._order(others, fires, all_fires / (all_others + all_fires))
         top = order[:, self.top]
-        inside = [self._running(np.take_along_axis(piles, top, 1)) for piles in (others, fires)]
-        best = self._highest(_gain(*inside, all_others, all_fires))
+        best = self._highest(_gain(self._running(others, top), self._running(fires, top), all_others, all_fires))
         # What the sets chosen on one half gain on the other half.
-        swapped = [piles[[1, 0]] for piles in (others, fires, all_others, all_fires)]
-        inside = [self._running(np.take_along_axis(piles, top[:2], 1)) for piles in swapped[:2]]
-        seen = _gain(*inside, *swapped[2:])
+        swap = [1, 0]
+        inside = (self._running(piles[swap], top[:2]) for piles in (others, fires))
+        seen = _gain(next(inside), next(inside), all_others[swap], all_fires[swap])
         gains = self.penalty * np.take_along_axis(seen, best[:2], 1).sum(0)
         row = int(gains.argmax())
         if gains[row] <= LEAST_GAIN:
@@ -211,10 +211,10 @@ class _Grower:
         found = np.where(both > 0, (firing + self.one * share) / (both + self.one), -1)
         return np.argsort(3 * self.attribute - found, axis=1, kind="stable")
 
-    def _running(self, values: np.ndarray) -> np.ndarray:
-        """Cumulative sums (rows, top) that begin anew with every attribute."""
-        total = values.cumsum(1)
-        start = np.concatenate([np.zeros((len(values), 1)), total], 1)[:, self.top_first[:-1]]
+    def _running(self, piles: np.ndarray, top: np.ndarray) -> np.ndarray:
+        """Cumulative sums (rows, top) of the top values' piles, which begin anew with every attribute."""
+        total = np.take_along_axis(piles, top, 1).cumsum(1)
+        start = np.concatenate([np.zeros((len(piles), 1)), total], 1)[:, self.top_first[:-1]]
         return total - np.repeat(start, np.diff(self.top_first), axis=1)
 
     def _highest(self, gains: np.ndarray) -> np.ndarray:

@@ -162,7 +162,8 @@ def _reads(evidence: Evidence, sample: Sample, learned: Predicate) -> str:
         covered = taken.sum() / fires.sum()
         often = {name: _commonest(sample, row, taken) for row, name in enumerate(sample.names)}
         words = describe_way(attributes, way, often)
-        kind = _kind_of_tokens(attributes, often["token"]) if any(c.attribute == "token" and c.holds for c in way) else ""
+        by_token = any(condition.attribute == "token" and condition.holds for condition in way)
+        kind = _kind_of_tokens(attributes, often["token"]) if by_token else ""
         said.append((covered, f"{kind} {words}".strip()))
     said.sort(key=lambda each: -each[0])
     told = [words for covered, words in said if covered >= COVERS and words][:2] or [said[0][1]]

@@ -44,9 +44,7 @@ def kind_words(kind: str) -> str:
     return f"{script} {'words' if what == 'word' else 'pieces'}"
 
 
-def list_tokens(
-    attributes: Attributes, tokens: Sequence[int], limit: int = SHOWN_TOKENS, count: bool = True
-) -> str:
+def list_tokens(attributes: Attributes, tokens: Sequence[int], limit: int = SHOWN_TOKENS, count: bool = True) -> str:
     """``"und", "der" (+9)``: the first few, those that read the same once."""
     said: dict[str, None] = {}
     for place, token in enumerate(tokens):
@@ -58,7 +56,7 @@ def list_tokens(
 
 
 def describe_way(attributes: Attributes, way: Sequence[Condition], often: dict[str, np.ndarray]) -> str:
-    """One way to yes in words. ``often`` holds by attribute the codes of examples that go this way, the commonest first.
+    """One way to yes in words. ``often`` holds by attribute the codes of its examples, the commonest first.
 
     What must not be is said only where nothing else is.
     """
@@ -90,7 +88,7 @@ def _head(attributes: Attributes, condition: Condition, often: dict[str, np.ndar
         return _kinds(values)
     values = [value for value in values if value not in (NO_WORD, EDGE)] or values
     if name == "letter":
-        return "starting with " + ", ".join(values[: SHOWN_TOKENS])
+        return "starting with " + ", ".join(values[:SHOWN_TOKENS])
     if name == "ending":
         return "ending in " + ", ".join(f"-{value}" for value in values[:SHOWN_TOKENS])
     return f"{' or '.join(sorted(values)[:SHOWN_VALUES])} letters long"
