@@ -11,6 +11,7 @@ from unweave.read.labels.predicate import Condition
 
 SHOWN_TOKENS, SHOWN_VALUES = 4, 3
 _KINDS = {
+    "function word": "function words",
     "word lower": "words",
     "word capitalised": "capitalised words",
     "word capitals": "words in capitals",
@@ -32,8 +33,9 @@ def quoted(text: str, starts_words: bool = True) -> str:
     if not body:
         return {"\n": "line break", "": "nothing"}.get(text.strip(" "), "space")
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in body)
-    piece = starts_words and not text[:1].isspace() and shown[0].isalpha()
-    return f'"-{shown}"' if piece else f'"{shown}"'
+    if starts_words and not text[:1].isspace() and shown[0].isalpha():
+        shown = f"-{shown}"
+    return f"'{shown}'" if '"' in shown else f'"{shown}"'
 
 
 def kind_words(kind: str) -> str:
@@ -103,7 +105,8 @@ def _beside(attributes: Attributes, condition: Condition, often: dict[str, np.nd
 
 def _kinds(kinds: Sequence[str]) -> str:
     """``words or punctuation``: the commonest few; the window's edge only where it is all there is."""
-    said = [kind_words(kind) for kind in kinds if kind not in (EDGE, "space")] or [kind_words(kinds[0])]
+    shorter = [kind for kind in kinds if kind.split()[0] + " lower" not in kinds or kind.endswith("lower")]
+    said = [kind_words(kind) for kind in shorter if kind not in (EDGE, "space")] or [kind_words(kinds[0])]
     return " or ".join(dict.fromkeys(said[:SHOWN_VALUES]))
 
 
