@@ -15,8 +15,8 @@ from unweave.read.labels.contexts import Contexts, contexts_at, contexts_of, joi
 from unweave.read.labels.language import find_function_words, fit_language
 from unweave.read.labels.neighbours import Neighbours
 
-FIRING_SEEN, OTHERS_SEEN = 600, 1200
-"""Places that a labeler is given at most, of those where the feature fires and of those where others do."""
+FIRING_SEEN, OTHERS_SEEN, ALIKE_SEEN = 600, 1200, 300
+"""Places that a labeler is given at most: where the feature fires, where it does not, and that on its own tokens."""
 SHUFFLES = 999
 
 
@@ -74,7 +74,10 @@ class Evidence:
     fires: Places
     """Places where it fires."""
     others: Places
-    """Places where others of its group and of its density fire and it does not, in the same mixture of labels."""
+    """Places where it does not fire, in the same mixture of labels: two in three where others of its group and of its
+    density do, one anywhere."""
+    alike: Places
+    """Places where it does not fire on tokens on which it fires elsewhere, in the same mixture of labels and tokens."""
     examples: tuple[Example, ...]
     density: float
     firing_shown: int
@@ -101,6 +104,24 @@ def _attributes(harvest: Harvest, windows: np.ndarray, label: np.ndarray) -> Att
     return replace(plain, function_words=find_function_words(windows, label, len(facts.labels), begins, ends))
 
 
+def _mixture(wanted: np.ndarray, given: np.ndarray, kinds: int) -> np.ndarray:
+    """Weights that give ``given`` the mixture of kinds that ``wanted`` has."""
+    share = np.bincount(wanted, minlength=kinds) / np.maximum(np.bincount(given, minlength=kinds), 1)
+    return share[given]
+
+
+def _draw(weight: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """At most ``count`` places of those with weight, drawn by weight without replacement.
+
+    They are those with the largest ``u ** (1 / weight)``: Efraimidis and Spirakis, 2006.
+    """
+    usable = np.flatnonzero(weight > 0)
+    if len(usable) <= count:
+        return usable
+    keys = np.log(generator.random(len(usable))) / weight[usable]
+    return usable[np.argpartition(-keys, count)[:count]]
+
+
 class EvidenceSource:
     """Reads evidence out of a harvest, feature by feature; the same for every order and subset of features."""
 
@@ -123,6 +144,8 @@ class EvidenceSource:
             np.stack([np.bincount(predicted[label == k].ravel(), minlength=size) for k in labels]),
         )
         self._neighbours = Neighbours(harvest, held=False)
+        self._flat = (self._shown[:, None] * pool.length + np.arange(pool.length)).ravel()
+        self._flat_label, self._flat_token = np.repeat(label, pool.length), windows.ravel()
         # Where a window of the pool stands among the shown ones.
         self._rank = np.full(len(pool.tokens), -1)
         self._rank[self._shown] = np.arange(len(self._shown))
@@ -136,16 +159,15 @@ class EvidenceSource:
         fired = fired[~pool.held[fired // length]]
         by_window = np.bincount(self._rank[fired // length], minlength=len(self._shown))
         fires = self._fires(examples, fired, generator)
-        others = self._neighbours.places(
-            row, np.bincount(fires.label, minlength=len(self.text.labels)), OTHERS_SEEN, generator
-        )
+        others, alike = self._quiet(row, fires, generator)
         return Evidence(
             harvest.name(row),
             harvest.groups[harvest.site_of[row]][0],
             harvest.facts.kind,
             self.text,
             fires,
-            self._places(others),
+            others,
+            alike,
             examples,
             float(harvest.density[row]),
             int(harvest.firing_shown[row]),
@@ -156,6 +178,19 @@ class EvidenceSource:
             harvest.output_table(row),
             pool.predicted.shape[-1],
         )
+
+    def _quiet(self, row: int, fires: Places, generator: np.random.Generator) -> tuple[Places, Places]:
+        """Places where it does not fire: where others like it do and anywhere, two to one; and on its own tokens."""
+        by_label = np.bincount(fires.label, minlength=len(self.text.labels))
+        near = self._neighbours.places(row, by_label, 2 * OTHERS_SEEN // 3, generator)
+        fired = np.zeros(self.harvest.pool.positions, bool)
+        fired[self.harvest.pool.firing(row)[0]] = True
+        rest = np.flatnonzero(~fired[self._flat])
+        weight = _mixture(fires.label, self._flat_label[rest], len(by_label))
+        anywhere = self._flat[rest[_draw(weight, len(near) // 2, generator)]]
+        weight = weight * _mixture(fires.contexts.centre, self._flat_token[rest], len(self.text.vocabulary_count))
+        alike = self._flat[rest[_draw(weight, ALIKE_SEEN, generator)]]
+        return self._places(np.unique(np.concatenate([near, anywhere]))), self._places(alike)
 
     def _fires(self, examples: Sequence[Example], fired: np.ndarray, generator: np.random.Generator) -> Places:
         """Its examples, and firings in the pool that are not among them, each once."""

@@ -24,6 +24,8 @@ LEAST_GAIN = 0.005
 """Nats of cross-validated entropy that a question must save, of the ln 2 there are at first."""
 LEAST_SHARE = 0.02
 """Weight of either sort, firing or not, that a question must still tell apart."""
+LEAST_ALIKE, FEWEST_ALIKE, KEPT = 0.1, 15, 0.9
+"""What a refining question must save, how many places of each sort it must tell, the share of firings it keeps."""
 WORTH: Mapping[str, float] = {"letter": 0.8, "ending": 0.8, "length": 0.8, "second before": 0.8, "position": 0.8}
 """What a question's gain counts for, 1 where nothing is said: spelling and distance are harder to read than tokens."""
 
@@ -107,12 +109,37 @@ def learn(sample: Sample) -> Predicate:
     return _Grower(sample, weight, prior).grow(np.arange(len(weight)), DEPTH)
 
 
+def refine(predicate: Predicate, sample: Sample) -> Predicate:
+    """The tree with one more question for each yes that holds on much where the feature does not fire.
+
+    ``sample`` has firings and places of the same tokens without. A tree learned against text at large cannot tell the
+    two. A question is asked only where it saves much, and where few of the firings are lost.
+    """
+    if isinstance(predicate, Question):
+        inside = _asked(predicate, sample)
+        parts = (predicate.inside, inside), (predicate.outside, ~inside)
+        then, otherwise = (refine(branch, sample.part(side)) for branch, side in parts)
+        return replace(predicate, inside=then, outside=otherwise)
+    fires = int(sample.fires.sum())
+    others = len(sample.fires) - fires
+    if not predicate or min(fires, others) < FEWEST_ALIKE:
+        return predicate
+    weight = np.where(sample.fires, 0.5 / fires, 0.5 / others)
+    found = _Grower(replace(sample, table=None), weight, None, LEAST_ALIKE).grow(np.arange(len(weight)), 1)
+    kept = evaluate(found, sample)[sample.fires].mean()
+    return found if isinstance(found, Question) and kept >= KEPT else predicate
+
+
+def _asked(question: Question, sample: Sample) -> np.ndarray:
+    row = sample.names.index(question.attribute)
+    return np.isin(sample.values[row], question.codes)[sample.which[row]]
+
+
 def evaluate(predicate: Predicate, sample: Sample) -> np.ndarray:
     """Whether the predicate holds for each of a sample, (n,), from its codes."""
     if isinstance(predicate, bool):
         return np.full(len(sample.fires), predicate)
-    row = sample.names.index(predicate.attribute)
-    inside = np.isin(sample.values[row], predicate.codes)[sample.which[row]]
+    inside = _asked(predicate, sample)
     found = np.empty(len(inside), bool)
     for side, branch in ((inside, predicate.inside), (~inside, predicate.outside)):
         found[side] = branch if isinstance(branch, bool) else evaluate(branch, sample.part(side))
@@ -138,8 +165,14 @@ class _Grower:
     three rows hold what is counted in half 0, in half 1 and in both.
     """
 
-    def __init__(self, sample: Sample, weight: np.ndarray, prior: tuple[np.ndarray, np.ndarray] | None) -> None:
-        self.sample, self.weight, self.prior = sample, weight, prior
+    def __init__(
+        self,
+        sample: Sample,
+        weight: np.ndarray,
+        prior: tuple[np.ndarray, np.ndarray] | None,
+        least: float = LEAST_GAIN,
+    ) -> None:
+        self.sample, self.weight, self.prior, self.least = sample, weight, prior, least
         # One example's weight: as much is added to every value's share.
         self.one = 0.5 * (weight.max() + weight.min())
         sizes = np.array([len(values) for values in sample.values])
@@ -180,7 +213,9 @@ class _Grower:
         all_others, all_fires = (piles[:, : self.first[1]].sum(1, keepdims=True) for piles in (others, fires))
         if (all_others + all_fires == 0).any():
             return None
-        order = self._order(others, fires, all_fires / (all_others + all_fires))
+        share = self._shares(others, fires, all_fires / (all_others + all_fires))
+        # Attribute by attribute, those with the highest share of firing first and those never seen last.
+        order = np.argsort(3 * self.attribute - share, axis=1, kind="stable")
         top = order[:, self.top]
         best = self._highest(_gain(self._running(others, top), self._running(fires, top), all_others, all_fires))
         # What the sets chosen on one half gain on the other half.
@@ -189,9 +224,15 @@ class _Grower:
         seen = _gain(next(inside), next(inside), all_others[swap], all_fires[swap])
         gains = self.penalty * np.take_along_axis(seen, best[:2], 1).sum(0)
         row = int(gains.argmax())
-        if gains[row] <= LEAST_GAIN:
+        if gains[row] <= self.least:
             return None
-        return row, top[2, self.top_first[row] : best[2, row] + 1] - self.first[row]
+        first, last = self.top_first[row], best[2, row] + 1
+        if row == 0 and self.prior is not None:
+            # Values that the sample does not have, and that mostly fire in more text.
+            both = np.take_along_axis(others[2] + fires[2], top[2], 0)
+            while last < self.top_first[1] and not both[last] and share[2, top[2, last]] > 0.5:
+                last += 1
+        return row, top[2, first:last] - self.first[row]
 
     def _piles(self, at: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weight of not firing and of firing, (3, values) each."""
@@ -201,15 +242,14 @@ class _Grower:
         others, fires = (np.concatenate([pile, pile.sum(0, keepdims=True)]) for pile in piles)
         return others, fires
 
-    def _order(self, others: np.ndarray, fires: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """Values attribute by attribute, those with the highest share of firing first and those never seen last."""
+    def _shares(self, others: np.ndarray, fires: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """The share of firing by value, (3, values); -1 for those never seen."""
         both, firing = others + fires, fires.copy()
         if self.prior is not None:
             both[:, : self.first[1]] += self.prior[0] + self.prior[1]
             firing[:, : self.first[1]] += self.prior[1]
         # A value seen once says little: each is given the node's own share, with the weight of one example.
-        found = np.where(both > 0, (firing + self.one * share) / (both + self.one), -1)
-        return np.argsort(3 * self.attribute - found, axis=1, kind="stable")
+        return np.where(both > 0, (firing + self.one * share) / (both + self.one), -1)
 
     def _running(self, piles: np.ndarray, top: np.ndarray) -> np.ndarray:
         """Cumulative sums (rows, top) of the top values' piles, which begin anew with every attribute."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom, hypergeom
 
-from unweave.read.labels.evidence import Evidence, ShownText
+from unweave.read.labels.evidence import Evidence, Places, ShownText
 from unweave.read.labels.labeler import UNCLEAR, Confidence, Label, make_label
-from unweave.read.labels.learner import DEPTH, LARGEST, Sample, cross_validated, learn
+from unweave.read.labels.learner import DEPTH, LARGEST, Sample, cross_validated, learn, refine
 from unweave.read.labels.outputs import read_outputs
 from unweave.read.labels.predicate import Predicate, Question, to_json, ways
 from unweave.read.labels.wording import describe_way, kind_words, list_tokens
@@ -57,9 +57,11 @@ class StatisticalLabeler:
         if len(evidence.fires) < FEWEST_FIRINGS or not len(evidence.others):
             return make_label("", writes, UNCLEAR, f"fires too rarely: {evidence.firing_shown} times in shown text")
         language = find_language(evidence)
-        sample = _sample(evidence)
+        sample = _sample(evidence, evidence.others)
         accuracy, p = _cross_validated(sample)
-        learned = learn(sample) if p <= LEVEL and accuracy >= WEAK else True
+        learned: Predicate = True
+        if p <= LEVEL and accuracy >= WEAK:
+            learned = refine(learn(sample), _sample(evidence, evidence.alike))
         reason = f"cross-validated {accuracy:.2f} (p {p:.1g})"
         predicate = learned
         if language is not None and language.only:
@@ -78,13 +80,13 @@ class StatisticalLabeler:
         return make_label(reads, writes, confidence, reason, to_json(predicate, attributes))
 
 
-def _sample(evidence: Evidence) -> Sample:
-    attributes = evidence.text.attributes
-    fires, others = evidence.fires, evidence.others
+def _sample(evidence: Evidence, others: Places) -> Sample:
+    """Firings and other places as the learner takes them; the language is left out, which both have alike."""
+    attributes, fires = evidence.text.attributes, evidence.fires
     codes = {
         name: np.concatenate([attributes.of(name, places.contexts) for places in (fires, others)])
         for name in attributes.all
-        if name != "language"  # both have the same mixture of languages
+        if name != "language"
     }
     window = np.concatenate([fires.window, others.window])
     table = None

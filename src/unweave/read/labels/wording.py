@@ -31,7 +31,7 @@ def quoted(text: str, starts_words: bool = True) -> str:
     """A token as a person reads it: ``"und"`` where it begins a word, ``"-en"`` where it goes on with one."""
     body = text.strip()
     if not body:
-        return {"\n": "line break", "": "nothing"}.get(text.strip(" "), "space")
+        return "line break" if "\n" in text else "space" if text else "nothing"
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in body)
     if starts_words and not text[:1].isspace() and shown[0].isalpha():
         shown = f"-{shown}"
@@ -111,10 +111,9 @@ def _kinds(kinds: Sequence[str]) -> str:
 
 
 def _position(codes: Sequence[int]) -> str:
-    listed = sorted(codes)
-    if listed == list(range(len(listed))):
-        return f"in the first {len(listed) * POSITION_STEP} tokens"
-    return f"around token {listed[0] * POSITION_STEP + 1}"
+    """Steps of positions as a range of tokens, counted from 1; gaps are passed over."""
+    first, last = min(codes) * POSITION_STEP, (max(codes) + 1) * POSITION_STEP
+    return f"at tokens {first + 1} to {last}" if first else f"in the first {last} tokens"
 
 
 def _ordered(condition: Condition, often: dict[str, np.ndarray]) -> list[int]:
