@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from unweave.base.errors import UnweaveError, nearest
-from unweave.read.labels.evidence import Evidence
+
+if TYPE_CHECKING:
+    from unweave.read.labels.evidence import Evidence
 
 Confidence = Literal["clear", "weak", "unclear"]
 UNCLEAR = "unclear"
