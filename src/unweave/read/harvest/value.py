@@ -138,8 +138,7 @@ class Harvest:
         often = np.maximum(self.firing, 1)
         self.activation_mean = table["activation_sum"] / often
         self.activation_positive = table["activation_positive"] / often
-        # Where a feature fires its importance is above the threshold: the mean over bins that lie above it.
-        self.importance_mean = table["importance_by_label"].sum(1) / np.maximum(self.importance_histogram.sum(1), 1)
+        self.importance_mean = table["importance_sum"] / often
 
     def __repr__(self) -> str:
         facts = self.facts
