@@ -84,6 +84,7 @@ def test_a_language_model_labels_and_judges_and_says_what_it_cost(run, tmp_path)
         (["--labeler", "nobody"], "labeler 'nobody' is not known"),
         (["--labeler", "language-model", "--endpoint", "file:///etc", "--model", "m"], "not an http or https address"),
         (["--features", "0"], "whole number above 0"),
+        (["--embeddings"], "planted features"),
     ],
 )
 def test_refusals_say_what_to_do(run, options, said):

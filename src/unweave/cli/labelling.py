@@ -12,6 +12,9 @@ from unweave.base.outcome import Output
 from unweave.cli.shared import Command, grid, new_run, run_value
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from unweave.read.harvest import Harvest
     from unweave.read.labels import Labels
     from unweave.read.labels.asking import Asker
@@ -46,6 +49,11 @@ def _label_options(parser: argparse.ArgumentParser) -> None:
         type=count,
         help="on how many features the control with dealt labels is made (default: all; 50 where a model judges)",
     )
+    parser.add_argument(
+        "--embeddings",
+        action="store_true",
+        help="load the harvest's target and let the offline judge use its embeddings to find intruders",
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -55,6 +63,8 @@ def _label(args: argparse.Namespace) -> Output:
 
     made = Harvest.load(args.harvest)
     asker = _asker(args)
+    if args.embeddings and args.score_with == MODEL:
+        raise UnweaveError("--embeddings is for the offline judge: leave it out, or leave out --score-with")
     labeler = find_labeler(args.labeler)(asker) if args.labeler == MODEL else find_labeler(args.labeler)()
     judge, control = None, args.control
     if args.score_with == MODEL:
@@ -74,7 +84,15 @@ def _label(args: argparse.Namespace) -> Output:
     settings = {**chosen, "features": args.features, "settings": labeler.settings(), "identity": made.digest}
     with new_run(args, "label", settings) as run:
         labels = label_harvest(
-            made, labeler, judge, rows=rows, out=out, control=control, seed=args.seed, progress=run.progress
+            made,
+            labeler,
+            judge,
+            rows=rows,
+            out=out,
+            control=control,
+            embedding=_embedding(made) if args.embeddings else None,
+            seed=args.seed,
+            progress=run.progress,
         )
         tables = [_scores_table(labels), _labels_table(labels, made)]
         for table in tables:
@@ -92,6 +110,22 @@ def _label(args: argparse.Namespace) -> Output:
     lines += exported
     value = {"labels": str(out), "exported": exported, "totals": labels.facts.totals, "spent": spent}
     return Output(run_value(run) | chosen | value, lines)
+
+
+def _embedding(made: Harvest) -> NDArray[np.float32]:
+    """The input embedding of the harvest's target; raises ``UnweaveError`` where that is another one by now."""
+    from unweave.models import load_target
+
+    target = load_target(made.facts.target_source)
+    if target.identity.digest != made.facts.target:
+        raise UnweaveError(
+            f"{made.facts.target_source} is target {target.identity.digest} by now, and the harvest is of "
+            f"{made.facts.target}: leave out --embeddings, or harvest anew"
+        )
+    table = getattr(target.module, "get_input_embeddings", lambda: None)()
+    if table is None:
+        raise UnweaveError(f"{target.name} has no input embedding: leave out --embeddings")
+    return table.weight.detach().float().cpu().numpy()
 
 
 def _asker(args: argparse.Namespace) -> Asker | None:

@@ -60,6 +60,7 @@ def label_harvest(
         "labeler": labeler.name,
         "settings": labeler.settings(),
         "judge": judge.name,
+        "intruder_by": judge.intruder_by,
         "seed": seed,
     }
     folder = Path(out) if out is not None else harvest.folder

@@ -22,7 +22,8 @@ LEVEL = 1e-3
 WEAK, CLEAR = 0.6, 0.7
 """Cross-validated balanced accuracy on shown text from which a predicate says something, and says it clearly."""
 ONLY, MOSTLY, EVERYWHERE = 0.85, 0.5, 0.8
-"""Share of firing rate from which a feature is some labels' only, or mostly; rate from which it is everywhere there."""
+"""Share of firing rate from which a feature is some labels' only; how far from an even share to all of it from which it
+is mostly theirs; rate from which it is everywhere there."""
 MANY_WINDOWS = 30
 COVERS = 0.15
 """Share of firings that a way to yes must cover to be told."""
@@ -74,9 +75,10 @@ class StatisticalLabeler:
                 return make_label("", writes, UNCLEAR, reason)
             confidence: Confidence = "clear" if language.everywhere else "weak"
             return make_label(f"{where} text", writes, confidence, reason, to_json(predicate, attributes))
-        confidence = "clear" if accuracy >= CLEAR else "weak"
+        everywhere = language is not None and language.everywhere
+        confidence = "clear" if accuracy >= CLEAR or everywhere else "weak"
         told = _reads(evidence, sample, learned)
-        reads = f"{where} text: {told}" if language and language.everywhere else f"{where} {told}".strip()
+        reads = f"{where} text: {told}" if everywhere else f"{where} {told}".strip()
         return make_label(reads, writes, confidence, reason, to_json(predicate, attributes))
 
 
@@ -122,7 +124,8 @@ def find_language(evidence: Evidence) -> Language | None:
         return None
     chosen = tuple(np.flatnonzero(rate >= rate.max() / 2).tolist())
     share = float(rate[list(chosen)].sum() / rate.sum())
-    if len(chosen) > len(rate) // 2 or share < MOSTLY or _language_p(evidence, chosen) > LEVEL:
+    even = len(chosen) / len(rate)
+    if len(chosen) > len(rate) // 2 or share < even + MOSTLY * (1 - even) or _language_p(evidence, chosen) > LEVEL:
         return None
     everywhere = bool(share >= ONLY and rate[list(chosen)].min() >= EVERYWHERE)
     return Language(chosen, share >= ONLY, everywhere)

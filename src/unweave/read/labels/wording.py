@@ -100,6 +100,9 @@ def _beside(attributes: Attributes, condition: Condition, often: dict[str, np.nd
     name, codes = condition.attribute, _ordered(condition, often)
     if name in PLACES:
         return f"{_BESIDE[name]} {list_tokens(attributes, codes, SHOWN_VALUES)}"
+    values = [str(value) for value in attributes.values(name, codes)]
+    if set(values) == {EDGE}:
+        return "first in the window" if name == "kind before" else "last in the window"
     return f"{_BESIDE[name]} {_kinds([str(value) for value in attributes.values(name, codes)])}"
 
 
