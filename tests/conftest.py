@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 
 import planted
+import planted_features
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -180,3 +181,9 @@ def planted_decomposition_folder(planted_target, planted_text, tmp_path_factory)
 @pytest.fixture(scope="session")
 def planted_decomposition(planted_decomposition_folder):
     return Decomposition.load(planted_decomposition_folder)
+
+
+@pytest.fixture(scope="session")
+def features_harvest(tmp_path_factory):
+    """The harvest of features that are known by construction; see ``planted_features.py``."""
+    return planted_features.planted_harvest(tmp_path_factory.mktemp("planted") / "features.harvest")

@@ -15,6 +15,8 @@ LIGHT = [
     "unweave.decompose.config",
     "unweave.edit",
     "unweave.read.dictionaries",
+    "unweave.read.labels",
+    "unweave.read.labels.labeler",
     "unweave.studies.registry",
 ]
 
@@ -26,9 +28,17 @@ def test_importing_it_does_not_load_torch(name):
     assert ran.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    "name", ["unweave", "unweave.models", "unweave.decompose", "unweave.edit", "unweave.read.dictionaries"]
-)
+ROOMS = [
+    "unweave",
+    "unweave.models",
+    "unweave.decompose",
+    "unweave.edit",
+    "unweave.read.dictionaries",
+    "unweave.read.labels",
+]
+
+
+@pytest.mark.parametrize("name", ROOMS)
 def test_every_public_name_can_be_had_and_a_wrong_one_is_refused(name):
     room = import_module(name)
     for each in room.__all__:

@@ -126,3 +126,17 @@ def test_median_comes_with_its_range():
 def test_refusals_name_the_value(call, words):
     with pytest.raises(UnweaveError, match=words):
         call()
+
+
+def test_the_interval_of_a_median_holds_it_and_is_that_of_the_quantiles_of_large_samples():
+    sample = np.random.default_rng(0).normal(size=401)
+    found = median_interval(sample, seed=1)
+    assert found.mean == np.median(sample)
+    assert found.low < found.mean < found.high
+    # Binomial order statistics: the interval a median has without any bootstrap.
+    spread = 1.96 * np.sqrt(401) / 2
+    ordered = np.sort(sample)
+    assert found.low == pytest.approx(ordered[int(200 - spread)], abs=0.03)
+    assert found.high == pytest.approx(ordered[int(200 + spread)], abs=0.03)
+    assert median_interval(sample, seed=1) == found
+    assert np.isnan(median_interval([2.0]).low)

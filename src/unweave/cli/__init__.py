@@ -14,7 +14,7 @@ from unweave.base.arguments import Parser
 from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output, conclude
 from unweave.base.settings import launched_process, set_offline
-from unweave.cli import decomposing, evaluating, harvesting, running, scanning, serving
+from unweave.cli import decomposing, evaluating, harvesting, labelling, running, scanning, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,9 @@ _COMMANDS = (
     | decomposing.COMMANDS
     | evaluating.COMMANDS
     | harvesting.COMMANDS
-    | running.COMMANDS
+    | labelling.COMMANDS
     | serving.COMMANDS
+    | running.COMMANDS
 )
 
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+
+from unweave.read.labels.learner import LARGEST, Sample, cross_validated, evaluate, learn, refine
+from unweave.read.labels.predicate import Question
+
+
+def sample(rule, n=1200, tokens=200, seed=0, table=None):
+    generator = np.random.default_rng(seed)
+    codes = {"token": generator.integers(0, tokens, n), "previous": generator.integers(0, tokens, n)}
+    fires = rule(codes, generator)
+    return Sample.of(codes, fires, generator.integers(0, 60, n), table)
+
+
+def balanced(said, fires):
+    return (said[fires].mean() + 1 - said[~fires].mean()) / 2
+
+
+def test_a_set_of_tokens_is_found():
+    made = sample(lambda codes, _: np.isin(codes["token"], range(20)))
+    found = learn(made)
+    assert isinstance(found, Question)
+    assert (found.attribute, found.inside, found.outside) == ("token", True, False)
+    assert set(found.codes) == set(range(20))
+    assert balanced(cross_validated(made), made.fires) > 0.97
+
+
+def test_two_tokens_side_by_side_are_found():
+    made = sample(lambda codes, _: (codes["token"] < 30) & (codes["previous"] < 25), tokens=60)
+    assert balanced(evaluate(learn(made), made), made.fires) > 0.98
+    assert balanced(cross_validated(made), made.fires) > 0.9
+
+
+def test_noise_gives_no_question_though_it_has_hundreds_of_values_to_choose_from():
+    found = [sample(lambda codes, draw: draw.random(len(codes["token"])) < 0.3, seed=seed) for seed in range(20)]
+    asked = sum(isinstance(learn(made), Question) for made in found)
+    assert asked <= 4
+    accuracy = [balanced(cross_validated(made), made.fires) for made in found]
+    assert abs(np.mean(accuracy) - 0.5) < 0.02
+    # In the sample itself a set chosen that way would look much better than it is.
+    made = found[0]
+    best = np.array([made.fires[made.which[0] == code].mean() for code in range(len(made.values[0]))])
+    assert balanced((best > made.fires.mean())[made.which[0]], made.fires) > 0.65
+
+
+def test_a_set_has_no_more_values_than_a_label_can_be_said_to_stand_for():
+    made = sample(lambda codes, _: codes["token"] < 150)
+    found = learn(made)
+    assert isinstance(found, Question)
+    assert len(found.codes) <= LARGEST
+
+
+def test_counts_from_more_text_name_tokens_that_the_sample_has_not_seen():
+    table = np.arange(400), np.full(400, 100), np.where(np.arange(400) < 40, 90, 0)
+
+    def rule(codes, _):
+        return codes["token"] < 40
+
+    alone, helped = (learn(sample(rule, n=300, tokens=400, table=each)) for each in (None, table))
+    assert isinstance(alone, Question)
+    assert isinstance(helped, Question)
+    assert set(helped.codes) <= set(range(40))
+    assert len(helped.codes) > 1.5 * len(alone.codes)
+
+
+def test_firings_of_the_tested_half_are_taken_out_of_the_counts():
+    """Counts of the sample's own firings must not let cross-validation see what it tests."""
+    n = 400
+    generator = np.random.default_rng(1)
+    tokens = np.arange(n)  # every token once: nothing of one half says anything of the other
+    fires = generator.random(n) < 0.5
+    table = tokens, np.ones(n), fires.astype(float)
+    made = Sample.of({"token": tokens}, fires, generator.integers(0, 40, n), table)
+    assert abs(balanced(cross_validated(made), made.fires) - 0.5) < 0.08
+
+
+def test_a_yes_that_holds_on_much_else_gets_one_more_question():
+    coarse = Question("token", tuple(range(5)), True, False)
+    alike = sample(lambda codes, _: codes["previous"] < 30, n=400, tokens=60)
+    alike.which[0] %= 5
+    found = refine(coarse, alike)
+    assert balanced(evaluate(coarse, alike), alike.fires) == 0.5
+    assert balanced(evaluate(found, alike), alike.fires) > 0.9
+    noise = sample(lambda codes, draw: draw.random(len(codes["token"])) < 0.3, n=400, tokens=60)
+    noise.which[0] %= 5
+    assert refine(coarse, noise) == coarse
+
+
+def test_one_window_is_in_one_half():
+    made = sample(lambda codes, _: codes["token"] < 9)
+    window = np.random.default_rng(0)
+    window.integers(0, 200, 1200), window.integers(0, 200, 1200)
+    number = window.integers(0, 60, 1200)
+    for each in range(60):
+        assert len(set(zip(made.half[number == each], made.quarter[number == each], strict=True))) <= 1
+    assert 0.3 < made.half.mean() < 0.7
+    assert 0.3 < made.quarter.mean() < 0.7
