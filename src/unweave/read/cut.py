@@ -104,7 +104,8 @@ class CutTarget:
         decomposition.check_base(None)
         self.target, self.attention, self.norms = target, attention, norms
         self.decomposition = decomposition.to(target.device)
-        self.sites = {name: target.site(name) for name in decomposition.sites}
+        known = target.all_sites()
+        self.sites = {name: known[name] for name in decomposition.sites}
         self.readers = {name: site.V * site.U.norm(dim=-1) for name, site in self.decomposition.sites.items()}
         """``||u|| v`` as columns: what is read along."""
         self.writers = {
@@ -113,14 +114,11 @@ class CutTarget:
         }
         """``u / ||u||`` as rows: what is written along."""
         self._frozen = {site.name: site for site in query_key_sites(target)} if attention == "values only" else {}
+        self.passed_through = [name for name in known if name not in self.sites and name not in self._frozen]
+        """Matrices that gradients pass because they are not taken apart."""
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
         self._embeddings: dict[str, tuple[Tensor, Tensor]] = {}
-
-    @property
-    def passed_through(self) -> list[str]:
-        """Matrices that gradients pass because they are not taken apart."""
-        return [name for name in self.target.all_sites() if name not in self.sites]
 
     def run(self, tokens: Int[Tensor, "n t"], cut: bool = True) -> Pass:
         """One forward pass with gradients."""
