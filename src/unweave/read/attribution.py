@@ -59,7 +59,7 @@ def prompt_graph(
     places = _Places(tokens.shape[1], position)
     whole = model.run(tokens, cut=False)
     ends = places.logits(target, whole, logits)
-    effects = _effects(model, whole, ends)
+    effects = _effects(_sources(model, whole, tokens.shape[1]), whole, ends)
     del whole
     cut = model.run(tokens)
     sources = _sources(model, cut, tokens.shape[1])
@@ -67,6 +67,33 @@ def prompt_graph(
     _check_memory(sources, sum(map(len, chosen.values())) + len(ends))
     found = _Tracer(target, model, cut, tokens, sources).graph(ends, effects, chosen, progress or Silent())
     return found.pruned(None, edges, threshold, keep)
+
+
+def node_effects(
+    target: Target,
+    decomposition: Decomposition,
+    tokens: Sequence[int],
+    positions: Sequence[int] = (-1,),
+    among: Sequence[int] | None = None,
+) -> dict[str, float]:
+    """Gradient times activation of every subcomponent that fires on a prompt, by id.
+
+    It is ``Node.effect`` with plain gradients, on the five likeliest logits at each position, or on those ``among``,
+    less their mean; summed over positions.
+    """
+    window = prompt_tokens(target, tokens)
+    model = CutTarget(target, decomposition, norms="through")
+    whole = model.run(window, cut=False)
+    sources = _sources(model, whole, window.shape[1])
+    found: dict[str, float] = {}
+    for position in positions:
+        ends = _Places(window.shape[1], position).logits(target, whole, LOGITS if among is None else among, among)
+        effects = _effects(sources, whole, ends)
+        for name, source in sources.items():
+            if not source.embedding:
+                for node, size in zip(source.ids(name), effects[name].tolist(), strict=True):
+                    found[node] = found.get(node, 0.0) + size
+    return found
 
 
 def prompt_tokens(target: Target, prompt: str | Sequence[int] | Tensor) -> Int[Tensor, "1 t"]:
@@ -103,7 +130,10 @@ class _Places:
             raise UnweaveError(f"position {position} is not in the prompt, which has {count} tokens")
         self.count, self.position = count, position % count
 
-    def logits(self, target: Target, whole: Pass, wanted: int | Sequence[int]) -> list[End]:
+    def logits(
+        self, target: Target, whole: Pass, wanted: int | Sequence[int], among: Sequence[int] | None = None
+    ) -> list[End]:
+        """The likeliest tokens or those wanted, with probabilities and mean over all tokens or those ``among``."""
         place = self.position - (self.count - whole.logits.shape[1])
         if place < 0:
             raise UnweaveError(f"{target.name} predicts nothing at position {self.position}: choose a later one")
@@ -118,7 +148,11 @@ class _Places:
                 raise UnweaveError(f"token {token} has no logit: {target.name} has tokens 0 to {len(row) - 1}")
         if not tokens:
             raise UnweaveError("a graph needs at least one logit to end at: set logits to 1 or more")
-        centred = row - row.mean()
+        if among is not None:
+            probabilities = torch.zeros_like(probabilities).index_copy(
+                0, torch.tensor(among, device=row.device), row.detach()[list(among)].softmax(-1)
+            )
+        centred = row - (row if among is None else row[list(among)]).mean()
         return [End(token, self.position, float(probabilities[token]), centred[token]) for token in tokens]
 
 
@@ -160,13 +194,8 @@ def _products(source: _Source, gradient: Tensor) -> Float[Tensor, " k"]:
     return (rows[source.rows] * source.vectors).sum(-1)
 
 
-def _effects(model: CutTarget, whole: Pass, ends: Sequence[End]) -> dict[str, Float[Tensor, " k"]]:
+def _effects(sources: Mapping[str, _Source], whole: Pass, ends: Sequence[End]) -> dict[str, Float[Tensor, " k"]]:
     """For each beginning how much it moves the logits by all ways together (see ``Node.effect``)."""
-    count = max(end.position for end in ends) + 1
-    count = (
-        max(count, *(looked_up.numel() for looked_up, _ in whole.embeddings.values())) if whole.embeddings else count
-    )
-    sources = _sources(model, whole, count)
     found = {name: torch.zeros(len(source.rows), device=source.vectors.device) for name, source in sources.items()}
     for end in ends:
         for name, gradient in whole.gradients(end.value).items():
