@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import wired
@@ -10,8 +12,18 @@ from unweave.base.progress import Silent
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.models.target import make_target
 from unweave.read.alive import AliveNodes, Behaviour
-from unweave.read.circuit import ALL, FOUND, IMPORTANCE, RANDOM, RANKED, STOCHASTIC, BehaviourCircuit, behaviour_circuit
-from unweave.read.circuit_search import CircuitConfig, faithfulness, search
+from unweave.read.circuit import (
+    ALL,
+    FOUND,
+    IMPORTANCE,
+    RANDOM,
+    RANKED,
+    SEARCHED,
+    STOCHASTIC,
+    BehaviourCircuit,
+    behaviour_circuit,
+)
+from unweave.read.circuit_search import CircuitConfig, extended, faithfulness, search
 
 PROMPT = [3, 1, 4]
 CONFIG = CircuitConfig(steps=150, learning_rate=0.05, sparsity=5e-3)
@@ -24,18 +36,18 @@ class Planted(nn.Module):
     others write where nothing reads.
     """
 
-    def __init__(self):
+    def __init__(self, width=6, pairs=1, size=3.0):
         super().__init__()
-        self.embedding = nn.Embedding(wired.WORDS, wired.WIDTH)
-        self.first = nn.Linear(wired.WIDTH, wired.WIDTH, bias=False)
-        self.out = nn.Linear(wired.WIDTH, wired.WORDS, bias=False)
+        self.embedding = nn.Embedding(wired.WORDS, width)
+        self.first = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(width, wired.WORDS, bias=False)
         with torch.no_grad():
             self.embedding.weight.fill_(1.0)
-            self.first.weight.copy_(torch.eye(wired.WIDTH))
+            self.first.weight.copy_(torch.eye(width))
             self.out.weight.zero_()
             self.out.weight[2, 0] = 4.0
-            self.out.weight[5, 1] = 3.0
-            self.out.weight[5, 2] = -3.0
+            self.out.weight[5, 1 : 2 * pairs + 1 : 2] = size
+            self.out.weight[5, 2 : 2 * pairs + 1 : 2] = -size
 
     def get_output_embeddings(self):
         return self.out
@@ -44,12 +56,16 @@ class Planted(nn.Module):
         return self.out(self.first(self.embedding(tokens)))
 
 
-@pytest.fixture(scope="module")
-def planted():
-    target = make_target(Planted(), None, "planted", check=False)
-    eye = torch.eye(wired.WIDTH)
+def taken_apart(module):
+    target = make_target(module, None, "planted", check=False)
+    eye = torch.eye(module.first.in_features)
     pieces = SiteSubcomponents("first", eye, eye, lambda x: torch.ones_like(x))
     return target, Decomposition({"first": pieces}, target.identity.digest, target.name)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return taken_apart(Planted())
 
 
 def ids(*indices, position=2):
@@ -62,7 +78,7 @@ def found(planted):
 
 
 def test_the_planted_circuit_is_found_exactly_and_no_adversary_harms_it(found):
-    assert set(found.found.nodes) == ids(0, 1, 2)
+    assert set(found.found.nodes) == set(found.circuits[SEARCHED].nodes) == ids(0, 1, 2)
     measured = found.found.faithfulness
     assert measured.adversary[100] < 1e-5
     assert measured.alone < 1e-5
@@ -82,7 +98,7 @@ def test_without_an_adversary_what_cancels_is_left_out_and_the_circuit_is_not_fa
 
 
 def test_beside_it_stand_a_ranking_a_draw_and_all_that_are_alive(found):
-    assert list(found.circuits) == [FOUND, STOCHASTIC, IMPORTANCE, RANKED, RANDOM, ALL]
+    assert list(found.circuits) == [FOUND, SEARCHED, STOCHASTIC, IMPORTANCE, RANKED, RANDOM, ALL]
     assert found.alive == found.circuits[ALL].size == 18
     assert found.circuits[ALL].faithfulness.adversary[20] < 1e-5
     assert found.circuits[RANKED].size == found.circuits[RANDOM].size == 3
@@ -154,6 +170,31 @@ def test_an_adversary_only_grows_worse_with_its_steps(planted):
     measured = faithfulness(nodes, nodes.places(["first:0@2"]), (0, 2, 20, 100))
     assert list(measured.adversary.values()) == sorted(measured.adversary.values())
     assert measured.adversary[0] < measured.adversary[20]
+    # A longer attack goes on where the shorter one ended.
+    often = faithfulness(nodes, nodes.places(["first:0@2"]), tuple(range(2, 21, 2)))
+    assert often.adversary[20] == pytest.approx(measured.adversary[20], rel=1e-5)
+
+
+def test_the_search_itself_has_an_adversary():
+    """Thirty pieces of .3, half for and half against a word: at random they cancel, an adversary moves it by 4.5."""
+    nodes = AliveNodes(*taken_apart(Planted(40, pairs=15, size=0.3)), Behaviour(tuple(PROMPT), (2,)))
+    kept = {}
+    for masks in ("adversarial", "stochastic"):
+        kept[masks] = search(nodes, replace(CONFIG, masks=masks, sparsity=1e-3), Silent()) > 0.1
+    pieces = nodes.places([f"first:{index}@2" for index in range(1, 31)])
+    assert int(kept["adversarial"][pieces].sum()) > 8
+    assert int(kept["stochastic"][pieces].sum()) == 0
+    assert not kept["adversarial"][~pieces & ~nodes.places(["first:0@2"])].any()
+
+
+def test_what_an_adversary_does_harm_with_is_put_back_and_nothing_else(planted):
+    nodes = AliveNodes(*planted, Behaviour(tuple(PROMPT), (2,)))
+    empty, one = torch.zeros(len(nodes)), nodes.places(["first:0@2"]).float()
+    for start in (empty, one):
+        found = extended(nodes, start, CircuitConfig(tolerance=1e-3), Silent())
+        assert {nodes.ids[number] for number in found.nonzero()[:, 0].tolist()} == ids(0, 1, 2)
+    # 3 less for word 5 is within 5 nats of what is predicted.
+    assert torch.equal(extended(nodes, one, CircuitConfig(tolerance=5), Silent()), one)
 
 
 def test_a_seed_says_all(planted):

@@ -19,13 +19,14 @@ from unweave.decompose.decomposition import Decomposition
 from unweave.models.target import Target
 from unweave.read.alive import AliveNodes, Behaviour
 from unweave.read.attribution import node_effects, prompt_tokens, token_text
-from unweave.read.circuit_search import CircuitConfig, Faithfulness, faithfulness, search
+from unweave.read.circuit_search import CircuitConfig, Faithfulness, extended, faithfulness, search
 from unweave.read.features import FIRES, SubcomponentDictionary
 from unweave.record.table import Table
 
 FORMAT = 1
 STEPS = (20, 100)
-FOUND, STOCHASTIC, IMPORTANCE = "under an adversary", "under random masks", "under its own masks"
+FOUND, SEARCHED = "under an adversary", "the same before nodes were put back"
+STOCHASTIC, IMPORTANCE = "under random masks", "under its own masks"
 RANKED, RANDOM, ALL = "gradient x activation", "random", "all that are alive"
 RANDOM_DRAWS = 3
 
@@ -46,9 +47,10 @@ class Circuit:
 class BehaviourCircuit:
     """The circuit of a behaviour, found under an adversary, beside others of the same prompt to compare it with.
 
-    In ``circuits``, by how each was chosen: found under an adversary, under random masks, and under its importances as
-    masks, which does not ask what the rest does; the same number of nodes by gradient times activation and at random
-    (the mean of three draws); and all that are alive, whose divergence is the decomposition's own.
+    In ``circuits``, by how each was chosen: found under an adversary, and before nodes were put back until it is within
+    the tolerance; under random masks, and under its importances as masks, which does not ask what the rest does; the
+    same number of nodes by gradient times activation and at random (the mean of three draws); and all that are alive,
+    whose divergence is the decomposition's own.
     """
 
     tokens: tuple[str, ...]
@@ -168,11 +170,11 @@ def behaviour_circuit(
     """The smallest set of nodes that keeps the target's next-token distribution at ``positions`` under an adversary.
 
     ``among``: only the choice between these tokens counts. Nodes are the (position, site, index) whose causal
-    importance is above 0 in the prompt; fresh importances of them are trained (``circuit_search.py``), and those above
-    0.1 at the end are the circuit. What is not alive and the deltas are off in all of this, so that "all that are
-    alive" says what is lost before anything is left out. With ``compare`` the same is sought without the adversary, and
-    sets of as many nodes by gradient times activation and at random are measured beside it. The adversary that measures
-    has steps and starts of its own, other than those of the search.
+    importance is above 0 in the prompt; fresh importances of them are trained (``circuit_search.py``), those above 0.1
+    at the end are the circuit, and nodes are put back until an adversary is within the config's tolerance. What is not
+    alive and the deltas are off in all of this, so that "all that are alive" says what is lost before anything is left
+    out. With ``compare`` the same is sought without the adversary, and sets of as many nodes by gradient times
+    activation and at random are measured beside it. The adversary that measures has steps and starts of its own.
     """
     made = decomposition.decomposition if isinstance(decomposition, SubcomponentDictionary) else decomposition
     config, progress = config or CircuitConfig(), progress or Silent()
@@ -195,10 +197,12 @@ def behaviour_circuit(
         found = faithfulness(nodes, chosen, steps, config.seed, progress, how)
         return Circuit(how, dict(zip(names, g[chosen].tolist(), strict=True)), len(names), found)
 
-    found = search(nodes, config, progress)
+    searched = search(nodes, config, progress)
+    found = extended(nodes, searched, config, progress)
     circuits = {FOUND: measured(FOUND, found)}
     if compare:
         size = circuits[FOUND].size
+        circuits[SEARCHED] = measured(SEARCHED, searched)
         for how, masks in ((STOCHASTIC, "stochastic"), (IMPORTANCE, "importance")):
             circuits[how] = measured(how, search(nodes, replace(config, masks=masks), progress))
         circuits[RANKED] = measured(RANKED, _ranked(target, made, nodes, size))
