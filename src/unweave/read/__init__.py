@@ -9,14 +9,14 @@ from unweave.base.lazy import lazy_exports
 if TYPE_CHECKING:
     from unweave.read.attribution import prompt_graph
     from unweave.read.graph import PromptGraph
-    from unweave.read.selection import Selection, harvest, select
+    from unweave.read.selection import Selection, label_statistics, select
     from unweave.read.site_scan import ScanResult, scan
 
 _HOME = {
     "PromptGraph": "graph",
     "ScanResult": "site_scan",
     "Selection": "selection",
-    "harvest": "selection",
+    "label_statistics": "selection",
     "prompt_graph": "attribution",
     "scan": "site_scan",
     "select": "selection",
@@ -25,7 +25,7 @@ __all__ = [
     "PromptGraph",
     "ScanResult",
     "Selection",
-    "harvest",
+    "label_statistics",
     "prompt_graph",
     "scan",
     "select",

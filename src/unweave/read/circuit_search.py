@@ -30,7 +30,7 @@ class CircuitConfig:
 
     masks: Masks = "adversarial"
     """adversarial: at random and by an adversary, half and half; stochastic: at random only; importance: neither."""
-    steps: int = 800
+    steps: int = 400
     learning_rate: float = 0.03
     """Adam's rate, cosine to a tenth of it."""
     sparsity: float = 1e-3
