@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from unweave.read.attribution import prompt_graph
+    from unweave.read.graph import PromptGraph
     from unweave.read.selection import Selection, label_statistics, select
     from unweave.read.site_scan import ScanResult, scan
 
 _HOME = {
+    "PromptGraph": "graph",
     "ScanResult": "site_scan",
     "Selection": "selection",
     "label_statistics": "selection",
+    "prompt_graph": "attribution",
     "scan": "site_scan",
     "select": "selection",
 }
 __all__ = [
+    "PromptGraph",
     "ScanResult",
     "Selection",
     "label_statistics",
+    "prompt_graph",
     "scan",
     "select",
 ]
