@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,13 @@ class FeatureLabels:
             for name, column in scores.items():
                 column[row] = entry.scores.get(name, np.nan)
         return cls(by_row, tuple(text), confidence, **scores)
+
+    @classmethod
+    def load(cls, folder: Path, count: int) -> FeatureLabels:
+        """The labels in a harvest's folder; columns of nothing where it has none."""
+        if not (Path(folder) / "labels.parquet").exists():
+            return cls.of(count)
+        raise NotImplementedError
 
     def confidence_of(self, row: int) -> str | None:
         """``clear``, ``weak``, ``unclear``, or None without a label."""

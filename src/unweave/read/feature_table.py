@@ -16,7 +16,7 @@ from unweave.read.feature_labels import CONFIDENCES, FeatureLabels
 from unweave.read.view_models import FeatureRow, FeaturesRequest
 
 if TYPE_CHECKING:
-    from unweave.read.harvest import Harvest
+    from unweave.read.harvest.value import Harvest
 
 COLUMNS = (
     "row",
