@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from unweave.read.features import Dictionary
 
 Side = Literal["read", "write"]
@@ -34,7 +36,8 @@ class Directions:
         start = 0
         for features in dictionary.groups.values():
             rows = np.arange(start, start + len(features))
-            for side, matrix in (("read", features.read_directions()), ("write", features.write_directions())):
+            both: dict[Side, Tensor] = {"read": features.read_directions(), "write": features.write_directions()}
+            for side, matrix in both.items():
                 values = matrix.detach().float().cpu().numpy()
                 unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
                 parts.setdefault((side, unit.shape[1]), []).append((rows, unit))

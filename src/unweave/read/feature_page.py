@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,7 @@ def feature_page(subject: Subject, request: FeatureRequest) -> FeatureAnswer:
     """
     harvest, table = subject.harvest, subject.table
     row = harvest.row(request.name)
+    directions = _directions(subject, row, request.partners)
     examples = [one for held in (False, True) for one in harvest.examples(row, held)[: request.examples]]
     return FeatureAnswer(
         feature=table.rows([row])[0],
@@ -51,7 +53,11 @@ def feature_page(subject: Subject, request: FeatureRequest) -> FeatureAnswer:
         by_position=harvest.firing_by_position[row].tolist(),
         examples=[_example(subject, one) for one in examples],
         partners=_partners(subject, row, request.partners),
-        **_directions(subject, row, request.partners),
+        reads=directions.reads,
+        writes=directions.writes,
+        nearest_read=list(directions.nearest_read),
+        nearest_write=list(directions.nearest_write),
+        directions_note=directions.directions_note,
     )
 
 
@@ -136,13 +142,20 @@ def _partners(subject: Subject, row: int, count: int) -> list[Partner]:
     ]
 
 
-def _directions(subject: Subject, row: int, count: int) -> dict[str, object]:
-    nothing = {"reads": None, "writes": None, "nearest_read": [], "nearest_write": []}
+class _Directions(NamedTuple):
+    reads: PlaceAnswer | None = None
+    writes: PlaceAnswer | None = None
+    nearest_read: Sequence[Neighbour] = ()
+    nearest_write: Sequence[Neighbour] = ()
+    directions_note: str = ""
+
+
+def _directions(subject: Subject, row: int, count: int) -> _Directions:
     try:
         directions = subject.directions
         features = subject.dictionary.groups[subject.table.groups[subject.table.group[row]]]
     except UnweaveError as error:
-        return nothing | {"directions_note": str(error)}
+        return _Directions(directions_note=str(error))
     names, labels = subject.table.names, subject.labels.text
 
     def nearest(side: Side) -> list[Neighbour]:
@@ -151,13 +164,7 @@ def _directions(subject: Subject, row: int, count: int) -> dict[str, object]:
             for other, cosine in directions.nearest(row, side, count)
         ]
 
-    return {
-        "reads": _place(features.reads),
-        "writes": _place(features.writes),
-        "nearest_read": nearest("read"),
-        "nearest_write": nearest("write"),
-        "directions_note": "",
-    }
+    return _Directions(_place(features.reads), _place(features.writes), nearest("read"), nearest("write"))
 
 
 def _place(place: Place) -> PlaceAnswer:
