@@ -25,7 +25,6 @@ from unweave.read.view_models import (
 
 if TYPE_CHECKING:
     from unweave.read.directions import Side
-    from unweave.read.features import Place
     from unweave.read.harvest.value import Example, TokenTable
     from unweave.read.subject import Subject
 
@@ -153,7 +152,7 @@ class _Directions(NamedTuple):
 def _directions(subject: Subject, row: int, count: int) -> _Directions:
     try:
         directions = subject.directions
-        features = subject.dictionary.groups[subject.table.groups[subject.table.group[row]]]
+        reads, writes = subject.places(subject.table.groups[subject.table.group[row]])
     except UnweaveError as error:
         return _Directions(directions_note=str(error))
     names, labels = subject.table.names, subject.labels.text
@@ -164,8 +163,4 @@ def _directions(subject: Subject, row: int, count: int) -> _Directions:
             for other, cosine in directions.nearest(row, side, count)
         ]
 
-    return _Directions(_place(features.reads), _place(features.writes), nearest("read"), nearest("write"))
-
-
-def _place(place: Place) -> PlaceAnswer:
-    return PlaceAnswer(module=place.module, side=place.side, width=place.width)
+    return _Directions(reads, writes, nearest("read"), nearest("write"))
