@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from unweave.base.errors import UnweaveError
 from unweave.read.feature_table import number
+from unweave.read.labels.store import SCORES
 from unweave.read.view_models import (
     ExampleWindow,
     FeatureAnswer,
@@ -64,14 +66,17 @@ def _label(subject: Subject, row: int) -> Label | None:
     entry = subject.labels.entries.get(row)
     if entry is None:
         return None
+    measured = {name: getattr(entry, name) for each in SCORES for name in (each, f"{each}_low", f"{each}_high")}
+    scores = {name: value for name, value in measured.items() if value is not None}
     return Label(
         text=entry.text,
         reads=entry.reads,
         writes=entry.writes,
         confidence=entry.confidence,  # type: ignore[arg-type]
-        predicate=None if entry.predicate is None else dict(entry.predicate),
+        reason=entry.reason,
+        predicate=json.loads(entry.predicate) if entry.predicate else None,
         labeler=entry.labeler,
-        scores={name: number(value) for name, value in entry.scores.items()},
+        scores=scores,
     )
 
 

@@ -160,7 +160,7 @@ class Subject:
         return Harvest.load(self.folder)
 
     def _load_labels(self) -> FeatureLabels:
-        return FeatureLabels.load(self.folder, len(self.harvest))
+        return FeatureLabels.load(self.folder, self.harvest)
 
     def _load_target(self) -> Target:
         from unweave.models.load import load_target
@@ -188,6 +188,8 @@ class Subject:
 
         if self.facts.kind == SUBCOMPONENTS:
             return subcomponent_dictionary(self._decomposition, self.target, self.facts.dictionary_name)
+        from unweave.read.dictionaries import load_dictionary
+
         dictionary = load_dictionary(self.facts.dictionary_source, self.target)
         self._check_dictionary(dictionary.digest)
         return dictionary
