@@ -125,7 +125,8 @@ class SearchIndex:
         named = {word: label for word in words if (label := self._names.get(word)) is not None}
         weights = {word: self.words.weight(word) for word in words}
         weights |= dict.fromkeys(named, 2 * max(weights.values(), default=1.0))
-        held = {word: self.words.holds(word) for word in words}
+        said = {word: self.words.holds(word) for word in words}
+        held = dict(said)
         backing = np.nan_to_num(self.table.labels.detection, nan=0.5) - 0.5
         for word, label in named.items():
             contrast = Contrast(label, None)
@@ -139,22 +140,22 @@ class SearchIndex:
         score = np.where(match > 0, (steps + 0.99 * np.clip(backing, 0.0, 1.0)) / (_TIERS + 1), 0.0)
 
         def say(row: int) -> str:
-            found = [repr(word) for word in words if held[word][row] > 0]
-            said = f"matches {', '.join(found)}"
-            for label in named.values():
+            found = [repr(word) for word in words if said[word][row] > 0]
+            parts = [f"its label has {', '.join(found)}"] if found else []
+            for label in dict.fromkeys(named.values()):
                 value = Contrast(label, None).values(self.table.by_label[row])
-                said += f"; importance on {self.table.corpus_labels[label]} {value:+.3f} against the next label"
-            return said
+                parts.append(f"importance on {self.table.corpus_labels[label]} {value:+.3f} against the next label")
+            return "; ".join(parts)
 
         return _Evidence("match", score, match, say, f"no label has a word of {text!r}")
 
     @cached_property
     def _names(self) -> dict[str, int]:
+        """Labels by the words of their names; not by their codes, many of which are words: ``it``, ``de``, ``no``."""
         facts = self.table.harvest.facts
         if len(facts.labels) < 2:
             return {}
-        named = {word: place for place, label in enumerate(facts.labels) for word in words_of(label)}
-        return named | {word: place for place, name in enumerate(facts.label_names) for word in words_of(name)}
+        return {word: place for place, name in enumerate(facts.label_names) for word in words_of(name)}
 
     def _on_token(self, token: str) -> _Evidence:
         ids = self.tokens.ids(token)

@@ -62,7 +62,8 @@ class Subject:
         name = self.folder.resolve().name
         place = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
         self.id = f"{slug(name)[:60] or 'subject'}-{place}"
-        self.title = f"{facts.dictionary_name} on {facts.target_name}"
+        self.target_title = _without_folders(facts.target_name)
+        self.title = f"{_without_folders(facts.dictionary_name)} on {self.target_title}"
         self.lock = RLock()
         self._kept: dict[str, _Kept] = {}
         self._keeping = RLock()
@@ -84,7 +85,7 @@ class Subject:
 
     def summary(self) -> SubjectSummary:
         facts = self.facts
-        return SubjectSummary(self.id, self.title, facts.target_name, facts.kind, sum(facts.groups.values()))
+        return SubjectSummary(self.id, self.title, self.target_title, facts.kind, sum(facts.groups.values()))
 
     @property
     def harvest(self) -> Harvest:
@@ -217,6 +218,11 @@ class Subject:
         return folder
 
 
+def _without_folders(name: str) -> str:
+    """A name as it is shown: of a path on this machine only its last part."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
 Editor = Callable[[Subject], AbstractContextManager[list[str]]]
 _EDITOR: Editor | None = None
 
@@ -245,4 +251,5 @@ def open_subject(folder: Path | str, device: str | None = None) -> Subject:
 
 def slug(text: str) -> str:
     """Lower-case letters, digits and single hyphens: what an id may consist of."""
-    return _UNSAFE.sub("-", unicodedata.normalize("NFKD", text).casefold()).strip("-")
+    letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return _UNSAFE.sub("-", "".join(letters).casefold()).strip("-")

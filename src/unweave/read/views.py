@@ -13,6 +13,7 @@ from unweave.read.feature_table import number
 from unweave.read.features import FIRES
 from unweave.read.graph_store import GraphStore
 from unweave.read.prompt_graphs import graph_of
+from unweave.read.subject import SUBCOMPONENTS
 from unweave.read.typed_text import firing_features
 from unweave.read.view_models import (
     Available,
@@ -49,11 +50,11 @@ def overview(subject: Subject, _: OverviewRequest) -> OverviewAnswer:
     alive = np.asarray(harvest.firing) > 0
     by_group = np.bincount(subject.table.group[alive], minlength=len(harvest.groups))
     reason = subject.unavailable()
-    no_weights = "" if facts.kind == "subcomponents" else f"a {facts.kind} has no weights to edit"
+    no_weights = "" if facts.kind == SUBCOMPONENTS else f"features of kind {facts.kind} are no pieces of weight"
     return OverviewAnswer(
         id=subject.id,
         title=subject.title,
-        target=facts.target_name,
+        target=subject.target_title,
         target_digest=facts.target,
         kind=facts.kind,
         dictionary=facts.dictionary_name,
@@ -74,7 +75,7 @@ def overview(subject: Subject, _: OverviewRequest) -> OverviewAnswer:
         ],
         labels=_label_totals(subject),
         live=_available(reason),
-        graph=_available(reason),
+        graph=_available(no_weights or reason),
         edit=_available(no_weights or reason),
     )
 
