@@ -121,11 +121,14 @@ def test_signed_latents_keep_their_sign(copied, narrow):
         assert int((row != 0).sum()) == 3
 
 
-def test_a_centred_stream_is_read_without_its_mean_and_gets_it_back(copied, narrow):
-    metadata = json.loads((MADE / "saelens/standard/cfg.json").read_text())["metadata"]
-    loading = {"metadata": metadata | {"model_from_pretrained_kwargs": {"center_writing_weights": True}}}
-    (plain,) = load_dictionary(MADE / "saelens/standard", narrow).groups.values()
-    (centred,) = load_dictionary(copied("standard", loading), narrow).groups.values()
+@pytest.mark.parametrize("name", ["standard", "old-standard"])
+def test_a_centred_stream_is_read_without_its_mean_and_gets_it_back(copied, narrow, name):
+    loading = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    if name == "standard":
+        metadata = json.loads((MADE / "saelens/standard/cfg.json").read_text())["metadata"]
+        loading = {"metadata": metadata | loading}
+    (plain,) = load_dictionary(MADE / "saelens" / name, narrow).groups.values()
+    (centred,) = load_dictionary(copied(name, loading), narrow).groups.values()
     x = load_file(MADE / "saelens/standard/expected.safetensors")["x"]
     mean = x.mean(-1, keepdim=True)
     torch.testing.assert_close(centred.latents(x), plain.latents(x - mean))
@@ -266,6 +269,28 @@ def test_what_is_no_dictionary_is_refused_with_what_was_looked_for(narrow, tmp_p
     (folder / "cfg.json").write_text("[]")
     with pytest.raises(UnweaveError, match="holds a list, and an object was expected"):
         load_dictionary(folder, narrow)
+
+
+def test_the_digest_is_of_all_that_decides_a_reading(copied, narrow):
+    """Tensors, but also how many latents are kept, and where they read; not where the folder lies."""
+    plain = load_dictionary(MADE / "saelens/topk", narrow).digest
+    elsewhere = json.loads((MADE / "saelens/topk/cfg.json").read_text())["metadata"]
+    elsewhere["hook_name"] = "blocks.0.hook_resid_post"
+    changes = [
+        ({}, {}),
+        ({"k": 4}, {}),
+        ({"apply_b_dec_to_input": False}, {}),
+        ({"normalize_activations": "layer_norm"}, {}),
+        ({"metadata": elsewhere}, {}),
+        ({}, {"b_enc": torch.ones(LATENTS)}),
+    ]
+    digests = []
+    for config, tensors in changes:
+        folder = copied("topk", config, tensors)
+        digests.append(load_dictionary(folder, narrow).digest)
+        shutil.rmtree(folder)
+    assert digests[0] == plain
+    assert len(set(digests)) == len(changes)
 
 
 def test_a_decomposition_comes_through_the_same_door(llama, decomposed, tmp_path):

@@ -14,6 +14,7 @@ LIGHT = [
     "unweave.decompose",
     "unweave.decompose.config",
     "unweave.edit",
+    "unweave.read.dictionaries",
     "unweave.studies.registry",
 ]
 
@@ -25,7 +26,9 @@ def test_importing_it_does_not_load_torch(name):
     assert ran.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", ["unweave", "unweave.models", "unweave.decompose", "unweave.edit"])
+@pytest.mark.parametrize(
+    "name", ["unweave", "unweave.models", "unweave.decompose", "unweave.edit", "unweave.read.dictionaries"]
+)
 def test_every_public_name_can_be_had_and_a_wrong_one_is_refused(name):
     room = import_module(name)
     for each in room.__all__:

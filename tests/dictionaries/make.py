@@ -82,14 +82,16 @@ def saelens(folder, generator):
         read = sae_lens.SAE.load_from_disk(folder / name)
         for each in (name, f"{name}-checkpoint"):
             expect(folder / each, x, read.encode(x), read(x))
-    for name, kind in (
-        ("transcoder", "Transcoder"),
-        ("skip-transcoder", "SkipTranscoder"),
-        ("jumprelu-transcoder", "JumpReLUTranscoder"),
-        ("jumprelu-skip-transcoder", "JumpReLUSkipTranscoder"),
+    for name, kind, settings in (
+        ("transcoder", "Transcoder", {}),
+        ("skip-transcoder", "SkipTranscoder", {}),
+        ("jumprelu-transcoder", "JumpReLUTranscoder", {}),
+        ("jumprelu-skip-transcoder", "JumpReLUSkipTranscoder", {}),
+        ("transcoder-layer-norm", "Transcoder", {"normalize_activations": "layer_norm"}),
     ):
+        settings = {"d_out": D_IN, "apply_b_dec_to_input": False, **settings}
         metadata = sae_lens.saes.sae.SAEMetadata(**{**METADATA, **TRANSCODED})
-        config = getattr(sae_lens, f"{kind}Config")(**sizes, d_out=D_IN, apply_b_dec_to_input=False, metadata=metadata)
+        config = getattr(sae_lens, f"{kind}Config")(**sizes, **settings, metadata=metadata)
         filled(getattr(sae_lens, kind)(config), generator).save_model(folder / name)
         read = sae_lens.SAE.load_from_disk(folder / name)
         expect(folder / name, x, read.encode(x), read(x))

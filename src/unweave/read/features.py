@@ -60,7 +60,7 @@ class Features(Protocol):
         ...
 
     def decode(self, activation: Float[Tensor, "*n c"]) -> Float[Tensor, "*n d_out"]:
-        """What activations add up to at the place they write to."""
+        """What activations add up to at the place they write to, without biases and what goes past the features."""
         ...
 
 
@@ -77,7 +77,7 @@ class Dictionary(Protocol):
 
     @property
     def digest(self) -> str:
-        """A short hash of its tensors."""
+        """A short hash of its tensors, and of what else decides its readings."""
         ...
 
     @property

@@ -113,6 +113,13 @@ class Coder:
         found |= {name: value for name in ("shift", "skip") if (value := getattr(self, name)) is not None}
         return found | {f"activation.{name}": value for name, value in self.activation.tensors().items()}
 
+    def settings(self) -> str:
+        """All that decides a reading and is no tensor."""
+        plain = {name: value for name, value in vars(self.activation).items() if not isinstance(value, Tensor)}
+        places = [f"{place.side} of {place.module}" for place in (self.reads, self.writes)]
+        flags = [self.normalisation, self.restored, self.centred]
+        return repr([type(self.activation).__name__, plain, places, flags])
+
     def to(self, device: torch.device) -> Coder:
         """The same coder on another device."""
         own = {name: value.to(device) for name, value in self.tensors().items() if "." not in name}
@@ -132,17 +139,16 @@ class CoderDictionary:
             if coder.name in self.groups:
                 raise UnweaveError(f"{name} has two coders of {coder.name!r}: give the folder of one of them")
             self.groups[coder.name] = coder
-        self.digest = tensors_digest(
-            {f"{n}/{k}": t for n, each in self.groups.items() for k, t in each.tensors().items()}
-        )
+        tensors = {f"{group}/{key}": t for group, each in self.groups.items() for key, t in each.tensors().items()}
+        self.digest = tensors_digest(tensors, "".join(each.settings() for each in coders))
 
     def encode(self, values: Mapping[str, Float[Tensor, "*n d_in"]]) -> dict[str, Reading]:
         return {name: self.groups[name].read(x) for name, x in values.items()}
 
 
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """A short hash of tensors and their names."""
-    found = hashlib.sha256()
+def tensors_digest(tensors: Mapping[str, Tensor], settings: str) -> str:
+    """A short hash of tensors, their names and what else decides a reading."""
+    found = hashlib.sha256(settings.encode())
     for name, tensor in sorted(tensors.items()):
         found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]

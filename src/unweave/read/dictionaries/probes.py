@@ -72,7 +72,8 @@ class ProbeDictionary:
     def __init__(self, name: str, probes: Probes, target: str | None = None, base: str = "") -> None:
         self.name, self.target, self.base = name, target, base
         self.groups: dict[str, Probes] = {probes.name: probes}
-        self.digest = tensors_digest({"directions": probes.directions, "bias": probes.bias})
+        tensors = {"directions": probes.directions, "bias": probes.bias}
+        self.digest = tensors_digest(tensors, f"{probes.reads.side} of {probes.reads.module}")
 
     def encode(self, values: Mapping[str, Float[Tensor, "*n d"]]) -> dict[str, Reading]:
         return {name: self.groups[name].read(x) for name, x in values.items()}
@@ -137,7 +138,7 @@ def read_probes(folder: Path, target: Target) -> ProbeDictionary:
     else:
         name, side = where.text("module"), where.choice("side", SIDES)
         place = module_place(target, name, side, width)  # type: ignore[arg-type]
-    probes = Probes(name, place, tensors["directions"], tensors["bias"], names)
+    probes = Probes(name, place, tensors["directions"], tensors["bias"], names).to(target.device)
     return ProbeDictionary(folder.resolve().name, probes, made_on, config.text("base_model", ""))
 
 
