@@ -14,16 +14,20 @@ from unweave.base.arguments import Parser
 from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output, conclude
 from unweave.base.settings import launched_process, set_offline
-from unweave.cli import decomposing, evaluating, harvesting, running, scanning, searching
+from unweave.cli import decomposing, evaluating, harvesting, labelling, running, scanning, searching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = {
-    name: command
-    for room in (scanning, decomposing, evaluating, harvesting, searching, running)
-    for name, command in room.COMMANDS.items()
-}
+_COMMANDS = (
+    scanning.COMMANDS
+    | decomposing.COMMANDS
+    | evaluating.COMMANDS
+    | harvesting.COMMANDS
+    | labelling.COMMANDS
+    | searching.COMMANDS
+    | running.COMMANDS
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
-import unicodedata
 
 import numpy as np
 
@@ -20,6 +20,7 @@ PLACES: Mapping[str, int] = {"token": 0, "previous": -1, "next": 1, "second befo
 KINDS: Mapping[str, int] = {"kind": 0, "kind before": -1, "kind after": 1}
 SPELLING = ("letter", "ending", "length")
 POSITION_STEP, LONGEST = 4, 8
+FUNCTION_WORD = "function word"
 EDGE, NO_WORD = "edge of the window", "no word"
 
 
@@ -53,6 +54,7 @@ class Attributes:
     texts: Sequence[str]
     """The vocabulary's text by token id."""
     language: LanguageGuess
+    function_words: frozenset[int] = frozenset()
 
     @cached_property
     def starts_words(self) -> bool:
@@ -64,7 +66,10 @@ class Attributes:
         """For kind, letter, ending and length: their names, and the code of every token; the last is the edge's."""
         bodies = [text.strip().lower() for text in self.texts]
         said = {
-            "kind": [token_kind(text, self.starts_words) for text in self.texts],
+            "kind": [
+                FUNCTION_WORD if token in self.function_words else token_kind(text, self.starts_words)
+                for token, text in enumerate(self.texts)
+            ],
             "letter": [body[:1] if body[:1].isalpha() else NO_WORD for body in bodies],
             "ending": [body[-2:] if len(body) > 2 and body[-2:].isalpha() else NO_WORD for body in bodies],
             "length": [str(min(len(body), LONGEST)) if body.isalpha() else NO_WORD for body in bodies],
@@ -91,6 +96,12 @@ class Attributes:
         if name == "position":
             return contexts.position // POSITION_STEP
         return self.language.guess(contexts.tokens)
+
+    def count(self, name: str) -> int:
+        """How many values the attribute can have; the position has as many as the window has steps, and says 0."""
+        if name in PLACES:
+            return len(self.texts)
+        return 0 if name == "position" else len(self._names(name))
 
     def values(self, name: str, codes: Sequence[int]) -> list[int | str]:
         """Codes as they are written in JSON: token ids and positions as numbers, the rest as words."""

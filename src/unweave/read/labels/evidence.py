@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from unweave.base.seeds import numpy_generator
 from unweave.read.harvest.value import Example, Harvest, TokenTable
 from unweave.read.labels.attributes import Attributes
 from unweave.read.labels.contexts import Contexts, contexts_at, contexts_of, join
-from unweave.read.labels.language import fit_language
+from unweave.read.labels.language import find_function_words, fit_language
 from unweave.read.labels.neighbours import Neighbours
 
 FIRING_SEEN, OTHERS_SEEN = 600, 1200
@@ -91,6 +91,16 @@ class Evidence:
     """Draws at each place, which are not independent of each other."""
 
 
+def _attributes(harvest: Harvest, windows: np.ndarray, label: np.ndarray) -> Attributes:
+    facts, texts = harvest.facts, harvest.vocabulary.text
+    language = fit_language(windows, label, facts.labels, facts.label_names, len(texts))
+    plain = Attributes(texts, language)
+    kinds = plain.kind(np.arange(len(texts)))
+    begins = np.array([kind.startswith("word ") for kind in kinds])
+    ends = np.array([not kind.startswith("piece ") for kind in kinds])
+    return replace(plain, function_words=find_function_words(windows, label, len(facts.labels), begins, ends))
+
+
 class EvidenceSource:
     """Reads evidence out of a harvest, feature by feature; the same for every order and subset of features."""
 
@@ -102,7 +112,7 @@ class EvidenceSource:
         size, labels = len(vocabulary.text), range(len(facts.labels))
         predicted = pool.predicted[self._shown]
         self.text = ShownText(
-            Attributes(vocabulary.text, fit_language(windows, label, facts.labels, facts.label_names, size)),
+            _attributes(harvest, windows, label),
             facts.labels,
             facts.label_names,
             harvest.tokens_by_label,
@@ -126,7 +136,9 @@ class EvidenceSource:
         fired = fired[~pool.held[fired // length]]
         by_window = np.bincount(self._rank[fired // length], minlength=len(self._shown))
         fires = self._fires(examples, fired, generator)
-        others = self._neighbours.places(row, np.bincount(fires.label, minlength=len(self.text.labels)), OTHERS_SEEN, generator)
+        others = self._neighbours.places(
+            row, np.bincount(fires.label, minlength=len(self.text.labels)), OTHERS_SEEN, generator
+        )
         return Evidence(
             harvest.name(row),
             harvest.groups[harvest.site_of[row]][0],

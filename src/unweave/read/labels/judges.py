@@ -110,19 +110,18 @@ def offline_judge(attributes: Attributes, windows: np.ndarray, embedding: np.nda
     contexts = contexts_at(windows, np.arange(windows.size))
     rarity = {}
     for name in ("token", "previous", "next", "kind", "kind before", "kind after", "letter", "ending"):
-        codes = attributes.of(name, contexts)
-        counts = np.bincount(codes + 1) + 1.0
-        size = max(len(counts), len(attributes.texts) + 1 if name in ("token", "previous", "next") else 0)
-        full = np.ones(size)
-        full[: len(counts)] = counts
-        information = -np.log(full / full.sum())
+        # Values that shown text does not have may stand in other text: one is added to each.
+        counts = np.bincount(attributes.of(name, contexts) + 1, minlength=attributes.count(name) + 1) + 1
+        information = -np.log(counts / counts.sum())
         # Code -1, outside the window, is last.
         rarity[name] = np.concatenate([information[1:], information[:1]])
     return OfflineJudge(attributes, rarity, embedding)
 
 
-def answers(judge: Judge, label: Label, trials: Sequence[Trial], fuzzing: bool = False) -> list[tuple[int, int, int, int]]:
-    """For each trial: how many there were to find, how many of them were found, how many others, how many rightly left."""
+def answers(
+    judge: Judge, label: Label, trials: Sequence[Trial], fuzzing: bool = False
+) -> list[tuple[int, int, int, int]]:
+    """For each trial: how many there were to find and how many were found, how many others and how many left alone."""
     if fuzzing:
         given: Any = [(trial.contexts, trial.highlighted) for trial in trials]
         said = judge.fuzz(label, given)

@@ -30,9 +30,7 @@ class Label:
     """As JSON, see ``predicate.from_json``."""
 
 
-def make_label(
-    reads: str, writes: str, confidence: Confidence, reason: str, predicate: Any = None
-) -> Label:
+def make_label(reads: str, writes: str, confidence: Confidence, reason: str, predicate: Any = None) -> Label:
     """A label whose text says both sides, ``reads → writes``."""
     said = reads if confidence != UNCLEAR and reads else UNCLEAR
     return Label(f"{said} → {writes}" if writes else said, reads, writes, confidence, reason, predicate)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 
-
 @dataclass(frozen=True)
 class LanguageGuess:
     """Naive Bayes over tokens: ``score`` (labels, vocabulary + 1) are log-probabilities, 0 outside the window."""
@@ -28,6 +27,28 @@ class LanguageGuess:
             better = found > highest
             best[better], highest[better] = label, found[better]
         return best
+
+
+FUNCTION_WORDS, WHOLE = 40, 0.8
+
+
+def find_function_words(
+    windows: np.ndarray, label: np.ndarray, labels: int, begins: np.ndarray, ends: np.ndarray
+) -> frozenset[int]:
+    """The forty commonest whole words of each label's text: the words that hold sentences together in any language.
+
+    ``begins`` and ``ends`` (vocabulary,) say which tokens begin a word and which mean that the word before them has
+    ended. Whole is a token that begins a word and ends it in four of five places.
+    """
+    size = len(begins)
+    before, after = windows[:, :-1].ravel(), windows[:, 1:].ravel()
+    ended = np.bincount(before, ends[after], size) >= WHOLE * np.maximum(np.bincount(before, minlength=size), 1)
+    found: set[int] = set()
+    for each in range(labels):
+        counts = np.where(begins & ended, np.bincount(windows[label == each].ravel(), minlength=size), 0)
+        common = np.argsort(-counts, kind="stable")[:FUNCTION_WORDS]
+        found |= set(common[counts[common] > 0].tolist())
+    return frozenset(found)
 
 
 def fit_language(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,9 @@ DEPTH = 3
 LEAST_GAIN = 0.005
 """Nats of cross-validated entropy that a question must save, of the ln 2 there are at first."""
 LEAST_SHARE = 0.02
+"""Weight of either sort, firing or not, that a question must still tell apart."""
+WORTH: Mapping[str, float] = {"letter": 0.8, "ending": 0.8, "length": 0.8, "second before": 0.8, "position": 0.8}
+"""What a question's gain counts for, 1 where nothing is said: spelling and distance are harder to read than tokens."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Sample:
         counts = None
         if table is not None:
             at = np.searchsorted(values[0], table[0])
-            counts = tuple(np.bincount(at, weights, len(values[0])) for weights in table[1:])
+            seen, fired = (np.bincount(at, weights, len(values[0])) for weights in table[1:])
+            counts = seen, fired
         # Windows are numbered by no order that means anything, but neighbours may be of one document.
         fold = mixed(window.astype(np.uint64))
         half, quarter = ((fold >> np.uint64(shift) & np.uint64(1)).astype(np.int64) for shift in (7, 19))
@@ -127,14 +132,26 @@ def cross_validated(sample: Sample) -> np.ndarray:
 
 
 class _Grower:
-    """Grows a tree over tokens given by their place in the sample."""
+    """Grows a tree over tokens given by their place in the sample.
+
+    All attributes are searched at once: their values stand one attribute after the other in arrays of one length, and
+    three rows hold what is counted in half 0, in half 1 and in both.
+    """
 
     def __init__(self, sample: Sample, weight: np.ndarray, prior: tuple[np.ndarray, np.ndarray] | None) -> None:
         self.sample, self.weight, self.prior = sample, weight, prior
         # One example's weight: as much is added to every value's share.
         self.one = 0.5 * (weight.max() + weight.min())
+        sizes = np.array([len(values) for values in sample.values])
+        self.first = np.concatenate([[0], sizes.cumsum()])
+        self.attribute = np.repeat(np.arange(len(sizes)), sizes)
         # Four piles of weight by value: not firing and firing, in half 0 and 1.
-        self.pile = 2 * sample.fires + sample.half
+        self.place = (2 * sample.fires + sample.half) * self.first[-1] + self.first[:-1, None] + sample.which
+        # In each attribute's order of values only the first can be in a set.
+        tops = [np.arange(start, min(end, start + LARGEST)) for start, end in pairwise(self.first)]
+        self.top = np.concatenate(tops)
+        self.top_first = np.concatenate([[0], np.cumsum([len(top) for top in tops])])
+        self.penalty = np.array([WORTH.get(name, 1.0) for name in sample.names])
 
     def grow(self, at: np.ndarray, depth: int) -> Predicate:
         sample, weight = self.sample, self.weight[at]
@@ -158,47 +175,60 @@ class _Grower:
         return Question(sample.names[row], tuple(sample.values[row][asked].tolist()), then, otherwise)
 
     def _best_question(self, at: np.ndarray, weight: np.ndarray) -> tuple[int, np.ndarray] | None:
-        best, found, pile = LEAST_GAIN, None, self.pile[at]
-        for row, values in enumerate(self.sample.values):
-            count, prior = len(values), self.prior if row == 0 else None
-            if count < 2:
-                continue
-            piles = np.bincount(pile * count + self.sample.which[row, at], weight, 4 * count).reshape(2, 2, count)
-            gain = 0.0
-            for half in (0, 1):
-                chosen = _best_set(piles[0, half], piles[1, half], self.one, prior)
-                others, fires = piles[:, 1 - half]
-                gain += float(_gain(others[chosen].sum(), fires[chosen].sum(), others.sum(), fires.sum()))
-            if gain > best:
-                best, found = gain, (row, _best_set(*piles.sum(1), self.one, prior))
-        return found
+        """The attribute and the places of its values to ask for, or none that is worth it."""
+        others, fires = self._piles(at, weight)
+        all_others, all_fires = (piles[:, : self.first[1]].sum(1, keepdims=True) for piles in (others, fires))
+        if (all_others + all_fires == 0).any():
+            return None
+        order = self._order(others, fires, all_fires / (all_others + all_fires))
+        top = order[:, self.top]
+        best = self._highest(_gain(self._running(others, top), self._running(fires, top), all_others, all_fires))
+        # What the sets chosen on one half gain on the other half.
+        swap = [1, 0]
+        inside = (self._running(piles[swap], top[:2]) for piles in (others, fires))
+        seen = _gain(next(inside), next(inside), all_others[swap], all_fires[swap])
+        gains = self.penalty * np.take_along_axis(seen, best[:2], 1).sum(0)
+        row = int(gains.argmax())
+        if gains[row] <= LEAST_GAIN:
+            return None
+        return row, top[2, self.top_first[row] : best[2, row] + 1] - self.first[row]
+
+    def _piles(self, at: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weight of not firing and of firing, (3, values) each."""
+        count = int(self.first[-1])
+        repeated = np.broadcast_to(weight, (len(self.first) - 1, len(weight)))
+        piles = np.bincount(self.place[:, at].ravel(), repeated.ravel(), 4 * count).reshape(2, 2, count)
+        others, fires = (np.concatenate([pile, pile.sum(0, keepdims=True)]) for pile in piles)
+        return others, fires
+
+    def _order(self, others: np.ndarray, fires: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """Values attribute by attribute, those with the highest share of firing first and those never seen last."""
+        both, firing = others + fires, fires.copy()
+        if self.prior is not None:
+            both[:, : self.first[1]] += self.prior[0] + self.prior[1]
+            firing[:, : self.first[1]] += self.prior[1]
+        # A value seen once says little: each is given the node's own share, with the weight of one example.
+        found = np.where(both > 0, (firing + self.one * share) / (both + self.one), -1)
+        return np.argsort(3 * self.attribute - found, axis=1, kind="stable")
+
+    def _running(self, piles: np.ndarray, top: np.ndarray) -> np.ndarray:
+        """Cumulative sums (rows, top) of the top values' piles, which begin anew with every attribute."""
+        total = np.take_along_axis(piles, top, 1).cumsum(1)
+        start = np.concatenate([np.zeros((len(piles), 1)), total], 1)[:, self.top_first[:-1]]
+        return total - np.repeat(start, np.diff(self.top_first), axis=1)
+
+    def _highest(self, gains: np.ndarray) -> np.ndarray:
+        """For every row and attribute the place among the top values up to which the set gains most."""
+        return np.stack([start + gains[:, start:end].argmax(1) for start, end in pairwise(self.top_first)], 1)
 
 
-def _best_set(
-    others: np.ndarray, fires: np.ndarray, one: float, prior: tuple[np.ndarray, np.ndarray] | None
-) -> np.ndarray:
-    """Of values with weights (k,) those to ask for: of the highest share of firing, as many as save most entropy."""
-    total = others.sum(), fires.sum()
-    if not sum(total):
-        return np.empty(0, np.int64)
-    known = others + fires, fires
-    if prior is not None:
-        known = known[0] + prior[0] + prior[1], fires + prior[1]
-    seen = np.flatnonzero(known[0])
-    # A value seen once says little: each is given the node's own share, with the weight of one example.
-    share = (known[1][seen] + one * total[1] / sum(total)) / (known[0][seen] + one)
-    order = seen[np.argsort(-share, kind="stable")[:LARGEST]]
-    return order[: int(_gain(others[order].cumsum(), fires[order].cumsum(), *total).argmax()) + 1]
-
-
-def _gain(others: np.ndarray, fires: np.ndarray, all_others: float, all_fires: float) -> np.ndarray:
+def _gain(others: np.ndarray, fires: np.ndarray, all_others: np.ndarray, all_fires: np.ndarray) -> np.ndarray:
     """Weighted entropy in nats that dividing off a part saves."""
-    return (
-        _entropy(all_others, all_fires) - _entropy(others, fires) - _entropy(all_others - others, all_fires - fires)
-    )
+    rest = _entropy(np.maximum(all_others - others, 0), np.maximum(all_fires - fires, 0))
+    return _entropy(all_others, all_fires) - _entropy(others, fires) - rest
 
 
-def _entropy(others: np.ndarray | float, fires: np.ndarray | float) -> np.ndarray:
+def _entropy(others: np.ndarray, fires: np.ndarray) -> np.ndarray:
     others, fires = np.maximum(others, 1e-12), np.maximum(fires, 1e-12)
     both = others + fires
     return both * np.log(both) - others * np.log(others) - fires * np.log(fires)

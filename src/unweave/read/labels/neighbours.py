@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from unweave.read.harvest.value import Harvest
 
-NEIGHBOURS, MOST = 8, 32
-"""So many neighbours are taken at a time, as long as they give too few places, and so many at most."""
+AT_ONCE, MOST = 8, 32
+"""So many neighbours are asked at a time, as long as they give too few places, and so many at most of each sort."""
 FACTOR = 2.0
 """Neighbours fire at most so many times more or less often; at least three are taken, the nearest there are."""
 AT_LEAST = 3
@@ -21,52 +23,57 @@ class Neighbours:
     def __init__(self, harvest: Harvest, held: bool) -> None:
         self.harvest, self.held = harvest, held
         self._fires = np.zeros(harvest.pool.positions, bool)
-
-    def of(self, row: int) -> np.ndarray:
-        """Rows of the features of the same group whose densities are nearest, the nearest first."""
-        harvest = self.harvest
-        group = np.flatnonzero((harvest.site_of == harvest.site_of[row]) & harvest.alive)
-        group = group[group != row]
-        distance = np.abs(np.log(harvest.firing[group] / max(harvest.firing[row], 1)))
-        order = np.argsort(distance, kind="stable")[:MOST]
-        close = int((distance[order] <= np.log(FACTOR)).sum())
-        return group[order[: max(close, AT_LEAST)]]
+        self._label = np.where(harvest.pool.held == held, harvest.pool.label, -1)
+        """By window; -1 for windows of the other sort."""
 
     def places(self, row: int, by_label: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-        """At most ``count`` flat positions of the pool, in the mixture of ``by_label``; fewer where text is short.
+        """At most ``count`` flat positions of the pool in the mixture of ``by_label``; fewer where text is short.
 
-        Where its own label has no such place, the label's other places where the feature does not fire are taken.
+        Neighbours of other groups are asked where those of its own give too few. Where no neighbour fires in a label,
+        the label's other places are taken on which the feature does not fire.
         """
         pool, length = self.harvest.pool, self.harvest.pool.length
         own = pool.firing(row)[0]
         self._fires[own] = True
-        places = np.empty(0, np.int64)
-        near = self.of(row)
-        for start in range(0, len(near), NEIGHBOURS):
-            found = [self._some(pool.firing(each)[0], count, generator) for each in near[start : start + NEIGHBOURS]]
-            places = np.unique(np.concatenate([places, *found]))
-            if len(places) >= 2 * count:
-                break
-        label = pool.label[places // length]
-        found = {each: places[label == each] for each in np.flatnonzero(by_label)}
-        for each, mine in found.items():
-            if not len(mine):
-                windows = np.flatnonzero((pool.label == each) & (pool.held == self.held))
-                mine = (windows[:, None] * length + np.arange(length)).ravel()
-                found[each] = mine[~self._fires[mine]]
         wanted = by_label * (count / max(by_label.sum(), 1))
-        # Where one label is short of places, all get fewer, down to a quarter: the mixture stays.
-        share = max(LEAST_SHARE, min([1.0, *(len(mine) / wanted[each] for each, mine in found.items() if len(mine))]))
-        chosen = [
-            generator.choice(mine, min(round(wanted[each] * share), len(mine)), replace=False)
-            for each, mine in found.items()
-        ]
+        places = np.empty(0, np.int64)
+        label = places
+        for near in self._near(row):
+            found = [self._some(pool.firing(each)[0], count, generator) for each in near]
+            places = np.unique(np.concatenate([places, *found]))
+            label = self._label[places // length]
+            if (np.bincount(label, minlength=len(wanted)) >= wanted).all():
+                break
+        given = {each: places[label == each] for each in np.flatnonzero(by_label)}
+        for each, mine in given.items():
+            if not len(mine):
+                windows = np.flatnonzero(self._label == each)
+                mine = (windows[:, None] * length + np.arange(length)).ravel()
+                given[each] = mine[~self._fires[mine]]
         self._fires[own] = False
+        # Where one label is short of places all get fewer, down to a quarter: the mixture stays.
+        enough = min([1.0, *(len(mine) / wanted[each] for each, mine in given.items() if len(mine))])
+        counts = wanted * max(LEAST_SHARE, enough)
+        chosen = [
+            generator.choice(mine, min(round(counts[each]), len(mine)), replace=False) for each, mine in given.items()
+        ]
         return np.concatenate([*chosen, np.empty(0, np.int64)])
+
+    def _near(self, row: int) -> Iterator[np.ndarray]:
+        """Rows of features of the nearest densities, some at a time: those of its own group, then of the others."""
+        harvest = self.harvest
+        same = harvest.site_of == harvest.site_of[row]
+        for group in (same, ~same):
+            rows = np.flatnonzero(group & harvest.alive)
+            rows = rows[rows != row]
+            distance = np.abs(np.log(harvest.firing[rows] / max(harvest.firing[row], 1)))
+            order = np.argsort(distance, kind="stable")[:MOST]
+            close = int((distance[order] <= np.log(FACTOR)).sum())
+            near = rows[order[: max(close, AT_LEAST)]]
+            yield from (near[start : start + AT_ONCE] for start in range(0, len(near), AT_ONCE))
 
     def _some(self, flat: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
         if len(flat) > 4 * count:
             flat = flat[generator.integers(len(flat), size=4 * count)]
-        pool = self.harvest.pool
-        flat = flat[(pool.held[flat // pool.length] == self.held) & ~self._fires[flat]]
-        return flat[:count] if len(flat) <= count else generator.choice(flat, count, replace=False)
+        flat = flat[(self._label[flat // self.harvest.pool.length] >= 0) & ~self._fires[flat]]
+        return flat if len(flat) <= count else generator.choice(flat, count, replace=False)

@@ -51,7 +51,9 @@ def label_harvest(
     judge = judge or offline_judge(source.text.attributes, source.text.windows, embedding)
     chosen = np.flatnonzero(harvest.alive) if rows is None else np.array(rows, np.int64)
     if not len(chosen):
-        raise UnweaveError(f"no feature of {harvest.facts.dictionary_name} fires on this text: there is nothing to label")
+        raise UnweaveError(
+            f"no feature of {harvest.facts.dictionary_name} fires on this text: there is nothing to label"
+        )
     chosen = chosen[np.argsort(-harvest.firing[chosen], kind="stable")]
     identity = {
         "harvest": harvest.digest,

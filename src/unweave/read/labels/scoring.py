@@ -126,7 +126,7 @@ def _intruders(fires: Contexts, others: Contexts, generator: np.random.Generator
         return []
     found = []
     for _ in range(INTRUDER_TRIALS):
-        stranger = generator.integers(len(others))
+        stranger = int(generator.integers(len(others)))
         if fires is others:
             real = generator.choice(np.delete(np.arange(len(fires)), stranger), REAL, replace=False)
         else:

@@ -21,8 +21,9 @@ FEWEST_FIRINGS = 10
 LEVEL = 1e-3
 WEAK, CLEAR = 0.6, 0.7
 """Cross-validated balanced accuracy on shown text from which a predicate says something, and says it clearly."""
-ONLY, MOSTLY = 0.9, 0.5
-"""Share of firing rate from which a feature is one label's only, or mostly."""
+ONLY, MOSTLY, EVERYWHERE = 0.85, 0.5, 0.8
+"""Share of firing rate from which a feature is some labels' only, or mostly; rate from which it is everywhere there."""
+MANY_WINDOWS = 30
 COVERS = 0.15
 """Share of firings that a way to yes must cover to be told."""
 ALIKE = 0.8
@@ -33,11 +34,11 @@ MORE_TEXT = 4
 
 @dataclass(frozen=True)
 class Language:
-    """Which labels a feature keeps to: ``labels`` by number, whether it keeps to them only, and the test's p."""
+    """Which labels a feature keeps to, by number; whether only to them, and whether it fires all over them."""
 
     labels: tuple[int, ...]
     only: bool
-    p: float
+    everywhere: bool
 
 
 class StatisticalLabeler:
@@ -52,7 +53,7 @@ class StatisticalLabeler:
         return {}
 
     def label(self, evidence: Evidence) -> Label:
-        writes = _writes(evidence)
+        attributes, writes = evidence.text.attributes, _writes(evidence)
         if len(evidence.fires) < FEWEST_FIRINGS or not len(evidence.others):
             return make_label("", writes, UNCLEAR, f"fires too rarely: {evidence.firing_shown} times in shown text")
         language = find_language(evidence)
@@ -64,17 +65,17 @@ class StatisticalLabeler:
         if language is not None and language.only:
             predicate = Question("language", language.labels, learned, False)
         where = _language_words(evidence.text, language)
-        if predicate is True:
-            # A language that is not the only one, with nothing else: true of it, and too little to be a label.
-            reads = f"{where} text" if where else ""
-            return make_label(reads, writes, "weak" if where else UNCLEAR, reason)
-        confidence: Confidence = "clear" if accuracy >= CLEAR else "weak"
+        writes = writes or (where and f"{where} words")
         if learned is True:
-            reads, confidence = f"{where} text", "weak"
-        else:
-            reads = " ".join(filter(None, [where, _reads(evidence, sample, learned)]))
-        stored = to_json(predicate, evidence.text.attributes)
-        return make_label(reads, writes or (where and f"{where} words"), confidence, reason, stored)
+            # Mostly one language and nothing else is true of it, and too little to be a label.
+            if language is None or not language.only:
+                return make_label("", writes, UNCLEAR, reason)
+            confidence: Confidence = "clear" if language.everywhere else "weak"
+            return make_label(f"{where} text", writes, confidence, reason, to_json(predicate, attributes))
+        confidence = "clear" if accuracy >= CLEAR else "weak"
+        told = _reads(evidence, sample, learned)
+        reads = f"{where} text: {told}" if language and language.everywhere else f"{where} {told}".strip()
+        return make_label(reads, writes, confidence, reason, to_json(predicate, attributes))
 
 
 def _sample(evidence: Evidence) -> Sample:
@@ -106,7 +107,9 @@ def _cross_validated(sample: Sample) -> tuple[float, float]:
 
 
 def find_language(evidence: Evidence) -> Language | None:
-    """The labels a feature keeps to, or none, at ``LEVEL`` corrected for the search over labels.
+    """The labels a feature keeps to: those where its rate is at least half of the highest; none where they are many.
+
+    Tested at ``LEVEL``, corrected for the search over labels.
 
     Where it fires in many shown windows: does one label's rate exceed the rest by more than under any shuffle of the
     windows' labels? Else: is one label's share of the windows it fires in larger than its share of the text (binomial)?
@@ -115,21 +118,18 @@ def find_language(evidence: Evidence) -> Language | None:
     rate = evidence.firing_by_label / np.maximum(text.tokens_by_label, 1)
     if len(rate) < 2 or not rate.sum():
         return None
-    share = rate / rate.sum()
-    order = np.argsort(-share, kind="stable")
-    most = len(rate) // 2
-    kept = next((k for k in range(1, most + 1) if share[order[:k]].sum() >= ONLY), None)
-    if kept is None and (share[order[0]] < MOSTLY or share[order[0]] < 2 * share[order[1]]):
+    chosen = tuple(np.flatnonzero(rate >= rate.max() / 2).tolist())
+    share = float(rate[list(chosen)].sum() / rate.sum())
+    if len(chosen) > len(rate) // 2 or share < MOSTLY or _language_p(evidence, chosen) > LEVEL:
         return None
-    chosen = tuple(sorted(order[: kept or 1].tolist()))
-    p = _language_p(evidence, chosen)
-    return Language(chosen, kept is not None, p) if p <= LEVEL else None
+    everywhere = bool(share >= ONLY and rate[list(chosen)].min() >= EVERYWHERE)
+    return Language(chosen, share >= ONLY, everywhere)
 
 
 def _language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
     text = evidence.text
     inside = np.isin(text.window_label, chosen)
-    if (evidence.firing_by_window > 0).sum() >= 30 and 0 < inside.sum() < len(inside):
+    if (evidence.firing_by_window > 0).sum() >= MANY_WINDOWS and 0 < inside.sum() < len(inside):
         counts = evidence.firing_by_window.astype(np.float32)
         size = np.maximum(np.bincount(text.window_label, minlength=len(text.labels)), 1)
         own = np.bincount(text.window_label, counts, len(text.labels)) / size
@@ -162,7 +162,8 @@ def _reads(evidence: Evidence, sample: Sample, learned: Predicate) -> str:
         covered = taken.sum() / fires.sum()
         often = {name: _commonest(sample, row, taken) for row, name in enumerate(sample.names)}
         words = describe_way(attributes, way, often)
-        kind = _kind_of_tokens(attributes, often["token"]) if any(c.attribute == "token" and c.holds for c in way) else ""
+        by_token = any(condition.attribute == "token" and condition.holds for condition in way)
+        kind = _kind_of_tokens(attributes, often["token"]) if by_token else ""
         said.append((covered, f"{kind} {words}".strip()))
     said.sort(key=lambda each: -each[0])
     told = [words for covered, words in said if covered >= COVERS and words][:2] or [said[0][1]]
@@ -190,8 +191,8 @@ def _writes(evidence: Evidence) -> str:
     found, attributes = read_outputs(evidence), evidence.text.attributes
     said = []
     if found.promoted:
-        kind = _kind_of_tokens(attributes, np.array(found.promoted))
-        said.append(f"{kind}: " * bool(kind) + list_tokens(attributes, found.promoted, 3))
+        kind = _kind_of_tokens(attributes, np.array(found.promoted[:12]))
+        said.append(f"{kind}: " * bool(kind) + list_tokens(attributes, found.promoted, 3, count=False))
     if found.suppressed:
-        said.append(f"not {list_tokens(attributes, found.suppressed, 2)}")
+        said.append(f"not {list_tokens(attributes, found.suppressed, 2, count=False)}")
     return "; ".join(said)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unweave.read.labels.attributes import EDGE, PLACES, POSITION_STEP, Attributes
+from unweave.read.labels.attributes import EDGE, NO_WORD, PLACES, POSITION_STEP, Attributes
 from unweave.read.labels.predicate import Condition
 
 SHOWN_TOKENS, SHOWN_VALUES = 4, 3
 _KINDS = {
+    "function word": "function words",
     "word lower": "words",
     "word capitalised": "capitalised words",
     "word capitals": "words in capitals",
@@ -32,8 +33,9 @@ def quoted(text: str, starts_words: bool = True) -> str:
     if not body:
         return {"\n": "line break", "": "nothing"}.get(text.strip(" "), "space")
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in body)
-    piece = starts_words and not text[:1].isspace() and shown[0].isalpha()
-    return f'"-{shown}"' if piece else f'"{shown}"'
+    if starts_words and not text[:1].isspace() and shown[0].isalpha():
+        shown = f"-{shown}"
+    return f"'{shown}'" if '"' in shown else f'"{shown}"'
 
 
 def kind_words(kind: str) -> str:
@@ -44,19 +46,25 @@ def kind_words(kind: str) -> str:
     return f"{script} {'words' if what == 'word' else 'pieces'}"
 
 
-def list_tokens(attributes: Attributes, tokens: Sequence[int], limit: int = SHOWN_TOKENS) -> str:
+def list_tokens(attributes: Attributes, tokens: Sequence[int], limit: int = SHOWN_TOKENS, count: bool = True) -> str:
     """``"und", "der" (+9)``: the first few, those that read the same once."""
-    said = list(dict.fromkeys(quoted(attributes.text(token), attributes.starts_words) for token in tokens))
-    more = len(said) - limit
-    return ", ".join(said[:limit]) + (f" (+{more})" if more > 0 else "")
+    said: dict[str, None] = {}
+    for place, token in enumerate(tokens):
+        said[quoted(attributes.text(token), attributes.starts_words)] = None
+        if len(said) == limit:
+            more = len(tokens) - place - 1 if count else 0
+            return ", ".join(said) + (f" (+{more})" if more > 0 else "")
+    return ", ".join(said)
 
 
 def describe_way(attributes: Attributes, way: Sequence[Condition], often: dict[str, np.ndarray]) -> str:
-    """One way to yes in words. ``often`` holds by attribute the codes of examples that go this way, the commonest first.
+    """One way to yes in words. ``often`` holds by attribute the codes of its examples, the commonest first.
 
     What must not be is said only where nothing else is.
     """
-    said = [condition for condition in way if condition.holds and condition.attribute != "language"]
+    # Of an attribute that is asked twice, the narrower set is the second.
+    last = {condition.attribute: condition for condition in way if condition.holds}
+    said = [condition for condition in last.values() if condition.attribute != "language"]
     heads = [_head(attributes, c, often) for c in said if c.attribute not in _BESIDE and c.attribute != "position"]
     beside = [_beside(attributes, c, often) for c in said if c.attribute in _BESIDE]
     where = [_position(c.codes) for c in said if c.attribute == "position"]
@@ -79,20 +87,27 @@ def _head(attributes: Attributes, condition: Condition, often: dict[str, np.ndar
         return list_tokens(attributes, codes)
     values = [str(value) for value in attributes.values(name, codes)]
     if name == "kind":
-        return " and ".join(dict.fromkeys(map(kind_words, values[:SHOWN_VALUES])))
+        return _kinds(values)
+    values = [value for value in values if value not in (NO_WORD, EDGE)] or values
     if name == "letter":
-        return "starting with " + ", ".join(values[: SHOWN_TOKENS])
+        return "starting with " + ", ".join(values[:SHOWN_TOKENS])
     if name == "ending":
         return "ending in " + ", ".join(f"-{value}" for value in values[:SHOWN_TOKENS])
-    return f"{' or '.join(sorted(values)[:SHOWN_VALUES])} characters long"
+    return f"{' or '.join(sorted(values)[:SHOWN_VALUES])} letters long"
 
 
 def _beside(attributes: Attributes, condition: Condition, often: dict[str, np.ndarray]) -> str:
     name, codes = condition.attribute, _ordered(condition, often)
     if name in PLACES:
         return f"{_BESIDE[name]} {list_tokens(attributes, codes, SHOWN_VALUES)}"
-    kinds = [kind_words(str(value)) for value in attributes.values(name, codes)]
-    return f"{_BESIDE[name]} {' or '.join(dict.fromkeys(kinds[:SHOWN_VALUES]))}"
+    return f"{_BESIDE[name]} {_kinds([str(value) for value in attributes.values(name, codes)])}"
+
+
+def _kinds(kinds: Sequence[str]) -> str:
+    """``words or punctuation``: the commonest few; the window's edge only where it is all there is."""
+    shorter = [kind for kind in kinds if kind.split()[0] + " lower" not in kinds or kind.endswith("lower")]
+    said = [kind_words(kind) for kind in shorter if kind not in (EDGE, "space")] or [kind_words(kinds[0])]
+    return " or ".join(dict.fromkeys(said[:SHOWN_VALUES]))
 
 
 def _position(codes: Sequence[int]) -> str:
