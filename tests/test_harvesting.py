@@ -78,3 +78,11 @@ def test_what_cannot_be_done_is_refused(run, arguments, match):
     code, said = run("polyglot", "polyglot", *arguments)
     assert code == 2
     assert match in said["error"]
+
+
+def test_dictionaries_are_set_side_by_side(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["dictionaries", "polyglot", "polyglot", "--labels", "en", "--windows", "1", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["dictionaries"]
+    assert row["l0"] > 50
+    assert row["ce_target"] < row["ce"] < row["ce_mean_ablated"]

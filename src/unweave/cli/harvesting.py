@@ -1,4 +1,4 @@
-"""The command that reads text once and keeps what every subcomponent does on it."""
+"""The commands that read features on text: what each one does, and how dictionaries compare."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output
 from unweave.cli.shared import (
     Command,
-    decomposition_folder,
     grid,
     hardware_options,
     new_run,
-    open_decomposition,
+    open_corpus,
     open_target,
     run_value,
     set_option,
     usual_harvest,
 )
+from unweave.corpora.text import PARTS
 
 if TYPE_CHECKING:
     from unweave.read.harvest import Harvest, HarvestConfig
     from unweave.record import Table
 
 
+TARGET_HELP = "polyglot, smollm2, a folder, a hub id, or a .gguf file"
+DICTIONARY_HELP = "a decomposition's folder or bundled name, or a folder of SAELens, sparsify or probes"
+
+
 def _harvest_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="polyglot, smollm2, a folder, a hub id, or a .gguf file")
-    parser.add_argument("decomposition", metavar="DECOMPOSITION", help="its folder, or the name of a bundled one")
+    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
+    parser.add_argument("dictionary", metavar="DICTIONARY", help=DICTIONARY_HELP)
     parser.add_argument(
         "--corpus",
         type=names,
@@ -41,7 +45,7 @@ def _harvest_options(parser: argparse.ArgumentParser) -> None:
         help="parallel, declaration, or the path of your own text; several parted by commas (default: parallel)",
     )
     parser.add_argument("--labels", type=names, help="labels to read: en,de (default: those of the first corpus)")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="new folder (default: DECOMPOSITION.harvest)")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="new folder (default: DICTIONARY.harvest)")
     parser.add_argument("--jobs", metavar="N", type=count, default=1, help="processes that share the text (default: 1)")
     parser.add_argument(
         "--shard",
@@ -57,12 +61,12 @@ def _harvest_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _harvest(args: argparse.Namespace) -> Output:
+    from unweave.base.progress import Terminal
     from unweave.corpora import load_corpus
-    from unweave.read.features import subcomponent_dictionary
+    from unweave.read.dictionaries import load_dictionary
     from unweave.read.harvest import HarvestConfig, harvest, read_shard
 
-    folder = decomposition_folder(args.decomposition)
-    out = args.out or usual_harvest(args.decomposition)
+    out = args.out or usual_harvest(args.dictionary)
     if out.exists():
         raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
     settings = parse_settings(args.set) | ({"labels": ",".join(args.labels)} if args.labels else {})
@@ -71,18 +75,16 @@ def _harvest(args: argparse.Namespace) -> Output:
     if shard is None and args.jobs > 1:
         _spread(args, out)
     corpora = [load_corpus(name) for name in args.corpus]
-    decomposition, target = open_decomposition(args.decomposition), open_target(args)
-    dictionary = subcomponent_dictionary(decomposition, target, folder.name)
+    target = open_target(args)
+    dictionary = load_dictionary(args.dictionary, target, Terminal("harvest"))
     keep = {"out": out, "checkpoint_seconds": args.checkpoint_seconds}
-    facts = {"target": args.target, "decomposition": args.decomposition, "corpus": args.corpus, "out": str(out)}
+    facts = {"target": args.target, "dictionary": args.dictionary, "corpus": args.corpus, "out": str(out)}
     args.kept.append(f"the same command goes on from what {out}.shards holds")
     if shard is not None:
-        from unweave.base.progress import Terminal
-
         path = read_shard(target, dictionary, corpora, config, shard=shard, progress=Terminal("harvest"), **keep)
         return Output({**facts, "shard": args.shard, "path": str(path)}, [f"{path}: share {args.shard} of the text"])
     with new_run(args, "harvest", {**facts, "config": plain_config(config)}) as run:
-        sources = (args.target, args.decomposition)
+        sources = (args.target, args.dictionary)
         made = harvest(target, dictionary, corpora, config, sources=sources, progress=run.progress, **keep)
         table = _groups_table(made)
         run.save_table(table)
@@ -122,7 +124,7 @@ def _spread(args: argparse.Namespace, out: Path) -> None:
     """Reads the text in processes of their own, each a share of it. An error of one is said and ends the command."""
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    again = [sys.executable, "-m", "unweave", "harvest", args.target, args.decomposition, "--out", str(out)]
+    again = [sys.executable, "-m", "unweave", "harvest", args.target, args.dictionary, "--out", str(out)]
     again += ["--corpus", ",".join(args.corpus), "--checkpoint-seconds", str(args.checkpoint_seconds)]
     for name in ("labels", "device", "dtype"):
         value = getattr(args, name)
@@ -141,8 +143,42 @@ def _spread(args: argparse.Namespace, out: Path) -> None:
         raise UnweaveError(f"{len(failed)} of {args.jobs} processes failed; what the others read is in {out}.shards")
 
 
+def _dictionaries_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help=TARGET_HELP)
+    parser.add_argument("dictionaries", metavar="DICTIONARY", nargs="+", help=DICTIONARY_HELP)
+    parser.add_argument("--corpus", default="parallel", help="parallel, declaration, or the path of your own text")
+    parser.add_argument("--part", default="evaluation", choices=PARTS, help="part of the corpus (default: evaluation)")
+    parser.add_argument("--labels", type=names, help="labels of the corpus to use: en,de (default: all)")
+    parser.add_argument("--windows", type=count, default=16, help="windows of 64 tokens for each label (default: 16)")
+    hardware_options(parser)
+
+
+def _dictionaries(args: argparse.Namespace) -> Output:
+    import numpy as np
+
+    from unweave.base.progress import Terminal
+    from unweave.corpora.windows import windows_by_label
+    from unweave.read.dictionaries import compare_dictionaries, load_dictionary
+
+    corpus, target = open_corpus(args), open_target(args)
+    found = windows_by_label(target.tokenizer, corpus, args.part, args.labels, 64, args.windows)
+    windows = np.concatenate(list(found.values()))
+    given = {name: load_dictionary(name, target, Terminal("read")) for name in args.dictionaries}
+    settings = {"target": args.target, "dictionaries": args.dictionaries, "corpus": corpus.name, "part": args.part}
+    settings |= {"labels": list(found), "windows": args.windows, "identity": target.identity.digest}
+    with new_run(args, "dictionaries", settings) as run:
+        table = compare_dictionaries(target, given, windows, progress=run.progress)
+        run.save_table(table)
+    return Output(run_value(run) | {"dictionaries": table.records()}, [*grid(table), "", table.caption or ""])
+
+
 COMMANDS = {
     "harvest": Command(
         _harvest, "read text once and keep what every subcomponent fires on and what the model says", _harvest_options
+    ),
+    "dictionaries": Command(
+        _dictionaries,
+        "set decompositions and sparse coders of one target side by side on the same text",
+        _dictionaries_options,
     ),
 }

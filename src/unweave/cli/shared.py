@@ -112,10 +112,9 @@ def decomposition_folder(name: str) -> Path:
     return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
 
 
-def usual_harvest(decomposition: str) -> Path:
-    """Where a decomposition's harvest is kept: beside its folder; a bundled one's in the current folder."""
-    folder = decomposition_folder(decomposition)
-    return Path(f"{folder.name}.harvest" if folder.name == decomposition else f"{folder}.harvest")
+def usual_harvest(dictionary: str) -> Path:
+    """Where a dictionary's harvest is kept unless told otherwise."""
+    return Path(f"{dictionary.rstrip('/')}.harvest")
 
 
 def set_option(parser: argparse.ArgumentParser) -> None:

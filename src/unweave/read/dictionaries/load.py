@@ -48,7 +48,7 @@ def load_dictionary(source: str | Path, target: Target, progress: Progress | Non
             raise UnweaveError(f"{source} is no folder and no bundled decomposition; {_near(folder)}")
         return subcomponent_dictionary(Decomposition.load(bundled(str(source))), target, str(source))
     if (folder / "decomposition.json").exists():
-        return subcomponent_dictionary(Decomposition.load(folder), target)
+        return subcomponent_dictionary(Decomposition.load(folder), target, folder.resolve().name)
     made = read_probes(folder, target) if (folder / "probe.json").exists() else _read_coders(folder, target)
     _check_fit(made, target)
     if made.base and _plain(made.base) not in (_plain(target.name), _plain(target.source)):

@@ -16,6 +16,8 @@ from unweave.read.observe import observe
 SAMPLE = 24
 """Examples that are recomputed from their windows."""
 IMPORTANCE_TOLERANCE = 5e-3
+FLIPS = 0.02
+"""Of latents that are on or off, the share of tokens on which another batch's rounding may turn one over."""
 ACTIVATION_TOLERANCE = 5e-3
 """Relative to the largest activation of the example, since another batch rounds otherwise."""
 
@@ -65,6 +67,7 @@ def _check_sample(harvest: Harvest, target: Target, dictionary: Dictionary) -> d
     chosen = [one for one in found if one.window in place]
     chosen = chosen[:: max(1, len(chosen) // SAMPLE)][:SAMPLE]
     worst = {"importance": 0.0, "activation": 0.0}
+    flips = looked_at = 0
     for one in chosen:
         tokens = pool.tokens[place[one.window]]
         where = slice(one.position - one.offset, one.position - one.offset + len(one.tokens))
@@ -77,6 +80,12 @@ def _check_sample(harvest: Harvest, target: Target, dictionary: Dictionary) -> d
             "importance": float(np.abs(importance[where] - one.importance).max()),
             "activation": float(np.abs(activation[where] - one.activation).max()) / scale,
         }
+        if not isinstance(dictionary, SubcomponentDictionary):
+            turned = (importance[where] > FIRES) != (one.importance > FIRES)
+            flips, looked_at = flips + int(turned.sum()), looked_at + len(turned)
+            same = ~turned
+            apart["importance"] = 0.0
+            apart["activation"] = float(np.abs(activation[where] - one.activation)[same].max(initial=0.0)) / scale
         for what, limit in (("importance", IMPORTANCE_TOLERANCE), ("activation", ACTIVATION_TOLERANCE)):
             if not apart[what] <= limit:
                 raise UnweaveError(
@@ -84,6 +93,11 @@ def _check_sample(harvest: Harvest, target: Target, dictionary: Dictionary) -> d
                     "harvest holds another tensor; report this"
                 )
             worst[what] = max(worst[what], apart[what])
+    if flips > FLIPS * looked_at + 1:
+        raise UnweaveError(
+            f"{flips} of {looked_at} latents in the examples are on where the model has them off now, or off: the "
+            "harvest holds another tensor; report this"
+        )
     return worst | {"examples": float(len(chosen))}
 
 
