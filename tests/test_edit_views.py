@@ -225,9 +225,9 @@ def test_the_stack_is_under_the_slider_on_both_sides(subject, piece):
     # Another stack of the same names must not be answered from what was kept.
     ask(subject, "undo-edit")
     ask(subject, "drop-edit", name="base")
-    ask(subject, "make-edit", name="base", factors={piece: 5.0})
+    ask(subject, "make-edit", name="base", factors={piece: 5.0, FIRST: 2.0})
     again = ask(subject, "factor", factors=factors, text=TEXT, with_edits=True)
-    other = plain(subject, edit_of(subject, {piece: 5.0}))[1]
+    other = plain(subject, edit_of(subject, {piece: 5.0, FIRST: 2.0}))[1]
     assert again.by_label[0].before == pytest.approx(other[again.by_label[0].label], abs=1e-4)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unweave.edit.edit_book import factor_edit
-from unweave.edit.edits import Edit, applied
+from unweave.edit.edits import FactorEdit, applied
 from unweave.edit.measure import measure
 from unweave.edit.view_models import FactorAnswer, FactorRequest, LabelChange, NextToken
 from unweave.models.prefix import Prefix, cache_prefix, prefix_logits
@@ -40,7 +40,7 @@ class Slider:
         self._prefixes: dict[tuple[object, ...], Prefix] = {}
         self._before: dict[tuple[object, ...], dict[str, float]] = {}
 
-    def answer(self, request: FactorRequest, stack: list[Edit]) -> FactorAnswer:
+    def answer(self, request: FactorRequest, stack: list[FactorEdit]) -> FactorAnswer:
         """Next tokens of a text and cross-entropy by label, before and after; weights are put back bit for bit."""
         started = time.perf_counter()
         edit = factor_edit(self._decomposition, request.factors, "slider")
@@ -75,7 +75,7 @@ class Slider:
             edits=[each.name for each in stack],
         )
 
-    def _first_layer(self, edits: list[Edit]) -> int | None:
+    def _first_layer(self, edits: list[FactorEdit]) -> int | None:
         layers = [self._target.site(site).layer for edit in edits for site in edit.sites()]
         known = [layer for layer in layers if layer is not None]
         return min(known) if len(known) == len(layers) else None
@@ -94,10 +94,12 @@ class Slider:
         with torch.no_grad():
             return prefix_logits(self._target, typed, [-1])[0, 0].float().log_softmax(-1).cpu()
 
-    def _losses_before(self, prefixes: Mapping[str, Prefix], stack: list[Edit], layer: int | None) -> dict[str, float]:
+    def _losses_before(
+        self, prefixes: Mapping[str, Prefix], stack: list[FactorEdit], layer: int | None
+    ) -> dict[str, float]:
         if not prefixes:
             return {}
-        key = (layer, *((edit.name, repr(getattr(edit, "pieces", ()))) for edit in stack))
+        key = (layer, *((piece.name, factor) for edit in stack for piece, factor in edit.pieces))
         if key not in self._before:
             self._before[key] = self._losses(prefixes)
         return self._before[key]

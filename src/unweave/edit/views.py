@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unweave.base.errors import UnweaveError
 from unweave.base.views import view
 from unweave.edit.edit_book import EditBook
-from unweave.edit.edits import Edit, applied
+from unweave.edit.edits import FactorEdit, applied
 from unweave.edit.slider import Slider
 from unweave.edit.view_models import (
     DropEditRequest,
@@ -98,7 +98,7 @@ def _book(subject: Subject) -> EditBook:
     )
 
 
-def _stack(subject: Subject) -> list[Edit]:
+def _stack(subject: Subject) -> list[FactorEdit]:
     decomposition = _dictionary(subject).decomposition
     return [each.edit(decomposition) for each in _book(subject).active()]
 
