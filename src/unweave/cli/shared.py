@@ -115,6 +115,11 @@ def decomposition_folder(name: str) -> Path:
     return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
 
 
+def usual_harvest(dictionary: str) -> Path:
+    """Where a dictionary's harvest is kept unless told otherwise."""
+    return Path(f"{dictionary.rstrip('/')}.harvest")
+
+
 def set_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="set one field; repeat it for more"

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from unweave.read.graph import PromptGraph
     from unweave.read.selection import Selection, label_statistics, select
     from unweave.read.site_scan import ScanResult, scan
+    from unweave.read.subject import Subject, open_subject
 
 _HOME = {
     "PromptGraph": "graph",
     "ScanResult": "site_scan",
     "Selection": "selection",
+    "Subject": "subject",
     "label_statistics": "selection",
+    "open_subject": "subject",
     "prompt_graph": "attribution",
     "scan": "site_scan",
     "select": "selection",
@@ -25,7 +28,9 @@ __all__ = [
     "PromptGraph",
     "ScanResult",
     "Selection",
+    "Subject",
     "label_statistics",
+    "open_subject",
     "prompt_graph",
     "scan",
     "select",
