@@ -37,7 +37,7 @@ from unweave.decompose.stability import matched_cosine
 from unweave.decompose.whole_model import Training
 from unweave.edit.site_trial import choose_piece, try_piece
 from unweave.models import Target, load_target
-from unweave.read.selection import harvest
+from unweave.read.selection import label_statistics
 
 LENGTH, ATTACK_STEPS, EDIT_WINDOWS = 64, 20, 24
 SITES = "*.o_proj,*.down_proj"
@@ -227,7 +227,7 @@ def edit(way: str, label: str, target: Target, corpus: Corpus, made: Decompositi
     """The piece that removes a label with the least harm, chosen on the selection part, tried on the tuning part."""
     read = windows_by_label(target.tokenizer, corpus, "selection", None, LENGTH, EDIT_WINDOWS)
     held_out = windows_by_label(target.tokenizer, corpus, "tuning", None, LENGTH, EDIT_WINDOWS)
-    statistics = [harvest(target, site, read) for site in made.sites.values()]
+    statistics = [label_statistics(target, site, read) for site in made.sites.values()]
     chosen, _ = choose_piece(target, made, statistics, label, read)
     piece = made.subcomponent(chosen.site, chosen.index)
     trial = try_piece(target, piece, label, {name: torch.as_tensor(tokens) for name, tokens in held_out.items()})

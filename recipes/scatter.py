@@ -31,7 +31,7 @@ from unweave.edit.setting import Setting
 from unweave.edit.site_trial import choose_piece
 from unweave.edit.tuned import bundled_tuning
 from unweave.models.load import load_target
-from unweave.read.selection import harvest
+from unweave.read.selection import label_statistics
 
 BUDGET, WINDOWS, FIRST_SEED = 4, 24, 100
 STRENGTHS = (0, 2, 3, 4, 5, 6, 7, 8, 10, 14)
@@ -50,7 +50,7 @@ def main() -> None:
     target, corpus = load_target(arguments.target, progress=progress), parallel()
     decomposition = Decomposition.load(arguments.decomposition or bundled(arguments.target))
     selection = windows_by_label(target.tokenizer, corpus, "selection", None, 64, 24, 0)
-    every = [harvest(target, pieces, selection) for pieces in decomposition.sites.values()]
+    every = [label_statistics(target, pieces, selection) for pieces in decomposition.sites.values()]
     chosen, _ = choose_piece(target, decomposition, every, label, selection, progress)
     setting = Setting(
         target,

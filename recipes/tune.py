@@ -27,7 +27,7 @@ from unweave.edit.site_trial import choose_piece
 from unweave.edit.tuned import TUNED, Tuning, tuning_from_dict, tuning_label
 from unweave.edit.tuning import try_descents, tuning_yardstick
 from unweave.models.load import load_target
-from unweave.read.selection import harvest
+from unweave.read.selection import label_statistics
 
 RETAIN = "en"
 FEW = [Descent(1e-2, 60), Descent(2e-2, 40), Descent(3e-2, 40)]
@@ -55,7 +55,7 @@ def main() -> None:
     decomposition = Decomposition.load(arguments.decomposition or bundled(arguments.target))
     decomposition.check_target(target.identity.digest)
     selection = windows_by_label(target.tokenizer, corpus, "selection", None, 64, 24, 0)
-    every = [harvest(target, pieces, selection) for pieces in decomposition.sites.values()]
+    every = [label_statistics(target, pieces, selection) for pieces in decomposition.sites.values()]
     stored = read_json(TUNED)
     mine = stored.setdefault(target.name, {"entropy_carried": 0.0, "labels": {}})["labels"]
     for label in arguments.label or ["de", "fr", "es", "it"]:

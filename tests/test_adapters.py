@@ -12,7 +12,7 @@ from unweave.edit.adapters import train_lora_stream as stream
 from unweave.edit.edits import AdapterEdit, FactorEdit, applied
 from unweave.edit.objective import Objective, loss_text
 from unweave.models.target import weights_hash
-from unweave.read.selection import harvest, most_related
+from unweave.read.selection import label_statistics, most_related
 
 KINDS = {
     "llama": "model.layers.[12].mlp.down_proj",
@@ -183,7 +183,7 @@ def test_sixteen_factors_descend_the_objective(planted_target, planted_text, pla
         label: token_windows(planted_target.tokenizer, planted_text, "selection", label, count=8)
         for label in planted.LABELS
     }
-    related = most_related(harvest(planted_target, pieces, windows), "qb", "qa", 16)
+    related = most_related(label_statistics(planted_target, pieces, windows), "qb", "qa", 16)
     before = structure(planted_target.module)
     trained = train_factors(
         planted_target, objective, [pieces[index] for index in related], Descent(0.5, 30), name="factors-16"

@@ -29,14 +29,14 @@ from unweave.edit.setting import Setting
 from unweave.models.capture import capture_inputs
 from unweave.models.prefix import Prefix
 from unweave.models.target import weights_hash
-from unweave.read.selection import harvest, select
+from unweave.read.selection import label_statistics, select
 
 
 @pytest.fixture(scope="module")
 def setting(planted_target, planted_text, planted_decomposition):
     pieces = planted_decomposition.site(planted.SITE)
     windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=16)
-    chosen = select([harvest(planted_target, pieces, windows)], planted.REMOVED).index
+    chosen = select([label_statistics(planted_target, pieces, windows)], planted.REMOVED).index
     return Setting(planted_target, planted_text, planted.REMOVED, planted.RETAINED, pieces, chosen, windows)
 
 

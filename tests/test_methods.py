@@ -14,7 +14,7 @@ from unweave.edit.methods import METHODS, Task, find_method
 from unweave.edit.setting import Setting
 from unweave.edit.tuned import Tuning
 from unweave.models.target import weights_hash
-from unweave.read.selection import harvest, most_related, select
+from unweave.read.selection import label_statistics, most_related, select
 from unweave.studies.remove_language import RECORD
 
 NAMES = sorted(METHODS)
@@ -33,7 +33,7 @@ ONE_NUMBER = (
 def task(planted_target, planted_text, planted_decomposition):
     windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=8)
     pieces = planted_decomposition.site(planted.SITE)
-    statistics = harvest(planted_target, pieces, windows)
+    statistics = label_statistics(planted_target, pieces, windows)
     chosen = select([statistics], planted.REMOVED).index
     setting = Setting(planted_target, planted_text, planted.REMOVED, planted.RETAINED, pieces, chosen, windows)
     trained = [name for name in NAMES if "lora" in name or "factors" in name]

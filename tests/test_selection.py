@@ -12,7 +12,7 @@ from unweave.read.selection import (
     SHUFFLES,
     Statistics,
     TopTokens,
-    harvest,
+    label_statistics,
     most_related,
     plain_label,
     related_table,
@@ -35,7 +35,7 @@ def pieces(planted_decomposition):
 
 @pytest.fixture(scope="module")
 def found(planted_target, pieces, windows):
-    return harvest(planted_target, pieces, windows)
+    return label_statistics(planted_target, pieces, windows)
 
 
 def made(importance, labels=("de", "en", "fr"), site="h.1"):
@@ -60,7 +60,7 @@ def test_each_label_has_a_piece_of_its_own_that_fires_mostly_there(found):
 def test_labels_given_by_lot_are_not_found(planted_target, pieces, windows):
     """Five lots: each may exceed fifty shuffles by chance once in fifty-one."""
     lots = [random_groups(windows, seed) for seed in range(5)]
-    assert sum(select([harvest(planted_target, pieces, lot)], planted.REMOVED).found for lot in lots) <= 1
+    assert sum(select([label_statistics(planted_target, pieces, lot)], planted.REMOVED).found for lot in lots) <= 1
 
 
 def test_the_means_are_those_of_the_importance_and_activation_on_every_token_but_the_first(
@@ -79,7 +79,7 @@ def test_the_means_are_those_of_the_importance_and_activation_on_every_token_but
 
 
 def test_the_batch_changes_nothing(planted_target, pieces, windows, found):
-    other = harvest(planted_target, pieces, windows, batch=5)
+    other = label_statistics(planted_target, pieces, windows, batch=5)
     torch.testing.assert_close(other.importance, found.importance, rtol=1e-4, atol=1e-6)
 
 

@@ -13,7 +13,7 @@ from unweave.corpora.windows import windows_by_label
 from unweave.edit.site_trial import SiteTrial, least_harm, ranked, trials_table, try_sites
 from unweave.models.capture import capture_inputs, inputs_by_label
 from unweave.models.target import weights_hash
-from unweave.read.selection import Selection, Statistics, candidates, harvest, select
+from unweave.read.selection import Selection, Statistics, candidates, label_statistics, select
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_of_two_candidates_the_one_that_harms_the_others_least_is_taken(
     """The second answers to ``qc`` as much as to ``qb``, and so takes both of them away."""
     pieces = planted_decomposition.site(planted.SITE)
     windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=12)
-    read = harvest(planted_target, pieces, windows)
+    read = label_statistics(planted_target, pieces, windows)
     own, other = select([read], "qb"), select([read], "qc")
     acts = read.activation[:, [own.index, other.index]] / pieces.U.norm(dim=-1)[[own.index, other.index]]
     share = float(acts[read.of("qb"), 0] / acts[read.of("qc"), 1])
@@ -94,7 +94,7 @@ def test_candidates_are_tried_past_the_level_so_that_an_effect_near_its_limit_co
     planted_target, planted_text, planted_decomposition
 ):
     windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=6)
-    own = select([harvest(planted_target, planted_decomposition.site(planted.SITE), windows)], "qb")
+    own = select([label_statistics(planted_target, planted_decomposition.site(planted.SITE), windows)], "qb")
     _, (trial,) = least_harm(planted_target, planted_decomposition, [own], windows)
     assert trial.reached
     assert trial.level == pytest.approx(1.05, abs=0.01)

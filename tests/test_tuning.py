@@ -14,7 +14,7 @@ from unweave.edit.methods import find_method
 from unweave.edit.setting import Setting
 from unweave.edit.tuned import Tuning, bundled_tuning, tuning_from_dict, tuning_label
 from unweave.edit.tuning import Trial, try_descents, tuning_yardstick
-from unweave.read.selection import harvest, select
+from unweave.read.selection import label_statistics, select
 
 RATES = {"lora-1": {4: Descent(0.1, 30), 64: Descent(0.02, 40)}, "factors-16": {64: Descent(0.5, 9, 0.8)}}
 TUNING = Tuning("fr", RATES, 100)
@@ -23,7 +23,7 @@ TUNING = Tuning("fr", RATES, 100)
 @pytest.fixture(scope="module")
 def statistics(planted_target, planted_text, planted_decomposition):
     windows = windows_by_label(planted_target.tokenizer, planted_text, "selection", count=16)
-    return harvest(planted_target, planted_decomposition.site(planted.SITE), windows), windows
+    return label_statistics(planted_target, planted_decomposition.site(planted.SITE), windows), windows
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from unweave.read.selection import Selection, harvest, select
+    from unweave.read.selection import Selection, label_statistics, select
     from unweave.read.site_scan import ScanResult, scan
 
 _HOME = {
     "ScanResult": "site_scan",
     "Selection": "selection",
-    "harvest": "selection",
+    "label_statistics": "selection",
     "scan": "site_scan",
     "select": "selection",
 }
 __all__ = [
     "ScanResult",
     "Selection",
-    "harvest",
+    "label_statistics",
     "scan",
     "select",
 ]

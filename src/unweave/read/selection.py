@@ -78,7 +78,7 @@ class Selection:
         return float(self.statistics.importance[self.statistics.of(label), self.index])
 
 
-def harvest(
+def label_statistics(
     target: Target,
     pieces: SiteSubcomponents,
     windows: Mapping[str, np.ndarray],

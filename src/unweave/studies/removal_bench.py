@@ -53,7 +53,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     from unweave.edit.site_trial import choose_piece, trials_table
     from unweave.edit.tuned import bundled_tuning
     from unweave.models.load import load_target
-    from unweave.read.selection import harvest, most_related, plain_label, related_table, top_tokens
+    from unweave.read.selection import label_statistics, most_related, plain_label, related_table, top_tokens
 
     corpus = load_corpus(config.corpus)
     if config.also:
@@ -91,7 +91,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     statistics = []
     for name, pieces in decomposition.sites.items():
         progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
-        statistics.append(harvest(target, pieces, selection_windows, progress=progress))
+        statistics.append(label_statistics(target, pieces, selection_windows, progress=progress))
     selection, trials = choose_piece(target, decomposition, statistics, config.language, selection_windows, progress)
     if trials and run is not None:
         run.save_table(trials_table(trials, corpus.label_name(config.language), TRIED))

@@ -1,0 +1,93 @@
+"""Uniform samples of each feature's firings, the same however the text is cut into batches and shards.
+
+Every firing has a pseudo-random priority that depends on its window, its position and its feature alone, and a feature
+keeps the firings with the smallest (a bottom-k sketch). Sketches merge exactly and in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""The priority of an empty place."""
+
+
+def mixed(values: np.ndarray) -> np.ndarray:
+    """uint64 in, uint64 out: a bijection whose outputs look random (splitmix64's finaliser)."""
+    with np.errstate(over="ignore"):
+        found = values + np.uint64(0x9E3779B97F4A7C15)
+        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return found ^ (found >> np.uint64(31))
+
+
+def position_keys(hashes: np.ndarray, length: int) -> np.ndarray:
+    """uint64 [n, t]: a random number for each position of windows with these hashes."""
+    return mixed(hashes[:, None] ^ mixed(np.arange(length, dtype=np.uint64))[None, :])
+
+
+class Reservoir:
+    """For each of ``rows`` features the ``size`` firings of smallest priority, sorted, with what goes with them.
+
+    Payloads: ``window`` and ``position`` of the firing, ``importance`` and ``activation`` of the tokens round it
+    (``width`` of them, the firing one in the middle; 0 beyond the window).
+    """
+
+    def __init__(self, rows: int, size: int, width: int) -> None:
+        self.priority = np.full((rows, size), NONE, np.uint64)
+        self.window = np.zeros((rows, size), np.int32)
+        self.position = np.zeros((rows, size), np.int16)
+        self.importance = np.zeros((rows, size, width), np.float16)
+        self.activation = np.zeros((rows, size, width), np.float32)
+
+    @property
+    def size(self) -> int:
+        return self.priority.shape[1]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, name) for name in ("priority", "window", "position", "importance", "activation")}
+
+    def offer(
+        self,
+        row: np.ndarray,
+        priority: np.ndarray,
+        payload: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    ) -> None:
+        """Takes in firings of features ``row`` [e]; ``payload(kept)`` gives what goes with those at places ``kept``."""
+        kept = np.flatnonzero(priority < self.priority[row, -1])
+        if not len(kept):
+            return
+        order = kept[np.lexsort((priority[kept], row[kept]))]
+        rank = _rank_in_run(row[order])
+        order, rank = order[rank < self.size], rank[rank < self.size]
+        touched, place = np.unique(row[order], return_inverse=True)
+        news = payload(order)
+        offered = np.full((len(touched), self.size), NONE, np.uint64)
+        offered[place, rank] = priority[order]
+        both = np.concatenate([self.priority[touched], offered], axis=1)
+        best = np.argsort(both, axis=1, kind="stable")[:, : self.size]
+        self.priority[touched] = np.take_along_axis(both, best, 1)
+        for name in ("window", "position", "importance", "activation"):
+            own = getattr(self, name)
+            fresh = np.zeros((len(touched), self.size, *own.shape[2:]), own.dtype)
+            fresh[place, rank] = news[name]
+            joined = np.concatenate([own[touched], fresh], axis=1)
+            own[touched] = joined[np.arange(len(touched))[:, None], best]
+
+    def merge(self, other: Reservoir) -> None:
+        """Takes in another sketch of the same features."""
+        row, place = np.nonzero(other.priority != NONE)
+
+        def payload(kept: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: array[row[kept], place[kept]] for name, array in other.arrays().items()}
+
+        self.offer(row, other.priority[row, place], payload)
+
+
+def _rank_in_run(sorted_rows: np.ndarray) -> np.ndarray:
+    """0, 1, 2, ... within each run of equal values."""
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(sorted_rows) != 0]))
+    lengths = np.diff(np.append(starts, len(sorted_rows)))
+    return np.arange(len(sorted_rows)) - np.repeat(starts, lengths)

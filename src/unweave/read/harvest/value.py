@@ -1,0 +1,317 @@
+"""The harvest as a value: what every feature does, read back from its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unweave.base.errors import UnweaveError, nearest, oserror_line
+from unweave.base.files import file_hash, read_json
+from unweave.read.harvest.partners import Partners
+from unweave.read.harvest.store import FORMAT, HarvestFacts
+from unweave.read.harvest.tally import ACTIVATION_EDGES, IMPORTANCE_EDGES
+
+
+class TokenCounts(NamedTuple):
+    """Token ids with how often each was counted; -1 stands for all tokens that were not told apart."""
+
+    tokens: np.ndarray
+    counts: np.ndarray
+
+
+class TokenTable(NamedTuple):
+    """How tokens go with a feature, most informative first; arrays of one length."""
+
+    tokens: np.ndarray
+    counts: np.ndarray
+    precision: np.ndarray
+    """Of the token's occurrences (or draws), the share on which the feature fires."""
+    recall: np.ndarray
+    """Of the feature's firings (or draws there), the share that is this token."""
+    pmi: np.ndarray
+    """ln of how many times more often the token is seen with the feature than anywhere."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One firing in its context. ``offset`` is the firing token's place in ``tokens``."""
+
+    row: int
+    window: int
+    position: int
+    offset: int
+    label: int
+    held: bool
+    tokens: np.ndarray
+    importance: np.ndarray
+    activation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Text of each token id, how often it stands in shown windows, and how often the model would say it there."""
+
+    text: list[str]
+    count: np.ndarray
+    draws: np.ndarray
+    own_column: np.ndarray
+    """bool: tokens that the tables tell apart."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows of which every firing is kept: some shown, some held out. Positions count through all windows."""
+
+    tokens: np.ndarray
+    label: np.ndarray
+    held: np.ndarray
+    window: np.ndarray
+    predicted: np.ndarray
+    """int [p, t, draws]: tokens drawn from what the model expects next."""
+    starts: np.ndarray
+    """int64 [features + 1]: where each feature's firings begin in the three arrays after it."""
+    _position: np.ndarray
+    _importance: np.ndarray
+    _activation: np.ndarray
+
+    @property
+    def positions(self) -> int:
+        return self.tokens.size
+
+    @property
+    def length(self) -> int:
+        return self.tokens.shape[1]
+
+    @cached_property
+    def _feature(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
+
+    @cached_property
+    def _by_position(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self._position, kind="stable")
+        return order, np.searchsorted(self._position[order], np.arange(self.positions + 1))
+
+    def firing(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where a feature fires: flat positions (window times length plus place), importances, activations."""
+        mine = slice(self.starts[row], self.starts[row + 1])
+        return self._position[mine], self._importance[mine].astype(np.float32), self._activation[mine]
+
+    def at(self, window: int, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What fires at one position: rows, importances, activations."""
+        order, starts = self._by_position
+        flat = window * self.length + place
+        mine = order[starts[flat] : starts[flat + 1]]
+        return self._feature[mine], self._importance[mine].astype(np.float32), self._activation[mine]
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Every firing: rows, flat positions, importances, activations, by row and then by position."""
+        return self._feature, self._position, self._importance, self._activation
+
+
+class Harvest:
+    """What every feature of a dictionary does on a text. A feature's row counts through all groups in order."""
+
+    IMPORTANCE_EDGES = IMPORTANCE_EDGES
+    ACTIVATION_EDGES = ACTIVATION_EDGES
+
+    def __init__(self, folder: Path, facts: HarvestFacts, digest: str) -> None:
+        self.folder, self.facts, self.digest = folder, facts, digest
+        self.groups = tuple(facts.groups.items())
+        self._first = dict(zip(facts.groups, np.cumsum([0, *facts.groups.values()])[:-1].tolist(), strict=True))
+        self.site_of = np.repeat(np.arange(len(self.groups)), list(facts.groups.values()))
+        self.index_of = np.concatenate([np.arange(count) for count in facts.groups.values()])
+        table = self._table("features")
+        self.firing, self.firing_shown = table["firing"], table["firing_shown"]
+        self.firing_by_label, self.firing_by_position = table["firing_by_label"], table["firing_by_position"]
+        self.importance_histogram = table["importance_histogram"]
+        self.activation_histogram = table["activation_histogram"]
+        self.background_histogram = table["background_histogram"]
+        self.tokens_by_label = table["tokens_by_label"][0]
+        self.importance_by_label = table["importance_by_label"] / np.maximum(self.tokens_by_label, 1)
+        self.density = self.firing / facts.tokens
+        often = np.maximum(self.firing, 1)
+        self.activation_mean = table["activation_sum"] / often
+        self.activation_positive = table["activation_positive"] / often
+        # Where a feature fires its importance is above the threshold: the mean over bins that lie above it.
+        self.importance_mean = table["importance_by_label"].sum(1) / np.maximum(self.importance_histogram.sum(1), 1)
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        return f"Harvest({len(self)} features of {facts.dictionary_name} on {facts.tokens} tokens of {facts.corpus})"
+
+    def __len__(self) -> int:
+        return len(self.site_of)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Harvest:
+        """Reads a harvest's folder. Raises ``UnweaveError`` for one that is none, a newer format, or damage."""
+        folder = Path(folder)
+        if not (folder / "harvest.json").is_file():
+            what = "it has no harvest.json" if folder.exists() else "there is no such folder"
+            raise UnweaveError(f"{folder} is not a harvest: {what}; make one with `unweave harvest`")
+        described = read_json(folder / "harvest.json")
+        found = described.get("format") if isinstance(described, dict) else None
+        if found != FORMAT:
+            raise UnweaveError(f"{folder} has harvest format {found}, and this version reads {FORMAT}")
+        try:
+            facts = HarvestFacts(**{each.name: described[each.name] for each in fields(HarvestFacts)})
+            for name, digest in described["sha256"].items():
+                if file_hash(folder / Path(name).name) != digest:
+                    raise UnweaveError(f"{folder / name} is damaged: its sha256 is not the one in harvest.json")
+            return cls(folder, facts, file_hash(folder / "harvest.json")[:16])
+        except OSError as error:
+            raise oserror_line(error, folder) from error
+        except (KeyError, TypeError) as error:
+            raise UnweaveError(f"{folder} is damaged: its harvest.json lacks {error}; make it again") from error
+
+    def name(self, row: int) -> str:
+        """``site:index``."""
+        return f"{self.groups[self.site_of[row]][0]}:{self.index_of[row]}"
+
+    def row(self, name: str) -> int:
+        """The row of a feature by name; raises ``UnweaveError`` for one that is not here."""
+        group, _, index = name.rpartition(":")
+        if group not in self._first:
+            raise UnweaveError(f"feature {name!r} is not in this harvest; {nearest(group, self._first)}")
+        count = self.facts.groups[group]
+        if not (index.isascii() and index.isdigit()) or int(index) >= count:
+            raise UnweaveError(f"feature {name!r} is not in this harvest: {group} has 0 to {count - 1}")
+        return self._first[group] + int(index)
+
+    def rows(self, group: str) -> range:
+        """All rows of a group."""
+        if group not in self._first:
+            raise UnweaveError(f"group {group!r} is not in this harvest; {nearest(group, self._first)}")
+        return range(self._first[group], self._first[group] + self.facts.groups[group])
+
+    @property
+    def alive(self) -> np.ndarray:
+        """bool [C]: features that fired at least once."""
+        return self.firing > 0
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self.folder / "vocabulary.parquet")
+        arrays = [table[name].to_numpy() for name in ("count", "draws", "own_column")]
+        return Vocabulary(table["text"].to_pylist(), *arrays)
+
+    def input_tokens(self, row: int) -> TokenCounts:
+        """On which tokens a feature fires, and how often, in shown windows."""
+        return self._tokens("tokens_in", row)
+
+    def output_tokens(self, row: int) -> TokenCounts:
+        """Draws from what the model says next where the feature fires, in shown windows."""
+        return self._tokens("tokens_out", row)
+
+    def input_table(self, row: int) -> TokenTable:
+        """Input tokens with precision, recall and PMI."""
+        counts = self.input_tokens(row)
+        return token_table(counts, self.vocabulary.count)
+
+    def output_table(self, row: int) -> TokenTable:
+        """Output tokens with precision, recall and PMI."""
+        counts = self.output_tokens(row)
+        return token_table(counts, self.vocabulary.draws)
+
+    def examples(self, row: int, held: bool = False) -> list[Example]:
+        """A uniform sample of a feature's firings: of shown windows, or of held-out ones."""
+        return [one for one in self._examples_of(row) if one.held == held]
+
+    def _examples_of(self, row: int) -> Iterator[Example]:
+        columns, starts, borders = self._examples
+        for at in range(starts[row], starts[row + 1]):
+            inside = slice(borders[at], borders[at + 1])
+            yield Example(
+                row,
+                int(columns["window"][at]),
+                int(columns["position"][at]),
+                int(columns["offset"][at]),
+                int(columns["label"][at]),
+                bool(columns["held"][at]),
+                *(columns[name][inside] for name in ("tokens", "importance", "activation")),
+            )
+
+    @cached_property
+    def pool(self) -> Pool:
+        from safetensors.numpy import load_file
+
+        stored = load_file(self.folder / "pool.safetensors")
+        kept = (stored[name] for name in ("tokens", "label", "held", "window", "predicted"))
+        fired = (stored[f"fired.{name}"] for name in ("starts", "position", "importance", "activation"))
+        return Pool(*kept, *fired)
+
+    def partners(self, row: int) -> Partners:
+        """Features that fire together with this one, by falling Jaccard index, counted on the pool."""
+        every, starts = self._partners
+        mine = slice(starts[row], starts[row + 1])
+        return Partners(*(array[mine] for array in every))
+
+    @cached_property
+    def _partners(self) -> tuple[Partners, np.ndarray]:
+        table = self._table("partners")
+        every = Partners(*(table[name] for name in Partners._fields))
+        return every, np.searchsorted(every.row, np.arange(len(self) + 1))
+
+    @cached_property
+    def _examples(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self.folder / "examples.parquet").combine_chunks()
+        columns = {name: table[name].to_numpy() for name in ("row", "held", "window", "position", "offset", "label")}
+        borders = np.zeros(1, np.int64)
+        for name in ("tokens", "importance", "activation"):
+            # A table without rows has no chunk to take the lists from.
+            chunks = table[name].chunks
+            columns[name] = chunks[0].values.to_numpy() if chunks else np.empty(0)
+            borders = chunks[0].offsets.to_numpy() if chunks else borders
+        return columns, np.searchsorted(columns["row"], np.arange(len(self) + 1)), borders
+
+    def _tokens(self, name: str, row: int) -> TokenCounts:
+        table, starts = self._token_tables(name)
+        mine = slice(starts[row], starts[row + 1])
+        return TokenCounts(table["token"][mine], table["count"][mine])
+
+    def _token_tables(self, name: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        kept: dict[str, Any] = self.__dict__.setdefault("_token_cache", {})
+        if name not in kept:
+            table = self._table(name)
+            kept[name] = table, np.searchsorted(table["row"], np.arange(len(self) + 1))
+        return kept[name]
+
+    def _table(self, name: str) -> dict[str, np.ndarray]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self.folder / f"{name}.parquet").combine_chunks()
+        found = {}
+        for column in table.column_names:
+            if pa.types.is_fixed_size_list(table[column].type):
+                width = table[column].type.list_size
+                found[column] = table[column].combine_chunks().flatten().to_numpy().reshape(-1, width)
+            elif not pa.types.is_string(table[column].type):
+                found[column] = table[column].to_numpy()
+        return found
+
+
+def token_table(counts: TokenCounts, totals: np.ndarray) -> TokenTable:
+    """Precision, recall and PMI of counted tokens, given how often each is seen at all ([V], by token id).
+
+    Sorted by recall times PMI, a token's share of the information: rare and frequent tokens both have to earn it.
+    Tokens that were not told apart are left out, and count in the shares.
+    """
+    own = counts.tokens >= 0
+    tokens, found = counts.tokens[own], counts.counts[own]
+    together, everywhere = max(int(counts.counts.sum()), 1), max(int(totals.sum()), 1)
+    seen = np.maximum(totals[tokens], 1)
+    recall = found / together
+    pmi = np.log(np.maximum(recall, math.ulp(0.0)) * everywhere / seen)
+    order = np.argsort(-recall * pmi, kind="stable")
+    return TokenTable(*(array[order] for array in (tokens, found, found / seen, recall, pmi)))
