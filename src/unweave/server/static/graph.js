@@ -44,7 +44,7 @@ function form(page, now, submit) {
     h("fieldset.field", {}, h("legend", {}, "Paths"),
       h("label.tick", {}, h("input", { type: "checkbox", checked: request.attention, on: { change: (event) => (request.attention = event.target.checked) } }), "through attention patterns"),
       overview.edit.available && h("label.tick", {}, h("input", { type: "checkbox", checked: request.with_edits, on: { change: (event) => (request.with_edits = event.target.checked) } }), "active edits applied")),
-    h("div.field", {}, h("span", {}, "\u00a0"), h("button", {}, "Trace")));
+    h("div.field.act", {}, h("span", {}, "\u00a0"), h("button", {}, "Trace")));
 }
 
 function panel(overview, graph, node, { open, pin, hide, pinned }) {

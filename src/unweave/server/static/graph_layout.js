@@ -3,6 +3,7 @@
 export const STEP = 20;
 const ROW = 46;
 const LEAST = 58;
+const ASPECT = 1.7;
 
 function rowKey(node) {
   if (node.kind === "token") return "token";
@@ -40,8 +41,13 @@ export function place(graph, nodes, groups, moved = {}) {
     const most = Math.max(1, ...order.map((key) => cells.get(`${key}\n${position}`)?.length ?? 0));
     return Math.max(LEAST, Math.min(110, 14 + 8 * Array.from(text).length), most * STEP + 14);
   });
+  // About as wide as a screen is beside its height, whatever the number of tokens; the same on every screen, so that
+  // a node that was moved and saved stands where it stood.
+  const sum = widths.reduce((total, width) => total + width, 0);
+  const stretch = Math.max(1, Math.min(2.4, (ASPECT * (order.length - 1) * ROW) / sum));
   let x = 0;
-  const columns = widths.map((width, position) => {
+  const columns = widths.map((narrow, position) => {
+    const width = narrow * stretch;
     const column = { x, width, middle: x + width / 2, text: graph.tokens[position] };
     x += width;
     return column;

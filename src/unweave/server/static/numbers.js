@@ -21,7 +21,8 @@ export function share(value, digits = 2) {
 export function percent(value) {
   if (!known(value)) return NONE;
   const hundred = value * 100;
-  if (hundred !== 0 && Math.abs(hundred) < 0.01) return `${hundred < 0 ? MINUS : ""}<.01 %`;
+  if (hundred === 0) return "0 %";
+  if (Math.abs(hundred) < 0.01) return `${hundred < 0 ? MINUS : ""}<.01 %`;
   const digits = Math.abs(hundred) < 1 ? 2 : Math.abs(hundred) < 10 ? 1 : 0;
   return `${sign(hundred.toFixed(digits)).replace(/^(−?)0\./, "$1.")} %`;
 }
@@ -43,10 +44,10 @@ export function change(value, digits = 2) {
   return value > 0 ? `+${text}` : text;
 }
 
-/** A whole number with thin spaces between thousands. */
+/** A whole number with narrow spaces between thousands. */
 export function count(value) {
   if (!known(value)) return NONE;
-  return sign(String(Math.round(value))).replace(/\B(?=(\d{3})+(?!\d))/g, "\u2009");
+  return sign(String(Math.round(value))).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 }
 
 /** `.81 (.77 – .85)` */

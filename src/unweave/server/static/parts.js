@@ -50,7 +50,10 @@ export function featureLink(overview, name, properties = {}) {
 
 /** A label's text, or that there is none. */
 export function labelText(text) {
-  return text ? said(text, "label") : h("span.none", {}, "no label");
+  if (!text) return h("span.none", {}, "no label");
+  const label = said(text, "label");
+  label.title = label.textContent;
+  return label;
 }
 
 /** A field with its name above it. */

@@ -27,7 +27,7 @@ export async function savedGraphs(overview, place, present, title, signal) {
       errors,
       present && h("form.make", { on: { submit: (event) => { event.preventDefault(); act("save-graph", { title: name.value, ...present() }, "saved"); } } }, field("Title", name, "wide"), h("button", {}, "Save this graph")),
       graphs.length === 0 && h("p.none", {}, "None yet."),
-      h("ul.subjects", {}, graphs.map((one) => h("li", {},
+      graphs.length > 0 && h("ul.subjects", {}, graphs.map((one) => h("li", {},
         h("a", { href: address(overview.id, "graph", { saved: one.id }) }, said(one.title)),
         h("span.about", {}, said(one.text.length > 60 ? `${one.text.slice(0, 60)}…` : one.text)),
         h("span.about", {}, `${count(one.nodes)} nodes`),

@@ -25,7 +25,7 @@ function whisker(value, low, high, chance) {
 
 /** A table of scores. Names ending in `_low` and `_high` are the interval of the score before them. */
 export function scores(all) {
-  const names = Object.keys(all).filter((name) => !/_(low|high)$/.test(name) && typeof all[name] === "number");
+  const names = Object.keys(all).filter((name) => !/_(low|high|chance)$/.test(name) && typeof all[name] === "number");
   if (!names.length) return h("p.none", {}, "This label was not scored.");
   const scored = names.filter((name) => `${name}_low` in all || name in CHANCE);
   const others = names.filter((name) => !scored.includes(name));

@@ -38,7 +38,7 @@ function shaded(token, scale, extra) {
     inside(token.text.slice(lead.length)),
     Math.abs(activation) > 0.02 && h(activation > 0 ? "i.activation.up" : "i.activation.down", { "aria-hidden": "true" }),
   );
-  return [lead, element, /\n/.test(token.text) && h("br")];
+  return [lead, element];
 }
 
 /**

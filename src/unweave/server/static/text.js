@@ -9,6 +9,7 @@ import { ask, newest } from "./server.js";
 import { legend, shadedText } from "./shading.js";
 
 const EACH = 40;
+const FIRST = 20;
 
 function tokenButton(token, at, most, chosen, choose) {
   const lead = /^ +(?=\S)/.exec(token.text)?.[0] ?? "";
@@ -56,13 +57,15 @@ function firings(overview, token, at) {
   ];
 }
 
-function whole(overview, answer, shown, follow) {
+function whole(overview, answer, shown, follow, all, more) {
+  const rows = all ? answer.features : answer.features.slice(0, FIRST);
   return [
     h("h2", {}, "Over the whole text"),
     h("table.firings", { "aria-label": "What fires on the text" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name and label"), h("th.number", { scope: "col" }, "Tokens"), h("th.number", { scope: "col" }, "Importance"), h("th", { scope: "col" }, "Where"))),
-      h("tbody", {}, answer.features.map((row) => h("tr", {}, h("td.who", {}, featureLink(overview, row.name), " ", labelText(row.label)), h("td.number", {}, count(row.tokens)), h("td.number", {}, bar(row.importance, share(row.importance), "small")),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("td.who", {}, featureLink(overview, row.name), " ", labelText(row.label)), h("td.number", {}, count(row.tokens)), h("td.number", {}, bar(row.importance, share(row.importance), "small")),
         h("td", {}, h("button.quiet", { type: "button", "aria-pressed": String(row.name === shown), "aria-label": `Show where ${row.name} fires`, on: { click: () => follow(row.name) } }, "show")))))),
+    rows.length < answer.features.length && h("button.quiet", { type: "button", on: { click: more } }, `All ${answer.features.length}`),
   ];
 }
 
@@ -122,6 +125,9 @@ export async function show(page) {
         h("section", {}, whole(overview, answer, state.feature, (name) => {
           state.feature = state.feature === name ? "" : name;
           remember({ feature: state.feature });
+          draw();
+        }, state.all, () => {
+          state.all = true;
           draw();
         }))),
       places(overview, answer),
