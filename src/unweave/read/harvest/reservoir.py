@@ -14,6 +14,9 @@ NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 """The priority of an empty place."""
 
 
+_FIELDS = ("priority", "window", "position", "importance", "activation")
+
+
 def mixed(values: np.ndarray) -> np.ndarray:
     """uint64 in, uint64 out: a bijection whose outputs look random (splitmix64's finaliser)."""
     with np.errstate(over="ignore"):
@@ -29,7 +32,7 @@ def position_keys(hashes: np.ndarray, length: int) -> np.ndarray:
 
 
 class Reservoir:
-    """For each of ``rows`` features the ``size`` firings of smallest priority, sorted, with what goes with them.
+    """For each of ``rows`` features the ``size`` firings of smallest priority, in any order, with what goes with them.
 
     Payloads: ``window`` and ``position`` of the firing, ``importance`` and ``activation`` of the tokens round it
     (``width`` of them, the firing one in the middle; 0 beyond the window).
@@ -41,13 +44,26 @@ class Reservoir:
         self.position = np.zeros((rows, size), np.int16)
         self.importance = np.zeros((rows, size, width), np.float16)
         self.activation = np.zeros((rows, size, width), np.float32)
+        self._limit = np.full(rows, NONE, np.uint64)
 
     @property
     def size(self) -> int:
         return self.priority.shape[1]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {name: getattr(self, name) for name in ("priority", "window", "position", "importance", "activation")}
+        """Everything by name, each feature's firings by priority, so that equal samples are equal bytes."""
+        order = np.argsort(self.priority, axis=1, kind="stable")
+        rows = np.arange(len(order))[:, None]
+        return {name: getattr(self, name)[rows, order] for name in _FIELDS}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Reservoir:
+        """What ``arrays`` gave."""
+        made = cls(*arrays["importance"].shape)
+        for name in _FIELDS:
+            getattr(made, name)[...] = arrays[name]
+        made._limit = made.priority.max(1)
+        return made
 
     def offer(
         self,
@@ -56,32 +72,37 @@ class Reservoir:
         payload: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     ) -> None:
         """Takes in firings of features ``row`` [e]; ``payload(kept)`` gives what goes with those at places ``kept``."""
-        kept = np.flatnonzero(priority < self.priority[row, -1])
+        kept = np.flatnonzero(priority < self._limit[row])
         if not len(kept):
             return
         order = kept[np.lexsort((priority[kept], row[kept]))]
         rank = _rank_in_run(row[order])
         order, rank = order[rank < self.size], rank[rank < self.size]
         touched, place = np.unique(row[order], return_inverse=True)
-        news = payload(order)
         offered = np.full((len(touched), self.size), NONE, np.uint64)
         offered[place, rank] = priority[order]
+        entry = np.zeros((len(touched), self.size), np.int64)
+        entry[place, rank] = order
         both = np.concatenate([self.priority[touched], offered], axis=1)
-        best = np.argsort(both, axis=1, kind="stable")[:, : self.size]
-        self.priority[touched] = np.take_along_axis(both, best, 1)
-        for name in ("window", "position", "importance", "activation"):
-            own = getattr(self, name)
-            fresh = np.zeros((len(touched), self.size, *own.shape[2:]), own.dtype)
-            fresh[place, rank] = news[name]
-            joined = np.concatenate([own[touched], fresh], axis=1)
-            own[touched] = joined[np.arange(len(touched))[:, None], best]
+        stays = np.zeros(both.shape, bool)
+        np.put_along_axis(stays, np.argpartition(both, self.size - 1, axis=1)[:, : self.size], True, axis=1)
+        # As many leave a row as come into it, so that the two lists pair up row by row.
+        leaving, slot = np.nonzero(~stays[:, : self.size])
+        coming = np.nonzero(stays[:, self.size :])
+        real = offered[coming] != NONE
+        at = (touched[leaving[real]], slot[real])
+        chosen = entry[coming][real]
+        self.priority[at] = priority[chosen]
+        for name, values in payload(chosen).items():
+            getattr(self, name)[at] = values
+        self._limit[touched] = self.priority[touched].max(1)
 
     def merge(self, other: Reservoir) -> None:
         """Takes in another sketch of the same features."""
         row, place = np.nonzero(other.priority != NONE)
 
         def payload(kept: np.ndarray) -> dict[str, np.ndarray]:
-            return {name: array[row[kept], place[kept]] for name, array in other.arrays().items()}
+            return {name: getattr(other, name)[row[kept], place[kept]] for name in _FIELDS[1:]}
 
         self.offer(row, other.priority[row, place], payload)
 

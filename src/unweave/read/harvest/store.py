@@ -152,11 +152,12 @@ def _examples(tally: Tally, text: HarvestText) -> dict[str, Any]:
     kinds: list[tuple[Reservoir, bool]] = [(tally.shown, False), (tally.held, True)]
     parts = []
     for reservoir, held in kinds:
-        row, place = np.nonzero(reservoir.priority != NONE)
-        parts.append((row, place, reservoir, np.full(len(row), held)))
+        arrays = reservoir.arrays()
+        row, place = np.nonzero(arrays["priority"] != NONE)
+        parts.append((row, place, arrays, np.full(len(row), held)))
     row = np.concatenate([part[0] for part in parts])
     taken = {
-        name: np.concatenate([part[2].arrays()[name][part[0], part[1]] for part in parts])
+        name: np.concatenate([part[2][name][part[0], part[1]] for part in parts])
         for name in ("window", "position", "importance", "activation")
     }
     held = np.concatenate([part[3] for part in parts])

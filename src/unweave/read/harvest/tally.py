@@ -237,7 +237,7 @@ class Tally:
         """Adds another shard's. Raises ``UnweaveError`` for another shape, or for a batch that both have read."""
         if other.shape != self.shape:
             raise UnweaveError(f"shards of different harvests cannot be merged: {self.shape} and {other.shape}")
-        both = np.flatnonzero(self.sums["batches"] & other.sums["batches"])
+        both = np.flatnonzero((self.sums["batches"] > 0) & (other.sums["batches"] > 0))
         if len(both):
             raise UnweaveError(f"both shards have read batch {both[0]}: merge each shard once")
         for name, own in self.sums.items():
@@ -282,21 +282,22 @@ class Tally:
                 array.reshape(-1)[tensors[f"sums.{name}.where"]] = tensors[f"sums.{name}.value"]
             else:
                 array[...] = tensors[f"sums.{name}"]
-        for name, reservoir in (("shown", made.shown), ("held", made.held)):
-            for field, array in reservoir.arrays().items():
-                array[...] = tensors[f"{name}.{field}"]
+        made.shown, made.held = (
+            Reservoir.of({field: tensors[f"{name}.{field}"] for field in made.shown.arrays()})
+            for name in ("shown", "held")
+        )
         made.predicted[...] = tensors["predicted"]
         made.pool = [{name: tensors[f"pool.{name}"] for name in ("feature", "position", "importance", "activation")}]
         return made
 
 
 def _check(importance: np.ndarray, activation: np.ndarray) -> None:
-    # One pass each: a sum is finite only where every summand is, and NaN fails the second comparison.
-    if not (np.isfinite(importance.sum()) and np.isfinite(activation.sum())):
-        raise UnweaveError("an importance or activation is NaN or infinite on this text")
+    # NaN fails the comparison, and a sum is finite only where every summand is.
     low, high = importance.min(), importance.max()
     if not (low >= 0.0 and high <= 1.0):
         raise UnweaveError(f"importances go from {low} to {high}, and they must be in [0, 1]: this is another tensor")
+    if not np.isfinite(activation.sum()):
+        raise UnweaveError("an activation is NaN or infinite on this text")
 
 
 def _counted(feature: np.ndarray, bins: np.ndarray, features: int, size: int) -> np.ndarray:
