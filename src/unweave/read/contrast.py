@@ -26,7 +26,7 @@ class Contrast:
     def parse(cls, text: str, labels: Sequence[str], names: Sequence[str] = ()) -> Contrast:
         """``de`` or ``de:en``, by the labels or their names (``German``); raises ``UnweaveError`` for any other."""
         if len(labels) < 2:
-            raise UnweaveError(f"contrast {text!r}: this harvest has the text of {len(labels)} label, and two are needed")
+            raise UnweaveError(f"contrast {text!r} needs two labels, and this harvest has text of {len(labels)}")
         first, colon, second = (part.strip() for part in text.partition(":"))
         label = label_position(first, labels, names)
         against = label_position(second, labels, names) if colon else None

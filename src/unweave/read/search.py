@@ -1,4 +1,4 @@
-"""Finding features: by the words of labels, by token, site, label contrast, likeness and co-firing, in any combination."""
+"""Finding features by words of labels, token, site, label contrast, likeness and co-firing, in any combination."""
 
 from __future__ import annotations
 

@@ -23,8 +23,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-
-
 class OverviewRequest(Request):
     """Nothing to choose."""
 
@@ -77,7 +75,6 @@ class OverviewAnswer(Answer):
     edit: Available = Field(description="factor, edits, make-edit, undo-edit, redo-edit, drop-edit")
 
 
-
 Column = Annotated[
     str,
     Field(
@@ -123,8 +120,6 @@ class FeaturesAnswer(Answer):
     offset: int
     corpus_labels: list[str]
     rows: list[FeatureRow]
-
-
 
 
 class FeatureRequest(Request):
@@ -218,13 +213,13 @@ class FeatureAnswer(Answer):
     by_position: list[int] = Field(description="firings at each position of a window")
     examples: list[ExampleWindow]
     partners: list[Partner]
-    reads: PlaceAnswer | None = Field(description="null where the dictionary cannot be opened; directions_note says why")
+    reads: PlaceAnswer | None = Field(
+        description="null where the dictionary cannot be opened; directions_note says why"
+    )
     writes: PlaceAnswer | None
     nearest_read: list[Neighbour]
     nearest_write: list[Neighbour]
     directions_note: str
-
-
 
 
 class FiresRequest(Request):
@@ -271,8 +266,6 @@ class FiresAnswer(Answer):
     edits: list[str] = Field(description="names of the edits that were applied")
 
 
-
-
 class SearchRequest(Request):
     words: str = Field("", max_length=500)
     token: str | None = Field(None, max_length=200, description="fires on this token")
@@ -305,22 +298,21 @@ class SearchAnswer(Answer):
     note: str = Field(description="why there are no hits, where that can be said")
 
 
-
 GraphId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
 
 
 class GraphRequest(Request):
     text: Text
     answer: str | None = Field(None, max_length=200, description="the next token to explain; the likeliest by default")
-    nodes: int = Field(60, ge=2, le=500, description="features kept, by absolute contribution to the answer")
-    edges: int = Field(200, ge=1, le=5000, description="edges kept, by absolute weight")
-    attention: bool = Field(True, description="count paths through attention patterns")
+    nodes: int = Field(60, ge=1, le=500, description="features kept, by their effect on the answer")
+    edges: int = Field(200, ge=1, le=5000, description="edges kept, the strongest")
+    attention: bool = Field(True, description="through attention patterns too; else these count as given")
     with_edits: bool = False
 
 
 class GraphNode(Answer):
     id: str
-    kind: Literal["token", "feature", "rest", "answer"]
+    kind: Literal["token", "feature", "answer"]
     name: str = Field(description="site:index for a feature, the token's text for a token or the answer")
     row: int | None
     label: str
@@ -329,13 +321,18 @@ class GraphNode(Answer):
     position: int = Field(description="index of its token")
     importance: float | None
     activation: float | None
-    contribution: float = Field(description="to the answer's logit")
+    contribution: float | None = Field(
+        description="how far it moves the answer's logit by all ways together, as a size; null for the answer"
+    )
+    shown: float | None = Field(
+        description="share of all that flows into it that the edges here show; null for a token"
+    )
 
 
 class GraphEdge(Answer):
     source: str
     target: str
-    weight: float
+    weight: float = Field(description="what the source adds to the target's activation, past no other feature")
 
 
 class GraphAnswer(Answer):
@@ -345,8 +342,7 @@ class GraphAnswer(Answer):
     probability: float
     nodes: list[GraphNode]
     edges: list[GraphEdge]
-    all_nodes: int = Field(description="before the limits on nodes and edges")
-    all_edges: int
+    all_nodes: int = Field(description="features that fire in the text, a position each, before the limit on nodes")
     method: str = Field(description="how the edges were measured, for a person")
     edits: list[str]
 
