@@ -14,12 +14,19 @@ from unweave.base.arguments import Parser
 from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output, conclude
 from unweave.base.settings import launched_process, set_offline
-from unweave.cli import decomposing, evaluating, harvesting, running, scanning
+from unweave.cli import decomposing, evaluating, harvesting, running, scanning, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = scanning.COMMANDS | decomposing.COMMANDS | evaluating.COMMANDS | harvesting.COMMANDS | running.COMMANDS
+_COMMANDS = (
+    scanning.COMMANDS
+    | decomposing.COMMANDS
+    | evaluating.COMMANDS
+    | harvesting.COMMANDS
+    | running.COMMANDS
+    | serving.COMMANDS
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
