@@ -1,44 +1,74 @@
-"""A stand-in for the server: the page's files under the same policy, and views answered with made-up data."""
+"""Made-up subjects of the right shape behind the real server, for tests of the page in a browser."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import time
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 
-import unweave.server
+from unweave.base.errors import UnweaveError
+from unweave.base.views import View
 from unweave.edit import view_models as edit
 from unweave.read import view_models as read
+from unweave.server.app import make_app
+from unweave.server.guard import Guard
+from unweave.server.serve import bind, make_server
+from unweave.server.settings import ServerSettings
 
-STATIC = Path(unweave.server.__file__).parent / "static"
-POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-HOSTILE = "<script>window.struck=1</script><img src=x onerror='window.struck=1'>\u202ejavascript:window.struck=1\x1b[31m"
+TOKEN = "a-token-for-tests-0123456789"  # noqa: S105
+HOSTILE = (
+    "<script>window.struck=1</script><img src=x onerror='window.struck=1'>\u202ejavascript:window.struck=1\x1b[31m"
+)
 LABELS = ["de", "en", "es", "fr", "it"]
-GROUPS = [f"model.layers.{layer}.{site}" for layer in range(4) for site in ("self_attn.o_proj", "mlp.up_proj", "mlp.down_proj")]
-WORDS = ["Der", " Hund", " läuft", " durch", " den", " Wald", ",", " und", "\n", " the", " dog", " house", "سلام", " 犬", " \u202eevil", "'s"]
+GROUPS = [
+    f"model.layers.{layer}.{site}"
+    for layer in range(4)
+    for site in ("self_attn.o_proj", "mlp.up_proj", "mlp.down_proj")
+]
+MADE_AT = "2026-05-01T10:00:00+00:00"
+WORDS = [
+    "Der",
+    " Hund",
+    " läuft",
+    " durch",
+    " den",
+    " Wald",
+    ",",
+    " und",
+    "\n",
+    " the",
+    " dog",
+    " house",
+    "سلام",
+    " 犬",
+    " \u202eevil",
+    "'s",
+]
 
 
 class Made:
     """One made-up subject of ``count`` features; the third is hostile in every text it has."""
 
+    title = "polyglot, all matrices"
+
     def __init__(self, count: int = 20_000) -> None:
+        self.lock = threading.RLock()
         rng = random.Random(0)
         each = -(-count // len(GROUPS))
         self.rows = [self._row(row, rng, each) for row in range(count)]
         self.by_name = {row.name: row for row in self.rows}
         self.edits: list[edit.EditEntry] = []
         self.graphs: dict[str, read.GraphDocument] = {}
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[tuple[str, Any]] = []
         self.delay: dict[float, float] = {}
+
+    def summary(self) -> dict[str, Any]:
+        return {"target": "polyglot", "kind": "subcomponents", "features": len(self.rows)}
 
     def _row(self, row: int, rng: random.Random, each: int) -> read.FeatureRow:
         group = GROUPS[row // each]
@@ -52,37 +82,62 @@ class Made:
         if row == 2:
             name, label = f"{group}:{row}<b onclick=alert(1)>", HOSTILE
         return read.FeatureRow(
-            row=row, name=name, group=group, label="" if dead else label, confidence=None if dead else confidence,
-            density=0.0 if dead else round(10 ** (-4 + 3.5 * rng.random()), 6), firing=0 if dead else rng.randrange(1, 9000),
-            importance=None if dead else round(0.2 + 0.8 * rng.random(), 3), activation=None if dead else rng.gauss(0, 3),
-            detection=None if dead else round(0.5 + 0.5 * rng.random(), 3), fuzzing=None, contrast=None, by_label=by_label,
-        )  # fmt: skip
+            row=row,
+            name=name,
+            group=group,
+            label="" if dead else label,
+            confidence=None if dead else confidence,
+            density=0.0 if dead else round(10 ** (-4 + 3.5 * rng.random()), 6),
+            firing=0 if dead else rng.randrange(1, 9000),
+            importance=None if dead else round(0.2 + 0.8 * rng.random(), 3),
+            activation=None if dead else rng.gauss(0, 3),
+            detection=None if dead else round(0.5 + 0.5 * rng.random(), 3),
+            fuzzing=None,
+            contrast=None,
+            by_label=by_label,
+        )
 
     def overview(self, _: read.OverviewRequest) -> read.OverviewAnswer:
         yes = read.Available(available=True)
         return read.OverviewAnswer(
-            id="made", title="polyglot, all matrices", target="polyglot", target_digest="0" * 12, kind="subcomponents",
-            dictionary="whole model", dictionary_digest="1" * 12, features=len(self.rows), alive=len(self.rows) * 10 // 11,
-            tokens=1_200_000, windows=9000, length=128, fires=0.1,
+            id="made",
+            title="polyglot, all matrices",
+            target="polyglot",
+            target_digest="0" * 12,
+            kind="subcomponents",
+            dictionary="whole model",
+            dictionary_digest="1" * 12,
+            features=len(self.rows),
+            alive=len(self.rows) * 10 // 11,
+            tokens=1_200_000,
+            windows=9000,
+            length=128,
+            fires=0.1,
             groups=[read.GroupSummary(name=group, features=1000, alive=900) for group in GROUPS],
             corpus_labels=[read.CorpusLabel(name=label, tokens=240_000) for label in LABELS],
             labels=read.LabelTotals(labeler="statistical", clear=9000, weak=5000, unclear=4000, median_detection=0.78),
-            live=yes, graph=yes, edit=yes,
-        )  # fmt: skip
+            live=yes,
+            graph=yes,
+            edit=yes,
+        )
 
     def features(self, ask: read.FeaturesRequest) -> read.FeaturesAnswer:
         words = ask.query.lower().split()
         rows = [
-            row for row in self.rows
+            row
+            for row in self.rows
             if all(word in f"{row.name} {row.label}".lower() for word in words)
             and (not ask.group or row.group == ask.group)
             and (not ask.confidence or row.confidence in ask.confidence)
-            and ask.min_density <= row.density <= ask.max_density and (row.firing or not ask.alive)
-        ]  # fmt: skip
+            and ask.min_density <= row.density <= ask.max_density
+            and (row.firing or not ask.alive)
+        ]
         if ask.contrast:
             at = LABELS.index(ask.contrast)
             rows = [
-                row.model_copy(update={"contrast": row.by_label[at] - max(x for i, x in enumerate(row.by_label) if i != at)})
+                row.model_copy(
+                    update={"contrast": row.by_label[at] - max(x for i, x in enumerate(row.by_label) if i != at)}
+                )
                 for row in rows
             ]
         column = ask.sort if ask.sort != "match" else "row"
@@ -98,43 +153,94 @@ class Made:
 
     def feature(self, ask: read.FeatureRequest) -> read.FeatureAnswer:
         if ask.name not in self.by_name:
-            raise KeyError(f"no feature {ask.name!r} is in this harvest")
+            raise UnweaveError(f"no feature {ask.name!r} is in this harvest")
         row = self.by_name[ask.name]
         rng = random.Random(row.row)
-        near = [read.Neighbour(row=r.row, name=r.name, label=r.label, cosine=0.9 - 0.1 * i) for i, r in enumerate(self.rows[:6])]
+        near = [
+            read.Neighbour(row=r.row, name=r.name, label=r.label, cosine=0.9 - 0.1 * i)
+            for i, r in enumerate(self.rows[:6])
+        ]
         label = None
         if row.label:
             label = read.Label(
-                text=row.label, reads="nouns after an article" if row.row != 2 else HOSTILE, writes="promotes -en, -er; suppresses ,",
-                confidence=row.confidence or "weak", predicate={"kind": "tokens", "any": WORDS[:3]}, labeler="statistical",
-                scores={"detection": 0.81, "detection_low": 0.77, "detection_high": 0.85, "fuzzing": 0.7, "fuzzing_low": 0.6,
-                        "fuzzing_high": 0.8, "intruder": 0.66, "intruder_low": 0.5, "intruder_high": 0.8, "intruder_chance": 0.2},
-            )  # fmt: skip
+                text=row.label,
+                reads="nouns after an article" if row.row != 2 else HOSTILE,
+                writes="promotes -en, -er; suppresses ,",
+                confidence=row.confidence or "weak",
+                predicate={"kind": "tokens", "any": WORDS[:3]},
+                labeler="statistical",
+                scores={
+                    "detection": 0.81,
+                    "detection_low": 0.77,
+                    "detection_high": 0.85,
+                    "fuzzing": 0.7,
+                    "fuzzing_low": 0.6,
+                    "fuzzing_high": 0.8,
+                    "intruder": 0.66,
+                    "intruder_low": 0.5,
+                    "intruder_high": 0.8,
+                    "intruder_chance": 0.2,
+                },
+            )
         bell = [int(4000 * 2.7 ** (-(((b - 30) / 6) ** 2))) for b in range(49)]
         background = [int(9000 * 2.7 ** (-(((b - 24) / 3) ** 2))) for b in range(49)]
         edges = [(-24.5 + b) / 2 for b in range(50)]
         return read.FeatureAnswer(
-            feature=row, corpus_labels=LABELS, label=label, activation_positive=0.93,
-            importance_histogram=read.Histogram(edges=[b / 20 for b in range(21)], counts=[40000 // (1 + b * b) + 10 * b for b in range(20)]),
+            feature=row,
+            corpus_labels=LABELS,
+            label=label,
+            activation_positive=0.93,
+            importance_histogram=read.Histogram(
+                edges=[b / 20 for b in range(21)], counts=[40000 // (1 + b * b) + 10 * b for b in range(20)]
+            ),
             activation_histogram=read.Histogram(edges=edges, counts=bell),
             background_histogram=read.Histogram(edges=edges, counts=background),
-            tokens_in=[read.TokenRow(token=i, text=t, count=900 - 20 * i, precision=0.9 - i / 20, recall=0.3 / (1 + i), pmi=4.2 - i / 9) for i, t in enumerate(WORDS)],
-            tokens_out=[read.TokenRow(token=i, text=t, count=800 - 9 * i, precision=None, recall=0.2 / (1 + i), pmi=2.1 - i / 9) for i, t in enumerate(WORDS[::-1])],
-            by_label=[read.LabelDensity(label=l, tokens=240_000, firing=int(9000 * (row.by_label[i] or 0)), density=(row.by_label[i] or 0) / 26, importance=row.by_label[i]) for i, l in enumerate(LABELS)],
+            tokens_in=[
+                read.TokenRow(
+                    token=i, text=t, count=900 - 20 * i, precision=0.9 - i / 20, recall=0.3 / (1 + i), pmi=4.2 - i / 9
+                )
+                for i, t in enumerate(WORDS)
+            ],
+            tokens_out=[
+                read.TokenRow(token=i, text=t, count=800 - 9 * i, precision=None, recall=0.2 / (1 + i), pmi=2.1 - i / 9)
+                for i, t in enumerate(WORDS[::-1])
+            ],
+            by_label=[
+                read.LabelDensity(
+                    label=label,
+                    tokens=240_000,
+                    firing=int(9000 * (row.by_label[i] or 0)),
+                    density=(row.by_label[i] or 0) / 26,
+                    importance=row.by_label[i],
+                )
+                for i, label in enumerate(LABELS)
+            ],
             by_position=[rng.randrange(400, 700) for _ in range(128)],
             examples=[self._example(i, rng) for i in range(ask.examples)] if row.firing else [],
-            partners=[read.Partner(row=r.row, name=r.name, label=r.label, together=400 - i, jaccard=0.4 / (1 + i), pmi=3.2) for i, r in enumerate(self.rows[20:26])],
+            partners=[
+                read.Partner(row=r.row, name=r.name, label=r.label, together=400 - i, jaccard=0.4 / (1 + i), pmi=3.2)
+                for i, r in enumerate(self.rows[20:26])
+            ],
             reads=read.PlaceAnswer(module="model.layers.0.mlp.up_proj", side="input", width=576),
             writes=read.PlaceAnswer(module="model.layers.0.mlp.up_proj", side="output", width=1536),
-            nearest_read=near, nearest_write=near[::-1], directions_note="",
-        )  # fmt: skip
+            nearest_read=near,
+            nearest_write=near[::-1],
+            directions_note="",
+        )
 
     def _example(self, number: int, rng: random.Random) -> read.ExampleWindow:
         tokens = []
         for at in range(41):
             strong = at == 20 or rng.random() < 0.15
             importance = rng.uniform(0.15, 1) if strong else (0.0 if rng.random() < 0.7 else rng.uniform(0, 0.1))
-            tokens.append(read.TokenReading(token=at, text=rng.choice(WORDS), importance=importance, activation=rng.gauss(3 if strong else 0, 1.5)))
+            tokens.append(
+                read.TokenReading(
+                    token=at,
+                    text=rng.choice(WORDS),
+                    importance=importance,
+                    activation=rng.gauss(3 if strong else 0, 1.5),
+                )
+            )
         return read.ExampleWindow(
             window=100 + number, position=40, offset=20, label=rng.choice(LABELS), held=number % 4 == 3, tokens=tokens
         )
@@ -145,34 +251,92 @@ class Made:
         for at, text in enumerate(texts):
             rng = random.Random(text)
             picked = [self.rows[i] for i in rng.sample(range(len(self.rows)), 12)] + [self.rows[2], self.rows[5]]
-            found = [read.Firing(row=r.row, name=r.name, label=r.label, importance=rng.uniform(0.1, 1), activation=rng.gauss(0, 3)) for r in picked]
+            found = [
+                read.Firing(
+                    row=r.row, name=r.name, label=r.label, importance=rng.uniform(0.1, 1), activation=rng.gauss(0, 3)
+                )
+                for r in picked
+            ]
             tokens.append(read.FiringToken(token=at, text=text, firing=rng.randrange(14, 60), features=found))
         seen = {f.name: f for token in tokens for f in token.features}
         features = [
-            read.TextFeature(row=f.row, name=f.name, label=f.label, tokens=sum(f.name in {g.name for g in t.features} for t in tokens), importance=f.importance, activation=f.activation)
+            read.TextFeature(
+                row=f.row,
+                name=f.name,
+                label=f.label,
+                tokens=sum(f.name in {g.name for g in t.features} for t in tokens),
+                importance=f.importance,
+                activation=f.activation,
+            )
             for f in seen.values()
-        ]  # fmt: skip
+        ]
         return read.FiresAnswer(
-            tokens=tokens, groups=[read.GroupFiring(name=g, firing=[random.Random(g + t).randrange(9) for t in texts]) for g in GROUPS],
-            features=sorted(features, key=lambda f: (-f.tokens, -f.importance))[:100], truncated=False,
+            tokens=tokens,
+            groups=[
+                read.GroupFiring(name=g, firing=[random.Random(g + t).randrange(9) for t in texts]) for g in GROUPS
+            ],
+            features=sorted(features, key=lambda f: (-f.tokens, -f.importance))[:100],
+            truncated=False,
             edits=[e.name for e in self.edits if e.active] if ask.with_edits else [],
-        )  # fmt: skip
+        )
 
     def graph(self, ask: read.GraphRequest) -> read.GraphAnswer:
         tokens = [(" " if i else "") + word for i, word in enumerate(ask.text.split())]
         rng = random.Random(ask.text)
         last = len(tokens) - 1
         nodes = [
-            read.GraphNode(id=f"t{i}", kind="token", name=t, row=None, label="", group="embedding", layer=None, position=i, importance=None, activation=None, contribution=rng.gauss(0, 0.2))
+            read.GraphNode(
+                id=f"t{i}",
+                kind="token",
+                name=t,
+                row=None,
+                label="",
+                group="embedding",
+                layer=None,
+                position=i,
+                importance=None,
+                activation=None,
+                contribution=abs(rng.gauss(0, 0.2)),
+                shown=None,
+            )
             for i, t in enumerate(tokens)
-        ]  # fmt: skip
+        ]
         for number in range(ask.nodes):
             row = self.rows[2] if number == 0 else self.rows[rng.randrange(len(self.rows))]
             position = min(last, int(len(tokens) * rng.random() ** 0.6))
-            nodes.append(read.GraphNode(id=f"f{number}", kind="feature", name=row.name, row=row.row, label=row.label, group=row.group, layer=int(row.group.split(".")[2]), position=position, importance=rng.random(), activation=rng.gauss(0, 2), contribution=rng.gauss(0, 1)))
-        nodes.append(read.GraphNode(id="r0", kind="rest", name=f"{GROUPS[4]} rest", row=None, label="", group=GROUPS[4], layer=1, position=last, importance=None, activation=None, contribution=0.1))
-        nodes.append(read.GraphNode(id="a", kind="answer", name=ask.answer or " Wald", row=None, label="", group="logits", layer=None, position=last, importance=None, activation=None, contribution=9.0))
-        height = {"token": -1, "feature": 0, "rest": 0, "answer": 99}
+            nodes.append(
+                read.GraphNode(
+                    id=f"f{number}",
+                    kind="feature",
+                    name=row.name,
+                    row=row.row,
+                    label=row.label,
+                    group=row.group,
+                    layer=int(row.group.split(".")[2]),
+                    position=position,
+                    importance=rng.random(),
+                    activation=rng.gauss(0, 2),
+                    contribution=abs(rng.gauss(0, 1)),
+                    shown=rng.random(),
+                )
+            )
+        nodes.append(
+            read.GraphNode(
+                id="a",
+                kind="answer",
+                name=ask.answer or " Wald",
+                row=None,
+                label="",
+                group="logits",
+                layer=None,
+                position=last,
+                importance=None,
+                activation=None,
+                contribution=None,
+                shown=0.6,
+            )
+        )
+        height = {"token": -1, "feature": 0, "answer": 99}
         level = {n.id: (GROUPS.index(n.group) if n.group in GROUPS else height[n.kind]) for n in nodes}
         edges = []
         while len(edges) < ask.edges:
@@ -180,20 +344,36 @@ class Made:
             if level[a.id] < level[b.id] and a.position <= b.position:
                 edges.append(read.GraphEdge(source=a.id, target=b.id, weight=rng.gauss(0, 1) ** 3))
         return read.GraphAnswer(
-            tokens=tokens, answer=ask.answer or " Wald", answer_token=5, probability=0.42, nodes=nodes, edges=edges, all_nodes=4000, all_edges=90_000,
-            method="gradient times activation of the answer's logit, attention patterns included", edits=[],
-        )  # fmt: skip
+            tokens=tokens,
+            answer=ask.answer or " Wald",
+            answer_token=5,
+            probability=0.42,
+            nodes=nodes,
+            edges=edges,
+            all_nodes=4000,
+            method="gradient times activation of the answer's logit, attention patterns included",
+            edits=[],
+        )
 
-    def graphs(self, _: read.GraphsRequest) -> read.GraphsAnswer:
+    def list_graphs(self, _: read.GraphsRequest) -> read.GraphsAnswer:
         return read.GraphsAnswer(
-            graphs=[read.SavedGraph(id=g.id, title=g.title, text=g.request.text, saved=g.saved, nodes=len(g.graph.nodes)) for g in self.graphs.values()]
-        )  # fmt: skip
+            graphs=[
+                read.SavedGraph(id=g.id, title=g.title, text=g.request.text, saved=g.saved, nodes=len(g.graph.nodes))
+                for g in self.graphs.values()
+            ]
+        )
 
     def save_graph(self, ask: read.SaveGraphRequest) -> read.GraphDocument:
         name = f"graph-{len(self.graphs)}"
         self.graphs[name] = read.GraphDocument(
-            id=name, title=ask.title, saved=datetime.now(UTC).isoformat(), request=ask.request, graph=ask.graph, hidden=ask.hidden, places=ask.places
-        )  # fmt: skip
+            id=name,
+            title=ask.title,
+            saved=MADE_AT,
+            request=ask.request,
+            graph=ask.graph,
+            hidden=ask.hidden,
+            places=ask.places,
+        )
         return self.graphs[name]
 
     def load_graph(self, ask: read.LoadGraphRequest) -> read.GraphDocument:
@@ -201,34 +381,51 @@ class Made:
 
     def drop_graph(self, ask: read.DropGraphRequest) -> read.GraphsAnswer:
         self.graphs.pop(ask.id)
-        return self.graphs_answer()
-
-    def graphs_answer(self) -> read.GraphsAnswer:
-        return self.graphs(read.GraphsRequest())
+        return self.list_graphs(read.GraphsRequest())
 
     def factor(self, ask: edit.FactorRequest) -> edit.FactorAnswer:
+        time.sleep(self.delay.get(next(iter(ask.factors.values())), 0.0))
         moved = 1 - sum(ask.factors.values()) / len(ask.factors)
         return edit.FactorAnswer(
-            tokens=ask.text.split(), truncated=False,
-            next=[edit.NextToken(token=i, text=t, before=0.4 / (1 + i), after=max(0.0, 0.4 / (1 + i) - 0.05 * moved)) for i, t in enumerate(WORDS[: ask.top])],
+            tokens=ask.text.split(),
+            truncated=False,
+            next=[
+                edit.NextToken(token=i, text=t, before=0.4 / (1 + i), after=max(0.0, 0.4 / (1 + i) - 0.05 * moved))
+                for i, t in enumerate(WORDS[: ask.top])
+            ],
             divergence=0.2 * moved**2,
-            by_label=[edit.LabelChange(label=l, windows=40, tokens=5000, before=2.5, after=2.5 + moved * (0.9 if l == "de" else -0.01), change=moved * (0.9 if l == "de" else -0.01)) for l in LABELS] if ask.by_label else [],
-            seconds=0.01, edits=[e.name for e in self.edits if e.active] if ask.with_edits else [],
-        )  # fmt: skip
+            by_label=[
+                edit.LabelChange(
+                    label=label,
+                    windows=40,
+                    tokens=5000,
+                    before=2.5,
+                    after=2.5 + moved * (0.9 if label == "de" else -0.01),
+                    change=moved * (0.9 if label == "de" else -0.01),
+                )
+                for label in LABELS
+            ]
+            if ask.by_label
+            else [],
+            seconds=0.01,
+            edits=[e.name for e in self.edits if e.active] if ask.with_edits else [],
+        )
 
-    def all_edits(self, _: edit.EditsRequest) -> edit.EditsAnswer:
+    def list_edits(self, _: edit.EditsRequest) -> edit.EditsAnswer:
         return edit.EditsAnswer(edits=self.edits)
 
     def make_edit(self, ask: edit.MakeEditRequest) -> edit.EditsAnswer:
         if any(entry.name == ask.name for entry in self.edits):
-            raise KeyError(f"an edit named {ask.name!r} is already applied: undo it first, or rename this one")
-        self.edits.append(edit.EditEntry(name=ask.name, factors=ask.factors, active=True, made=datetime.now(UTC).isoformat()))
+            raise UnweaveError(f"an edit named {ask.name!r} is already applied: undo it first, or rename this one")
+        self.edits.append(edit.EditEntry(name=ask.name, factors=ask.factors, active=True, made=MADE_AT))
         return edit.EditsAnswer(edits=self.edits)
 
     def _switch(self, name: str | None, active: bool) -> edit.EditsAnswer:
         candidates = [entry.name for entry in self.edits if entry.active is not active]
         chosen = name or candidates[-1]
-        self.edits = [entry.model_copy(update={"active": active}) if entry.name == chosen else entry for entry in self.edits]
+        self.edits = [
+            entry.model_copy(update={"active": active}) if entry.name == chosen else entry for entry in self.edits
+        ]
         return edit.EditsAnswer(edits=self.edits)
 
     def undo_edit(self, ask: edit.UndoEditRequest) -> edit.EditsAnswer:
@@ -242,68 +439,68 @@ class Made:
         return edit.EditsAnswer(edits=self.edits)
 
 
-VIEWS = {
-    "overview": (read.OverviewRequest, Made.overview), "features": (read.FeaturesRequest, Made.features),
-    "feature": (read.FeatureRequest, Made.feature), "fires": (read.FiresRequest, Made.fires),
-    "graph": (read.GraphRequest, Made.graph), "graphs": (read.GraphsRequest, Made.graphs),
-    "save-graph": (read.SaveGraphRequest, Made.save_graph), "load-graph": (read.LoadGraphRequest, Made.load_graph),
-    "drop-graph": (read.DropGraphRequest, Made.drop_graph), "factor": (edit.FactorRequest, Made.factor),
-    "edits": (edit.EditsRequest, Made.all_edits), "make-edit": (edit.MakeEditRequest, Made.make_edit),
-    "undo-edit": (edit.UndoEditRequest, Made.undo_edit), "redo-edit": (edit.RedoEditRequest, Made.redo_edit),
-    "drop-edit": (edit.DropEditRequest, Made.drop_edit),
-}  # fmt: skip
+class Stranger:
+    """A subject whose title and target are hostile; it can be listed, and that is all."""
+
+    title = HOSTILE
+    lock = threading.RLock()
+
+    def summary(self) -> dict[str, Any]:
+        return {"target": HOSTILE, "kind": HOSTILE, "features": 7}
 
 
-def made_app(made: Made) -> FastAPI:
-    """The page and the views of one made-up subject, ``made``, under the server's content policy."""
-    app = FastAPI()
-    app.mount("/static", StaticFiles(directory=STATIC))
+VIEWS: dict[str, tuple[type[BaseModel], type[BaseModel], Callable[[Made, Any], BaseModel]]] = {
+    "overview": (read.OverviewRequest, read.OverviewAnswer, Made.overview),
+    "features": (read.FeaturesRequest, read.FeaturesAnswer, Made.features),
+    "feature": (read.FeatureRequest, read.FeatureAnswer, Made.feature),
+    "fires": (read.FiresRequest, read.FiresAnswer, Made.fires),
+    "graph": (read.GraphRequest, read.GraphAnswer, Made.graph),
+    "graphs": (read.GraphsRequest, read.GraphsAnswer, Made.list_graphs),
+    "save-graph": (read.SaveGraphRequest, read.GraphDocument, Made.save_graph),
+    "load-graph": (read.LoadGraphRequest, read.GraphDocument, Made.load_graph),
+    "drop-graph": (read.DropGraphRequest, read.GraphsAnswer, Made.drop_graph),
+    "factor": (edit.FactorRequest, edit.FactorAnswer, Made.factor),
+    "edits": (edit.EditsRequest, edit.EditsAnswer, Made.list_edits),
+    "make-edit": (edit.MakeEditRequest, edit.EditsAnswer, Made.make_edit),
+    "undo-edit": (edit.UndoEditRequest, edit.EditsAnswer, Made.undo_edit),
+    "redo-edit": (edit.RedoEditRequest, edit.EditsAnswer, Made.redo_edit),
+    "drop-edit": (edit.DropEditRequest, edit.EditsAnswer, Made.drop_edit),
+}
 
-    @app.middleware("http")
-    async def guard(request: Request, proceed):
-        response = await proceed(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
 
-    @app.get("/api/subjects")
-    def subjects() -> list[dict[str, Any]]:
-        plain = {"id": "made", "title": "polyglot, all matrices", "target": "polyglot", "kind": "subcomponents"}
-        hostile = {"id": "other", "title": HOSTILE, "target": HOSTILE, "kind": "sae", "features": 7}
-        return [{**plain, "features": len(made.rows)}, hostile]
+def made_app(made: Made, settings: ServerSettings) -> Guard:
+    """The real server over one made-up subject, and another whose every text is hostile."""
+    views = {
+        name: View(name, name, request, response, partial(_ask, name, function))
+        for name, (request, response, function) in VIEWS.items()
+    }
+    return make_app({"made": made, "other": Stranger()}, settings, views)
 
-    @app.post("/api/subjects/made/views/{name}")
-    async def ask(name: str, request: Request):
-        body = await request.json()
-        made.asked.append((name, body))
-        if name == "factor":
-            await asyncio.sleep(made.delay.get(next(iter(body["factors"].values())), 0.0))
-        model, view = VIEWS[name]
-        try:
-            return JSONResponse(view(made, model(**body)).model_dump())
-        except KeyError as refused:
-            return JSONResponse({"error": str(refused.args[0])}, status_code=400)
 
-    @app.get("/{path:path}")
-    def page(path: str) -> FileResponse:
-        return FileResponse(STATIC / "index.html")
-
-    return app
+def _ask(name: str, function: Callable[[Made, Any], BaseModel], made: Made, request: BaseModel) -> BaseModel:
+    made.asked.append((name, request))
+    return function(made, request)
 
 
 class Served:
-    """An app on a free loopback port, in a thread, as a context."""
+    """The server on a free loopback port, in a thread, as a context that gives the address to open."""
 
-    def __init__(self, app: Any) -> None:
-        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
+    def __init__(self, made: Made) -> None:
+        self.made = made
 
     def __enter__(self) -> str:
+        self.bound = bind("127.0.0.1", 0)
+        port = self.bound.getsockname()[1]
+        settings = ServerSettings(TOKEN, port)
+        self.server = make_server(made_app(self.made, settings), settings)
+        self.bound.listen(128)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]}, daemon=True)
         self.thread.start()
         while not self.server.started:
             time.sleep(0.01)
-        return f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+        return f"http://127.0.0.1:{port}"
 
     def __exit__(self, *_: object) -> None:
         self.server.should_exit = True
         self.thread.join(10)
+        self.bound.close()

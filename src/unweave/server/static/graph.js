@@ -7,7 +7,7 @@ import { edgeTable } from "./graph_edges.js";
 import { place, prune } from "./graph_layout.js";
 import { change, count, number, percent, share } from "./numbers.js";
 import { featureLink, field, labelText, trouble } from "./parts.js";
-import { address, go, remember } from "./route.js";
+import { address, go, LONGEST, remember } from "./route.js";
 import { savedGraphs } from "./saved_graphs.js";
 import { ask } from "./server.js";
 
@@ -20,7 +20,7 @@ function state(query) {
   const least = Number(query.least);
   return {
     request: {
-      text: query.q ?? "", answer: query.answer || null, nodes: whole(query.nodes, 60, 2, 500),
+      text: query.q ?? "", answer: query.answer || null, nodes: whole(query.nodes, 60, 1, 500),
       edges: whole(query.edges, 300, 1, 5000), attention: query.attention !== "0", with_edits: query.edits === "1",
     },
     keep: whole(query.keep, 40, 0, 500),
@@ -39,7 +39,7 @@ function form(page, now, submit) {
   return h("form.filters.trace", { on: { submit } },
     field("Prompt", h("textarea", { rows: "2", maxlength: "20000", required: true, dir: "auto", "data-first-field": true, spellcheck: "false", value: request.text, on: set("text", (one) => one.value) }), "wide"),
     field("Next token to explain", h("input", { value: request.answer ?? "", placeholder: "the likeliest", maxlength: "200", autocomplete: "off", spellcheck: "false", on: set("answer", (one) => one.value || null) })),
-    field("Nodes traced", amount("nodes", 2, 500), "short"),
+    field("Nodes traced", amount("nodes", 1, 500), "short"),
     field("Edges traced", amount("edges", 1, 5000), "short"),
     h("fieldset.field", {}, h("legend", {}, "Paths"),
       h("label.tick", {}, h("input", { type: "checkbox", checked: request.attention, on: { change: (event) => (request.attention = event.target.checked) } }), "through attention patterns"),
@@ -54,13 +54,12 @@ function panel(overview, graph, node, { open, pin, hide, pinned }) {
     node.kind === "feature" ? [h("p", {}, featureLink(overview, node.name)), h("p", {}, labelText(node.label))] : h("p", {}, `${node.kind}: `, h("bdi.token-text", { dir: "auto" }, tokenText(node.name))),
     h("dl.facts.small", {},
       [["At token", token === undefined ? "–" : [`${node.position + 1} `, h("bdi.token-text", { dir: "auto" }, tokenText(token))]],
-        ["Contribution", change(node.contribution, 3)], ["Importance", share(node.importance)], ["Activation", change(node.activation)]]
+        ["Moves the answer by", number(node.contribution)], ["Importance", share(node.importance)], ["Activation", change(node.activation)], ["Inflow shown", percent(node.shown)]]
         .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     node.kind === "feature" && h("p.buttons", {},
       h("button.quiet", { type: "button", on: { click: () => open(node) } }, "Open its page"),
       h("button.quiet", { type: "button", "aria-pressed": String(pinned.has(node.name)), on: { click: () => pin(node) } }, "Pin"),
       h("button.quiet", { type: "button", on: { click: () => hide(node) } }, "Hide")),
-    node.kind === "rest" && h("p.buttons", {}, h("button.quiet", { type: "button", on: { click: () => hide(node) } }, "Hide")),
   ];
 }
 
@@ -85,7 +84,9 @@ export async function show(page) {
   const submit = (event) => {
     event?.preventDefault();
     const { text, answer, nodes, edges, attention, with_edits } = now.request;
-    go(address(overview.id, "graph", { q: text, answer, nodes: nodes === 60 ? "" : nodes, edges: edges === 300 ? "" : edges, attention: attention ? "" : "0", edits: with_edits, pin: [...now.pinned].join(" ") }));
+    const to = address(overview.id, "graph", { q: text, answer, nodes: nodes === 60 ? "" : nodes, edges: edges === 300 ? "" : edges, attention: attention ? "" : "0", edits: with_edits, pin: [...now.pinned].join(" ") });
+    if (to.length > LONGEST) replace(errors, trouble(new Error("This prompt is too long for a graph: shorten it.")));
+    else go(to);
   };
   page.root.append(form(page, now, submit), errors, place_, saved);
   if (!graph && now.request.text) {
@@ -131,7 +132,7 @@ function drawn(page, graph, now, place_, title) {
     drawing.draw(kept, place(graph, kept.nodes, order, now.places), now.pinned);
     inspect(drawing.selected);
     replace(table, edgeTable(overview, graph, kept));
-    replace(kept_, `${count(kept.nodes.length)} nodes and ${count(kept.edges.length)} edges of ${count(graph.all_nodes)} and ${count(graph.all_edges)}`);
+    replace(kept_, `${count(kept.nodes.filter((node) => node.kind === "feature").length)} of ${count(graph.all_nodes)} that fire, ${count(kept.edges.length)} of ${count(graph.edges.length)} edges traced`);
     back.hidden = now.hidden.size === 0 && Object.keys(now.places).length === 0;
     remember({ keep: now.keep === 40 ? "" : now.keep, least: now.least === 0.02 ? "" : now.least, pin: [...now.pinned].join(" "), hide: [...now.hidden].join(" ") });
   };
@@ -151,7 +152,7 @@ function drawn(page, graph, now, place_, title) {
       slider("Weakest edge, of the strongest", "least", 0.5, 0.005, (value) => percent(value)),
       h("div.field", {}, h("span", {}, kept_), h("span.buttons", {}, button("+", "Closer", () => drawing.zoom(1.25)), button("−", "Wider", () => drawing.zoom(0.8)), button("All", "All of it", () => drawing.fit()), back))),
     h("div.graph-and-panel", {}, h("div.graph-frame", {}, drawing.root), side),
-    h("p.legend.help", {}, "Size of a circle: contribution to the answer; hollow: negative. Solid edge: positive weight; dashed: negative. Square: token or answer; diamond: what no feature carries. Ring: pinned."),
+    h("p.legend.help", {}, "Larger circle: moves the answer's logit further, by all ways together. Solid edge: positive weight; dashed: negative. Square: token or answer. Ring: pinned."),
     h("details.edges-as-table", {}, h("summary", {}, "Edges as a table"), table),
   );
   draw();

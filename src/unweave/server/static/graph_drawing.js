@@ -2,8 +2,8 @@
 
 import { tokenText, visibleText } from "./characters.js";
 import { replace, s } from "./dom.js";
-import { towards } from "./graph_layout.js";
-import { clamp } from "./numbers.js";
+import { size, towards } from "./graph_layout.js";
+import { clamp, number } from "./numbers.js";
 import { pannable } from "./pan.js";
 
 const MARGIN = { left: 128, right: 30, top: 30, bottom: 46 };
@@ -13,10 +13,9 @@ function cut(text, length) {
   return characters.length > length ? `${characters.slice(0, length - 1).join("")}…` : text;
 }
 
-function shape(node, size) {
-  if (node.kind === "token" || node.kind === "answer") return s("rect", { x: -size, y: -size, width: 2 * size, height: 2 * size });
-  if (node.kind === "rest") return s("path", { d: `M0 ${-size}L${size} 0L0 ${size}L${-size} 0Z` });
-  return s("circle", { r: size });
+function shape(node, half) {
+  if (node.kind !== "feature") return s("rect", { x: -half, y: -half, width: 2 * half, height: 2 * half });
+  return s("circle", { r: half });
 }
 
 /** One drawing. `select(id)`, `open(node)`, `pin(node)`, `hide(node)` and `moved(id, [x, y])` hear what a person does. */
@@ -43,7 +42,7 @@ export class Drawing {
     Object.assign(this, { kept, layout, pinned });
     this.nodes = new Map(kept.nodes.map((node) => [node.id, node]));
     if (!this.nodes.has(this.selected)) this.selected = null;
-    const most = Math.max(1e-12, ...kept.nodes.filter((node) => node.kind === "feature").map((node) => Math.abs(node.contribution)));
+    const most = Math.max(1e-12, ...kept.nodes.filter((node) => node.kind === "feature").map(size));
     const bottom = layout.height + 18;
     replace(
       this.lines,
@@ -63,16 +62,15 @@ export class Drawing {
   }
 
   mark(node, most) {
-    const size = node.kind === "feature" ? 3.5 + 4.5 * Math.sqrt(Math.abs(node.contribution) / most) : 5.5;
+    const half = node.kind === "feature" ? 3.5 + 4.5 * Math.sqrt(size(node) / most) : 5.5;
     const words = node.kind === "feature" ? `${this.overview.short(node.name)} ${node.label}` : `${node.kind} ${node.name}`;
     const classes = ["g.node", node.kind];
-    if (node.contribution < 0) classes.push("less");
     if (this.pinned.has(node.name)) classes.push("pinned");
     const mark = s(
       classes.join("."),
-      { role: "button", tabindex: "-1", "data-id": node.id, "aria-label": visibleText(`${words}, at token ${node.position + 1}, contribution ${node.contribution.toPrecision(3)}`) },
+      { role: "button", tabindex: "-1", "data-id": node.id, "aria-label": visibleText(`${words}, at token ${node.position + 1}${node.contribution === null ? "" : `, moves the answer by ${number(node.contribution)}`}`) },
       s("circle.reach", { r: 10 }),
-      shape(node, size),
+      shape(node, half),
       s("title", {}, visibleText(words)),
       node.kind === "answer" && s("text.answer-name", { y: -11, "text-anchor": "middle" }, cut(tokenText(node.name), 16)),
     );

@@ -10,8 +10,7 @@ const FIRST = 100;
 function end(overview, graph, node) {
   const where = h("small.dim", {}, ` at ${node.position + 1} `, h("bdi.token-text", { dir: "auto" }, tokenText(graph.tokens[node.position] ?? "")));
   if (node.kind === "feature") return [featureLink(overview, node.name), where, labelText(node.label)];
-  const kind = { token: "token", answer: "answer", rest: "rest" }[node.kind];
-  return [h("span", {}, `${kind} `), node.kind === "rest" ? h("code", {}, tokenText(node.name)) : h("bdi.token-text", { dir: "auto" }, tokenText(node.name)), node.kind !== "token" && where];
+  return [h("span", {}, `${node.kind} `), h("bdi.token-text", { dir: "auto" }, tokenText(node.name)), node.kind === "answer" && where];
 }
 
 /** The kept edges, strongest first. */

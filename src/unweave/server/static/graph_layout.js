@@ -11,10 +11,15 @@ function rowKey(node) {
   return node.group;
 }
 
+/** How far a node moves the answer. */
+export function size(node) {
+  return Math.abs(node.contribution ?? 0);
+}
+
 /** What is left of a graph: `{nodes, edges}` after the limits, what was pinned (names) and what was hidden (ids). */
 export function prune(graph, { keep, least, pinned, hidden }) {
   const features = graph.nodes.filter((node) => node.kind === "feature" && !hidden.has(node.id));
-  const ranked = [...features].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
+  const ranked = [...features].sort((a, b) => size(b) - size(a));
   const chosen = new Set(ranked.slice(0, keep).map((node) => node.id));
   for (const node of features) if (pinned.has(node.name)) chosen.add(node.id);
   for (const node of graph.nodes) if (node.kind !== "feature" && !hidden.has(node.id)) chosen.add(node.id);
@@ -54,7 +59,7 @@ export function place(graph, nodes, groups, moved = {}) {
   });
   const places = new Map();
   for (const cell of cells.values()) {
-    cell.sort((a, b) => b.contribution - a.contribution);
+    cell.sort((a, b) => size(b) - size(a));
     cell.forEach((node, at) => {
       const column = columns[Math.min(Math.max(0, node.position), columns.length - 1)];
       const [movedX, movedY] = moved[node.id] ?? [];

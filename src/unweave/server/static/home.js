@@ -9,9 +9,12 @@ const KINDS = { subcomponents: "subcomponents", sae: "SAE latents", transcoder: 
 
 export async function show(page) {
   const answer = await subjects(page.signal);
-  const all = Array.isArray(answer) ? answer : answer.subjects;
+  const all = answer.subjects;
   const targets = new Map();
-  for (const one of all) targets.set(one.target, [...(targets.get(one.target) ?? []), one]);
+  for (const one of all) {
+    const target = one.target ?? "not known";
+    targets.set(target, [...(targets.get(target) ?? []), one]);
+  }
   page.root.append(h("h1", {}, "What is served"), h("p.lead", {}, "Choose a target and what it was taken apart into."));
   if (!all.length) page.root.append(h("p.none", {}, "Nothing: name a harvest when starting `unweave serve`."));
   for (const [target, entries] of targets) {
@@ -28,7 +31,9 @@ export async function show(page) {
               "li",
               {},
               h("a", { href: address(one.id) }, said(one.title)),
-              h("span.about", {}, `${count(one.features)} `, KINDS[one.kind] ?? said(one.kind)),
+              one.error
+                ? h("span.problem", {}, said(one.error))
+                : h("span.about", {}, `${count(one.features)} `, KINDS[one.kind] ?? said(one.kind)),
               h("code.about", {}, said(one.id)),
             ),
           ),

@@ -40,7 +40,7 @@ export function number(value) {
 /** A signed change. */
 export function change(value, digits = 2) {
   if (!known(value)) return NONE;
-  const text = sign(value.toFixed(digits));
+  const text = share(value, digits);
   return value > 0 ? `+${text}` : text;
 }
 

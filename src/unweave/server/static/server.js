@@ -11,9 +11,7 @@ async function refusal(response) {
   const text = await response.text();
   let line = text;
   try {
-    const detail = JSON.parse(text);
-    line = detail.error?.message ?? detail.message ?? detail.error ?? detail.detail ?? text;
-    if (Array.isArray(line)) line = line.map((one) => `${(one.loc ?? []).join(".")}: ${one.msg}`).join("; ");
+    line = JSON.parse(text).detail ?? text;
   } catch {
     // Not JSON: the text itself is the line.
   }

@@ -23,6 +23,7 @@ export async function about(subject, signal) {
     const prefix = commonDots(overview.groups.map((group) => group.name));
     known.set(subject, {
       ...overview,
+      id: subject,
       singular,
       plural: `${singular}s`,
       short: (name) => (prefix && name.startsWith(prefix) ? name.slice(prefix.length) : name),

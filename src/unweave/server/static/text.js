@@ -95,7 +95,7 @@ function traced(overview, answer, name) {
 
 export async function show(page) {
   const { overview, route, signal } = page;
-  const state = { q: route.query.q ?? "", token: Number(route.query.token ?? NaN), feature: route.query.feature ?? "", site: route.query.site ?? "", edits: route.query.edits === "1" };
+  const state = { q: route.query.q ?? "", token: Number(route.query.at ?? NaN), feature: route.query.feature ?? "", site: route.query.site ?? "", edits: route.query.edits === "1" };
   page.root.append(h("h1", {}, "What fires on a text"));
   if (!overview.live.available) {
     page.root.append(h("p.problem", {}, said(overview.live.reason || "The target is not loaded here.")));
@@ -110,7 +110,7 @@ export async function show(page) {
     const chosen = Number.isInteger(state.token) && state.token >= 0 && state.token < answer.tokens.length ? state.token : -1;
     const line = tokens(answer, chosen, (at) => {
       state.token = at;
-      remember({ token: at });
+      remember({ at });
       draw();
       results.querySelector(`[data-at="${at}"]`)?.focus();
     });
@@ -153,15 +153,18 @@ export async function show(page) {
   const changed = (changes) => {
     Object.assign(state, changes);
     if ("q" in changes) state.token = NaN;
-    remember({ q: state.q, site: state.site, edits: state.edits, token: Number.isInteger(state.token) ? state.token : "" });
+    const fits = remember({ q: state.q, site: state.site, edits: state.edits, at: Number.isInteger(state.token) ? state.token : "" });
+    replace(long, fits ? null : "This text is too long to be kept in the address.");
     run();
   };
+  const long = h("p.help", { role: "status" });
   page.root.append(
     h("form.filters", { on: { submit: (event) => event.preventDefault() } },
       field("Text", h("textarea", { rows: "3", maxlength: "20000", dir: "auto", "data-first-field": true, spellcheck: "false", value: state.q, on: { input: (event) => changed({ q: event.target.value }) } }), "wide"),
       overview.groups.length > 1 && field("Site", h("input", { list: "sites", value: state.site, placeholder: "all; * and ? match", maxlength: "300", autocomplete: "off", spellcheck: "false", on: { input: (event) => changed({ site: event.target.value }) } })),
       h("datalist", { id: "sites" }, overview.groups.map((group) => h("option", { value: group.name }))),
       overview.edit.available && h("fieldset.field", {}, h("legend", {}, "Edits"), h("label.tick", {}, h("input", { type: "checkbox", checked: state.edits, on: { change: (event) => changed({ edits: event.target.checked }) } }), "active ones applied"))),
+    long,
     results,
   );
   run();
