@@ -90,8 +90,8 @@ export class Drawing {
     }
   }
 
-  /** Makes a node the selected one; a second choice of the same by mouse or touch opens it. */
-  choose(id, again = true) {
+  /** Makes a node the selected one; where it was that already, `again`, it is opened. */
+  choose(id, again) {
     if (again && id === this.selected) {
       this.open(this.nodes.get(id));
       return;

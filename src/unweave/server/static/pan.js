@@ -10,6 +10,7 @@ const STILL = 5;
 export function pannable(root, drawing, signal) {
   const pointers = new Map();
   let held = null;
+  let chosen = false;
   let gone = 0;
   const at = (event) => {
     const box = root.getBoundingClientRect();
@@ -26,6 +27,8 @@ export function pannable(root, drawing, signal) {
     pointers.set(event.pointerId, at(event));
     if (pointers.size === 1) {
       held = event.target.closest("[data-id]")?.dataset.id ?? null;
+      // Asked now, because the press itself is about to give the node the focus, which chooses it.
+      chosen = held !== null && drawing.selected === held;
       gone = 0;
     } else {
       held = null;
@@ -53,7 +56,7 @@ export function pannable(root, drawing, signal) {
   });
   const end = (event) => {
     if (!pointers.delete(event.pointerId)) return;
-    if (event.type === "pointerup" && held && gone <= STILL) drawing.choose(held);
+    if (event.type === "pointerup" && held && gone <= STILL) drawing.choose(held, chosen);
     if (pointers.size === 0) held = null;
   };
   on("pointerup", end);
