@@ -81,6 +81,7 @@ def test_every_count_is_that_of_plain_counting(made, plan, readings):
     assert np.array_equal(made.tokens_by_label, 24 * np.bincount(plan.text.label, minlength=2))
     row = int(made.firing.argmax())
     np.testing.assert_allclose(made.activation_mean[row], activation[..., row][fires[..., row]].mean(), rtol=1e-4)
+    np.testing.assert_allclose(made.importance_mean[row], importance[..., row][fires[..., row]].mean(), rtol=1e-4)
     counts, _ = np.histogram(importance[..., row][importance[..., row] > 0], made.IMPORTANCE_EDGES)
     assert abs(made.importance_histogram[row] - counts).sum() <= 2  # numpy's bins are closed on the other side
     levels = activation[..., row][fires[..., row]]

@@ -103,6 +103,7 @@ def _features(facts: HarvestFacts, tally: Tally) -> dict[str, Any]:
         "index": np.concatenate([np.arange(count) for count in facts.groups.values()]),
         "firing": sums["firing_by_label"].sum(1),
         "firing_shown": sums["firing_shown"],
+        "importance_sum": sums["importance_sum"] / FIXED,
         "activation_sum": sums["activation_sum"] / FIXED,
         "activation_positive": sums["activation_positive"],
         "firing_by_label": sums["firing_by_label"],

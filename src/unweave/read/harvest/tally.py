@@ -30,6 +30,7 @@ _SUMS = {
     "firing_by_position": np.int64,
     "firing_shown": np.int64,
     "importance_by_label": np.int64,
+    "importance_sum": np.int64,
     "activation_sum": np.int64,
     "activation_positive": np.int64,
     "importance_histogram": np.int64,
@@ -91,6 +92,7 @@ class Tally:
             "firing_by_position": (shape.features, shape.length),
             "firing_shown": (shape.features,),
             "importance_by_label": (shape.features, shape.labels),
+            "importance_sum": (shape.features,),
             "activation_sum": (shape.features,),
             "activation_positive": (shape.features,),
             "importance_histogram": (shape.features, IMPORTANCE_BINS),
@@ -140,7 +142,7 @@ class Tally:
         fire = strength > np.float32(FIRES)
         entry, position, feature, strength = entry[fire], position[fire], feature[fire], strength[fire]
         level = flat_activation[entry]
-        self._count(batch, mine, position, feature, level)
+        self._count(batch, mine, position, feature, strength, level)
         self._tabulate(batch, first, position, feature)
         self._sample(batch, first, position, feature, importance, activation)
         self._keep(batch, first, position, feature, strength, level)
@@ -155,7 +157,15 @@ class Tally:
         sums = np.bincount(feature * labels + owner, weights=strength, minlength=size)
         self.sums["importance_by_label"][mine] += np.rint(sums * FIXED).astype(np.int64).reshape(-1, labels)
 
-    def _count(self, batch: Batch, mine: slice, position: np.ndarray, feature: np.ndarray, level: np.ndarray) -> None:
+    def _count(
+        self,
+        batch: Batch,
+        mine: slice,
+        position: np.ndarray,
+        feature: np.ndarray,
+        strength: np.ndarray,
+        level: np.ndarray,
+    ) -> None:
         count, length = mine.stop - mine.start, self.shape.length
         owner = np.repeat(batch.label, length)[position]
         shown = np.repeat(~batch.held, length)[position]
@@ -164,8 +174,9 @@ class Tally:
         sums["firing_by_position"][mine] += _counted(feature, position % length, count, length)
         sums["firing_shown"][mine] += np.bincount(feature[shown], minlength=count)
         sums["activation_positive"][mine] += np.bincount(feature[level > 0], minlength=count)
-        total = np.bincount(feature, weights=level, minlength=count)
-        sums["activation_sum"][mine] += np.rint(total * FIXED).astype(np.int64)
+        for name, values in (("importance_sum", strength), ("activation_sum", level)):
+            total = np.bincount(feature, weights=values, minlength=count)
+            sums[name][mine] += np.rint(total * FIXED).astype(np.int64)
         sums["activation_histogram"][mine] += _counted(feature, _activation_bin(level), count, ACTIVATION_BINS)
 
     def _tabulate(self, batch: Batch, first: int, position: np.ndarray, feature: np.ndarray) -> None:

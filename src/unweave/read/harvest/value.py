@@ -138,8 +138,7 @@ class Harvest:
         often = np.maximum(self.firing, 1)
         self.activation_mean = table["activation_sum"] / often
         self.activation_positive = table["activation_positive"] / often
-        # Where a feature fires its importance is above the threshold: the mean over bins that lie above it.
-        self.importance_mean = table["importance_by_label"].sum(1) / np.maximum(self.importance_histogram.sum(1), 1)
+        self.importance_mean = table["importance_sum"] / often
 
     def __repr__(self) -> str:
         facts = self.facts
@@ -160,7 +159,9 @@ class Harvest:
         if found != FORMAT:
             raise UnweaveError(f"{folder} has harvest format {found}, and this version reads {FORMAT}")
         try:
-            facts = HarvestFacts(**{each.name: described[each.name] for each in fields(HarvestFacts)})
+            given = {each.name: described[each.name] for each in fields(HarvestFacts)}
+            names = {name: tuple(given[name]) for name in ("labels", "label_names")}
+            facts = HarvestFacts(**{**given, **names})
             for name, digest in described["sha256"].items():
                 if file_hash(folder / Path(name).name) != digest:
                     raise UnweaveError(f"{folder / name} is damaged: its sha256 is not the one in harvest.json")
