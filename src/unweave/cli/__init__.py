@@ -14,19 +14,16 @@ from unweave.base.arguments import Parser
 from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output, conclude
 from unweave.base.settings import launched_process, set_offline
-from unweave.cli import decomposing, evaluating, harvesting, running, scanning, serving
+from unweave.cli import decomposing, evaluating, harvesting, running, scanning, searching, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (
-    scanning.COMMANDS
-    | decomposing.COMMANDS
-    | evaluating.COMMANDS
-    | harvesting.COMMANDS
-    | running.COMMANDS
-    | serving.COMMANDS
-)
+_COMMANDS = {
+    name: command
+    for room in (scanning, decomposing, evaluating, harvesting, searching, running, serving)
+    for name, command in room.COMMANDS.items()
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from unweave.cli.shared import (
     open_target,
     run_value,
     set_option,
+    usual_harvest,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _harvest(args: argparse.Namespace) -> Output:
     from unweave.read.harvest import HarvestConfig, harvest, read_shard
 
     folder = decomposition_folder(args.decomposition)
-    out = args.out or Path(f"{folder.name}.harvest" if folder.name == args.decomposition else f"{folder}.harvest")
+    out = args.out or usual_harvest(args.decomposition)
     if out.exists():
         raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
     settings = parse_settings(args.set) | ({"labels": ",".join(args.labels)} if args.labels else {})

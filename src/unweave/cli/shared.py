@@ -115,6 +115,12 @@ def decomposition_folder(name: str) -> Path:
     return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
 
 
+def usual_harvest(decomposition: str) -> Path:
+    """Where a decomposition's harvest is kept: beside its folder; a bundled one's in the current folder."""
+    folder = decomposition_folder(decomposition)
+    return Path(f"{folder.name}.harvest" if folder.name == decomposition else f"{folder}.harvest")
+
+
 def set_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], help="set one field; repeat it for more"

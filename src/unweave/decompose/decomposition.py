@@ -279,13 +279,17 @@ class Decomposition:
 
 def bundled(name: str = "smollm2") -> Path:
     """The folder of a decomposition that ships with the package."""
-    root = Path(__file__).parent / "bundled"
-    available = sorted(path.name for path in root.glob("*"))
+    available = bundled_names()
     if name not in available:
         raise UnweaveError(
             f"no decomposition of {name!r} is bundled ({nearest(name, available)}): make one with `unweave decompose`"
         )
-    return root / name
+    return Path(__file__).parent / "bundled" / name
+
+
+def bundled_names() -> list[str]:
+    """What decompositions ship with the package."""
+    return sorted(path.name for path in (Path(__file__).parent / "bundled").glob("*"))
 
 
 def is_bundled(folder: Path) -> bool:

@@ -82,7 +82,7 @@ class Slider:
 
     def _prefix(self, tokens: Tensor, layer: int | None) -> Prefix:
         """What enters the first edited layer, which no edit changes."""
-        key = (tokens.numpy().tobytes(), layer)
+        key = (tuple(tokens.shape), tokens.numpy().tobytes(), layer)
         if key not in self._prefixes:
             # Oldest first out; the labels' windows of one layer are asked for together.
             while len(self._prefixes) >= _PREFIXES + len(self._windows):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.seeds import numpy_generator
 
 SHUFFLES = 50
+_FEW_LABELS = 10
+_AT_ONCE = 2048
+"""Features whose shuffled means are held in memory together."""
 
 
 @dataclass(frozen=True)
@@ -68,44 +71,45 @@ class ContrastTest:
         spread = by_window.std(0)
         # A feature that is the same on every window cannot differ between labels.
         self._scaled = np.divide(by_window, spread, out=np.zeros_like(by_window), where=spread > 0)
-        self._label, self._labels, self._seed = label, labels, seed
-        self._thresholds: dict[Contrast, float] = {}
+        orders = [numpy_generator(seed, "contrast", shuffle).permutation(len(label)) for shuffle in range(SHUFFLES)]
+        self._weights = np.stack([_mean_weights(label[order], labels) for order in (np.arange(len(label)), *orders)])
+        self._found: dict[Contrast, np.ndarray] = {}
 
-    def differs(self, contrast: Contrast) -> np.ndarray:
-        """bool [c]: features whose contrast is larger than the largest found under any shuffle."""
-        observed = contrast.values(self._means(self._label).T)
-        return np.nan_to_num(observed, nan=-np.inf, neginf=-np.inf) > self._threshold(contrast)
+    def differs(self, contrast: Contrast) -> Bool[np.ndarray, " c"]:
+        """Features whose contrast is larger than the largest found under any shuffle."""
+        if contrast not in self._found:
+            self._measure(self._together(contrast))
+        return self._found[contrast]
 
-    def _threshold(self, contrast: Contrast) -> float:
-        if contrast not in self._thresholds:
-            if contrast.against is None:
-                self._thresholds |= self._selectivity_thresholds
-            else:
-                self._thresholds[contrast] = max(
-                    float(np.nanmax(contrast.values(means.T), initial=-np.inf)) for means in self._shuffled(contrast)
-                )
-        return self._thresholds[contrast]
+    def _together(self, contrast: Contrast) -> list[Contrast]:
+        """What takes about as long as one: every contrast of a few labels, each of many labels against all others."""
+        labels = range(self._weights.shape[1])
+        if len(labels) > _FEW_LABELS and contrast.against is not None:
+            return [contrast]
+        pairs = itertools.permutations(labels, 2) if len(labels) <= _FEW_LABELS else ()
+        return [*(Contrast(label, None) for label in labels), *(Contrast(*pair) for pair in pairs)]
 
-    @cached_property
-    def _selectivity_thresholds(self) -> dict[Contrast, float]:
-        every = [Contrast(label, None) for label in range(self._labels)]
-        found = dict.fromkeys(every, -np.inf)
-        for means in self._shuffled():
-            for contrast in every:
-                found[contrast] = max(found[contrast], float(np.nanmax(contrast.values(means.T), initial=-np.inf)))
-        return found
+    def _measure(self, contrasts: Sequence[Contrast]) -> None:
+        count = self._scaled.shape[1]
+        observed = np.empty((len(contrasts), count), np.float32)
+        largest = np.full(len(contrasts), -np.inf)
+        needed = sorted({label for each in contrasts for label in (each.label, each.against) if label is not None})
+        if any(each.against is None for each in contrasts):
+            needed = list(range(self._weights.shape[1]))
+        weights = self._weights[:, needed]
+        for start in range(0, count, _AT_ONCE):
+            means = np.full((len(weights), self._weights.shape[1], min(_AT_ONCE, count - start)), np.nan, np.float32)
+            means[:, needed] = weights @ self._scaled[:, start : start + _AT_ONCE]
+            by_label = np.moveaxis(means, 1, -1)
+            for place, contrast in enumerate(contrasts):
+                values = np.nan_to_num(contrast.values(by_label), nan=-np.inf, neginf=-np.inf)
+                observed[place, start : start + _AT_ONCE] = values[0]
+                largest[place] = max(largest[place], values[1:].max(initial=-np.inf))
+        self._found |= dict(zip(contrasts, observed > largest[:, None], strict=True))
 
-    def _shuffled(self, contrast: Contrast | None = None):
-        for shuffle in range(SHUFFLES):
-            order = numpy_generator(self._seed, "contrast", shuffle).permutation(len(self._label))
-            wanted = None if contrast is None else (contrast.label, contrast.against)
-            yield self._means(self._label[order], wanted)
 
-    def _means(self, label: np.ndarray, wanted: Sequence[int | None] | None = None) -> Float[np.ndarray, "labels c"]:
-        """Means by label; those of labels that were not asked for, or have no window, are NaN."""
-        members = (label == np.arange(self._labels)[:, None]).astype(self._scaled.dtype)
-        counts = members.sum(1, keepdims=True)
-        rows = np.flatnonzero(counts[:, 0]) if wanted is None else [row for row in wanted if counts[row, 0]]
-        means = np.full((self._labels, self._scaled.shape[1]), np.nan, self._scaled.dtype)
-        means[rows] = (members[rows] / counts[rows]) @ self._scaled
-        return means
+def _mean_weights(label: Int[np.ndarray, " windows"], labels: int) -> Float[np.ndarray, "labels windows"]:
+    """What windows are weighed with in each label's mean; NaN for a label that has none."""
+    members = (label == np.arange(labels)[:, None]).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return members / members.sum(1, keepdims=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
-    from unweave.read.features import Dictionary
+    from torch import Tensor
 
 Side = Literal["read", "write"]
 
@@ -24,27 +25,31 @@ class Alike(NamedTuple):
 
 
 class Directions:
-    """The directions of a dictionary, normalised, by side and width.
+    """The directions of a dictionary's features, normalised, by side and width.
 
     A width is not a space: among sites of equal width, compare those that read (or write) the same stream.
     """
 
-    def __init__(self, dictionary: Dictionary) -> None:
+    def __init__(self, groups: Iterable[tuple[Tensor, Tensor]], signed: bool) -> None:
+        """From the directions [c, d_in] and [c, d_out] of each group in order.
+
+        ``signed`` is False where a direction's sign means nothing: (-u)(-v)^T is the same piece of weight as u v^T.
+        """
         parts: dict[tuple[Side, int], list[tuple[np.ndarray, np.ndarray]]] = {}
         start = 0
-        for features in dictionary.groups.values():
-            rows = np.arange(start, start + len(features))
-            for side, matrix in (("read", features.read_directions()), ("write", features.write_directions())):
+        for reads, writes in groups:
+            rows = np.arange(start, start + len(reads))
+            both: dict[Side, Tensor] = {"read": reads, "write": writes}
+            for side, matrix in both.items():
                 values = matrix.detach().float().cpu().numpy()
                 unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
                 parts.setdefault((side, unit.shape[1]), []).append((rows, unit))
-            start += len(features)
+            start += len(reads)
         self._matrices = {
             key: (np.concatenate([rows for rows, _ in found]), np.concatenate([unit for _, unit in found]))
             for key, found in parts.items()
         }
-        # The sign of a subcomponent's directions means nothing: (-u)(-v)^T is the same piece of weight.
-        self._signless = dictionary.kind == "subcomponents"
+        self._signed = signed
 
     def alike(self, row: int, side: Side) -> Alike:
         """All other features whose directions on that side have the same width."""
@@ -58,7 +63,7 @@ class Directions:
 
     def closeness(self, cosine: np.ndarray) -> np.ndarray:
         """What likeness is ordered by: the cosine, or its size where a direction's sign means nothing."""
-        return np.abs(cosine) if self._signless else np.maximum(cosine, 0.0)
+        return np.maximum(cosine, 0.0) if self._signed else np.abs(cosine)
 
     def nearest(self, row: int, side: Side, count: int) -> list[tuple[int, float]]:
         """The ``count`` features most like one, as (row, signed cosine)."""

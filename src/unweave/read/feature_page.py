@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from unweave.base.errors import UnweaveError
 from unweave.read.feature_table import number
+from unweave.read.labels.store import SCORES
 from unweave.read.view_models import (
     ExampleWindow,
     FeatureAnswer,
@@ -24,7 +27,6 @@ from unweave.read.view_models import (
 
 if TYPE_CHECKING:
     from unweave.read.directions import Side
-    from unweave.read.features import Place
     from unweave.read.harvest.value import Example, TokenTable
     from unweave.read.subject import Subject
 
@@ -36,6 +38,7 @@ def feature_page(subject: Subject, request: FeatureRequest) -> FeatureAnswer:
     """
     harvest, table = subject.harvest, subject.table
     row = harvest.row(request.name)
+    directions = _directions(subject, row, request.partners)
     examples = [one for held in (False, True) for one in harvest.examples(row, held)[: request.examples]]
     return FeatureAnswer(
         feature=table.rows([row])[0],
@@ -51,7 +54,11 @@ def feature_page(subject: Subject, request: FeatureRequest) -> FeatureAnswer:
         by_position=harvest.firing_by_position[row].tolist(),
         examples=[_example(subject, one) for one in examples],
         partners=_partners(subject, row, request.partners),
-        **_directions(subject, row, request.partners),
+        reads=directions.reads,
+        writes=directions.writes,
+        nearest_read=list(directions.nearest_read),
+        nearest_write=list(directions.nearest_write),
+        directions_note=directions.directions_note,
     )
 
 
@@ -59,14 +66,17 @@ def _label(subject: Subject, row: int) -> Label | None:
     entry = subject.labels.entries.get(row)
     if entry is None:
         return None
+    measured = {name: getattr(entry, name) for each in SCORES for name in (each, f"{each}_low", f"{each}_high")}
+    scores = {name: value for name, value in measured.items() if value is not None}
     return Label(
         text=entry.text,
         reads=entry.reads,
         writes=entry.writes,
         confidence=entry.confidence,  # type: ignore[arg-type]
-        predicate=None if entry.predicate is None else dict(entry.predicate),
+        reason=entry.reason,
+        predicate=json.loads(entry.predicate) if entry.predicate else None,
         labeler=entry.labeler,
-        scores={name: number(value) for name, value in entry.scores.items()},
+        scores=scores,
     )
 
 
@@ -136,13 +146,20 @@ def _partners(subject: Subject, row: int, count: int) -> list[Partner]:
     ]
 
 
-def _directions(subject: Subject, row: int, count: int) -> dict[str, object]:
-    nothing = {"reads": None, "writes": None, "nearest_read": [], "nearest_write": []}
+class _Directions(NamedTuple):
+    reads: PlaceAnswer | None = None
+    writes: PlaceAnswer | None = None
+    nearest_read: Sequence[Neighbour] = ()
+    nearest_write: Sequence[Neighbour] = ()
+    directions_note: str = ""
+
+
+def _directions(subject: Subject, row: int, count: int) -> _Directions:
     try:
         directions = subject.directions
-        features = subject.dictionary.groups[subject.table.groups[subject.table.group[row]]]
+        reads, writes = subject.places(subject.table.groups[subject.table.group[row]])
     except UnweaveError as error:
-        return nothing | {"directions_note": str(error)}
+        return _Directions(directions_note=str(error))
     names, labels = subject.table.names, subject.labels.text
 
     def nearest(side: Side) -> list[Neighbour]:
@@ -151,14 +168,4 @@ def _directions(subject: Subject, row: int, count: int) -> dict[str, object]:
             for other, cosine in directions.nearest(row, side, count)
         ]
 
-    return {
-        "reads": _place(features.reads),
-        "writes": _place(features.writes),
-        "nearest_read": nearest("read"),
-        "nearest_write": nearest("write"),
-        "directions_note": "",
-    }
-
-
-def _place(place: Place) -> PlaceAnswer:
-    return PlaceAnswer(module=place.module, side=place.side, width=place.width)
+    return _Directions(reads, writes, nearest("read"), nearest("write"))

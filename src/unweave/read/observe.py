@@ -83,6 +83,20 @@ def seen(place: Place, value: Any, tokens: Int[Tensor, "n t"]) -> Float[Tensor, 
     return whole
 
 
+def written(place: Place, value: Any, new: Float[Tensor, "n t d"]) -> Any:
+    """What the place's module was given or returns, with the place's own columns replaced; nothing is changed in place.
+
+    The reverse of ``seen``: a tuple stays one, flattened windows stay flattened.
+    """
+    tensor = module_value(value)
+    if tensor is None:
+        raise UnweaveError(f"the {place.side} of {place.module!r} holds no tensor that could be replaced")
+    whole = new.reshape(*tensor.shape[:-1], -1).to(tensor.dtype)
+    if place.side == "output" and place.site is not None:
+        whole = place.site.replaced(tensor, whole)
+    return type(value)([whole, *value[1:]]) if isinstance(value, (tuple, list)) else whole
+
+
 def _forward(
     target: Target, places: Mapping[str, Place], tokens: Int[Tensor, "n t"], logits: bool, copied: bool
 ) -> tuple[Observed, dict[str, int]]:

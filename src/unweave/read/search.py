@@ -21,8 +21,8 @@ from unweave.read.word_index import WordIndex, words_of
 if TYPE_CHECKING:
     from unweave.read.harvest.value import Pool
 
-FIELDS = (1.0, 0.8, 0.8, 0.5)
-"""How much a word counts in a label's text, in what it says of reading, of writing, and in the feature's name."""
+FIELDS = (1.0, 0.5)
+"""How much a word counts in a label's text and in the feature's name."""
 NAMED_ONLY = 0.4
 """How much a label's name counts for a feature that is about that label by its statistics, and does not say so."""
 _TIERS = 20
@@ -58,12 +58,7 @@ class SearchIndex:
 
     @cached_property
     def words(self) -> WordIndex:
-        entries = self.table.labels.entries
-        texts = []
-        for row, name in enumerate(self.table.names):
-            entry = entries.get(row)
-            texts.append(("", "", "", name) if entry is None else (entry.text, entry.reads, entry.writes, name))
-        return WordIndex(texts, FIELDS)
+        return WordIndex(list(zip(self.table.labels.text, self.table.names, strict=True)), FIELDS)
 
     @cached_property
     def tokens(self) -> TokenIndex:

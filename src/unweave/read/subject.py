@@ -16,18 +16,20 @@ from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json
 from unweave.decompose.decomposition import Decomposition, bundled
 from unweave.models.named import resolve
+from unweave.read.directions import Directions
 from unweave.read.feature_labels import FeatureLabels
 from unweave.read.feature_table import FeatureTable
 from unweave.read.search import SearchIndex
+from unweave.read.view_models import PlaceAnswer
 
 if TYPE_CHECKING:
     from unweave.models.target import Target
-    from unweave.read.directions import Directions
     from unweave.read.features import Dictionary
     from unweave.read.harvest.store import HarvestFacts
     from unweave.read.harvest.value import Harvest
 
 Value = TypeVar("Value")
+SUBCOMPONENTS = "subcomponents"
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 
 
@@ -113,9 +115,22 @@ class Subject:
 
     @property
     def directions(self) -> Directions:
-        from unweave.read.directions import Directions
+        return self.kept("directions", self._load_directions)
 
-        return self.kept("directions", lambda: Directions(self.dictionary))
+    def places(self, group: str) -> tuple[PlaceAnswer, PlaceAnswer]:
+        """Where a group's features read and write."""
+        if self.facts.kind == SUBCOMPONENTS:
+            pieces = self._decomposition.site(group)
+            return (
+                PlaceAnswer(module=group, side="input", width=pieces.V.shape[0]),
+                PlaceAnswer(module=group, side="output", width=pieces.U.shape[1]),
+            )
+        features = self.dictionary.groups[group]
+        reads, writes = (
+            PlaceAnswer(module=place.module, side=place.side, width=place.width)
+            for place in (features.reads, features.writes)
+        )
+        return reads, writes
 
     @contextmanager
     def running(self, with_edits: bool = False) -> Iterator[list[str]]:
@@ -145,7 +160,7 @@ class Subject:
         return Harvest.load(self.folder)
 
     def _load_labels(self) -> FeatureLabels:
-        return FeatureLabels.load(self.folder, len(self.harvest))
+        return FeatureLabels.load(self.folder, self.harvest)
 
     def _load_target(self) -> Target:
         from unweave.models.load import load_target
@@ -158,19 +173,41 @@ class Subject:
             )
         return target
 
+    @property
+    def _decomposition(self) -> Decomposition:
+        """The subcomponents without their target, which takes longer to load."""
+        return self.kept("decomposition", self._load_decomposition)
+
+    def _load_decomposition(self) -> Decomposition:
+        decomposition = Decomposition.load(self._find_dictionary())
+        self._check_dictionary(decomposition.digest())
+        return decomposition
+
     def _load_dictionary(self) -> Dictionary:
         from unweave.read.features import subcomponent_dictionary
 
-        facts = self.facts
-        dictionary = subcomponent_dictionary(
-            Decomposition.load(self._find_dictionary()), self.target, facts.dictionary_name
-        )
-        if dictionary.digest != facts.dictionary:
-            raise UnweaveError(
-                f"{facts.dictionary_source} is now dictionary {dictionary.digest}, and the harvest in {self.folder} is "
-                f"of {facts.dictionary}: bring that dictionary back, or harvest again"
-            )
+        if self.facts.kind == SUBCOMPONENTS:
+            return subcomponent_dictionary(self._decomposition, self.target, self.facts.dictionary_name)
+        from unweave.read.dictionaries import load_dictionary
+
+        dictionary = load_dictionary(self.facts.dictionary_source, self.target)
+        self._check_dictionary(dictionary.digest)
         return dictionary
+
+    def _check_dictionary(self, digest: str) -> None:
+        facts = self.facts
+        if digest != facts.dictionary:
+            raise UnweaveError(
+                f"{facts.dictionary_source} is now dictionary {digest}, and the harvest in {self.folder} is of "
+                f"{facts.dictionary}: bring that dictionary back, or harvest again"
+            )
+
+    def _load_directions(self) -> Directions:
+        if self.facts.kind == SUBCOMPONENTS:
+            sites = self._decomposition.sites.values()
+            return Directions([(pieces.V.T, pieces.U) for pieces in sites], signed=False)
+        groups = self.dictionary.groups.values()
+        return Directions([(each.read_directions(), each.write_directions()) for each in groups], signed=True)
 
     def _find_dictionary(self) -> Path:
         source = self.facts.dictionary_source

@@ -61,7 +61,8 @@ def firing_features(subject: Subject, request: FiresRequest) -> FiresAnswer:
     text = typed_text(target, request.text)
     with subject.running(request.with_edits) as edits:
         places = {name: features.reads for name, features in dictionary.groups.items()}
-        readings = dictionary.encode(observe(target, places, text.tokens, logits=False).values)
+        with torch.no_grad():
+            readings = dictionary.encode(observe(target, places, text.tokens, logits=False).values)
     chosen = None if request.group is None else table.in_groups(request.group)
     found = _Firings.of(readings, list(dictionary.groups), chosen)
     texts = token_texts(target, text.tokens[0].tolist())
@@ -107,9 +108,9 @@ class _Firings(NamedTuple):
             groups[name] = firing.sum(1).numpy()
             token, index = (each.numpy() for each in firing.nonzero(as_tuple=True))
             parts.append((token, index + span.start, importance[firing].numpy(), activation[firing].numpy()))
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        order_by = np.lexsort((columns[1], -columns[2], columns[0]))
-        return cls(*(column[order_by] for column in columns), groups)
+        token, row, importance, activation = (np.concatenate(column) for column in zip(*parts, strict=True))
+        by_token = np.lexsort((row, -importance, token))
+        return cls(token[by_token], row[by_token], importance[by_token], activation[by_token], groups)
 
     def by_token(self, count: int) -> list[list[_One]]:
         found: list[list[_One]] = [[] for _ in range(count)]

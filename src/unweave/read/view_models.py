@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -134,9 +134,12 @@ class Label(Answer):
     reads: str = Field(description="what fires it")
     writes: str = Field(description="what it promotes or suppresses")
     confidence: Confidence
-    predicate: dict[str, object] | None
+    reason: str = Field(description="what the confidence rests on")
+    predicate: Any = Field(description="the label as a test of a token in its text, or null")
     labeler: str
-    scores: dict[str, float | None] = Field(description="detection, detection_low, ... as far as measured")
+    scores: dict[str, float] = Field(
+        description="detection, fuzzing, intruder, intruder_control, each with _low and _high, as far as measured"
+    )
 
 
 class Histogram(Answer):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         MedianRange,
         cluster_interval,
         mean_interval,
+        median_interval,
         median_with_range,
         paired_difference,
     )
@@ -27,6 +28,7 @@ _HOME = {
     "holm": "comparisons",
     "max_null_threshold": "permutation",
     "mean_interval": "bootstrap",
+    "median_interval": "bootstrap",
     "median_with_range": "bootstrap",
     "paired_difference": "bootstrap",
     "sign_flip_test": "permutation",
@@ -40,6 +42,7 @@ __all__ = [
     "holm",
     "max_null_threshold",
     "mean_interval",
+    "median_interval",
     "median_with_range",
     "paired_difference",
     "sign_flip_test",

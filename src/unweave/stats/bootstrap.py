@@ -54,6 +54,24 @@ def mean_interval(values: ArrayLike, seed: int = 0, level: float = 0.95, resampl
     return Interval(float(sample.mean()), low, high, count)
 
 
+def median_interval(values: ArrayLike, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Interval:
+    """The median of ``values`` (n,) with its percentile bootstrap interval over units; ``mean`` holds the median."""
+    sample = finite_vector(values, "values")
+    _check_plan(level, resamples)
+    count = len(sample)
+    if count == 1:
+        return Interval(float(sample[0]), float("nan"), float("nan"), 1)
+    generator = numpy_generator(seed, "median_interval")
+    medians = np.concatenate(
+        [
+            np.median(sample[generator.integers(count, size=(step, count))], axis=1)
+            for step in _steps(resamples, max(1, _BLOCK // count))
+        ]
+    )
+    low, high = _ends(medians, level)
+    return Interval(float(np.median(sample)), low, high, count)
+
+
 def paired_difference(
     before: ArrayLike, after: ArrayLike, seed: int = 0, level: float = 0.95, resamples: int = 2000
 ) -> Interval:
@@ -132,6 +150,10 @@ def _resampled_sums(values: NDArray[np.float64], times: int, generator: np.rando
         stop = min(times, start + step)
         sums[start:stop] = values[generator.integers(len(values), size=(stop - start, len(values)))].sum(axis=1)
     return sums
+
+
+def _steps(total: int, most: int) -> list[int]:
+    return [min(most, total - start) for start in range(0, total, most)]
 
 
 def _ends(means: NDArray[np.float64], level: float) -> tuple[float, float]:

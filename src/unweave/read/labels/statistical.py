@@ -1,0 +1,197 @@
+"""The labeler that needs no model and no network: tests on tokens, their neighbours, kinds, languages and positions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom, hypergeom
+
+from unweave.read.labels.evidence import Evidence, ShownText
+from unweave.read.labels.labeler import UNCLEAR, Confidence, Label, make_label
+from unweave.read.labels.learner import DEPTH, LARGEST, Sample, cross_validated, learn
+from unweave.read.labels.outputs import read_outputs
+from unweave.read.labels.predicate import Predicate, Question, to_json, ways
+from unweave.read.labels.wording import describe_way, kind_words, list_tokens
+from unweave.stats.permutation import exceeds_null
+
+FEWEST_FIRINGS = 10
+LEVEL = 1e-3
+WEAK, CLEAR = 0.6, 0.7
+"""Cross-validated balanced accuracy on shown text from which a predicate says something, and says it clearly."""
+ONLY, MOSTLY = 0.9, 0.5
+"""Share of firing rate from which a feature is one label's only, or mostly."""
+COVERS = 0.15
+"""Share of firings that a way to yes must cover to be told."""
+ALIKE = 0.8
+"""Share of tokens of one kind from which the kind is named."""
+MORE_TEXT = 4
+"""The table of input tokens is used where it counts so many times more firings than the sample has."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """Which labels a feature keeps to: ``labels`` by number, whether it keeps to them only, and the test's p."""
+
+    labels: tuple[int, ...]
+    only: bool
+    p: float
+
+
+class StatisticalLabeler:
+    """Learns a small predicate on shown text; the label is that predicate in words, and what the model says there."""
+
+    name = "statistical"
+
+    def settings(self) -> dict[str, Any]:
+        return {"depth": DEPTH, "largest_set": LARGEST, "level": LEVEL, "weak": WEAK, "clear": CLEAR}
+
+    def spent(self) -> dict[str, Any]:
+        return {}
+
+    def label(self, evidence: Evidence) -> Label:
+        writes = _writes(evidence)
+        if len(evidence.fires) < FEWEST_FIRINGS or not len(evidence.others):
+            return make_label("", writes, UNCLEAR, f"fires too rarely: {evidence.firing_shown} times in shown text")
+        language = find_language(evidence)
+        sample = _sample(evidence)
+        accuracy, p = _cross_validated(sample)
+        learned = learn(sample) if p <= LEVEL and accuracy >= WEAK else True
+        reason = f"cross-validated {accuracy:.2f} (p {p:.1g})"
+        predicate = learned
+        if language is not None and language.only:
+            predicate = Question("language", language.labels, learned, False)
+        where = _language_words(evidence.text, language)
+        if predicate is True:
+            # A language that is not the only one, with nothing else: true of it, and too little to be a label.
+            reads = f"{where} text" if where else ""
+            return make_label(reads, writes, "weak" if where else UNCLEAR, reason)
+        confidence: Confidence = "clear" if accuracy >= CLEAR else "weak"
+        if learned is True:
+            reads, confidence = f"{where} text", "weak"
+        else:
+            reads = " ".join(filter(None, [where, _reads(evidence, sample, learned)]))
+        stored = to_json(predicate, evidence.text.attributes)
+        return make_label(reads, writes or (where and f"{where} words"), confidence, reason, stored)
+
+
+def _sample(evidence: Evidence) -> Sample:
+    attributes = evidence.text.attributes
+    fires, others = evidence.fires, evidence.others
+    codes = {
+        name: np.concatenate([attributes.of(name, places.contexts) for places in (fires, others)])
+        for name in attributes.all
+        if name != "language"  # both have the same mixture of languages
+    }
+    window = np.concatenate([fires.window, others.window])
+    table = None
+    if evidence.firing_shown >= MORE_TEXT * len(fires):
+        inputs = evidence.inputs
+        table = inputs.tokens, evidence.text.vocabulary_count[inputs.tokens], inputs.counts
+    return Sample.of(codes, np.arange(len(window)) < len(fires), window, table)
+
+
+def _cross_validated(sample: Sample) -> tuple[float, float]:
+    """Balanced accuracy of trees on the half of the windows that they were not learned from, and Fisher's exact p.
+
+    What is tested was not searched in, so the p needs no correction for the search.
+    """
+    said, fires = cross_validated(sample), sample.fires
+    hits, alarms = int(said[fires].sum()), int(said[~fires].sum())
+    accuracy = (hits / fires.sum() + 1 - alarms / (~fires).sum()) / 2
+    p = hypergeom.sf(hits - 1, len(fires), hits + alarms, fires.sum())
+    return float(accuracy), float(p)
+
+
+def find_language(evidence: Evidence) -> Language | None:
+    """The labels a feature keeps to, or none, at ``LEVEL`` corrected for the search over labels.
+
+    Where it fires in many shown windows: does one label's rate exceed the rest by more than under any shuffle of the
+    windows' labels? Else: is one label's share of the windows it fires in larger than its share of the text (binomial)?
+    """
+    text = evidence.text
+    rate = evidence.firing_by_label / np.maximum(text.tokens_by_label, 1)
+    if len(rate) < 2 or not rate.sum():
+        return None
+    share = rate / rate.sum()
+    order = np.argsort(-share, kind="stable")
+    most = len(rate) // 2
+    kept = next((k for k in range(1, most + 1) if share[order[:k]].sum() >= ONLY), None)
+    if kept is None and (share[order[0]] < MOSTLY or share[order[0]] < 2 * share[order[1]]):
+        return None
+    chosen = tuple(sorted(order[: kept or 1].tolist()))
+    p = _language_p(evidence, chosen)
+    return Language(chosen, kept is not None, p) if p <= LEVEL else None
+
+
+def _language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
+    text = evidence.text
+    inside = np.isin(text.window_label, chosen)
+    if (evidence.firing_by_window > 0).sum() >= 30 and 0 < inside.sum() < len(inside):
+        counts = evidence.firing_by_window.astype(np.float32)
+        size = np.maximum(np.bincount(text.window_label, minlength=len(text.labels)), 1)
+        own = np.bincount(text.window_label, counts, len(text.labels)) / size
+        # The best choice of as many labels under each shuffle: labels were searched for, too.
+        best = -np.sort(-(text.dealt @ counts), 1)[:, : len(chosen)].sum(1)
+        return exceeds_null(float(own[list(chosen)].sum()), best).p
+    windows, first = np.unique(evidence.fires.window, return_index=True)
+    hits = int(np.isin(evidence.fires.label[first], chosen).sum())
+    share = float(text.tokens_by_label[list(chosen)].sum() / max(text.tokens_by_label.sum(), 1))
+    return float(min(1.0, len(text.labels) * binom.sf(hits - 1, len(windows), share)))
+
+
+def _language_words(text: ShownText, language: Language | None) -> str:
+    if language is None:
+        return ""
+    names = " and ".join(text.label_names[label] for label in language.labels)
+    return names if language.only else f"mostly {names}"
+
+
+def _reads(evidence: Evidence, sample: Sample, learned: Predicate) -> str:
+    """The ways to yes that cover most firings, in words."""
+    attributes, fires = evidence.text.attributes, sample.fires
+    said: list[tuple[float, str]] = []
+    for way in ways(learned):
+        taken = fires.copy()
+        for condition in way:
+            row = sample.names.index(condition.attribute)
+            inside = np.isin(sample.values[row], condition.codes)[sample.which[row]]
+            taken &= inside == condition.holds
+        covered = taken.sum() / fires.sum()
+        often = {name: _commonest(sample, row, taken) for row, name in enumerate(sample.names)}
+        words = describe_way(attributes, way, often)
+        kind = _kind_of_tokens(attributes, often["token"]) if any(c.attribute == "token" and c.holds for c in way) else ""
+        said.append((covered, f"{kind} {words}".strip()))
+    said.sort(key=lambda each: -each[0])
+    told = [words for covered, words in said if covered >= COVERS and words][:2] or [said[0][1]]
+    return "; or ".join(dict.fromkeys(told))
+
+
+def _commonest(sample: Sample, row: int, taken: np.ndarray) -> np.ndarray:
+    counts = np.bincount(sample.which[row][taken], minlength=len(sample.values[row]))
+    order = np.argsort(-counts, kind="stable")
+    return sample.values[row][order[counts[order] > 0]]
+
+
+def _kind_of_tokens(attributes: Any, tokens: np.ndarray) -> str:
+    """The kind that nearly all of several tokens are of, where it says more than that they are words or pieces."""
+    tokens = tokens[tokens >= 0]
+    if len(tokens) < 3:
+        return ""
+    kind, count = Counter(attributes.kind(tokens)).most_common(1)[0]
+    telling = kind not in ("word lower", "piece lower", "punctuation", "digits")
+    return kind_words(kind) if telling and count >= ALIKE * len(tokens) else ""
+
+
+def _writes(evidence: Evidence) -> str:
+    """What is promoted, by kind where the tokens are of one, and what is suppressed."""
+    found, attributes = read_outputs(evidence), evidence.text.attributes
+    said = []
+    if found.promoted:
+        kind = _kind_of_tokens(attributes, np.array(found.promoted))
+        said.append(f"{kind}: " * bool(kind) + list_tokens(attributes, found.promoted, 3))
+    if found.suppressed:
+        said.append(f"not {list_tokens(attributes, found.suppressed, 2)}")
+    return "; ".join(said)
