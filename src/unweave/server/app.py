@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import asdict, is_dataclass
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -38,12 +39,15 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class ServedSubject(Protocol):
-    """What the server needs of a subject; what views need of it is theirs to know."""
+    """What the server needs of a subject; what views need of it is theirs to know.
+
+    The summary is a dictionary or a dataclass of plain values.
+    """
 
     title: str
     lock: AbstractContextManager[Any]
 
-    def summary(self) -> dict[str, Any]: ...
+    def summary(self) -> Any: ...
 
 
 class SubjectList(BaseModel):
@@ -97,6 +101,8 @@ def make_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # FastAPI sends what it observes to wherever the environment says; here nothing is sent.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     _add_errors(app)
     _add_lists(app, subjects, views, workers)
@@ -110,7 +116,13 @@ def make_app(
 def _add_lists(
     app: FastAPI, subjects: Mapping[str, ServedSubject], views: Mapping[str, View], workers: Workers
 ) -> None:
-    @app.get("/api/subjects", summary="What can be asked about", response_model=SubjectList, responses=_PROBLEMS)
+    @app.get(
+        "/api/subjects",
+        summary="What can be asked about",
+        operation_id="subjects",
+        response_model=SubjectList,
+        responses=_PROBLEMS,
+    )
     async def list_subjects(request: Request) -> Response:
         def work() -> bytes:
             listed = [_summary(key, subject) for key, subject in subjects.items()]
@@ -118,7 +130,13 @@ def _add_lists(
 
         return _json(await workers.run(work, _gone(request)))
 
-    @app.get("/api/views", summary="The live views", response_model=ViewList, responses=_PROBLEMS)
+    @app.get(
+        "/api/views",
+        summary="The live views",
+        operation_id="views",
+        response_model=ViewList,
+        responses=_PROBLEMS,
+    )
     async def list_views() -> Response:
         listed = [
             ViewEntry(name=view.name, summary=view.summary, path=_path(view), exclusive=view.exclusive)
@@ -129,7 +147,8 @@ def _add_lists(
 
 def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
     try:
-        return {**subject.summary(), "id": key, "title": subject.title}
+        found = subject.summary()
+        return {**(asdict(found) if is_dataclass(found) else found), "id": key, "title": subject.title}
     except UnweaveError as error:  # one that is damaged does not hide the others
         return {"id": key, "title": subject.title, "error": str(error)}
 

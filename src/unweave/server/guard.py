@@ -119,10 +119,11 @@ class Guard:
         origin = self._check_host(headers)
         method = scope.get("method", "websocket")
         _check_source(headers, origin, method)
-        if method == "GET" and not scope["path"].startswith(API):
+        # Only where the printed URL leads: other addresses have queries of the page's own.
+        if method == "GET" and scope["path"] == "/":
             query = parse_qsl(scope["query_string"].decode("ascii", "replace"), keep_blank_values=True)
             if any(name == "token" for name, _ in query):
-                return self._exchange(scope, query)
+                return self._exchange(query)
         self._check_secret(headers, method)
         if method not in METHODS and method != "websocket":
             raise Refused(405, f"{method} is not served here", allow=", ".join(METHODS))
@@ -137,12 +138,12 @@ class Guard:
             )
         return self.settings.origins[given[0]]
 
-    def _exchange(self, scope: Scope, query: list[tuple[str, str]]) -> str:
+    def _exchange(self, query: list[tuple[str, str]]) -> str:
         given = [value for name, value in query if name == "token"]
         if len(given) != 1 or not same(given[0].encode(), self.settings.token):
             raise Refused(401, "this is not the server's token: use the URL that it printed when it started")
         rest = urlencode([(name, value) for name, value in query if name != "token"])
-        return scope["raw_path"].decode("ascii") + (f"?{rest}" if rest else "")
+        return f"/?{rest}" if rest else "/"
 
     def _set_cookie(self, scope: Scope) -> str:
         origin = self.settings.origins[_Headers(scope["headers"]).all(b"host")[0]]

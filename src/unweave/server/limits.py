@@ -55,21 +55,20 @@ def check_json(body: bytes, limits: Limits) -> None:
     texts = _SURROGATE.search(body) is not None
     level, depth = [value], 0
     while level:
-        below: list[Any] = []
+        holders = [one for one in level if isinstance(one, (dict, list))]
+        depth += bool(holders)
+        if depth > limits.depth:
+            raise _too_deep(limits)
         for one in level:
             if isinstance(one, float) and not math.isfinite(one):
                 _not_finite(str(one))
             if texts and isinstance(one, str) and any("\ud800" <= character <= "\udfff" for character in one):
                 raise Refused(400, "a text in the body is not valid Unicode")
-            if isinstance(one, (dict, list)):
-                if len(one) > limits.items:
-                    raise Refused(
-                        400, f"a list in the body has {len(one):,} elements, and {limits.items:,} is the most"
-                    )
-                below += [*one, *one.values()] if isinstance(one, dict) else one
-        level, depth = below, depth + 1
-        if level and depth > limits.depth:
-            raise _too_deep(limits)
+        level = []
+        for one in holders:
+            if len(one) > limits.items:
+                raise Refused(400, f"a list in the body has {len(one):,} elements, and {limits.items:,} is the most")
+            level += [*one, *one.values()] if isinstance(one, dict) else one
 
 
 def _not_finite(name: str) -> NoReturn:

@@ -1,13 +1,11 @@
-"""Starting the server: the address is checked and bound first, then harvests are opened, then it serves."""
+"""Starting the server: the address is checked and taken first, then harvests are opened, then it serves."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import ipaddress
 import logging
 import math
-import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.errors import UnweaveError
 from unweave.base.terminal import printable
 from unweave.server.app import make_app
 from unweave.server.guard import Guard
@@ -25,6 +23,7 @@ from unweave.server.protocol import patient_protocol
 from unweave.server.settings import ServerSettings, origin_of
 from unweave.server.token import new_token, token_from
 
+DESCRIPTION = "harvest.json"
 GRACE_SECONDS = 3
 HEAD_BYTES = 32 * 1024
 
@@ -83,7 +82,6 @@ def prepare(
         settings = ServerSettings(token, number, names)
         subjects = open_subjects(folders)
         server = make_server(make_app(subjects, settings), settings)
-        bound.listen(128)
     except BaseException:
         bound.close()
         raise
@@ -138,7 +136,7 @@ def check_address(host: str, trusted: Sequence[str], token_file: Path | None) ->
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that has taken ``port`` on ``host`` and does not listen yet. Raises ``UnweaveError``."""
+    """A socket that listens on ``port`` of ``host``; who connects waits until it is served. Raises ``UnweaveError``."""
     bound = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -147,6 +145,8 @@ def bind(host: str, port: int) -> socket.socket:
         option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
         bound.setsockopt(socket.SOL_SOCKET, option, 1)
         bound.bind(address)
+        # Without this a second server could bind the same port too, and would be refused only when it listens.
+        bound.listen(128)
         return bound
     except (OSError, OverflowError) as error:
         if bound is not None:
@@ -162,44 +162,35 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def find_harvests(given: Sequence[Path]) -> dict[str, Path]:
-    """Harvest folders by the id that they have in URLs: those given, else ``*.harvest`` here and one folder down."""
+def find_harvests(given: Sequence[Path]) -> list[Path]:
+    """Harvest folders: those given, else ``*.harvest`` here and one folder down. Raises ``UnweaveError`` for none."""
     folders = [Path(folder) for folder in given]
+    for folder in folders:
+        if not (folder / DESCRIPTION).is_file():
+            what = f"it has no {DESCRIPTION}" if folder.exists() else "there is no such folder"
+            raise UnweaveError(f"{folder} is not a harvest: {what}")
     if not folders:
         found = sorted([*Path().glob("*.harvest"), *Path().glob("*/*.harvest")])
-        folders = [folder for folder in found if not folder.is_symlink() and (folder / "harvest.json").is_file()]
+        folders = [folder for folder in found if not folder.is_symlink() and (folder / DESCRIPTION).is_file()]
     if not folders:
         raise UnweaveError(
             "there is no harvest here: make one with `unweave harvest`, or give the path of one (unweave serve HARVEST)"
         )
-    by_id: dict[str, Path] = {}
     for folder in folders:
-        name = subject_id(folder)
-        if name in by_id:
-            raise UnweaveError(f"{by_id[name]} and {folder} are the same harvest: give one of them")
-        by_id[name] = folder
-    return by_id
-
-
-def subject_id(folder: Path) -> str:
-    """A harvest's name in URLs: its folder's name and a digest of its description, and nothing of its path."""
-    described = Path(folder) / "harvest.json"
-    try:
-        linked = [path.name for path in Path(folder).iterdir() if path.is_symlink()]
+        linked = sorted(path.name for path in folder.iterdir() if path.is_symlink())
         if linked:
             raise UnweaveError(f"{folder} holds a symlink, {linked[0]!r}: a harvest's files are its own")
-        content = described.read_bytes()
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR) and Path(folder).exists():
-            raise UnweaveError(f"{folder} is not a harvest: it has no harvest.json") from error
-        raise oserror_line(error, folder) from error
-    name = Path(folder).resolve().name.removesuffix(".harvest").lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40].rstrip("-") or "harvest"
-    return f"{slug}-{hashlib.sha256(content).hexdigest()[:8]}"
+    return folders
 
 
-def open_subjects(folders: Mapping[str, Path]) -> dict[str, Any]:
-    """The subjects of harvest folders by id."""
+def open_subjects(folders: Sequence[Path]) -> dict[str, Any]:
+    """The subjects of harvest folders by the id that they have in URLs."""
     from unweave.read.subject import open_subject
 
-    return {name: open_subject(folder) for name, folder in folders.items()}
+    found: dict[str, Any] = {}
+    for folder in folders:
+        subject = open_subject(folder)
+        if subject.id in found:
+            raise UnweaveError(f"{folder} is given twice: give it once")
+        found[subject.id] = subject
+    return found
