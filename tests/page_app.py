@@ -179,7 +179,9 @@ class Made:
                     "intruder": 0.66,
                     "intruder_low": 0.5,
                     "intruder_high": 0.8,
-                    "intruder_chance": 0.2,
+                    "intruder_control": 0.2,
+                    "intruder_control_low": 0.1,
+                    "intruder_control_high": 0.3,
                 },
             )
         bell = [int(4000 * 2.7 ** (-(((b - 30) / 6) ** 2))) for b in range(49)]

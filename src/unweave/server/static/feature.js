@@ -95,7 +95,7 @@ function beside(overview, answer) {
 
 export async function show(page) {
   const { overview, route, signal } = page;
-  const answer = await ask(overview.id, "feature", { name: route.name, examples: 15, tokens: 50, partners: 12 }, signal);
+  const answer = await ask(overview.id, "feature", { name: route.name, examples: 10, tokens: 50, partners: 12 }, signal);
   const short = overview.short(answer.feature.name);
   page.root.append(
     h("h1.feature-title", { title: answer.feature.name }, said(short)),

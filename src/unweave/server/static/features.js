@@ -2,7 +2,7 @@
 
 import { announce, h, replace } from "./dom.js";
 import { typing } from "./keys.js";
-import { count, number, percent, share } from "./numbers.js";
+import { change, count, percent, share } from "./numbers.js";
 import { bar, confidence, featureLink, field, labelText, trouble } from "./parts.js";
 import { Rows } from "./rows.js";
 import { remember } from "./route.js";
@@ -72,7 +72,7 @@ function columns(overview, contrast) {
   if (contrast) {
     list.push({
       key: "contrast", title: "Contrast", sort: "contrast", number: true,
-      help: `Mean importance on ${contrast} minus the largest other`, cell: (row) => number(row.contrast),
+      help: `Mean importance on ${contrast} minus the largest other`, cell: (row) => change(row.contrast),
     });
   }
   overview.corpus_labels.forEach((label, at) =>

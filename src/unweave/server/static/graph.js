@@ -111,7 +111,7 @@ function drawn(page, graph, now, place_, title) {
   const order = overview.groups.map((group) => group.name);
   const side = h("div.node-panel", { "aria-live": "polite" });
   const table = h("div");
-  const kept_ = h("span.total");
+  const kept_ = h("span.total.counts");
   const open = (node) => node?.kind === "feature" && go(address(overview.id, "feature", {}, node.name));
   const pin = (node) => {
     now.pinned[now.pinned.has(node.name) ? "delete" : "add"](node.name);

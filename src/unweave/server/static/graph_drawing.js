@@ -51,7 +51,7 @@ export class Drawing {
         s("text.token-name", { x: column.middle, y: bottom + 10, "text-anchor": "middle" }, cut(tokenText(column.text), 14), s("title", {}, tokenText(column.text))),
       ]),
     );
-    this.edges = kept.edges.map((edge) => ({ edge, line: s(edge.weight < 0 ? "path.edge.less" : "path.edge", { "stroke-width": clamp((4.5 * Math.abs(edge.weight)) / (kept.most || 1), 0.5, 4.5).toFixed(2) }) }));
+    this.edges = kept.edges.map((edge) => ({ edge, line: s(edge.weight < 0 ? "path.edge.less" : "path.edge", { "stroke-width": clamp(4.5 * Math.sqrt(Math.abs(edge.weight) / (kept.most || 1)), 0.5, 4.5).toFixed(2) }) }));
     replace(this.edgeLayer, this.edges.map(({ line }) => line));
     this.marks = new Map(kept.nodes.map((node) => [node.id, this.mark(node, most)]));
     replace(this.nodeLayer, [...this.marks.values()]);

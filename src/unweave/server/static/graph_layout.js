@@ -43,8 +43,9 @@ export function place(graph, nodes, groups, moved = {}) {
   const rows = order.map((key, at) => ({ key, y: (order.length - 1 - at) * ROW }));
   const rowOf = new Map(rows.map((row) => [row.key, row.y]));
   const widths = graph.tokens.map((text, position) => {
-    const most = Math.max(1, ...order.map((key) => cells.get(`${key}\n${position}`)?.length ?? 0));
-    return Math.max(LEAST, Math.min(110, 14 + 8 * Array.from(text).length), most * STEP + 14);
+    const most = Math.max(...order.map((key) => cells.get(`${key}\n${position}`)?.length ?? 0));
+    const written = Math.min(110, 14 + 8 * Array.from(text).length);
+    return most === 0 ? Math.max(24, written) : Math.max(LEAST, written, most * STEP + 14);
   });
   // About as wide as a screen is beside its height, whatever the number of tokens; the same on every screen, so that
   // a node that was moved and saved stands where it stood.

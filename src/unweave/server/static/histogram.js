@@ -59,11 +59,21 @@ function table(edges, series) {
   );
 }
 
+/** The bins from the first to the last that hold anything, with one empty bin either side. */
+function inSight(edges, series) {
+  const filled = edges.slice(0, -1).map((_, bin) => bin).filter((bin) => series.some((one) => one.counts[bin] > 0));
+  if (filled.length === 0 || edges.length < 25) return { edges, series };
+  const first = Math.max(0, filled[0] - 1);
+  const last = Math.min(edges.length - 1, filled.at(-1) + 2);
+  return { edges: edges.slice(first, last + 1), series: series.map((one) => ({ ...one, counts: one.counts.slice(first, last) })) };
+}
+
 /**
  * A histogram. `series` holds one `{name, counts}` drawn as bars and perhaps a second drawn as an outline; with two,
  * each is shown as a share of its own total. `log` counts in powers of ten.
  */
-export function histogram({ title, edges, series, axis, log = false, labels = null }) {
+export function histogram({ title, edges: all, series: full, axis, log = false, labels = null }) {
+  const { edges, series } = inSight(all, full);
   const totals = series.map((one) => one.counts.reduce((sum, value) => sum + value, 0));
   const shares = series.length > 1;
   const heights = series.map((one, at) => one.counts.map((value) => (shares ? value / Math.max(1, totals[at]) : value)));
@@ -99,6 +109,6 @@ export function histogram({ title, edges, series, axis, log = false, labels = nu
     {},
     h("figcaption", {}, title, shares && h("span.key", {}, h("span.swatch.counted", { "aria-hidden": "true" }), series[0].name, h("span.swatch.outline", { "aria-hidden": "true" }), series[1].name)),
     drawing,
-    table(edges, series),
+    table(all, full),
   );
 }

@@ -1,7 +1,7 @@
 // What is near a feature: alike in what it reads, alike in what it writes, or firing at the same tokens.
 
 import { h, said } from "./dom.js";
-import { count, number, share } from "./numbers.js";
+import { count, share } from "./numbers.js";
 import { featureLink, labelText } from "./parts.js";
 
 function list(overview, title, help, rows, figures, none) {
@@ -33,7 +33,7 @@ export function neighbours(overview, answer) {
     list(overview, "Fires together", "By tokens shared", answer.partners, [
       ["Shared", (row) => count(row.together)],
       ["Jaccard", (row) => share(row.jaccard)],
-      ["PMI", (row) => number(row.pmi)],
+      ["PMI", (row) => share(row.pmi)],
     ], "It shares no token with any other."),
   );
 }

@@ -25,21 +25,22 @@ function whisker(value, low, high, chance) {
 
 /** A table of scores. Names ending in `_low` and `_high` are the interval of the score before them. */
 export function scores(all) {
-  const names = Object.keys(all).filter((name) => !/_(low|high|chance)$/.test(name) && typeof all[name] === "number");
+  const names = Object.keys(all).filter((name) => !/_(low|high)$/.test(name) && typeof all[name] === "number");
   if (!names.length) return h("p.none", {}, "This label was not scored.");
   const scored = names.filter((name) => `${name}_low` in all || name in CHANCE);
   const others = names.filter((name) => !scored.includes(name));
   return [
     h("table.scores", { "aria-label": "Scores on held-out examples" }, h("tbody", {}, scored.map((name) => {
       const [low, high] = [all[`${name}_low`], all[`${name}_high`]];
-      const chance = all[`${name}_chance`] ?? CHANCE[name] ?? null;
+      const control = all[`${name}_control`];
+      const chance = control ?? CHANCE[name] ?? null;
       return h(
         "tr",
         { title: MEANS[name] },
         h("th", { scope: "row" }, name.replaceAll("_", " ")),
         h("td", {}, whisker(all[name], low, high, chance)),
         h("td.number", {}, interval(all[name], low, high)),
-        h("td.help", {}, chance === null ? "" : `chance ${share(chance)}`),
+        h("td.help", {}, chance === null ? "" : `${typeof control === "number" ? "control" : "chance"} ${share(chance)}`),
       );
     }))),
     others.length > 0 && h("dl.facts.small", {}, others.map((name) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, number(all[name]))])),

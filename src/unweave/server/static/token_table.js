@@ -2,14 +2,14 @@
 
 import { tokenText } from "./characters.js";
 import { h } from "./dom.js";
-import { count, number, share } from "./numbers.js";
+import { count, share } from "./numbers.js";
 import { bar } from "./parts.js";
 
 const COLUMNS = [
   ["count", "Count", (row) => count(row.count)],
   ["precision", "Precision", (row) => bar(row.precision, share(row.precision), "small")],
   ["recall", "Recall", (row) => bar(row.recall, share(row.recall), "small")],
-  ["pmi", "PMI", (row) => number(row.pmi)],
+  ["pmi", "PMI", (row) => share(row.pmi)],
 ];
 
 /** A token in a table: its spaces and hidden characters seen, its direction kept to itself. */
