@@ -7,7 +7,8 @@ import shutil
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from page_app import GROUPS, HOSTILE, TOKEN, Made, Served
+from made_subject import GROUPS, Made
+from page_app import TOKEN, Served
 
 from unweave.read import view_models as read
 
@@ -29,6 +30,42 @@ VIEWS = {
     "graph": f"/d/made/graph?q={PROMPT}",
     "edits": "/d/made/edits",
 }
+
+
+POOR_CONTRAST = """() => {
+  const number = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const over = (top, below) => {
+    const share = top[3] ?? 1;
+    return top.slice(0, 3).map((one, at) => one * share + below[at] * (1 - share));
+  };
+  const behind = (element) => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) layers.push(number(getComputedStyle(one).backgroundColor));
+    return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
+  };
+  const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((part) => linear(part / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll("main *, header *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || element.closest("svg, option, [hidden], .unseen, :disabled")) continue;
+    if (!element.getClientRects().length) continue;
+    const back = behind(element);
+    const front = over(number(getComputedStyle(element).color), back);
+    const [more, less] = [light(front), light(back)].sort((a, b) => b - a);
+    const ratio = (more + 0.05) / (less + 0.05);
+    if (ratio < 4.5) poor.push(`${element.outerHTML.slice(0, 80)} ${ratio.toFixed(2)}`);
+  }
+  return poor.slice(0, 10);
+}"""
+CUT_OFF = """() => [...document.querySelectorAll("main *")].filter((element) => {
+  const held = "svg, .scroll, .scroller, [hidden], td.who, td.label, td.name, details:not([open]) > :not(summary)";
+  const box = element.getBoundingClientRect();
+  return box.width > 0 && box.right > innerWidth + 1 && !element.closest(held);
+}).slice(0, 5).map((element) => element.outerHTML.slice(0, 120))"""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +95,7 @@ def open_page(browser, served, made):
     made.graphs.clear()
     made.asked.clear()
     made.delay.clear()
-    contexts, complaints = [], []
+    contexts, complaints, expected = [], [], []
 
     def open_one(path="/", allowed="", **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
@@ -73,13 +110,13 @@ def open_page(browser, served, made):
             page.goto(served + path)
         page.wait_for_selector("h1")
         if allowed:
-            complaints[:] = [one for one in complaints if not re.search(allowed, one)]
+            expected.append(allowed)
         return page
 
     yield open_one
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert [one for one in complaints if not any(word in one for word in expected)] == []
 
 
 def asked(made: Made, view: str) -> list:
@@ -110,53 +147,20 @@ def test_every_view_opens_in_both_schemes_and_on_a_phone(open_page, view):
 
 def poor_contrast(page) -> list[str]:
     """Texts in sight whose contrast with what is painted behind them is below 4.5 to 1 (WCAG 2, AA)."""
-    return page.evaluate(
-        """() => {
-          const number = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
-          const over = (top, below) => top.slice(0, 3).map((c, i) => c * (top[3] ?? 1) + below[i] * (1 - (top[3] ?? 1)));
-          const behind = (element) => {
-            const layers = [];
-            for (let one = element; one; one = one.parentElement) layers.push(number(getComputedStyle(one).backgroundColor));
-            return layers.reverse().reduce((below, layer) => layer.length === 4 && layer[3] === 0 ? below : over(layer, below), [255, 255, 255]);
-          };
-          const light = (rgb) => {
-            const [r, g, b] = rgb.map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-          };
-          const poor = [];
-          for (const element of document.querySelectorAll("main *, header *")) {
-            const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-            if (!own || element.closest("svg, option, [hidden], .unseen") || !element.getClientRects().length) continue;
-            if (element.closest(":disabled")) continue;
-            const back = behind(element);
-            const [a, b] = [light(over(number(getComputedStyle(element).color), back)), light(back)].sort((x, y) => y - x);
-            const ratio = (a + 0.05) / (b + 0.05);
-            if (ratio < 4.5) poor.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
-          }
-          return poor.slice(0, 10);
-        }"""
-    )
+    return page.evaluate(POOR_CONTRAST)
 
 
 def beyond_the_edge(page) -> list[str]:
     """Elements cut off at the right edge that no scrolling part of the page holds."""
-    return page.evaluate(
-        """() => [...document.querySelectorAll("main *")].filter((element) => {
-             if (element.closest("svg, .scroll, .scroller, [hidden], details:not([open]) > :not(summary)")) return false;
-             const box = element.getBoundingClientRect();
-             return box.width > 0 && box.right > innerWidth + 1 && !element.closest("td.who, td.label, td.name");
-           }).slice(0, 5).map((element) => element.outerHTML.slice(0, 120))"""
-    )
+    return page.evaluate(CUT_OFF)
 
 
-def test_what_a_model_or_a_file_says_is_inert(open_page, made):
+def test_what_a_model_or_a_file_says_is_inert(open_page, made, served):
     name = quote(made.rows[2].name)
+    page = open_page()
     for path in ("/", "/d/made", f"/d/made/f?name={name}", VIEWS["text"], VIEWS["graph"], f"/d/made/f/{ONE}"):
-        page = open_page(path)
-        settle(page)
-        expect(page.locator("main")).to_contain_text(
-            "<script>window.struck=1</script>" if path != "/d/made/f/x" else ""
-        )
+        page.goto(served + path)
+        expect(page.locator("main")).to_contain_text("<script>window.struck=1</script>")
         assert page.evaluate("window.struck") is None
         assert page.locator("main script, main img, main b[onclick], main [onerror]").count() == 0
         assert page.locator("main a[href^='javascript']").count() == 0
@@ -164,7 +168,6 @@ def test_what_a_model_or_a_file_says_is_inert(open_page, made):
         # Direction overrides and escapes are named, not obeyed.
         assert "\u202e" not in shown
         assert "\x1b" not in shown
-    assert HOSTILE.count("\u202e") == 1
 
 
 def test_hidden_characters_are_shown_as_marks(open_page):

@@ -33,6 +33,7 @@ function naming(answer) {
       {},
       h("div", {}, h("dt", {}, "Reads"), h("dd", {}, label.reads ? said(label.reads) : "–")),
       h("div", {}, h("dt", {}, "Writes"), h("dd", {}, label.writes ? said(label.writes) : "–")),
+      h("div", {}, h("dt", {}, "Because"), h("dd", {}, label.reason ? said(label.reason) : "–")),
       h("div", {}, h("dt", {}, "Labeler"), h("dd", {}, said(label.labeler))),
     ),
     scores(label.scores),
