@@ -10,6 +10,7 @@ from unweave.cli import main
 from unweave.read.harvest import Harvest
 
 SMALL = [
+    "--no-labels",
     "--set",
     "windows=1",
     "--set",

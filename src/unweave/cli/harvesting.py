@@ -28,7 +28,7 @@ from unweave.corpora.text import PARTS
 
 if TYPE_CHECKING:
     from unweave.read.harvest import Harvest, HarvestConfig
-    from unweave.record import Table
+    from unweave.record import Run, Table
 
 
 TARGET_HELP = "polyglot, smollm2, a folder, a hub id, or a .gguf file"
@@ -46,6 +46,7 @@ def _harvest_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--labels", type=names, help="labels to read: en,de (default: those of the first corpus)")
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="new folder (default: DICTIONARY.harvest)")
+    parser.add_argument("--no-labels", action="store_true", help="leave out the statistical labels (`unweave label`)")
     parser.add_argument("--jobs", metavar="N", type=count, default=1, help="processes that share the text (default: 1)")
     parser.add_argument(
         "--shard",
@@ -88,9 +89,21 @@ def _harvest(args: argparse.Namespace) -> Output:
         made = harvest(target, dictionary, corpora, config, sources=sources, progress=run.progress, **keep)
         table = _groups_table(made)
         run.save_table(table)
-    lines = [*grid(table), "", f"{out}: {made!r}", f"See it: unweave serve {out}"]
+        labelled = [] if args.no_labels else _labelled(made, run)
+    lines = [*grid(table), "", *labelled, f"{out}: {made!r}", f"See it: unweave serve {out}"]
     value = {"harvest": str(out), "features": len(made), "alive": int(made.alive.sum()), "tokens": made.facts.tokens}
     return Output(run_value(run) | facts | value | {"groups": table.records()}, lines)
+
+
+def _labelled(made: Harvest, run: Run) -> list[str]:
+    """Labels every feature offline; what a person reads of their scores."""
+    from unweave.cli.labelling import scores_table
+    from unweave.read.labels import find_labeler, label_harvest
+
+    args = {"out": made.folder, "progress": run.progress}
+    scores = scores_table(label_harvest(made, find_labeler("statistical")(), **args))
+    run.save_table(scores)
+    return [*grid(scores), ""]
 
 
 def _groups_table(made: Harvest) -> Table:

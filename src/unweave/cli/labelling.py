@@ -94,7 +94,7 @@ def _label(args: argparse.Namespace) -> Output:
             seed=args.seed,
             progress=run.progress,
         )
-        tables = [_scores_table(labels), _labels_table(labels, made)]
+        tables = [scores_table(labels), _labels_table(labels, made)]
         for table in tables:
             run.save_table(table)
     exported = [str(path) for path in export_labels(labels, made, args.export)] if args.export else []
@@ -152,7 +152,7 @@ def _cost(spent: dict[str, Any]) -> str:
     )
 
 
-def _scores_table(labels: Labels) -> Table:
+def scores_table(labels: Labels) -> Table:
     from unweave.record import Table
 
     rows = []
