@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 
 import planted
@@ -19,6 +20,9 @@ from unweave.decompose.importance import Importance, init_importance
 from unweave.decompose.run import decompose
 from unweave.models.load import load_target
 from unweave.models.target import make_target
+from unweave.read.features import subcomponent_dictionary
+from unweave.read.harvest import HarvestConfig, harvest
+from unweave.read.subject import open_subject
 
 # Matrices this small cost more to hand to other threads than to multiply, most of all on a busy machine.
 torch.set_num_threads(1)
@@ -187,3 +191,28 @@ def planted_decomposition(planted_decomposition_folder):
 def features_harvest(tmp_path_factory):
     """The harvest of features that are known by construction; see ``planted_features.py``."""
     return planted_features.planted_harvest(tmp_path_factory.mktemp("planted") / "features.harvest")
+
+
+@pytest.fixture(scope="session")
+def planted_harvest(planted_target_folder, planted_target, planted_text, planted_decomposition_folder, decomposed):
+    """A harvest's folder: the site that carries the label, and two others in random pieces."""
+    trained = Decomposition.load(planted_decomposition_folder)
+    others = decomposed(planted_target, "model.layers.0.mlp.up_proj", "model.layers.2.mlp.down_proj")
+    both = replace(trained, sites={**trained.sites, **others.sites}, card={})
+    folder = planted_decomposition_folder.with_name("three.decomp")
+    both.save(folder)
+    dictionary = subcomponent_dictionary(both, planted_target, "three")
+    out, config = folder.with_name("three.harvest"), HarvestConfig(length=32, windows=24, pool=24, context=8)
+    sources = (str(planted_target_folder), str(folder))
+    harvest(planted_target, dictionary, planted_text, config, out=out, sources=sources)
+    return out
+
+
+@pytest.fixture
+def subject(planted_harvest, planted_target, tmp_path):
+    """A copy of that harvest, opened, with the target that is loaded already; the target must be left as it was."""
+    folder = tmp_path / "three.harvest"
+    shutil.copytree(planted_harvest, folder)
+    opened = open_subject(folder)
+    opened.kept("target", lambda: planted_target)
+    return opened

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -135,6 +136,35 @@ def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, 
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error
+
+
+def read_inside(folder: Path, name: str) -> bytes:
+    """The content of the regular file ``name`` (parts joined by ``/``) below ``folder``, through no symlink.
+
+    Raises ``OSError`` where there is no such file, and for a symlink even one that has just taken a file's place: each
+    part is opened from the folder that holds it. Where a system cannot do that, the resolved path is compared instead.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or set(part) & set("\\\0:") for part in parts):
+        raise FileNotFoundError(f"{name!r} is not the name of a file below {folder}")
+    if os.open not in os.supports_dir_fd:
+        path = Path(folder, *parts)
+        if path.resolve() != Path(folder).resolve().joinpath(*parts) or not path.is_file():
+            raise FileNotFoundError(f"{path} is not a file of its own")
+        return path.read_bytes()
+    opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
+    try:
+        for part in parts[:-1]:
+            opened.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
+        # Without O_NONBLOCK a pipe would be waited for.
+        file = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened[-1])
+        with open(file, "rb") as source:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise FileNotFoundError(f"{name!r} is not a regular file below {folder}")
+            return source.read()
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 def file_hash(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.settings import launched_process
+from unweave.base.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,11 +21,15 @@ INTERRUPTED, BROKEN_PIPE, INTERNAL = 130, 141, 70
 
 @dataclass(frozen=True)
 class Output:
-    """What a command has to say: ``value`` as JSON, ``lines`` for a person."""
+    """What a command has to say: ``value`` as JSON, ``lines`` for a person.
+
+    ``then`` is what it goes on to do once that is printed (a server serves); the command ends with what it returns.
+    """
 
     value: dict[str, Any]
     lines: Sequence[str] = field(default_factory=tuple)
     exit_code: int = 0
+    then: Callable[[], int] | None = None
 
 
 def conclude(command: Callable[[], Output], as_json: bool = False, kept: Sequence[str] = ()) -> int:
@@ -43,9 +48,12 @@ def conclude(command: Callable[[], Output], as_json: bool = False, kept: Sequenc
             output = command()
         lines = [json.dumps(output.value, allow_nan=False, default=str)] if as_json else output.lines
         for line in lines:
-            print(line)
+            print(printable(line))
         sys.stdout.flush()
-        return output.exit_code
+        if output.then is None:
+            return output.exit_code
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            return output.then()
     except KeyboardInterrupt as error:
         return _fail("; ".join(["interrupted", *kept]), INTERRUPTED, as_json, error)
     except BrokenPipeError:
@@ -66,7 +74,7 @@ def conclude(command: Callable[[], Output], as_json: bool = False, kept: Sequenc
 
 
 def _fail(message: str, code: int, as_json: bool, error: BaseException) -> int:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     with suppress(BrokenPipeError):
         if os.environ.get("UNWEAVE_TRACEBACK") == "1":
             import traceback

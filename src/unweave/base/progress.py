@@ -7,6 +7,8 @@ import time
 from html import escape
 from typing import Any, Protocol, TextIO
 
+from unweave.base.terminal import one_line, printable
+
 
 class Progress(Protocol):
     """What long work reports to. ``done`` and ``total`` are counts in the same unit."""
@@ -60,7 +62,7 @@ class Terminal:
         spent, made = now - self.started, done - self.first
         left = f", {clock(spent / made * (total - done))} left" if made > 0 and done < total and spent > 2 else ""
         title = f"{self.title} " if self.title else ""
-        self._show(f"{title}{done}/{total} ({clock(spent)}{left}) {note}".rstrip(), finished)
+        self._show(one_line(f"{title}{done}/{total} ({clock(spent)}{left}) {note}".rstrip()), finished)
 
     def _rewrites(self) -> bool:
         return self.stream.isatty()
@@ -77,7 +79,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         self._close_line()
-        self.stream.write(line + "\n")
+        self.stream.write(printable(line) + "\n")
         self.stream.flush()
 
     def _close_line(self) -> None:

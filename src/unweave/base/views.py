@@ -17,17 +17,21 @@ _VIEWS: dict[str, View] = {}
 
 @dataclass(frozen=True)
 class View:
-    """A registered view: ``function(subject, request)`` gives a ``response``; both models are pydantic's."""
+    """A registered view: ``function(subject, request)`` gives a ``response``; both models are pydantic's.
+
+    An ``exclusive`` view is alone on its subject while it runs, because it changes the target (an edit does).
+    """
 
     name: str
     summary: str
     request: type[BaseModel]
     response: type[BaseModel]
     function: Callable[[Any, Any], BaseModel]
+    exclusive: bool = False
 
 
 def view(
-    name: str, summary: str, request: type[BaseModel], response: type[BaseModel]
+    name: str, summary: str, request: type[BaseModel], response: type[BaseModel], exclusive: bool = False
 ) -> Callable[[Callable[[Any, Any], BaseModel]], Callable[[Any, Any], BaseModel]]:
     """Registers a function ``(subject, request) -> response`` as a live view."""
 
@@ -35,7 +39,7 @@ def view(
         known = _VIEWS.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise TypeError(f"view {name!r} is registered by {known.function.__module__} already")
-        _VIEWS[name] = View(name, summary, request, response, function)
+        _VIEWS[name] = View(name, summary, request, response, function, exclusive)
         return function
 
     return register

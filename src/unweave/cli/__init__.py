@@ -14,7 +14,17 @@ from unweave.base.arguments import Parser
 from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output, conclude
 from unweave.base.settings import launched_process, set_offline
-from unweave.cli import decomposing, evaluating, harvesting, labelling, running, scanning
+from unweave.cli import (
+    attributing,
+    decomposing,
+    evaluating,
+    harvesting,
+    labelling,
+    running,
+    scanning,
+    searching,
+    serving,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +35,9 @@ _COMMANDS = (
     | evaluating.COMMANDS
     | harvesting.COMMANDS
     | labelling.COMMANDS
+    | searching.COMMANDS
+    | attributing.COMMANDS
+    | serving.COMMANDS
     | running.COMMANDS
 )
 

@@ -22,6 +22,7 @@ from unweave.cli.shared import (
     open_target,
     run_value,
     set_option,
+    usual_harvest,
 )
 from unweave.corpora.text import PARTS
 
@@ -65,7 +66,7 @@ def _harvest(args: argparse.Namespace) -> Output:
     from unweave.read.dictionaries import load_dictionary
     from unweave.read.harvest import HarvestConfig, harvest, read_shard
 
-    out = args.out or Path(f"{args.dictionary.rstrip('/')}.harvest")
+    out = args.out or usual_harvest(args.dictionary)
     if out.exists():
         raise UnweaveError(f"{out} already exists: choose another --out, or remove it first")
     settings = parse_settings(args.set) | ({"labels": ",".join(args.labels)} if args.labels else {})

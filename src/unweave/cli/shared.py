@@ -11,6 +11,7 @@ from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
 from unweave.base.settings import launched_process
+from unweave.base.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +33,10 @@ class Command:
 
 def grid(table: Table, limit: int | None = None) -> list[str]:
     right = [kind in ("integer", "number") for kind in table.kinds]
-    cells = [[table.heading(column) for column in table.columns]]
-    cells += [[table.shown(c, v) for c, v in zip(table.columns, row, strict=True)] for row in table.rows[:limit]]
+    cells = [[one_line(table.heading(column)) for column in table.columns]]
+    cells += [
+        [one_line(table.shown(c, v)) for c, v in zip(table.columns, row, strict=True)] for row in table.rows[:limit]
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     sides = [f">{width}" if numeric else f"<{width}" for width, numeric in zip(widths, right, strict=True)]
     return ["  ".join(format(cell, side) for cell, side in zip(row, sides, strict=True)).rstrip() for row in cells]
@@ -110,6 +113,11 @@ def decomposition_folder(name: str) -> Path:
     from unweave.decompose import bundled
 
     return bundled(name) if name.isidentifier() and not Path(name).exists() else Path(name)
+
+
+def usual_harvest(dictionary: str) -> Path:
+    """Where a dictionary's harvest is kept unless told otherwise."""
+    return Path(f"{dictionary.rstrip('/')}.harvest")
 
 
 def set_option(parser: argparse.ArgumentParser) -> None:

@@ -41,7 +41,7 @@ def token_windows(
         raise UnweaveError(f"a window of {length} tokens has nothing to predict: use a length of 2 or more")
     if count is not None and count < 1:
         raise UnweaveError(f"{count} windows were asked for: use a count of 1 or more")
-    start = _start_token(tokenizer)
+    start = start_token(tokenizer)
     body = length if start is None else length - 1
     documents = _tokenise(tokenizer, corpus, part, label)
     pieces = [ids[: len(ids) // body * body].reshape(-1, body) for ids in documents]
@@ -88,7 +88,8 @@ def random_groups(windows: Mapping[str, np.ndarray], seed: int = 0) -> dict[str,
     return dict(zip(windows, np.split(pool, borders), strict=True))
 
 
-def _start_token(tokenizer: Any) -> int | None:
+def start_token(tokenizer: Any) -> int | None:
+    """The token that a tokenizer begins every text with by default, or None."""
     start = getattr(tokenizer, "bos_token_id", None)
     if start is None:
         return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_path, read_json, write_json
+from unweave.record.svg import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ Value = str | int | float | bool | None
 
 # A quoted cell is text, a bare one is a number, true, false or (empty) missing: so '' and missing stay apart.
 _CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))([,\n])')
+# What a spreadsheet would take for a formula (OWASP, "CSV Injection"), after any number of the marks that prevent it.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -92,7 +95,11 @@ class Table:
 
     @cached_property
     def csv(self) -> bytes:
-        """The table as UTF-8 CSV: text quoted, numbers bare and exact, missing values empty."""
+        """The table as UTF-8 CSV: text quoted, numbers bare and exact, missing values empty.
+
+        Text that a spreadsheet would compute (it begins with ``=``, ``+``, ``-``, ``@`` or a tab) gets a ``'`` before
+        it, which loading takes away.
+        """
         lines = [",".join(map(_cell, row)) + "\n" for row in (self.columns, *self.rows)]
         try:
             return "".join(lines).encode("utf-8")
@@ -257,7 +264,8 @@ def _cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return '"' + value.replace('"', '""') + '"'
+        mark = "'" if _FORMULA.match(value) else ""
+        return f'"{mark}' + value.replace('"', '""') + '"'
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
@@ -270,7 +278,7 @@ def _parse(text: str, source: Path) -> list[tuple[Value, ...]]:
         if match is None:
             raise UnweaveError(f"{source} is not a table of this project, near character {position}")
         quoted, bare, end = match.groups()
-        row.append(quoted.replace('""', '"') if quoted is not None else _bare(bare))
+        row.append(_text(quoted.replace('""', '"')) if quoted is not None else _bare(bare))
         position = match.end()
         if end == "\n":
             rows.append(tuple(row))
@@ -280,6 +288,10 @@ def _parse(text: str, source: Path) -> list[tuple[Value, ...]]:
     return rows
 
 
+def _text(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def _bare(text: str) -> Value:
     if text in ("", "true", "false"):
         return None if not text else text == "true"
@@ -287,4 +299,6 @@ def _bare(text: str) -> Value:
 
 
 def _markdown(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\r", " ").replace("\n", " ")
+    """``text`` that stays text: no cell's or line's end, no HTML, no link, no character that reorders others."""
+    escaped = clean(text.replace("\r", " ").replace("\n", " ").replace("\\", "\\\\").replace("|", "\\|"))
+    return re.sub(r"<|(?<=\])[(\[:]", lambda match: f"\\{match[0]}", escaped)

@@ -1,0 +1,131 @@
+"""The edits that were made of a subject's subcomponents: a list on disk, some of them active, undone and redone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unweave.base.errors import UnweaveError, nearest
+from unweave.base.files import read_json, write_json
+from unweave.decompose.decomposition import Decomposition
+from unweave.edit.edits import FactorEdit
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class MadeEdit:
+    """Factors by subcomponent, under a name. ``order`` counts when it was last applied or undone."""
+
+    name: str
+    factors: Mapping[str, float]
+    active: bool
+    made: str
+    order: int
+
+    def edit(self, decomposition: Decomposition) -> FactorEdit:
+        return factor_edit(decomposition, self.factors, self.name)
+
+
+def factor_edit(decomposition: Decomposition, factors: Mapping[str, float], name: str | None = None) -> FactorEdit:
+    """Factors by ``site:index`` as an edit; raises ``UnweaveError`` for a subcomponent that is not here."""
+    by_place = {}
+    for piece, factor in factors.items():
+        site, _, index = piece.rpartition(":")
+        if site not in decomposition.sites or not (index.isascii() and index.isdigit()):
+            known = [f"{each}:0" for each in decomposition.sites]
+            raise UnweaveError(f"subcomponent {piece!r} is not in this decomposition; {nearest(piece, known)}")
+        by_place[site, int(index)] = factor
+    return FactorEdit.of(decomposition, by_place, name)
+
+
+class EditBook:
+    """All edits, oldest first, written to ``path`` at every change. Callers hold the subject's lock.
+
+    Raises ``UnweaveError`` for a file that is damaged, or whose edits belong to another dictionary.
+    """
+
+    def __init__(self, path: Path, decomposition: Decomposition, digest: str) -> None:
+        self._path, self._decomposition, self._digest = path, decomposition, digest
+        self._edits = self._read() if path.exists() else []
+
+    def all(self) -> list[MadeEdit]:
+        return list(self._edits)
+
+    def active(self) -> list[MadeEdit]:
+        """The stack: in the order they were applied."""
+        return sorted((each for each in self._edits if each.active), key=lambda each: each.order)
+
+    def make(self, name: str, factors: Mapping[str, float]) -> MadeEdit:
+        """Adds an edit and makes it active; a name that is taken is refused."""
+        name = name.strip()
+        if not name or name in self._names():
+            what = "is taken" if name else "is empty"
+            raise UnweaveError(f"the name {name!r} {what}: give the edit another one")
+        factor_edit(self._decomposition, factors, name)  # refuses what cannot be applied, before it is written
+        made = MadeEdit(name, dict(factors), True, datetime.now(UTC).isoformat(timespec="seconds"), self._next())
+        self._write([*self._edits, made])
+        return made
+
+    def undo(self, name: str | None = None) -> MadeEdit:
+        """Makes an edit inactive: the one of that name, or the one that was applied last."""
+        return self._switch(self._chosen(name, active=True), False)
+
+    def redo(self, name: str | None = None) -> MadeEdit:
+        """Makes an edit active again: the one of that name, or the one that was undone last."""
+        return self._switch(self._chosen(name, active=False), True)
+
+    def drop(self, name: str) -> None:
+        """Forgets an edit that was undone."""
+        found = self._chosen(name, active=False)
+        self._write([each for each in self._edits if each.name != found.name])
+
+    def _chosen(self, name: str | None, active: bool) -> MadeEdit:
+        able = [each for each in self._edits if each.active == active]
+        state, other = ("active", "undone") if active else ("undone", "active")
+        if name is None:
+            if not able:
+                raise UnweaveError(f"no edit is {state}, so there is nothing to {'undo' if active else 'redo'}")
+            return max(able, key=lambda each: each.order)
+        if name not in self._names():
+            raise UnweaveError(f"no edit is named {name!r}; {nearest(name, self._names())}")
+        for each in able:
+            if each.name == name:
+                return each
+        raise UnweaveError(f"edit {name!r} is {other}, not {state}")
+
+    def _switch(self, edit: MadeEdit, active: bool) -> MadeEdit:
+        new = replace(edit, active=active, order=self._next())
+        self._write([new if each.name == edit.name else each for each in self._edits])
+        return new
+
+    def _names(self) -> list[str]:
+        return [each.name for each in self._edits]
+
+    def _next(self) -> int:
+        return 1 + max((each.order for each in self._edits), default=0)
+
+    def _write(self, edits: list[MadeEdit]) -> None:
+        kept = {"format": FORMAT, "dictionary": self._digest, "edits": [asdict(each) for each in edits]}
+        write_json(self._path, kept)
+        self._edits = edits
+
+    def _read(self) -> list[MadeEdit]:
+        described: Any = read_json(self._path)
+        try:
+            if described["format"] != FORMAT:
+                raise UnweaveError(f"{self._path} has format {described['format']}, and this version reads {FORMAT}")
+            if described["dictionary"] != self._digest:
+                raise UnweaveError(
+                    f"{self._path} holds edits of dictionary {described['dictionary']}, not of {self._digest}: move it "
+                    "away, or bring that dictionary back"
+                )
+            edits = [MadeEdit(**each) for each in described["edits"]]
+            for each in edits:
+                factor_edit(self._decomposition, each.factors, each.name)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UnweaveError(f"{self._path} is damaged ({error}): move it away") from error
+        return edits

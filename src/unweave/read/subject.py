@@ -1,0 +1,255 @@
+"""What live views look at: one harvest with its labels, and the target and dictionary that it was made with."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from unweave.base.errors import UnweaveError
+from unweave.base.files import read_json
+from unweave.decompose.decomposition import Decomposition, bundled
+from unweave.models.named import resolve
+from unweave.read.directions import Directions
+from unweave.read.feature_labels import FeatureLabels
+from unweave.read.feature_table import FeatureTable
+from unweave.read.search import SearchIndex
+from unweave.read.view_models import PlaceAnswer
+
+if TYPE_CHECKING:
+    from unweave.models.target import Target
+    from unweave.read.features import Dictionary
+    from unweave.read.harvest.store import HarvestFacts
+    from unweave.read.harvest.value import Harvest
+
+Value = TypeVar("Value")
+SUBCOMPONENTS = "subcomponents"
+_UNSAFE = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class SubjectSummary:
+    """What a list of subjects shows of one."""
+
+    id: str
+    title: str
+    target: str
+    kind: str
+    features: int
+
+
+@dataclass
+class _Kept:
+    lock: RLock = field(default_factory=RLock)
+    value: Any = None
+    made: bool = False
+
+
+class Subject:
+    """A harvest's folder, opened. The harvest, labels, target and dictionary are loaded when first asked for.
+
+    Views may run at once in several threads. Whoever runs the target, or changes it, holds ``lock`` meanwhile.
+    """
+
+    def __init__(self, folder: Path, facts: HarvestFacts, device: str | None = None) -> None:
+        self.folder, self.facts, self._device = Path(folder), facts, device
+        name = self.folder.resolve().name
+        place = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
+        self.id = f"{slug(name)[:60] or 'subject'}-{place}"
+        self.target_title = _without_folders(facts.target_name)
+        self.title = f"{_without_folders(facts.dictionary_name)} on {self.target_title}"
+        self.lock = RLock()
+        self._kept: dict[str, _Kept] = {}
+        self._keeping = RLock()
+
+    def __repr__(self) -> str:
+        return f"Subject({self.id}: {self.title})"
+
+    def kept(self, name: str, make: Callable[[], Value]) -> Value:
+        """What ``make`` returned when first asked for ``name``; others that ask meanwhile wait for it.
+
+        A failure is not kept, so that what was missing can be put in its place.
+        """
+        with self._keeping:
+            slot = self._kept.setdefault(name, _Kept())
+        with slot.lock:
+            if not slot.made:
+                slot.value, slot.made = make(), True
+            return slot.value
+
+    def summary(self) -> SubjectSummary:
+        facts = self.facts
+        return SubjectSummary(self.id, self.title, self.target_title, facts.kind, sum(facts.groups.values()))
+
+    @property
+    def harvest(self) -> Harvest:
+        return self.kept("harvest", self._load_harvest)
+
+    @property
+    def labels(self) -> FeatureLabels:
+        """The labels beside the harvest; without any, every feature has an empty one."""
+        return self.kept("labels", self._load_labels)
+
+    @property
+    def table(self) -> FeatureTable:
+        return self.kept("table", lambda: FeatureTable(self.harvest, self.labels))
+
+    @property
+    def index(self) -> SearchIndex:
+        return self.kept("index", lambda: SearchIndex(self.table, lambda: self.directions))
+
+    @property
+    def target(self) -> Target:
+        """The target of the harvest; raises ``UnweaveError`` where what loads now is another one."""
+        return self.kept("target", self._load_target)
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """The dictionary of the harvest; raises ``UnweaveError`` where what loads now is another one."""
+        return self.kept("dictionary", self._load_dictionary)
+
+    @property
+    def directions(self) -> Directions:
+        return self.kept("directions", self._load_directions)
+
+    def places(self, group: str) -> tuple[PlaceAnswer, PlaceAnswer]:
+        """Where a group's features read and write."""
+        if self.facts.kind == SUBCOMPONENTS:
+            pieces = self._decomposition.site(group)
+            return (
+                PlaceAnswer(module=group, side="input", width=pieces.V.shape[0]),
+                PlaceAnswer(module=group, side="output", width=pieces.U.shape[1]),
+            )
+        features = self.dictionary.groups[group]
+        reads, writes = (
+            PlaceAnswer(module=place.module, side=place.side, width=place.width)
+            for place in (features.reads, features.writes)
+        )
+        return reads, writes
+
+    @contextmanager
+    def running(self, with_edits: bool = False) -> Iterator[list[str]]:
+        """Holds the target for one view; with ``with_edits`` the active edits are applied inside the block.
+
+        Yields the names of the edits that are. The weights are restored bit for bit before any other view runs.
+        """
+        with self.lock:
+            if not with_edits or _EDITOR is None:
+                yield []
+                return
+            with _EDITOR(self) as names:
+                yield names
+
+    def unavailable(self) -> str:
+        """Why the target or the dictionary cannot be opened, as far as that shows without loading; else empty."""
+        try:
+            resolve(self.facts.target_source)
+            self._find_dictionary()
+        except UnweaveError as error:
+            return str(error)
+        return ""
+
+    def _load_harvest(self) -> Harvest:
+        from unweave.read.harvest.value import Harvest
+
+        return Harvest.load(self.folder)
+
+    def _load_labels(self) -> FeatureLabels:
+        return FeatureLabels.load(self.folder, self.harvest)
+
+    def _load_target(self) -> Target:
+        from unweave.models.load import load_target
+
+        target, facts = load_target(self.facts.target_source, device=self._device), self.facts
+        if target.identity.digest != facts.target:
+            raise UnweaveError(
+                f"{facts.target_source} is now target {target.identity.digest}, and the harvest in {self.folder} is of "
+                f"{facts.target}: bring that target back, or harvest again"
+            )
+        return target
+
+    @property
+    def _decomposition(self) -> Decomposition:
+        """The subcomponents without their target, which takes longer to load."""
+        return self.kept("decomposition", self._load_decomposition)
+
+    def _load_decomposition(self) -> Decomposition:
+        decomposition = Decomposition.load(self._find_dictionary())
+        self._check_dictionary(decomposition.digest())
+        return decomposition
+
+    def _load_dictionary(self) -> Dictionary:
+        from unweave.read.features import subcomponent_dictionary
+
+        if self.facts.kind == SUBCOMPONENTS:
+            return subcomponent_dictionary(self._decomposition, self.target, self.facts.dictionary_name)
+        from unweave.read.dictionaries import load_dictionary
+
+        dictionary = load_dictionary(self.facts.dictionary_source, self.target)
+        self._check_dictionary(dictionary.digest)
+        return dictionary
+
+    def _check_dictionary(self, digest: str) -> None:
+        facts = self.facts
+        if digest != facts.dictionary:
+            raise UnweaveError(
+                f"{facts.dictionary_source} is now dictionary {digest}, and the harvest in {self.folder} is of "
+                f"{facts.dictionary}: bring that dictionary back, or harvest again"
+            )
+
+    def _load_directions(self) -> Directions:
+        if self.facts.kind == SUBCOMPONENTS:
+            sites = self._decomposition.sites.values()
+            return Directions([(pieces.V.T, pieces.U) for pieces in sites], signed=False)
+        groups = self.dictionary.groups.values()
+        return Directions([(each.read_directions(), each.write_directions()) for each in groups], signed=True)
+
+    def _find_dictionary(self) -> Path:
+        source = self.facts.dictionary_source
+        folder = bundled(source) if source.isidentifier() and not Path(source).exists() else Path(source)
+        if not folder.exists():
+            raise UnweaveError(f"the harvest's dictionary {source} is not there: start where it can be found")
+        return folder
+
+
+def _without_folders(name: str) -> str:
+    """A name as it is shown: of a path on this machine only its last part."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+Editor = Callable[[Subject], AbstractContextManager[list[str]]]
+_EDITOR: Editor | None = None
+
+
+def edited_by(editor: Editor) -> None:
+    """Registers what applies a subject's active edits inside a block; the edit room does when it is imported."""
+    global _EDITOR
+    _EDITOR = editor
+
+
+def open_subject(folder: Path | str, device: str | None = None) -> Subject:
+    """Opens a harvest's folder without loading more than ``harvest.json``; raises ``UnweaveError`` for any other."""
+    from unweave.read.harvest.store import HarvestFacts
+
+    folder = Path(folder)
+    if not (folder / "harvest.json").is_file():
+        what = "it has no harvest.json" if folder.exists() else "there is no such folder"
+        raise UnweaveError(f"{folder} is not a harvest: {what}; make one with `unweave harvest`")
+    described = read_json(folder / "harvest.json")
+    try:
+        facts = HarvestFacts(**{each.name: described[each.name] for each in fields(HarvestFacts)})
+    except (KeyError, TypeError) as error:
+        raise UnweaveError(f"{folder} is damaged: its harvest.json lacks {error}; make it again") from error
+    return Subject(folder, facts, device)
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single hyphens: what an id may consist of."""
+    letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return _UNSAFE.sub("-", "".join(letters).casefold()).strip("-")

@@ -1,0 +1,69 @@
+// Elements built from data. Strings become text nodes only, so nothing that a model or a file supplies is ever markup.
+
+import { visible } from "./characters.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, properties, children) {
+  for (const [key, value] of Object.entries(properties ?? {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key === "on") {
+      for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+    } else if (key === "vars") {
+      for (const [name, number] of Object.entries(value)) element.style.setProperty(name, number);
+    } else if (key === "href") {
+      if (!/^[/#?](?!\/)/.test(value)) throw new Error(`a link must stay on this page's own server: ${value}`);
+      element.setAttribute("href", value);
+    } else if (key === "value" || key === "checked") {
+      element[key] = value;
+    } else if (/^on|^style$|^srcdoc$|^src$/i.test(key)) {
+      throw new Error(`${key} is not an attribute that data may set`);
+    } else {
+      element.setAttribute(key, value === true ? "" : value);
+    }
+  }
+  append(element, children);
+  return element;
+}
+
+function append(element, children) {
+  for (const child of children.flat(Infinity)) {
+    if (child === undefined || child === null || child === false) continue;
+    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+}
+
+/** An HTML element: `h("a.quiet", {href}, "text", child)`. */
+export function h(tag, properties, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name || "div");
+  if (classes.length) element.className = classes.join(" ");
+  return fill(element, properties, children);
+}
+
+/** An SVG element. */
+export function s(tag, properties, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElementNS(SVG, name);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  return fill(element, properties, children);
+}
+
+/** Text from a model or a file: isolated in its own direction, with control and bidi characters as visible marks. */
+export function said(text, className = "") {
+  const parts = visible(String(text ?? "")).map((part) =>
+    part.mark ? h("span.mark", { title: part.title }, part.text) : part.text,
+  );
+  return h(className ? `bdi.said.${className}` : "bdi.said", { dir: "auto" }, parts);
+}
+
+export function replace(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+  return element;
+}
+
+/** Says something to a screen reader without moving anything. */
+export function announce(text) {
+  document.getElementById("status").textContent = text;
+}

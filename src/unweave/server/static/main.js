@@ -1,0 +1,95 @@
+// The page's frame: which view an address shows, the bar above it, colour scheme and keys that work everywhere.
+
+import { announce, h, replace } from "./dom.js";
+import { openKeys } from "./keys.js";
+import { address, go, parse } from "./route.js";
+import { schemeButton } from "./schemes.js";
+import { about, forget } from "./subject.js";
+import { problem } from "./parts.js";
+import * as edits from "./edits.js";
+import * as feature from "./feature.js";
+import * as features from "./features.js";
+import * as graph from "./graph.js";
+import * as home from "./home.js";
+import * as text from "./text.js";
+
+const SHOWN = { home, features, feature, text, graph, edits };
+const content = document.getElementById("content");
+let current = null;
+
+function bar(route, overview) {
+  const nav = document.getElementById("views");
+  if (!overview) {
+    replace(nav);
+    return;
+  }
+  const entries = [
+    ["features", capital(overview.plural)],
+    ["text", "Text"],
+    ["graph", "Prompt graph"],
+    ["edits", "Edits"],
+  ];
+  const here = route.view === "feature" ? "features" : route.view;
+  replace(
+    nav,
+    entries.map(([view, title]) =>
+      h("a", { href: address(route.subject, view), "aria-current": view === here ? "page" : null }, title),
+    ),
+  );
+}
+
+function capital(word) {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}
+
+async function show() {
+  const route = parse(window.location);
+  const here = `${route.view} ${route.subject ?? ""} ${route.name ?? ""}`;
+  if (current?.here === here && current.again?.(route)) return;
+  current?.stop.abort();
+  const stop = new AbortController();
+  const page = { root: h("div.view"), route, signal: stop.signal, again: null };
+  current = { here, stop, again: null };
+  const mine = current;
+  document.body.dataset.view = route.view;
+  try {
+    if (!SHOWN[route.view]) throw new Error(`no view has the address ${window.location.pathname}`);
+    page.overview = route.subject ? await about(route.subject, stop.signal) : null;
+    if (stop.signal.aborted) return;
+    bar(route, page.overview);
+    replace(content, page.root);
+    const title = await SHOWN[route.view].show(page);
+    if (stop.signal.aborted) return;
+    mine.again = page.again;
+    document.title = [title, page.overview?.title, "unweave"].filter(Boolean).join(" · ");
+    announce(title ?? "");
+  } catch (error) {
+    if (stop.signal.aborted || error.name === "AbortError") return;
+    if (!page.overview) bar(route, null);
+    replace(content, problem(error, () => (forget(), show())));
+    document.title = "Problem · unweave";
+  }
+}
+
+function follow(event) {
+  const link = event.target.closest?.("a[href]");
+  if (!link || event.defaultPrevented || event.button !== 0) return;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target) return;
+  const to = link.getAttribute("href");
+  if (to.startsWith("#")) {
+    event.preventDefault();
+    document.getElementById(to.slice(1))?.focus();
+    return;
+  }
+  if (link.hasAttribute("download") || !to.startsWith("/") || to.startsWith("/api/")) return;
+  event.preventDefault();
+  go(to);
+  window.scrollTo(0, 0);
+  content.focus({ preventScroll: true });
+}
+
+document.addEventListener("click", follow);
+window.addEventListener("popstate", show);
+document.getElementById("help").addEventListener("click", openKeys);
+schemeButton(document.getElementById("scheme"));
+show();

@@ -1,0 +1,73 @@
+// Every view's address, both ways. A name that does not go into a path as it is goes into the query.
+
+export const VIEWS = ["features", "text", "graph", "edits"];
+/** The longest query that the server takes, with some room. */
+export const LONGEST = 8000;
+const PLAIN = /^(?!\.+$)[A-Za-z0-9._~!$&()*+,;=:@-]{1,300}$/;
+
+/** A query's text; what is empty is left out. */
+function search(query) {
+  const set = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) {
+    if (value === undefined || value === null || value === "" || value === false) continue;
+    set.set(key, value === true ? "1" : String(value));
+  }
+  const text = set.toString();
+  return text && `?${text}`;
+}
+
+/** The address of a view: `address("polyglot", "feature", {}, "site:3")`. */
+export function address(subject, view = "features", query = {}, name = "") {
+  const parts = ["", "d", encodeURIComponent(subject)];
+  if (view !== "feature") return [...parts, ...(view === "features" ? [] : [view])].join("/") + search(query);
+  if (PLAIN.test(name)) return [...parts, "f", name].join("/") + search(query);
+  return [...parts, "f"].join("/") + search({ name, ...query });
+}
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** What an address asks for: `{view, subject, name, query}`. */
+export function parse(location) {
+  const parts = location.pathname.split("/").filter(Boolean).map(decode);
+  const query = Object.fromEntries(new URLSearchParams(location.search));
+  if (parts.length === 0) return { view: "home", query };
+  const [head, subject, view, name, ...rest] = parts;
+  if (head !== "d" || !subject || rest.length) return { view: "nowhere", query };
+  if (view === undefined) return { view: "features", subject, query };
+  if (view === "f" && (name || query.name)) return { view: "feature", subject, name: name || query.name, query };
+  if (VIEWS.includes(view) && name === undefined) return { view, subject, query };
+  return { view: "nowhere", subject, query };
+}
+
+/**
+ * Changes the query of the present address; `step` makes it an entry of the history that Back returns from.
+ *
+ * Gives false where a text is too long for an address: it is left out then.
+ */
+export function remember(changes, { step = false } = {}) {
+  const url = new URL(window.location.href);
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined || value === null || value === "" || value === false) url.searchParams.delete(key);
+    else url.searchParams.set(key, value === true ? "1" : String(value));
+  }
+  const fits = url.search.length <= LONGEST;
+  if (!fits) for (const key of ["q", "prompt"]) url.searchParams.delete(key);
+  const next = url.pathname + url.search;
+  if (next !== window.location.pathname + window.location.search) {
+    history[step ? "pushState" : "replaceState"](history.state, "", next);
+  }
+  return fits;
+}
+
+/** Goes to another view of this page. */
+export function go(to, { quietly = false } = {}) {
+  if (to === window.location.pathname + window.location.search) return;
+  history[quietly ? "replaceState" : "pushState"](null, "", to);
+  window.dispatchEvent(new PopStateEvent("popstate"));
+}

@@ -1,0 +1,177 @@
+// A table of any length that keeps only the rows in sight in the document, and asks for them a hundred at a time.
+
+import { h, replace } from "./dom.js";
+import { newest } from "./server.js";
+
+const PAGE = 100;
+const AHEAD = 8;
+
+/**
+ * A scrolling table over `total` rows.
+ *
+ * `columns` are `{key, title, sort, number, cell(row)}`; `fetchPage(offset, limit, signal)` gives `{total, rows}`;
+ * `moved(index)` hears which row is the current one.
+ */
+export class Rows {
+  constructor({ columns, caption, fetchPage, sortBy, moved, failed, signal }) {
+    Object.assign(this, { columns, fetchPage, sortBy, moved, failed });
+    this.total = 0;
+    this.index = 0;
+    this.pages = new Map();
+    this.ask = newest(40, signal);
+    this.head = h("thead", { role: "rowgroup" });
+    this.body = h("tbody", { role: "rowgroup" });
+    this.above = h("tbody.gap", { "aria-hidden": "true" }, h("tr", {}, h("td", { colspan: columns.length })));
+    this.below = h("tbody.gap", { "aria-hidden": "true" }, h("tr", {}, h("td", { colspan: columns.length })));
+    this.table = h("table.rows", { role: "table", "aria-label": caption }, this.head, this.above, this.body, this.below);
+    this.root = h("div.scroller", { tabindex: "-1" }, this.table);
+    this.root.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.root);
+    signal.addEventListener("abort", () => this.observer.disconnect());
+  }
+
+  get height() {
+    return parseFloat(getComputedStyle(this.table).getPropertyValue("--row")) || 32;
+  }
+
+  /** Shows other rows: the first page is here already. */
+  fill(first, { sort, descending, index = 0 }) {
+    this.pages = new Map([[Math.floor(first.offset / PAGE), first.rows]]);
+    this.total = first.total;
+    this.index = Math.max(0, Math.min(index, this.total - 1));
+    this.table.setAttribute("aria-rowcount", String(this.total + 1));
+    replace(
+      this.head,
+      h("tr", { role: "row", "aria-rowindex": "1" }, this.columns.map((column) => this.header(column, sort, descending))),
+    );
+    this.root.scrollTop = 0;
+    this.place(this.index);
+    this.draw(true);
+  }
+
+  header(column, sort, descending) {
+    const name = h("span", {}, column.title);
+    const sorted = column.sort && column.sort === sort;
+    return h(
+      `th.${column.key}${column.number ? ".number" : ""}`,
+      {
+        role: "columnheader",
+        scope: "col",
+        title: column.help,
+        "aria-sort": sorted ? (descending ? "descending" : "ascending") : null,
+      },
+      column.sort ? h("button", { type: "button", on: { click: () => this.sortBy(column) } }, name) : name,
+    );
+  }
+
+  row(index) {
+    return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE];
+  }
+
+  draw(always = false) {
+    const height = this.height;
+    const view = this.root.clientHeight || 600;
+    const first = Math.max(0, Math.floor(this.root.scrollTop / height) - AHEAD);
+    const last = Math.min(this.total, Math.ceil((this.root.scrollTop + view) / height) + AHEAD);
+    this.want(first, last);
+    const range = `${first} ${last} ${height}`;
+    if (!always && range === this.range) return;
+    this.range = range;
+    const focused = this.body.contains(document.activeElement);
+    this.above.hidden = first === 0;
+    this.below.hidden = last === this.total;
+    this.above.firstChild.firstChild.style.height = `${first * height}px`;
+    this.below.firstChild.firstChild.style.height = `${(this.total - last) * height}px`;
+    const drawn = [];
+    for (let index = first; index < last; index += 1) drawn.push(this.line(index));
+    replace(this.body, drawn);
+    if (focused) this.body.querySelector("tr.current a")?.focus({ preventScroll: true });
+  }
+
+  line(index) {
+    const row = this.row(index);
+    const attributes = { role: "row", "aria-rowindex": String(index + 2), "data-index": String(index) };
+    const current = index === this.index ? ".current" : "";
+    if (!row) return h(`tr.waiting${current}`, attributes, h("td", { role: "cell", colspan: this.columns.length }, "…"));
+    const line = h(
+      `tr${current}`,
+      attributes,
+      this.columns.map((column) => h(`td.${column.key}${column.number ? ".number" : ""}`, { role: "cell" }, column.cell(row))),
+    );
+    const link = line.querySelector("a");
+    if (link) link.tabIndex = index === this.index ? 0 : -1;
+    line.addEventListener("click", (event) => {
+      this.set(index);
+      if (!event.target.closest("a") && !window.getSelection()?.toString()) link?.click();
+    });
+    link?.addEventListener("focus", () => this.set(index));
+    return line;
+  }
+
+  want(first, last) {
+    const missing = [];
+    for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) if (!this.pages.has(page)) missing.push(page);
+    const key = missing.join(" ");
+    if (!missing.length || key === this.wanted) return;
+    this.wanted = key;
+    const pages = this.pages;
+    this.ask(
+      async (signal) => {
+        const answers = await Promise.all(missing.map((page) => this.fetchPage(page * PAGE, PAGE, signal)));
+        if (pages !== this.pages) return;
+        missing.forEach((page, at) => pages.set(page, answers[at].rows));
+        this.wanted = "";
+        this.draw(true);
+      },
+      (error) => {
+        this.wanted = "";
+        this.failed(error);
+      },
+    );
+  }
+
+  set(index) {
+    if (index === this.index) return;
+    this.index = index;
+    for (const line of this.body.children) {
+      const here = line.dataset.index === String(index);
+      line.classList.toggle("current", here);
+      const link = line.querySelector("a");
+      if (link) link.tabIndex = here ? 0 : -1;
+    }
+    this.moved(index);
+  }
+
+  place(index) {
+    const height = this.height;
+    const head = this.head.offsetHeight;
+    const top = index * height;
+    const room = this.root.clientHeight - head;
+    if (top < this.root.scrollTop) this.root.scrollTop = top;
+    else if (top + height > this.root.scrollTop + room) this.root.scrollTop = top + height - room;
+  }
+
+  /** Makes another row the current one, brings it into sight and gives it the focus. */
+  move(to) {
+    if (!this.total) return;
+    const index = Math.max(0, Math.min(this.total - 1, to));
+    this.set(index);
+    this.place(index);
+    this.draw(true);
+    (this.body.querySelector("tr.current a") ?? this.root).focus({ preventScroll: true });
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const page = Math.max(1, Math.floor(this.root.clientHeight / this.height) - 2);
+    const steps = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1, PageDown: page, PageUp: -page };
+    const ends = { Home: 0, End: this.total - 1 };
+    if (event.key in steps) this.move(this.index + steps[event.key]);
+    else if (event.key in ends) this.move(ends[event.key]);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
