@@ -11,6 +11,7 @@ import pytest
 import torch
 from planted_features import FREQUENT, TRUTHS
 
+from unweave.read.harvest.value import TokenTable
 from unweave.read.labels.contexts import contexts_at
 from unweave.read.labels.evidence import EvidenceSource
 from unweave.read.labels.outputs import read_outputs
@@ -99,9 +100,28 @@ def test_a_language_is_named_only_beyond_what_shuffled_windows_give(source):
 
 
 def test_outputs_are_told_against_text_of_the_same_language(source):
-    row = next(row for row in KNOWN if TRUTHS[row].label == "qa")
-    found = read_outputs(source.of(row))
-    assert not set(found.promoted) & set(planted_features.own("qb"))
+    """What the target says in a language anyway is promoted by no feature of the language."""
+    evidence = source.of(0)
+    common, promoted = 60, 61
+    size = len(planted.words())
+    by_label = np.full((4, size), 500)
+    by_label[0, common] = 20_000
+    text = replace(evidence.text, draws_by_label=by_label, vocabulary_draws=by_label.sum(0))
+    total = 4000
+    expected = total * by_label[0] / by_label[0].sum()
+    counts = np.round(expected).astype(int)
+    counts[promoted] = 600
+    table = TokenTable(np.arange(size), counts, counts / total, counts / total, counts / total)
+    made = replace(
+        evidence,
+        text=text,
+        outputs=table,
+        firing_by_label=np.array([total // evidence.draws, 0, 0, 0]),
+        firing_shown=total // evidence.draws,
+    )
+    assert read_outputs(made).promoted == (promoted,)
+    elsewhere = replace(made, firing_by_label=np.array([0, total // evidence.draws, 0, 0]))
+    assert set(read_outputs(elsewhere).promoted) == {common, promoted}
 
 
 def test_a_feature_that_fires_too_rarely_is_unclear(source):

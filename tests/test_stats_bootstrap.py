@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave.base.errors import UnweaveError
-from unweave.stats import bootstrap, cluster_interval, mean_interval, median_with_range, paired_difference
+from unweave.stats import (
+    bootstrap,
+    cluster_interval,
+    mean_interval,
+    median_interval,
+    median_with_range,
+    paired_difference,
+)
 
 samples = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30)
 
