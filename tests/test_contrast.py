@@ -57,11 +57,13 @@ def test_what_differs_is_found_and_only_on_its_label():
     values[owner == 1, 7] += 1.0
     values[owner == 2, 9] += 0.02 * np.arange(40)
     values[:, 11] = 0.5  # large everywhere
+    values[:, 13] *= 0.01  # matters little, and differs
+    values[owner == 0, 13] += 0.02
     test = ContrastTest(values, owner, labels=3)
     assert np.flatnonzero(test.differs(Contrast(1, None))).tolist() == [7]
     assert np.flatnonzero(test.differs(Contrast(2, None))).tolist() == [9]
     assert np.flatnonzero(test.differs(Contrast(1, 0))).tolist() == [7]
-    assert not test.differs(Contrast(0, None)).any()
+    assert np.flatnonzero(test.differs(Contrast(0, None))).tolist() == [13]
 
 
 def test_few_labels_give_what_each_contrast_gives_alone(monkeypatch):

@@ -39,6 +39,10 @@ def test_a_language_is_found_by_its_name_the_most_selective_feature_first():
     )
     assert found(labelled, words="German") == [0, 1]
     assert found(labelled, words="german text") == [0, 1, 4]
+    hits = labelled.search(SearchRequest(words="German")).hits
+    assert [hit.match for hit in hits] == [1.0, 1.0]
+    assert [hit.score for hit in hits] == pytest.approx([(1 + 0.05 * 0.8) / 1.05, (1 + 0.05 * 0.4) / 1.05])
+    assert hits[0].why == "its label has 'german'; importance on de +0.800 against the next label"
 
 
 def test_without_labels_a_language_is_found_by_statistics_alone():

@@ -25,7 +25,8 @@ FIELDS = (1.0, 0.5)
 """How much a word counts in a label's text and in the feature's name."""
 NAMED_ONLY = 0.4
 """How much a label's name counts for a feature that is about that label by its statistics, and does not say so."""
-_TIERS = 20
+BACKING = 0.05
+"""How much statistics weigh against the words of a label: enough to decide between labels that match alike."""
 
 
 @dataclass
@@ -115,7 +116,7 @@ class SearchIndex:
         return self._about(text).score
 
     def _about(self, text: str) -> _Evidence:
-        """Label text first, in steps; between features that match alike, how strongly statistics back the label.
+        """Label text first; between features that match alike, how strongly statistics back the label.
 
         A word that names one of the harvest's labels (a language) counts twice as much as the rarest other word, and
         is backed by the mean importance on that label minus the largest on any other; other words by the label's
@@ -136,8 +137,7 @@ class SearchIndex:
             backing = np.maximum(strength, 0.0) if word == next(iter(named)) else np.minimum(backing, strength)
         total = sum(weights.values())
         match = sum((weights[word] * held[word] for word in words), np.zeros(len(self.table.names))) / (total or 1.0)
-        steps = np.ceil(match * _TIERS)
-        score = np.where(match > 0, (steps + 0.99 * np.clip(backing, 0.0, 1.0)) / (_TIERS + 1), 0.0)
+        score = np.where(match > 0, (match + BACKING * np.clip(backing, 0.0, 1.0)) / (1 + BACKING), 0.0)
 
         def say(row: int) -> str:
             found = [repr(word) for word in words if said[word][row] > 0]
