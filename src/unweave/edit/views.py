@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unweave.read.subject import Subject
 
 
-@view("factor", "what a factor on subcomponents changes, at once", FactorRequest, FactorAnswer)
+@view("factor", "what a factor on subcomponents changes, at once", FactorRequest, FactorAnswer, exclusive=True)
 def factor(subject: Subject, request: FactorRequest) -> FactorAnswer:
     slider = subject.kept("slider", lambda: _slider(subject))
     with subject.lock:
@@ -42,28 +42,34 @@ def edits(subject: Subject, _: EditsRequest) -> EditsAnswer:
         return _listed(subject)
 
 
-@view("make-edit", "makes an edit of factors, and adds it to the active ones", MakeEditRequest, EditsAnswer)
+@view(
+    "make-edit",
+    "makes an edit of factors, and adds it to the active ones",
+    MakeEditRequest,
+    EditsAnswer,
+    exclusive=True,
+)
 def make_edit(subject: Subject, request: MakeEditRequest) -> EditsAnswer:
     with subject.lock:
         _book(subject).make(request.name, request.factors)
         return _listed(subject)
 
 
-@view("undo-edit", "takes an edit away, the last one by default", UndoEditRequest, EditsAnswer)
+@view("undo-edit", "takes an edit away, the last one by default", UndoEditRequest, EditsAnswer, exclusive=True)
 def undo_edit(subject: Subject, request: UndoEditRequest) -> EditsAnswer:
     with subject.lock:
         _book(subject).undo(request.name)
         return _listed(subject)
 
 
-@view("redo-edit", "brings back an edit, the one undone last by default", RedoEditRequest, EditsAnswer)
+@view("redo-edit", "brings back an edit, the one undone last by default", RedoEditRequest, EditsAnswer, exclusive=True)
 def redo_edit(subject: Subject, request: RedoEditRequest) -> EditsAnswer:
     with subject.lock:
         _book(subject).redo(request.name)
         return _listed(subject)
 
 
-@view("drop-edit", "forgets an edit that was undone", DropEditRequest, EditsAnswer)
+@view("drop-edit", "forgets an edit that was undone", DropEditRequest, EditsAnswer, exclusive=True)
 def drop_edit(subject: Subject, request: DropEditRequest) -> EditsAnswer:
     with subject.lock:
         _book(subject).drop(request.name)

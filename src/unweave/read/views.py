@@ -116,7 +116,7 @@ def feature(subject: Subject, request: FeatureRequest) -> FeatureAnswer:
     return feature_page(subject, request)
 
 
-@view("fires", "which features fire on each token of typed text", FiresRequest, FiresAnswer)
+@view("fires", "which features fire on each token of typed text", FiresRequest, FiresAnswer, exclusive=True)
 def fires(subject: Subject, request: FiresRequest) -> FiresAnswer:
     return firing_features(subject, request)
 
@@ -126,7 +126,13 @@ def search(subject: Subject, request: SearchRequest) -> SearchAnswer:
     return subject.index.search(request)
 
 
-@view("graph", "which features led to the next token of a prompt, and through which others", GraphRequest, GraphAnswer)
+@view(
+    "graph",
+    "which features led to the next token of a prompt, and through which others",
+    GraphRequest,
+    GraphAnswer,
+    exclusive=True,
+)
 def graph(subject: Subject, request: GraphRequest) -> GraphAnswer:
     return graph_of(subject, request)
 
