@@ -87,3 +87,20 @@ def test_dictionaries_are_set_side_by_side(tmp_path, monkeypatch, capsys):
     (row,) = json.loads(capsys.readouterr().out)["dictionaries"]
     assert row["l0"] > 50
     assert row["ce_target"] < row["ce"] < row["ce_mean_ablated"]
+
+
+def test_a_harvest_moved_with_its_dictionary_is_opened(tmp_path, monkeypatch, capsys):
+    import shutil
+
+    from unweave.decompose import bundled
+    from unweave.read.subject import open_subject
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bundled("polyglot"), tmp_path / "a" / "own.decomp")
+    assert main(["harvest", "polyglot", "a/own.decomp", *SMALL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["harvest"] == "a/own.decomp.harvest"
+    (tmp_path / "a").rename(tmp_path / "b")
+    monkeypatch.chdir(tmp_path.parent)
+    opened = open_subject(tmp_path / "b" / "own.decomp.harvest")
+    assert opened.facts.dictionary_source == "./own.decomp"
+    assert opened.dictionary.digest == opened.facts.dictionary

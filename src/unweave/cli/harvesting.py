@@ -66,6 +66,7 @@ def _harvest(args: argparse.Namespace) -> Output:
     from unweave.corpora import load_corpus
     from unweave.read.dictionaries import load_dictionary
     from unweave.read.harvest import HarvestConfig, harvest, read_shard
+    from unweave.read.harvest.store import relative_source
 
     out = args.out or usual_harvest(args.dictionary)
     if out.exists():
@@ -85,7 +86,7 @@ def _harvest(args: argparse.Namespace) -> Output:
         path = read_shard(target, dictionary, corpora, config, shard=shard, progress=Terminal("harvest"), **keep)
         return Output({**facts, "shard": args.shard, "path": str(path)}, [f"{path}: share {args.shard} of the text"])
     with new_run(args, "harvest", {**facts, "config": plain_config(config)}) as run:
-        sources = (args.target, args.dictionary)
+        sources = (relative_source(args.target, out), relative_source(args.dictionary, out))
         made = harvest(target, dictionary, corpora, config, sources=sources, progress=run.progress, **keep)
         table = _groups_table(made)
         run.save_table(table)

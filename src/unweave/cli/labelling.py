@@ -115,8 +115,10 @@ def _label(args: argparse.Namespace) -> Output:
 def _embedding(made: Harvest) -> NDArray[np.float32]:
     """The input embedding of the harvest's target; raises ``UnweaveError`` where that is another one by now."""
     from unweave.models import load_target
+    from unweave.read.harvest.store import found_source
 
-    target = load_target(made.facts.target_source)
+    source = found_source(made.facts.target_source, made.folder)
+    target = load_target(source, dtype=made.facts.dtype)
     if target.identity.digest != made.facts.target:
         raise UnweaveError(
             f"{made.facts.target_source} is target {target.identity.digest} by now, and the harvest is of "

@@ -19,6 +19,7 @@ from unweave.models.named import resolve
 from unweave.read.directions import Directions
 from unweave.read.feature_labels import FeatureLabels
 from unweave.read.feature_table import FeatureTable
+from unweave.read.harvest.store import found_source
 from unweave.read.search import SearchIndex
 from unweave.read.view_models import PlaceAnswer
 
@@ -149,11 +150,19 @@ class Subject:
     def unavailable(self) -> str:
         """Why the target or the dictionary cannot be opened, as far as that shows without loading; else empty."""
         try:
-            resolve(self.facts.target_source)
+            resolve(self._target_source)
             self._find_dictionary()
         except UnweaveError as error:
             return str(error)
         return ""
+
+    @property
+    def _target_source(self) -> str:
+        return found_source(self.facts.target_source, self.folder)
+
+    @property
+    def _dictionary_source(self) -> str:
+        return found_source(self.facts.dictionary_source, self.folder)
 
     def _load_harvest(self) -> Harvest:
         from unweave.read.harvest.value import Harvest
@@ -166,7 +175,8 @@ class Subject:
     def _load_target(self) -> Target:
         from unweave.models.load import load_target
 
-        target, facts = load_target(self.facts.target_source, device=self._device), self.facts
+        facts = self.facts
+        target = load_target(self._target_source, device=self._device, dtype=facts.dtype)
         if target.identity.digest != facts.target:
             raise UnweaveError(
                 f"{facts.target_source} is now target {target.identity.digest}, and the harvest in {self.folder} is of "
@@ -191,7 +201,7 @@ class Subject:
             return subcomponent_dictionary(self._decomposition, self.target, self.facts.dictionary_name)
         from unweave.read.dictionaries import load_dictionary
 
-        dictionary = load_dictionary(self.facts.dictionary_source, self.target)
+        dictionary = load_dictionary(self._dictionary_source, self.target)
         self._check_dictionary(dictionary.digest)
         return dictionary
 
@@ -211,7 +221,7 @@ class Subject:
         return Directions([(each.read_directions(), each.write_directions()) for each in groups], signed=True)
 
     def _find_dictionary(self) -> Path:
-        source = self.facts.dictionary_source
+        source = self._dictionary_source
         folder = bundled(source) if source.isidentifier() and not Path(source).exists() else Path(source)
         if not folder.exists():
             raise UnweaveError(f"the harvest's dictionary {source} is not there: start where it can be found")

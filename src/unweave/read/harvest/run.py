@@ -263,6 +263,7 @@ def _facts(
         target=plan.target,
         target_name=target.name,
         target_source=sources[0] or target.name,
+        dtype=target.identity.dtype,
         kind=dictionary.kind,
         dictionary=plan.dictionary,
         dictionary_name=dictionary.name,

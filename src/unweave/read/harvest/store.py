@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,12 +36,13 @@ class HarvestFacts:
     target: str
     target_name: str
     target_source: str
-    """As ``load_target`` takes it."""
+    """As ``load_target`` takes it, or ``./`` and a path from the folder that the harvest stands in."""
+    dtype: str
     kind: str
     dictionary: str
     dictionary_name: str
     dictionary_source: str
-    """As ``load_dictionary`` takes it."""
+    """As ``load_dictionary`` takes it, or ``./`` and a path from the folder that the harvest stands in."""
     groups: Mapping[str, int]
     corpus: str
     text: str
@@ -53,6 +55,21 @@ class HarvestFacts:
     seconds: float
     tokens_read_here: int
     """Fewer than ``tokens`` where shards were merged or the harvest went on after a stop."""
+
+
+def relative_source(source: str, out: Path) -> str:
+    """A target or dictionary as a harvest in ``out`` remembers it: a path from there, any other name as it is."""
+    if not Path(source).exists():
+        return source
+    try:
+        return f"./{Path(os.path.relpath(Path(source).resolve(), out.parent.resolve())).as_posix()}"
+    except ValueError:  # on another drive
+        return str(Path(source).resolve())
+
+
+def found_source(source: str, harvest: Path) -> str:
+    """What ``relative_source`` remembered, as it is found from here."""
+    return str(harvest.parent / source) if source.startswith("./") else source
 
 
 def write_harvest(
