@@ -104,3 +104,14 @@ def test_a_harvest_moved_with_its_dictionary_is_opened(tmp_path, monkeypatch, ca
     opened = open_subject(tmp_path / "b" / "own.decomp.harvest")
     assert opened.facts.dictionary_source == "./own.decomp"
     assert opened.dictionary.digest == opened.facts.dictionary
+
+
+def test_a_bundled_name_is_no_folder_that_is_called_so(tmp_path, monkeypatch):
+    from unweave.read.subject import open_subject
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["harvest", "polyglot", "polyglot", *SMALL]) == 0
+    (tmp_path / "polyglot").mkdir()
+    opened = open_subject(tmp_path / "polyglot.harvest")
+    assert opened.unavailable() == ""
+    assert opened.dictionary.digest == opened.facts.dictionary

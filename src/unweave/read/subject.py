@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json
-from unweave.decompose.decomposition import Decomposition, bundled
+from unweave.decompose.decomposition import Decomposition, bundled, bundled_names
 from unweave.models.named import resolve
 from unweave.read.directions import Directions
 from unweave.read.feature_labels import FeatureLabels
@@ -222,7 +222,8 @@ class Subject:
 
     def _find_dictionary(self) -> Path:
         source = self._dictionary_source
-        folder = bundled(source) if source.isidentifier() and not Path(source).exists() else Path(source)
+        # A path is remembered as one, so that a bare name is never a folder that happens to be called so.
+        folder = bundled(source) if source in bundled_names() else Path(source)
         if not folder.exists():
             raise UnweaveError(f"the harvest's dictionary {source} is not there: start where it can be found")
         return folder
