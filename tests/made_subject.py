@@ -246,7 +246,12 @@ class Made:
             picked = [self.rows[i] for i in rng.sample(range(len(self.rows)), 12)] + [self.rows[2], self.rows[5]]
             found = [
                 read.Firing(
-                    row=r.row, name=r.name, label=r.label, importance=rng.uniform(0.1, 1), activation=rng.gauss(0, 3)
+                    row=r.row,
+                    name=r.name,
+                    label=r.label,
+                    importance=rng.uniform(0.1, 1),
+                    activation=rng.gauss(0, 3),
+                    density=r.density,
                 )
                 for r in picked
             ]
@@ -260,6 +265,7 @@ class Made:
                 tokens=sum(f.name in {g.name for g in t.features} for t in tokens),
                 importance=f.importance,
                 activation=f.activation,
+                density=f.density,
             )
             for f in seen.values()
         ]

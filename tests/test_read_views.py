@@ -243,9 +243,11 @@ def test_typed_text_shows_what_fires_as_the_decomposition_says(subject, readings
     assert [token.token for token in found.tokens] == tokens
     assert " ".join(token.text for token in found.tokens) == TEXT
     assert [token.firing for token in found.tokens] == (importance > np.float32(FIRES)).sum(1).tolist()
+    rarity = -np.log(np.maximum(subject.harvest.density, 1 / (subject.facts.tokens + 1)))
+    told = np.where(importance > np.float32(FIRES), importance * rarity, 0)
     for at, token in enumerate(found.tokens):
-        top = np.sort(importance[at][importance[at] > FIRES])[::-1][:3]
-        np.testing.assert_allclose([one.importance for one in token.features], top, atol=1e-6)
+        top = np.sort(told[at])[::-1][:3]
+        np.testing.assert_allclose([told[at, one.row] for one in token.features], top, atol=1e-6)
         for one in token.features:
             assert one.importance == pytest.approx(importance[at, one.row], abs=1e-6)
             assert one.activation == pytest.approx(activation[at, one.row], abs=1e-4)
@@ -254,7 +256,9 @@ def test_typed_text_shows_what_fires_as_the_decomposition_says(subject, readings
     assert by_group.sum(0).tolist() == [token.firing for token in found.tokens]
     first = found.features[0]
     times = (importance > FIRES).sum(0)
-    assert first.tokens == times[first.row] == times.max()
+    assert first.row == told.sum(0).argmax()
+    assert first.tokens == times[first.row]
+    assert first.density == subject.harvest.density[first.row]
     assert first.importance == pytest.approx(importance[:, first.row].max(), abs=1e-6)
     assert first.activation == pytest.approx(activation[importance[:, first.row].argmax(), first.row], abs=1e-4)
     assert not found.truncated

@@ -56,7 +56,11 @@ def token_texts(target: Target, tokens: Int[Tensor, " t"] | list[int]) -> list[s
 
 
 def firing_features(subject: Subject, request: FiresRequest) -> FiresAnswer:
-    """Which features fire on each token of typed text, the most important first."""
+    """Which features fire on each token of typed text, first those that tell most.
+
+    What a firing tells is its importance times -ln of how often the feature fires at all, in nats: many importances
+    are 1, and a feature that fires on half of all tokens says little about this one.
+    """
     target, dictionary, table = subject.target, subject.dictionary, subject.table
     text = typed_text(target, request.text)
     with subject.running(request.with_edits) as edits:
@@ -64,7 +68,8 @@ def firing_features(subject: Subject, request: FiresRequest) -> FiresAnswer:
         with torch.no_grad():
             readings = dictionary.encode(observe(target, places, text.tokens, logits=False).values)
     chosen = None if request.group is None else table.in_groups(request.group)
-    found = _Firings.of(readings, list(dictionary.groups), chosen)
+    rarity = -np.log(np.maximum(subject.harvest.density, 1 / (subject.facts.tokens + 1)))
+    found = _Firings.of(readings, list(dictionary.groups), chosen, rarity)
     texts = token_texts(target, text.tokens[0].tolist())
     tokens = [
         FiringToken(token=token, text=texts[at], firing=len(here), features=_shown(subject, here[: request.limit]))
@@ -73,7 +78,7 @@ def firing_features(subject: Subject, request: FiresRequest) -> FiresAnswer:
     return FiresAnswer(
         tokens=tokens,
         groups=[GroupFiring(name=name, firing=counts.tolist()) for name, counts in found.groups.items()],
-        features=_over_text(subject, found),
+        features=_over_text(subject, found, rarity),
         truncated=text.truncated,
         edits=edits,
     )
@@ -95,7 +100,9 @@ class _Firings(NamedTuple):
     groups: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, readings: dict[str, Reading], order: list[str], chosen: np.ndarray | None) -> _Firings:
+    def of(
+        cls, readings: dict[str, Reading], order: list[str], chosen: np.ndarray | None, rarity: np.ndarray
+    ) -> _Firings:
         parts: list[tuple[np.ndarray, ...]] = []
         groups, start = {}, 0
         for name in order:
@@ -109,7 +116,7 @@ class _Firings(NamedTuple):
             token, index = (each.numpy() for each in firing.nonzero(as_tuple=True))
             parts.append((token, index + span.start, importance[firing].numpy(), activation[firing].numpy()))
         token, row, importance, activation = (np.concatenate(column) for column in zip(*parts, strict=True))
-        by_token = np.lexsort((row, -importance, token))
+        by_token = np.lexsort((row, -importance * rarity[row], token))
         return cls(token[by_token], row[by_token], importance[by_token], activation[by_token], groups)
 
     def by_token(self, count: int) -> list[list[_One]]:
@@ -120,17 +127,21 @@ class _Firings(NamedTuple):
 
 
 def _shown(subject: Subject, firings: list[_One]) -> list[Firing]:
-    names, labels = subject.table.names, subject.labels.text
-    return [Firing(name=names[one.row], label=labels[one.row], **one._asdict()) for one in firings]
+    names, labels, density = subject.table.names, subject.labels.text, subject.harvest.density
+    return [
+        Firing(name=names[one.row], label=labels[one.row], density=float(density[one.row]), **one._asdict())
+        for one in firings
+    ]
 
 
-def _over_text(subject: Subject, found: _Firings) -> list[TextFeature]:
+def _over_text(subject: Subject, found: _Firings, rarity: np.ndarray) -> list[TextFeature]:
     times = Counter(found.row.tolist())
     strongest: dict[int, tuple[float, float]] = {}
     for row, *levels in zip(*(each.tolist() for each in found[1:4]), strict=True):
         if row not in strongest or levels[0] > strongest[row][0]:
             strongest[row] = (levels[0], levels[1])
-    order = sorted(times, key=lambda row: (-times[row], -strongest[row][0], row))[:_FEATURES]
+    told = np.bincount(found.row, weights=found.importance * rarity[found.row], minlength=len(rarity))
+    order = sorted(times, key=lambda row: (-told[row], row))[:_FEATURES]
     names, labels = subject.table.names, subject.labels.text
     return [
         TextFeature(
@@ -140,6 +151,7 @@ def _over_text(subject: Subject, found: _Firings) -> list[TextFeature]:
             tokens=times[row],
             importance=strongest[row][0],
             activation=strongest[row][1],
+            density=float(subject.harvest.density[row]),
         )
         for row in order
     ]

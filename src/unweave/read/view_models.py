@@ -227,7 +227,7 @@ class FeatureAnswer(Answer):
 
 class FiresRequest(Request):
     text: Text
-    limit: int = Field(8, ge=1, le=100, description="features for each token, by importance")
+    limit: int = Field(8, ge=1, le=100, description="features for each token, by what they tell")
     group: str | None = Field(None, max_length=300, description="a group by name, or a pattern with * and ?")
     with_edits: bool = Field(False, description="with the active edits applied")
 
@@ -238,6 +238,7 @@ class Firing(Answer):
     label: str
     importance: float
     activation: float
+    density: float = Field(description="share of the harvest's tokens on which it fires")
 
 
 class FiringToken(Answer):
@@ -259,12 +260,15 @@ class TextFeature(Answer):
     tokens: int = Field(description="tokens of the text on which it fires")
     importance: float = Field(description="largest over the text")
     activation: float = Field(description="where the importance is largest")
+    density: float = Field(description="share of the harvest's tokens on which it fires")
 
 
 class FiresAnswer(Answer):
     tokens: list[FiringToken]
     groups: list[GroupFiring]
-    features: list[TextFeature] = Field(description="most tokens first, then largest importance; at most 100")
+    features: list[TextFeature] = Field(
+        description="those that tell most first: importance over all tokens times -ln density; at most 100"
+    )
     truncated: bool = Field(description="the text was longer than a window, and only its beginning was read")
     edits: list[str] = Field(description="names of the edits that were applied")
 

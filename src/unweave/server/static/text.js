@@ -2,7 +2,7 @@
 
 import { tokenText, visible } from "./characters.js";
 import { announce, h, replace, said } from "./dom.js";
-import { change, count, number, share } from "./numbers.js";
+import { change, count, number, percent, share } from "./numbers.js";
 import { bar, featureLink, field, labelText, trouble } from "./parts.js";
 import { address, remember } from "./route.js";
 import { ask, newest } from "./server.js";
@@ -47,13 +47,13 @@ function tokens(answer, chosen, choose) {
 }
 
 function firings(overview, token, at) {
-  const rows = [...token.features].sort((a, b) => b.importance - a.importance);
+  const rows = token.features;
   return [
     h("h2", {}, `Token ${at + 1}: `, h("bdi.token-text", { dir: "auto" }, tokenText(token.text))),
-    h("p.help", {}, token.firing === 0 ? "Nothing fires here." : token.firing > rows.length ? `${count(token.firing)} fire here; the ${rows.length} most important:` : `${count(token.firing)} fire here.`),
+    h("p.help", {}, token.firing === 0 ? "Nothing fires here." : token.firing > rows.length ? `${count(token.firing)} fire here; the ${rows.length} that tell most (important here, rare elsewhere):` : `${count(token.firing)} fire here.`),
     rows.length > 0 && h("table.firings", { "aria-label": "What fires on the token" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name and label"), h("th.number", { scope: "col" }, "Importance"), h("th.number", { scope: "col" }, "Activation"))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, h("td.who", {}, featureLink(overview, row.name), " ", labelText(row.label)), h("td.number", {}, bar(row.importance, share(row.importance), "small")), h("td.number", {}, change(row.activation)))))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name and label"), h("th.number", { scope: "col" }, "Importance"), h("th.number", { scope: "col" }, "Activation"), h("th.number", { scope: "col" }, "Density"))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("td.who", {}, featureLink(overview, row.name), " ", labelText(row.label)), h("td.number", {}, bar(row.importance, share(row.importance), "small")), h("td.number", {}, change(row.activation)), h("td.number", {}, percent(row.density)))))),
   ];
 }
 
@@ -62,8 +62,8 @@ function whole(overview, answer, shown, follow, all, more) {
   return [
     h("h2", {}, "Over the whole text"),
     h("table.firings", { "aria-label": "What fires on the text" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name and label"), h("th.number", { scope: "col" }, "Tokens"), h("th.number", { scope: "col" }, "Importance"), h("th", { scope: "col" }, "Where"))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, h("td.who", {}, featureLink(overview, row.name), " ", labelText(row.label)), h("td.number", {}, count(row.tokens)), h("td.number", {}, bar(row.importance, share(row.importance), "small")),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name and label"), h("th.number", { scope: "col" }, "Tokens"), h("th.number", { scope: "col" }, "Importance"), h("th.number", { scope: "col" }, "Density"), h("th", { scope: "col" }, "Where"))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("td.who", {}, featureLink(overview, row.name), " ", labelText(row.label)), h("td.number", {}, count(row.tokens)), h("td.number", {}, bar(row.importance, share(row.importance), "small")), h("td.number", {}, percent(row.density)),
         h("td", {}, h("button.quiet", { type: "button", "aria-pressed": String(row.name === shown), "aria-label": `Show where ${row.name} fires`, on: { click: () => follow(row.name) } }, "show")))))),
     rows.length < answer.features.length && h("button.quiet", { type: "button", on: { click: more } }, `All ${answer.features.length}`),
   ];
@@ -88,7 +88,7 @@ function traced(overview, answer, name) {
   const scale = Math.max(1e-9, ...values.map((one) => Math.abs(one.activation)));
   const readout = h("span.readout");
   return h("div.traced", {},
-    h("p.about", {}, "Where ", featureLink(overview, name), ` is among the ${EACH} most important of a token (activation bars to ±${number(scale)}) `, readout),
+    h("p.about", {}, "Where ", featureLink(overview, name), ` is among the ${EACH} that tell most of a token (activation bars to ±${number(scale)}) `, readout),
     shadedText(values, { scale, label: `Where ${name} fires`, read: (token) => replace(readout, `${tokenText(token.text)}: ${share(token.importance)}, ${change(token.activation)}`) }),
     legend());
 }
