@@ -88,9 +88,13 @@ def _harvest(args: argparse.Namespace) -> Output:
         path = read_shard(target, dictionary, corpora, config, shard=shard, progress=Terminal("harvest"), **keep)
         return Output({**facts, "shard": args.shard, "path": str(path)}, [f"{path}: share {args.shard} of the text"])
     with new_run(args, "harvest", {**facts, "config": plain_config(config)}) as run:
-        named = (*KNOWN, *bundled_names())
-        sources = tuple(one if one in named else relative_source(one, out) for one in (args.target, args.dictionary))
-        made = harvest(target, dictionary, corpora, config, sources=sources, progress=run.progress, **keep)
+        known = (*KNOWN, *bundled_names())
+        target_source, source = (
+            one if one in known else relative_source(one, out) for one in (args.target, args.dictionary)
+        )
+        made = harvest(
+            target, dictionary, corpora, config, sources=(target_source, source), progress=run.progress, **keep
+        )
         table = _groups_table(made)
         run.save_table(table)
         labelled = [] if args.no_labels else _labelled(made, run)
