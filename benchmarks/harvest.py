@@ -6,7 +6,7 @@
 A round is a batch of 16 windows of 64 tokens, counted whole: forward, importances, activations, draws, tables, samples.
 The samples fill while the first batches are read, so batches before ``--warm`` are not timed; those of a short text are
 the slower ones. The memory row makes 20,000 random features of one site with an importance function whose outputs are
-rarely above 0, touches every page of its tables as a long text would, checkpoints it, finds partners, writes the folder,
+rarely above 0, touches every page of its tables as a long text would, keeps it, finds partners, writes the folder,
 and says the process's peak.
 """
 
