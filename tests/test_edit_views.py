@@ -152,7 +152,11 @@ def test_edits_are_made_undone_in_turn_and_redone(subject):
     assert names(ask(subject, "edits")) == []
     ask(subject, "make-edit", name="a", factors={FIRST: 0.0})
     ask(subject, "make-edit", name="b", factors={f"{SITE}:0": 2.0})
-    assert names(ask(subject, "make-edit", name="c", factors={FIRST: 0.5})) == [("a", True), ("b", True), ("c", True)]
+    assert names(ask(subject, "make-edit", name="c", factors={f"{SITE}:1": 0.5})) == [
+        ("a", True),
+        ("b", True),
+        ("c", True),
+    ]
     assert names(ask(subject, "undo-edit")) == [("a", True), ("b", True), ("c", False)]
     assert names(ask(subject, "undo-edit", name="a")) == [("a", False), ("b", True), ("c", False)]
     assert names(ask(subject, "redo-edit")) == [("a", True), ("b", True), ("c", False)]
@@ -229,6 +233,43 @@ def test_the_stack_is_under_the_slider_on_both_sides(subject, piece):
     again = ask(subject, "factor", factors=factors, text=TEXT, with_edits=True)
     other = plain(subject, edit_of(subject, {piece: 5.0, FIRST: 2.0}))[1]
     assert again.by_label[0].before == pytest.approx(other[again.by_label[0].label], abs=1e-4)
+
+
+def test_the_sliders_factor_takes_the_place_of_the_stacks(subject):
+    ask(subject, "make-edit", name="base", factors={FIRST: 0.0, f"{SITE}:0": 2.0})
+    ask(subject, "make-edit", name="gone whole", factors={f"{SITE}:1": -2.0})
+    before = plain(subject, edit_of(subject, {FIRST: 0.0, f"{SITE}:0": 2.0, f"{SITE}:1": -2.0}))
+    for factors in ({FIRST: -1.0, f"{SITE}:1": 3.0}, {FIRST: 1.0, f"{SITE}:1": 1.0}):
+        after = plain(subject, edit_of(subject, {f"{SITE}:0": 2.0, **factors}))
+        found = ask(subject, "factor", factors=factors, text=TEXT, with_edits=True)
+        assert found.edits == ["base", "gone whole"]
+        for one in found.by_label:
+            assert one.before == pytest.approx(before[1][one.label], abs=1e-4)
+            assert one.after == pytest.approx(after[1][one.label], abs=1e-4)
+        for one in found.next:
+            assert one.before == pytest.approx(float(before[0][one.token]), abs=1e-5)
+            assert one.after == pytest.approx(float(after[0][one.token]), abs=1e-5)
+    same = ask(subject, "factor", factors={FIRST: 0.0, f"{SITE}:1": -2.0}, text=TEXT, with_edits=True)
+    assert same.divergence == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("piece_again", [FIRST, FIRST.replace(":1", ":01")])
+def test_no_two_active_edits_set_the_same_piece(subject, piece_again):
+    said = f"subcomponent '{FIRST}' has a factor in edit 'one' already, which is active: undo that one first"
+    ask(subject, "make-edit", name="one", factors={f"{SITE}:0": 2.0, FIRST: 0.0})
+    with pytest.raises(UnweaveError, match=said):
+        ask(subject, "make-edit", name="two", factors={piece_again: 0.5})
+    assert names(ask(subject, "undo-edit")) == [("one", False)]
+    ask(subject, "make-edit", name="two", factors={piece_again: 0.5})
+    with pytest.raises(UnweaveError, match=said.replace("'one'", "'two'")):
+        ask(subject, "redo-edit", name="one")
+    assert names(ask(subject, "edits")) == [("one", False), ("two", True)]
+
+
+@pytest.mark.parametrize("name", ["slider", " slider", "slider "])
+def test_an_edit_of_any_name_leaves_the_slider_as_it_is(subject, name):
+    ask(subject, "make-edit", name=name, factors={FIRST: 0.0})
+    assert ask(subject, "factor", factors={f"{SITE}:0": 0.0}, text=TEXT, with_edits=True).edits == ["slider"]
 
 
 def test_typed_text_and_graphs_show_the_edited_model_when_asked(subject):

@@ -60,12 +60,12 @@ class EditBook:
         return sorted((each for each in self._edits if each.active), key=lambda each: each.order)
 
     def make(self, name: str, factors: Mapping[str, float]) -> MadeEdit:
-        """Adds an edit and makes it active; a name that is taken is refused."""
+        """Adds an edit and makes it active; refuses a name that is taken and what another active edit sets already."""
         name = name.strip()
         if not name or name in self._names():
             what = "is taken" if name else "is empty"
             raise UnweaveError(f"the name {name!r} {what}: give the edit another one")
-        factor_edit(self._decomposition, factors, name)  # refuses what cannot be applied, before it is written
+        self._check_free(name, factors)
         made = MadeEdit(name, dict(factors), True, datetime.now(UTC).isoformat(timespec="seconds"), self._next())
         self._write([*self._edits, made])
         return made
@@ -75,13 +75,25 @@ class EditBook:
         return self._switch(self._chosen(name, active=True), False)
 
     def redo(self, name: str | None = None) -> MadeEdit:
-        """Makes an edit active again: the one of that name, or the one that was undone last."""
-        return self._switch(self._chosen(name, active=False), True)
+        """Makes an edit active again, as ``make`` does: the one of that name, or the one that was undone last."""
+        chosen = self._chosen(name, active=False)
+        self._check_free(chosen.name, chosen.factors)
+        return self._switch(chosen, True)
 
     def drop(self, name: str) -> None:
         """Forgets an edit that was undone."""
         found = self._chosen(name, active=False)
         self._write([each for each in self._edits if each.name != found.name])
+
+    def _check_free(self, name: str, factors: Mapping[str, float]) -> None:
+        """Refuses what cannot be applied, and factors that would add to those of another active edit."""
+        places = factor_edit(self._decomposition, factors, name).places()
+        for other in self.active():
+            for site, index in sorted(places & other.edit(self._decomposition).places()):
+                raise UnweaveError(
+                    f"subcomponent '{site}:{index}' has a factor in edit {other.name!r} already, which is active: undo "
+                    "that one first"
+                )
 
     def _chosen(self, name: str | None, active: bool) -> MadeEdit:
         able = [each for each in self._edits if each.active == active]
