@@ -33,8 +33,8 @@ _NAME = " slider"  # An edit's own name has no space around it, so none is calle
 class Slider:
     """Held-out windows of each label, and what comes before the edited layers, kept from one answer to the next.
 
-    The ``stack`` of active edits is under both sides; after, a factor of the slider stands in place of the stack's for the
-    same subcomponent. Callers hold the subject's lock.
+    The ``stack`` of active edits is under both sides; after, a factor of the slider stands in place of the stack's for
+    the same subcomponent. Callers hold the subject's lock.
     """
 
     def __init__(self, target: Target, decomposition: Decomposition, pool: Pool, labels: tuple[str, ...]) -> None:
