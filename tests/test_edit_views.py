@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import planted
 import pytest
@@ -193,6 +196,69 @@ def test_edits_survive_a_restart(subject, planted_target):
     assert listed.edits[0].factors == {FIRST: 0.25}
     assert ask(again, "fires", text=TEXT, with_edits=True).edits == ["two"]
     assert names(ask(again, "redo-edit")) == [("<b>one</b>", True), ("two", True)]
+
+
+def test_two_servers_on_one_harvest_keep_each_others_edits(subject):
+    both = subject, open_subject(subject.folder)
+    for one in both:
+        assert names(ask(one, "edits")) == []
+    for place, one in enumerate(both):
+        ask(one, "make-edit", name=f"of {place}", factors={f"{SITE}:{place}": 0.0})
+    with pytest.raises(UnweaveError, match="the name 'of 1' is taken"):
+        ask(both[0], "make-edit", name="of 1", factors={FIRST: 0.0})
+    assert names(ask(both[1], "undo-edit", name="of 0")) == [("of 0", False), ("of 1", True)]
+    assert ask(both[0], "factor", factors={FIRST: 0.0}, text=TEXT, by_label=False, with_edits=True).edits == ["of 1"]
+    with ThreadPoolExecutor(8) as pool:
+        made = [
+            pool.submit(ask, both[place % 2], "make-edit", name=f"{place}", factors={f"{SITE}:{place}": 2.0})
+            for place in range(2, 14)
+        ]
+    assert all(one.result() for one in made)
+    for one in both:
+        assert {name for name, _ in names(ask(one, "edits"))} == {"of 0", "of 1", *map(str, range(2, 14))}
+
+
+def test_edits_do_not_wait_for_what_runs_the_target(subject):
+    with ThreadPoolExecutor(1) as pool, subject.lock:
+        steps = (
+            ("make-edit", {"name": "one", "factors": {FIRST: 0.0}}),
+            ("undo-edit", {}),
+            ("redo-edit", {}),
+            ("undo-edit", {}),
+            ("edits", {}),
+            ("drop-edit", {"name": "one"}),
+        )
+        for view, request in steps:
+            answer = pool.submit(ask, subject, view, **request)
+            try:
+                listed = names(answer.result(timeout=5))
+            except TimeoutError:
+                pytest.fail(f"{view} waits")
+        assert listed == []
+
+
+def test_f3_11_edits_are_read_through_no_link(subject, tmp_path):
+    ask(subject, "make-edit", name="one", factors={FIRST: 0.25})
+    path = subject.folder / "edits.json"
+    path.rename(tmp_path / "outside.json")
+    path.symlink_to(tmp_path / "outside.json")
+    for view, request in (("edits", {}), ("undo-edit", {})):
+        with pytest.raises(UnweaveError, match=r"edits\.json is no file of its own, and links are not followed"):
+            ask(subject, view, **request)
+    (tmp_path / "outside.json").unlink()
+    with pytest.raises(UnweaveError, match=r"edits\.json is no file of its own"):
+        ask(subject, "edits")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_f3_15_edits_are_the_owners_alone_under_umask_000(subject):
+    before = os.umask(0)
+    try:
+        ask(subject, "make-edit", name="one", factors={FIRST: 0.25})
+    finally:
+        os.umask(before)
+    for path in subject.folder.glob("edits.json*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_edits_of_another_dictionary_and_damaged_ones_are_refused(subject, planted_target):

@@ -122,7 +122,7 @@ class Subject:
     def places(self, group: str) -> tuple[PlaceAnswer, PlaceAnswer]:
         """Where a group's features read and write."""
         if self.facts.kind == SUBCOMPONENTS:
-            pieces = self._decomposition.site(group)
+            pieces = self.decomposition.site(group)
             return (
                 PlaceAnswer(module=group, side="input", width=pieces.V.shape[0]),
                 PlaceAnswer(module=group, side="output", width=pieces.U.shape[1]),
@@ -185,8 +185,8 @@ class Subject:
         return target
 
     @property
-    def _decomposition(self) -> Decomposition:
-        """The subcomponents without their target, which takes longer to load."""
+    def decomposition(self) -> Decomposition:
+        """The subcomponents of a harvest of that kind, without their target, which takes longer to load."""
         return self.kept("decomposition", self._load_decomposition)
 
     def _load_decomposition(self) -> Decomposition:
@@ -198,7 +198,7 @@ class Subject:
         from unweave.read.features import subcomponent_dictionary
 
         if self.facts.kind == SUBCOMPONENTS:
-            return subcomponent_dictionary(self._decomposition, self.target, self.facts.dictionary_name)
+            return subcomponent_dictionary(self.decomposition, self.target, self.facts.dictionary_name)
         from unweave.read.dictionaries import load_dictionary
 
         dictionary = load_dictionary(self._dictionary_source, self.target)
@@ -215,7 +215,7 @@ class Subject:
 
     def _load_directions(self) -> Directions:
         if self.facts.kind == SUBCOMPONENTS:
-            sites = self._decomposition.sites.values()
+            sites = self.decomposition.sites.values()
             return Directions([(pieces.V.T, pieces.U) for pieces in sites], signed=False)
         groups = self.dictionary.groups.values()
         return Directions([(each.read_directions(), each.write_directions()) for each in groups], signed=True)
