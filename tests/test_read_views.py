@@ -86,6 +86,19 @@ def test_the_overview_without_labels_or_dictionary_says_so(subject, tmp_path):
     assert "gone" in found.live.reason
 
 
+def test_labels_that_do_not_match_block_no_view(labelled):
+    assert ask(labelled, "overview").labels_note == ""
+    path = labelled.folder / "harvest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 0.5}))
+    opened = open_subject(labelled.folder)
+    found = ask(opened, "overview")
+    assert found.labels is None
+    assert f"not of {opened.harvest.digest}: run `unweave label`" in found.labels_note
+    assert {row.label for row in ask(opened, "features").rows} == {""}
+    assert ask(opened, "feature", name=opened.harvest.name(3)).label is None
+    assert ask(opened, "search", words="mlp").hits
+
+
 def rows_of(answer):
     return [row.row for row in answer.rows]
 

@@ -74,6 +74,7 @@ def overview(subject: Subject, _: OverviewRequest) -> OverviewAnswer:
             for label, tokens in zip(facts.labels, harvest.tokens_by_label, strict=True)
         ],
         labels=_label_totals(subject),
+        labels_note=subject.labels.note,
         live=_available(reason),
         graph=_available(no_weights or reason),
         edit=_available(no_weights or reason),
