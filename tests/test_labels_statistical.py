@@ -75,6 +75,13 @@ def test_the_words_say_what_fires_it_and_what_it_makes_the_target_say(labels):
             assert label.reads == f"in the first {truth.first} tokens"
 
 
+def test_a_feature_whose_halves_have_a_question_and_whose_whole_has_none_is_unclear(source, monkeypatch):
+    for constant in (True, False):
+        monkeypatch.setattr("unweave.read.labels.statistical.learn", lambda _, constant=constant: constant)
+        label = StatisticalLabeler().label(source.of(0))
+        assert (label.confidence, label.predicate, label.reads) == ("unclear", None, "")
+
+
 def test_a_label_that_is_true_everywhere_names_no_language(source):
     assert find_language(source.of(0)) is None
     found = find_language(source.of(next(row for row in KNOWN if TRUTHS[row].label == "qa")))
