@@ -193,9 +193,9 @@ def test_a_model_judges_by_the_label_and_the_marks(source, features_harvest, ask
     label = make_label("some words", "", "clear", "")
     with playing(Reader(words)) as play:
         judge = LanguageModelJudge(asker(play), source.text.attributes)
-        assert balanced(judge, label, held.detection, 0).value == 1
-        assert balanced(judge, label, held.fuzzing, 0, fuzzing=True).value == 1
-        assert intruders(judge, held.intruder, 0).value == 1
+        assert balanced(judge, label, held.detection).value == 1
+        assert balanced(judge, label, held.fuzzing, fuzzing=True).value == 1
+        assert intruders(judge, held.intruder).value == 1
     asked = play.requests[0]["messages"][1]["content"]
     assert "some words" in asked
     assert features_harvest.name(0) not in asked

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 12
 OFFLINE, MODEL = "offline", "language-model"
 ASKED_CONTROL = 50
+NO_SCORES = "no scores: too little held-out text for a trial of any feature; harvest more"
 
 
 def _label_options(parser: argparse.ArgumentParser) -> None:
@@ -94,14 +95,13 @@ def _label(args: argparse.Namespace) -> Output:
             seed=args.seed,
             progress=run.progress,
         )
-        tables = [scores_table(labels), _labels_table(labels, made)]
-        for table in tables:
+        scores, listed = scores_table(labels), _labels_table(labels, made)
+        for table in filter(None, (scores, listed)):
             run.save_table(table)
     exported = [str(path) for path in export_labels(labels, made, args.export)] if args.export else []
     lines = [
-        *grid(tables[0]),
-        "",
-        *grid(tables[1], SHOWN_LABELS),
+        *([*grid(scores), ""] if scores is not None else [NO_SCORES, ""]),
+        *grid(listed, SHOWN_LABELS),
         "",
         f"{out / 'labels.parquet'}: {len(labels)} labels",
     ]
@@ -154,7 +154,8 @@ def _cost(spent: dict[str, Any]) -> str:
     )
 
 
-def scores_table(labels: Labels) -> Table:
+def scores_table(labels: Labels) -> Table | None:
+    """The scores over all labels; None where held-out text gave none."""
     from unweave.record import Table
 
     rows = []
@@ -162,7 +163,8 @@ def scores_table(labels: Labels) -> Table:
         found = labels.facts.totals[name]
         if not found["features"]:
             continue
-        control = found.get("control") or labels.facts.totals["intruder_control"].get("mean") or {}
+        # Texts of other features are the control of intruders, and of nothing else.
+        control = (labels.facts.totals["intruder_control"].get("mean") if name == "intruder" else found.get("control")) or {}
         central = found["mean" if name == "intruder" else "median"]
         rows.append(
             {
@@ -178,6 +180,8 @@ def scores_table(labels: Labels) -> Table:
                 "control high": control.get("high"),
             }
         )
+    if not rows:
+        return None
     caption = (
         f"Scores of {len(labels)} labels on held-out text, judged by {labels.facts.judge} (intruders by "
         f"{labels.facts.intruder_by}); the control is labels dealt to other features, and for intruders texts of "

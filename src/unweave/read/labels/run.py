@@ -69,7 +69,7 @@ def label_harvest(
         for count, row in enumerate(chosen.tolist(), 1):
             if row not in done:
                 label = labeler.label(source.of(row))
-                done[row] = _row(harvest, row, labeler.name, label, score_label(judge, label, held.of(row), seed))
+                done[row] = _row(harvest, row, labeler.name, label, score_label(judge, label, held.of(row)))
                 journal.write(json.dumps(asdict(done[row]), ensure_ascii=False) + "\n")
                 journal.flush()
             progress.update(count, len(chosen), "features labelled")
@@ -140,7 +140,7 @@ def _control(
     for count, (row, other) in enumerate(dealt(listed, seed).items(), 1):
         trials, label = held.of(row), label_of(rows[other])
         for name, given, fuzzing in (("detection", trials.detection, False), ("fuzzing", trials.fuzzing, True)):
-            score = balanced(judge, label, given, seed, fuzzing)
+            score = balanced(judge, label, given, fuzzing)
             if score is not None:
                 found[name].append(score.value)
         progress.update(count, len(listed), "labels dealt to other features")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,9 @@ class StatisticalLabeler:
 
     def label(self, evidence: Evidence) -> Label:
         attributes, writes = evidence.text.attributes, _writes(evidence)
-        if len(evidence.fires) < FEWEST_FIRINGS or not len(evidence.others):
+        if not len(evidence.others):
+            return make_label("", writes, UNCLEAR, "fires everywhere: shown text has no place where it does not")
+        if len(evidence.fires) < FEWEST_FIRINGS:
             return make_label("", writes, UNCLEAR, f"fires too rarely: {evidence.firing_shown} times in shown text")
         language = find_language(evidence)
         sample = _sample(evidence, evidence.others)
@@ -123,7 +126,7 @@ def cross_validated_accuracy(sample: Sample) -> tuple[float, float]:
 def find_language(evidence: Evidence) -> Language | None:
     """The labels a feature keeps to: those where its rate is at least half of the highest; none where they are many.
 
-    Tested at ``LEVEL``, corrected for the search over labels.
+    Tested at ``LEVEL``, corrected for the search over sets of as many labels.
 
     Where it fires in many shown windows: does one label's rate exceed the rest by more than under any shuffle of the
     windows' labels? Else: is one label's share of the windows it fires in larger than its share of the text (binomial)?
@@ -154,7 +157,7 @@ def _language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
     windows, first = np.unique(evidence.fires.window, return_index=True)
     hits = int(np.isin(evidence.fires.label[first], chosen).sum())
     share = float(text.tokens_by_label[list(chosen)].sum() / max(text.tokens_by_label.sum(), 1))
-    return float(min(1.0, len(text.labels) * binom.sf(hits - 1, len(windows), share)))
+    return float(min(1.0, math.comb(len(text.labels), len(chosen)) * binom.sf(hits - 1, len(windows), share)))
 
 
 def _language_words(text: ShownText, language: Language | None) -> str:
