@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import planted
@@ -11,6 +12,7 @@ import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.corpora.text import Corpus
+from unweave.corpora.windows import placed_windows
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import Importance, init_importance
 from unweave.models.capture import capture_inputs
@@ -18,6 +20,7 @@ from unweave.read.features import FIRES, subcomponent_dictionary
 from unweave.read.harvest import Harvest, HarvestConfig, harvest, read_shard, token_table
 from unweave.read.harvest.checks import check_harvest
 from unweave.read.harvest.run import plan_harvest, shards_folder
+from unweave.read.harvest.text import read_text
 from unweave.read.harvest.value import TokenCounts
 
 CONFIG = HarvestConfig(windows=6, length=24, batch=4, shown=5, held=3, context=3, pool=4, draws=2, partners=4)
@@ -77,7 +80,11 @@ def test_every_count_is_that_of_plain_counting(made, plan, readings):
         mine = plan.text.label == label
         assert np.array_equal(made.firing_by_label[:, label], fires[mine].sum((0, 1)))
         np.testing.assert_allclose(made.importance_by_label[:, label], importance[mine].mean((0, 1)), atol=1e-5)
+        alone = mine & ~plan.text.held
+        assert np.array_equal(made.shown_by_label[:, label], fires[alone].sum((0, 1)))
+        assert made.shown_tokens_by_label[label] == 24 * alone.sum()
     assert np.array_equal(made.firing_by_position, fires.sum(0).T)
+    assert np.array_equal(made.shown_by_position, fires[~plan.text.held].sum(0).T)
     assert np.array_equal(made.tokens_by_label, 24 * np.bincount(plan.text.label, minlength=2))
     row = int(made.firing.argmax())
     np.testing.assert_allclose(made.activation_mean[row], activation[..., row][fires[..., row]].mean(), rtol=1e-4)
@@ -199,15 +206,14 @@ def test_a_stopped_harvest_goes_on(planted_target, dictionary, corpus, made, tmp
     class Stop:
         def update(self, done, total, note=""):
             seen.append(done)
-            if len(seen) == 2:
-                raise KeyboardInterrupt
+            raise KeyboardInterrupt
 
         def say(self, line):
             pass
 
     read_shard(planted_target, dictionary, corpus, CONFIG, out=out, shard=(0, 2))
     with pytest.raises(KeyboardInterrupt):
-        harvest(planted_target, dictionary, corpus, CONFIG, out=out, progress=Stop(), checkpoint_seconds=-1)
+        harvest(planted_target, dictionary, corpus, CONFIG, out=out, progress=Stop())
     assert not out.exists()
     resumed = harvest(planted_target, dictionary, corpus, CONFIG, out=out)
     assert 0 < resumed.facts.tokens_read_here < resumed.facts.tokens / 2
@@ -240,6 +246,58 @@ def test_a_wrong_tensor_is_found(planted_target, dictionary, corpus, made, tmp_p
     assert check_harvest(made, planted_target, dictionary)["examples"] > 10
 
 
+def test_a_wrong_tensor_of_a_coder_is_found_and_nothing_is_written(planted_target, corpus, tmp_path):
+    from unweave.read.dictionaries import load_dictionary, save_probes
+
+    probes = tmp_path / "probes"
+    generator = torch.Generator().manual_seed(1)
+    width = planted_target.site("model.layers.0.mlp.up_proj").d_in
+    save_probes(
+        probes, torch.randn(5, width, generator=generator), torch.zeros(5), list("abcde"), "blocks.1.hook_resid_post"
+    )
+    right = load_dictionary(probes, planted_target)
+
+    class Shifted:
+        kind, name, digest, target, groups = right.kind, right.name, right.digest, right.target, right.groups
+
+        def encode(self, values):
+            return right.encode({name: x.roll(1, 1) for name, x in values.items()})
+
+    out = tmp_path / "probes.harvest"
+    with pytest.raises(UnweaveError, match="holds another tensor"):
+        harvest(planted_target, Shifted(), corpus, CONFIG, out=out)
+    assert not out.exists()
+    shutil.rmtree(shards_folder(out))  # what was counted wrongly stays until the dictionary is another
+    assert len(harvest(planted_target, right, corpus, CONFIG, out=out)) == 5
+
+
+def test_windows_are_held_out_with_their_neighbours(planted_target, tmp_path):
+    long = Corpus("long", {"selection": {"qa": (planted.text("qa", 1200, 1),), "qb": (planted.text("qb", 1200, 1),)}})
+    config = HarvestConfig(length=16)
+    text = read_text(planted_target.tokenizer, [long], config)
+    windows, places = placed_windows(planted_target.tokenizer, long, "selection", "qa", 16, at_most=10**6)
+    place = {window.tobytes(): at for window, at in zip(windows.astype(np.int32), places, strict=True)}
+    mine = text.label == 0
+    order = np.argsort([place[window.tobytes()] for window in text.tokens[mine]])
+    held = text.held[mine][order]
+    assert 0.05 < held.mean() < 0.5
+    assert (np.diff(held.astype(int)) != 0).sum() <= 2 * -(-len(held) // 32)
+
+
+def test_shards_of_different_counts_are_refused_before_anything_is_read(planted_target, dictionary, corpus, tmp_path):
+    out = tmp_path / "mixed.harvest"
+    read_shard(planted_target, dictionary, corpus, CONFIG, out=out, shard=(0, 2))
+    read_shard(planted_target, dictionary, corpus, CONFIG, out=out, shard=(0, 4))
+    with pytest.raises(UnweaveError, match="have read batch 0, as shards of different counts do"):
+        harvest(planted_target, dictionary, corpus, CONFIG, out=out)
+    assert not (shards_folder(out) / "rest.safetensors").exists()
+
+
+def test_a_target_without_tokenizer_is_refused(corpus):
+    with pytest.raises(UnweaveError, match="has no tokenizer"):
+        read_text(None, [corpus], CONFIG)
+
+
 def harvest_unchecked(target, dictionary, corpus, out):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("unweave.read.harvest.run.check_harvest", lambda *_: None)
@@ -264,8 +322,6 @@ def test_importances_beyond_one_and_nan_are_refused(planted_target, dictionary, 
 
 
 def test_a_damaged_harvest_is_refused(made, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(made.folder, copy)
     Harvest.load(copy)
@@ -297,10 +353,17 @@ def test_tokens_beyond_the_tables_are_counted_as_one(planted_target, dictionary,
     assert part.counts.sum() == whole.counts.sum()
     own = np.isin(whole.tokens, part.tokens)
     assert np.array_equal(whole.counts[own], part.counts[part.tokens >= 0])
+    # What is said of a token does not depend on how many others are told apart.
+    for found in (made.input_table, made.output_table):
+        same = {"input_table": small.input_table, "output_table": small.output_table}[found.__name__](row)
+        every = found(row)
+        at = [every.tokens.tolist().index(token) for token in same.tokens]
+        for name in ("precision", "recall", "pmi"):
+            np.testing.assert_allclose(getattr(same, name), getattr(every, name)[at], rtol=1e-12)
 
 
 def test_a_token_table_by_hand():
-    table = token_table(TokenCounts(np.array([0, 2, -1]), np.array([6, 2, 2])), np.array([8, 80, 12]))
+    table = token_table(TokenCounts(np.array([0, 2, -1]), np.array([6, 2, 2])), np.array([8, 0, 12]), 100)
     assert table.tokens.tolist() == [0, 2]
     assert table.precision.tolist() == [6 / 8, 2 / 12]
     assert table.recall.tolist() == [0.6, 0.2]

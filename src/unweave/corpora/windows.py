@@ -37,6 +37,24 @@ def token_windows(
     first rows of a larger one. ``at_most`` takes what there is up to that many. Raises ``UnweaveError`` when there are
     fewer than ``count`` windows, or none.
     """
+    return placed_windows(tokenizer, corpus, part, label, length, count, seed, at_most)[0]
+
+
+def placed_windows(
+    tokenizer: Any,
+    corpus: Corpus,
+    part: str,
+    label: str,
+    length: int = 64,
+    count: int | None = None,
+    seed: int = 0,
+    at_most: int | None = None,
+    least: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``token_windows``, and where each stands among all windows of the part in the order of the text, int64 [n].
+
+    Fewer windows than ``least`` are refused where no ``count`` is asked for.
+    """
     if length < 2:
         raise UnweaveError(f"a window of {length} tokens has nothing to predict: use a length of 2 or more")
     if count is not None and count < 1:
@@ -47,16 +65,17 @@ def token_windows(
     pieces = [ids[: len(ids) // body * body].reshape(-1, body) for ids in documents]
     windows = np.concatenate([np.empty((0, body), np.int64), *pieces])
     have, tokens = len(windows), sum(map(len, documents))
-    if have < (count or 1):
+    if have < (count or least):
         raise UnweaveError(
             f"label {label!r} has {have} windows of {length} tokens in the {part} part of corpus {corpus.name!r} "
             f"({tokens} tokens), and {count or 1} were asked for: give more text, or use fewer or shorter windows"
         )
     order = numpy_generator(seed, "windows", part, label).permutation(have)
-    windows = windows[order[: count or at_most]]
+    order = order[: count or at_most]
+    windows = windows[order]
     if start is not None:
         windows = np.concatenate([np.full((len(windows), 1), start, np.int64), windows], axis=1)
-    return windows
+    return windows, order
 
 
 def windows_by_label(

@@ -105,7 +105,8 @@ def harvest(
     on other machines) is merged, and batches that none has read are read here. ``sources`` are the target and the
     dictionary as the user named them, for whoever opens the harvest later.
 
-    Raises ``UnweaveError`` when ``out`` exists, for shards of another harvest, and when the harvest fails its checks.
+    Every position is counted, a window's first one too. Raises ``UnweaveError`` when ``out`` exists, for shards of
+    another harvest, and when the harvest fails its checks; then nothing is written and what was counted stays.
     """
     progress, out = progress or usual_progress(), Path(out)
     if out.exists():
@@ -114,20 +115,29 @@ def harvest(
     plan = plan_harvest(target, dictionary, corpora, config or HarvestConfig())
     folder = shards_folder(out)
     own = folder / "rest.safetensors"
-    others = [_load(plan, path) for path in sorted(folder.glob("*.safetensors")) if path != own]
+    kept = sorted(folder.glob("*.safetensors"))
+    # Before anything is read: two shards that share a batch cannot be merged.
+    times = sum((_batches(plan, path) for path in kept), np.zeros(plan.shape.batches, np.int64))
+    if times.max(initial=0) > 1:
+        raise UnweaveError(
+            f"several files of {folder} have read batch {int(times.argmax())}, as shards of different counts do: "
+            "remove those of one count"
+        )
     tally = _load(plan, own) if own.exists() else Tally(plan.shape)
-    missing = [index for index in range(plan.shape.batches) if not any(one.done(index) for one in (tally, *others))]
-    read = _read(target, dictionary, plan, tally, missing, own, progress, checkpoint_seconds)
-    for other in others:
-        tally.merge(other)
+    read = _read(target, dictionary, plan, tally, np.flatnonzero(times == 0), own, progress, checkpoint_seconds)
+    for path in kept:
+        if path != own:
+            tally.merge(_load(plan, path))  # one at a time: each is as large as the tables
     progress.say("which features fire together")
     seconds = time.monotonic() - started
-    facts = _facts(target, dictionary, plan, sources, seconds, read)
-    write_harvest(out, facts, plan.text, plan.columns, plan.pool, tally, target.tokenizer, plan.config.partners)
-    made = Harvest.load(out)
-    check_harvest(made, target, dictionary)
+    facts = _facts(target, dictionary, plan, sources, seconds, read, tally)
+
+    def check(written: Path) -> None:
+        check_harvest(Harvest.load(written), target, dictionary)
+
+    write_harvest(out, facts, plan.text, plan.columns, plan.pool, tally, target.tokenizer, plan.config.partners, check)
     _remove(folder)
-    return made
+    return Harvest.load(out)
 
 
 def read_shard(
@@ -154,7 +164,6 @@ def read_shard(
     tally = _load(plan, path) if path.exists() else Tally(plan.shape)
     mine = [index for index in range(number, plan.shape.batches, count) if not tally.done(index)]
     _read(target, dictionary, plan, tally, mine, path, progress, checkpoint_seconds)
-    _save(plan, tally, path)
     return path
 
 
@@ -168,24 +177,34 @@ def _read(
     dictionary: Dictionary,
     plan: Plan,
     tally: Tally,
-    batches: Sequence[int],
+    batches: Sequence[int] | np.ndarray,
     path: Path,
     progress: Progress,
     checkpoint_seconds: float,
 ) -> int:
-    """Reads batches into ``tally``, keeping it at ``path`` now and then; gives the tokens read."""
+    """Reads batches into ``tally``, keeping it at ``path`` now and then and at the end, however that comes.
+
+    Gives the tokens read.
+    """
     places = {name: features.reads for name, features in dictionary.groups.items()}
     in_pool = np.full(len(plan.text), -1)
     in_pool[plan.pool] = np.arange(len(plan.pool))
-    kept, tokens = time.monotonic(), 0
-    for done, index in enumerate(batches, 1):
-        rows = np.arange(index * plan.config.batch, min((index + 1) * plan.config.batch, len(plan.text)))
-        read_batch(target, dictionary, places, plan, tally, index, rows, in_pool[rows])
-        tokens += rows.size * plan.text.length
-        progress.update(done, len(batches), "batches read")
-        if time.monotonic() - kept > checkpoint_seconds and done < len(batches):
+    kept, tokens, whole = time.monotonic(), 0, True
+    try:
+        for done, index in enumerate(batches, 1):
+            rows = np.arange(index * plan.config.batch, min((index + 1) * plan.config.batch, len(plan.text)))
+            whole = False
+            read_batch(target, dictionary, places, plan, tally, int(index), rows, in_pool[rows])
+            whole = True
+            tokens += rows.size * plan.text.length
+            progress.update(done, len(batches), "batches read")
+            if time.monotonic() - kept > checkpoint_seconds and done < len(batches):
+                _save(plan, tally, path)
+                kept = time.monotonic()
+    finally:
+        # Stopped inside a batch, its counts are half in: what is on disk from before is right, this is not.
+        if tokens and whole:
             _save(plan, tally, path)
-            kept = time.monotonic()
     return tokens
 
 
@@ -227,6 +246,18 @@ def _save(plan: Plan, tally: Tally, path: Path) -> None:
 
 
 def _load(plan: Plan, path: Path) -> Tally:
+    tensors = _tensors(plan, path)
+    for name in ("shown.priority", "held.priority"):
+        tensors[name] = tensors[name].view(np.uint64)
+    return Tally.from_tensors(plan.shape, tensors)
+
+
+def _batches(plan: Plan, path: Path) -> np.ndarray:
+    """How often each batch has been read into the file at ``path``: 0 or 1."""
+    return _tensors(plan, path, ["sums.batches"])["sums.batches"]
+
+
+def _tensors(plan: Plan, path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -237,11 +268,8 @@ def _load(plan: Plan, path: Path) -> Tally:
                     f"{path} is of another harvest (other target, dictionary, text or settings): remove "
                     f"{path.parent}, or choose another --out"
                 )
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        for name in ("shown.priority", "held.priority"):
-            tensors[name] = tensors[name].view(np.uint64)
-        return Tally.from_tensors(plan.shape, tensors)
-    except (SafetensorError, KeyError) as error:
+            return {name: stored.get_tensor(name) for name in names or stored.keys()}
+    except SafetensorError as error:
         raise UnweaveError(f"{path} is damaged ({error}): remove it, and its batches are read again") from error
 
 
@@ -256,7 +284,13 @@ def _remove(folder: Path) -> None:
 
 
 def _facts(
-    target: Target, dictionary: Dictionary, plan: Plan, sources: tuple[str, str], seconds: float, read: int
+    target: Target,
+    dictionary: Dictionary,
+    plan: Plan,
+    sources: tuple[str, str],
+    seconds: float,
+    read: int,
+    tally: Tally,
 ) -> HarvestFacts:
     text = plan.text
     return HarvestFacts(
@@ -279,4 +313,8 @@ def _facts(
         settings=plain_config(plan.config),
         seconds=round(seconds, 2),
         tokens_read_here=read,
+        tokens_by_label=tuple(tally.sums["tokens_by_label"].tolist()),
+        shown_tokens_by_label=tuple(tally.sums["shown_tokens_by_label"].tolist()),
+        count_total=int(tally.sums["vocabulary_count"].sum()),
+        draws_total=int(tally.sums["vocabulary_draws"].sum()),
     )

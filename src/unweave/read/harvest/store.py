@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from unweave.read.harvest.tally import FIXED, Tally
 from unweave.read.harvest.text import HarvestText
 
 FORMAT = 1
+_ROWS_AT_ONCE = 1024
 FILES = (
     "features.parquet",
     "tokens_in.parquet",
@@ -55,6 +56,12 @@ class HarvestFacts:
     seconds: float
     tokens_read_here: int
     """Fewer than ``tokens`` where shards were merged or the harvest went on after a stop."""
+    tokens_by_label: tuple[int, ...]
+    shown_tokens_by_label: tuple[int, ...]
+    count_total: int
+    """Tokens in shown windows, those that the tables do not tell apart among them."""
+    draws_total: int
+    """The same of draws from what the model says next."""
 
 
 def relative_source(source: str, out: Path) -> str:
@@ -81,21 +88,23 @@ def write_harvest(
     tally: Tally,
     tokenizer: Any,
     partners: int,
+    check: Callable[[Path], object],
 ) -> None:
-    """Writes the folder, whole or not at all."""
+    """Writes the folder, whole or not at all; ``check`` sees it before it gets its name, and raises if it is wrong."""
     fired = tally.pooled()
     positions = len(pool) * text.length
     together = find_partners(fired["feature"], fired["position"], tally.shape.features, positions, partners)
     with atomic_folder(out) as folder:
         _write(folder / "features.parquet", _features(facts, tally))
         for name in ("in", "out"):
-            _write(folder / f"tokens_{name}.parquet", _tokens(tally.sums[f"table_{name}"], columns))
+            _write_tokens(folder / f"tokens_{name}.parquet", tally.sums[f"table_{name}"], columns)
         _write(folder / "vocabulary.parquet", _vocabulary(tally, columns, tokenizer))
         _write(folder / "examples.parquet", _examples(tally, text))
         _write(folder / "partners.parquet", together._asdict())
         _write_pool(folder / "pool.safetensors", tally, text, pool, fired)
         hashes = {name: file_hash(folder / name) for name in FILES}
         write_json(folder / "harvest.json", {"format": FORMAT, **asdict(facts), "sha256": hashes})
+        check(folder)
 
 
 def _write(path: Path, columns: Mapping[str, Any]) -> None:
@@ -119,7 +128,8 @@ def _features(facts: HarvestFacts, tally: Tally) -> dict[str, Any]:
         "group": np.repeat(list(facts.groups), list(facts.groups.values())).tolist(),
         "index": np.concatenate([np.arange(count) for count in facts.groups.values()]),
         "firing": sums["firing_by_label"].sum(1),
-        "firing_shown": sums["firing_shown"],
+        "shown_by_label": sums["shown_by_label"],
+        "shown_by_position": sums["shown_by_position"],
         "importance_sum": sums["importance_sum"] / FIXED,
         "activation_sum": sums["activation_sum"] / FIXED,
         "activation_positive": sums["activation_positive"],
@@ -129,14 +139,22 @@ def _features(facts: HarvestFacts, tally: Tally) -> dict[str, Any]:
         "importance_histogram": sums["importance_histogram"],
         "activation_histogram": sums["activation_histogram"],
         "background_histogram": sums["background_histogram"],
-        "tokens_by_label": np.broadcast_to(sums["tokens_by_label"], sums["firing_by_label"].shape),
     }
 
 
-def _tokens(table: np.ndarray, columns: Columns) -> dict[str, np.ndarray]:
-    row, column = np.nonzero(table)
-    tokens = np.append(columns.tokens, -1)  # -1: all tokens without a column of their own
-    return {"row": row.astype(np.int32), "token": tokens[column].astype(np.int32), "count": table[row, column]}
+def _write_tokens(path: Path, table: np.ndarray, columns: Columns) -> None:
+    """Row, token and count of every entry that is not 0, some features at a time: all would outweigh the table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tokens = np.append(columns.tokens, -1).astype(np.int32)  # -1: all tokens without a column of their own
+    schema = pa.schema([("row", pa.int32()), ("token", pa.int32()), ("count", pa.int32())])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, len(table), _ROWS_AT_ONCE):
+            row, column = np.nonzero(table[start : start + _ROWS_AT_ONCE])
+            count = table[start + row, column]
+            parts = [pa.array((row + start).astype(np.int32)), pa.array(tokens[column]), pa.array(count)]
+            writer.write_table(pa.table(parts, schema=schema))
 
 
 def _vocabulary(tally: Tally, columns: Columns, tokenizer: Any) -> dict[str, Any]:

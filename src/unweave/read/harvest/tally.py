@@ -28,7 +28,8 @@ ACTIVATION_EDGES = np.concatenate([-_MAGNITUDES[::-1], _MAGNITUDES])
 _SUMS = {
     "firing_by_label": np.int64,
     "firing_by_position": np.int64,
-    "firing_shown": np.int64,
+    "shown_by_label": np.int64,
+    "shown_by_position": np.int64,
     "importance_by_label": np.int64,
     "importance_sum": np.int64,
     "activation_sum": np.int64,
@@ -39,6 +40,7 @@ _SUMS = {
     "table_in": np.int32,
     "table_out": np.int32,
     "tokens_by_label": np.int64,
+    "shown_tokens_by_label": np.int64,
     "vocabulary_count": np.int64,
     "vocabulary_draws": np.int64,
     "batches": np.int64,
@@ -90,7 +92,8 @@ class Tally:
         sizes: dict[str, tuple[int, ...]] = {
             "firing_by_label": (shape.features, shape.labels),
             "firing_by_position": (shape.features, shape.length),
-            "firing_shown": (shape.features,),
+            "shown_by_label": (shape.features, shape.labels),
+            "shown_by_position": (shape.features, shape.length),
             "importance_by_label": (shape.features, shape.labels),
             "importance_sum": (shape.features,),
             "activation_sum": (shape.features,),
@@ -101,6 +104,7 @@ class Tally:
             "table_in": (shape.features, shape.columns),
             "table_out": (shape.features, shape.columns),
             "tokens_by_label": (shape.labels,),
+            "shown_tokens_by_label": (shape.labels,),
             "vocabulary_count": (shape.columns,),
             "vocabulary_draws": (shape.columns,),
             "batches": (shape.batches,),
@@ -121,6 +125,7 @@ class Tally:
         sums, shape = self.sums, self.shape
         sums["tokens_by_label"] += np.bincount(batch.label, minlength=shape.labels) * shape.length
         shown = ~batch.held
+        sums["shown_tokens_by_label"] += np.bincount(batch.label[shown], minlength=shape.labels) * shape.length
         sums["vocabulary_count"] += np.bincount(batch.columns[shown].reshape(-1), minlength=shape.columns)
         sums["vocabulary_draws"] += np.bincount(batch.drawn[shown].reshape(-1), minlength=shape.columns)
         in_pool = batch.pool >= 0
@@ -172,7 +177,8 @@ class Tally:
         sums = self.sums
         sums["firing_by_label"][mine] += _counted(feature, owner, count, self.shape.labels)
         sums["firing_by_position"][mine] += _counted(feature, position % length, count, length)
-        sums["firing_shown"][mine] += np.bincount(feature[shown], minlength=count)
+        sums["shown_by_label"][mine] += _counted(feature[shown], owner[shown], count, self.shape.labels)
+        sums["shown_by_position"][mine] += _counted(feature[shown], position[shown] % length, count, length)
         sums["activation_positive"][mine] += np.bincount(feature[level > 0], minlength=count)
         for name, values in (("importance_sum", strength), ("activation_sum", level)):
             total = np.bincount(feature, weights=values, minlength=count)

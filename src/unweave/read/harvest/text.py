@@ -10,11 +10,14 @@ import numpy as np
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.corpora.text import Corpus
-from unweave.corpora.windows import token_windows
+from unweave.corpora.windows import placed_windows
 from unweave.read.harvest.config import HarvestConfig
 
 HELD_OUT = 4
-"""One window in so many is held out: only scores are made from it."""
+"""One block of windows in so many is held out: only scores are made from it."""
+BLOCK, BLOCKS = 32, 16
+"""Windows that follow one another in a text are held out together, 32 of them, or fewer where a label's text has not 16
+blocks of that size: neighbours share names and topics, and a label would be scored on what it was made from."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class HarvestText:
     """int64 [n], positions in ``labels``."""
     hashes: np.ndarray
     """uint64 [n]."""
+    held: np.ndarray
+    """bool [n]: windows that no statistic of tokens and no shown example comes from."""
     labels: tuple[str, ...]
     label_names: tuple[str, ...]
     corpus: str
@@ -38,11 +43,6 @@ class HarvestText:
     @property
     def length(self) -> int:
         return self.tokens.shape[1]
-
-    @property
-    def held(self) -> np.ndarray:
-        """bool [n]: windows that no statistic of tokens and no shown example comes from."""
-        return (self.hashes >> np.uint64(32)) % np.uint64(HELD_OUT) == 0
 
     def pool(self, size: int) -> np.ndarray:
         """int64: the ``size`` shown and ``size`` held-out windows with the smallest hashes, in order of reading."""
@@ -56,41 +56,52 @@ def read_text(tokenizer: object, corpora: Sequence[Corpus], config: HarvestConfi
     A label that several corpora have is read from all of them. Raises ``UnweaveError`` for a label that none has, and
     where nothing is long enough for one window.
     """
-    labels = tuple(config.labels or corpora[0].labels())
+    if tokenizer is None:
+        raise UnweaveError("the target has no tokenizer, so a corpus cannot be cut into its tokens: load it with one")
+    labels = tuple(dict.fromkeys(config.labels or corpora[0].labels()))
     for label in labels:
         known = [name for corpus in corpora for name in corpus.labels()]
         if label not in known:
             raise UnweaveError(f"label {label!r} is in none of the corpora; {nearest(label, known)}")
     found: list[np.ndarray] = []
     owners: list[np.ndarray] = []
+    held: list[np.ndarray] = []
     for corpus in corpora:
         for part in config.parts:
             for label in labels:
                 if label not in corpus.labels(part):
                     continue
-                windows = _windows(tokenizer, corpus, part, label, config)
+                windows, places = placed_windows(
+                    tokenizer, corpus, part, label, config.length, None, config.seed, config.windows, least=0
+                )
                 found.append(windows)
                 owners.append(np.full(len(windows), labels.index(label)))
+                held.append(_held_out(places, f"{config.seed} {corpus.name} {part} {label}"))
     if not sum(map(len, found)):
         names = ", ".join(corpus.name for corpus in corpora)
         raise UnweaveError(
             f"no text of {names} is {config.length} tokens long: give longer documents or a smaller length"
         )
     tokens, label = np.concatenate(found).astype(np.int32), np.concatenate(owners)
+    apart = np.concatenate(held)
     hashes = _hashes(tokens, label, config.seed)
     order = np.argsort(hashes, kind="stable")
     order = order[np.concatenate([[True], np.diff(hashes[order]) > 0])]  # the same window twice is read once
-    digest = hashlib.sha256(np.ascontiguousarray(hashes[order]).tobytes()).hexdigest()
+    digest = hashlib.sha256(hashes[order].tobytes() + apart[order].tobytes()).hexdigest()
     names = tuple(_name(corpora, each) for each in labels)
     corpus_name = " + ".join(corpus.name for corpus in corpora)
-    return HarvestText(tokens[order], label[order], hashes[order], labels, names, corpus_name, digest)
+    return HarvestText(tokens[order], label[order], hashes[order], apart[order], labels, names, corpus_name, digest)
 
 
-def _windows(tokenizer: object, corpus: Corpus, part: str, label: str, config: HarvestConfig) -> np.ndarray:
-    try:
-        return token_windows(tokenizer, corpus, part, label, config.length, None, config.seed, config.windows)
-    except UnweaveError:
-        return np.empty((0, config.length), np.int64)  # too short for one window; other parts may not be
+def _held_out(places: np.ndarray, source: str) -> np.ndarray:
+    """Which windows of one text are held out, by the block of neighbours that each stands in."""
+    if not len(places):
+        return np.zeros(0, bool)
+    blocks = places // max(1, min(BLOCK, (int(places.max()) + 1) // BLOCKS))
+    drawn = {
+        block: hashlib.blake2b(f"{source} {block}".encode(), digest_size=8).digest() for block in set(blocks.tolist())
+    }
+    return np.array([int.from_bytes(drawn[block], "little") % HELD_OUT == 0 for block in blocks.tolist()])
 
 
 def _name(corpora: Sequence[Corpus], label: str) -> str:

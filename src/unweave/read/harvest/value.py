@@ -17,6 +17,8 @@ from unweave.read.harvest.partners import Partners
 from unweave.read.harvest.store import FORMAT, HarvestFacts
 from unweave.read.harvest.tally import ACTIVATION_EDGES, IMPORTANCE_EDGES
 
+_TUPLES = ("labels", "label_names", "tokens_by_label", "shown_tokens_by_label")
+
 
 class TokenCounts(NamedTuple):
     """Token ids with how often each was counted; -1 stands for all tokens that were not told apart."""
@@ -61,7 +63,10 @@ class Vocabulary:
     count: np.ndarray
     draws: np.ndarray
     own_column: np.ndarray
-    """bool: tokens that the tables tell apart."""
+    """bool: tokens that the tables tell apart; of the others ``count`` and ``draws`` are 0."""
+    count_total: int
+    """All tokens in shown windows, whether they are told apart or not."""
+    draws_total: int
 
 
 @dataclass(frozen=True)
@@ -127,12 +132,14 @@ class Harvest:
         self.site_of = np.repeat(np.arange(len(self.groups)), list(facts.groups.values()))
         self.index_of = np.concatenate([np.arange(count) for count in facts.groups.values()])
         table = self._table("features")
-        self.firing, self.firing_shown = table["firing"], table["firing_shown"]
+        self.firing, self.firing_shown = table["firing"], table["shown_by_label"].sum(1)
+        self.shown_by_label, self.shown_by_position = table["shown_by_label"], table["shown_by_position"]
         self.firing_by_label, self.firing_by_position = table["firing_by_label"], table["firing_by_position"]
         self.importance_histogram = table["importance_histogram"]
         self.activation_histogram = table["activation_histogram"]
         self.background_histogram = table["background_histogram"]
-        self.tokens_by_label = table["tokens_by_label"][0]
+        self.tokens_by_label = np.array(facts.tokens_by_label)
+        self.shown_tokens_by_label = np.array(facts.shown_tokens_by_label)
         self.importance_by_label = table["importance_by_label"] / np.maximum(self.tokens_by_label, 1)
         self.density = self.firing / facts.tokens
         often = np.maximum(self.firing, 1)
@@ -160,7 +167,7 @@ class Harvest:
             raise UnweaveError(f"{folder} has harvest format {found}, and this version reads {FORMAT}")
         try:
             given = {each.name: described[each.name] for each in fields(HarvestFacts)}
-            names = {name: tuple(given[name]) for name in ("labels", "label_names")}
+            names = {name: tuple(given[name]) for name in _TUPLES}
             facts = HarvestFacts(**{**given, **names})
             for name, digest in described["sha256"].items():
                 if file_hash(folder / Path(name).name) != digest:
@@ -201,8 +208,9 @@ class Harvest:
         import pyarrow.parquet as pq
 
         table = pq.read_table(self.folder / "vocabulary.parquet")
-        arrays = [table[name].to_numpy() for name in ("count", "draws", "own_column")]
-        return Vocabulary(table["text"].to_pylist(), *arrays)
+        count, draws, own = (table[name].to_numpy() for name in ("count", "draws", "own_column"))
+        text, facts = table["text"].to_pylist(), self.facts
+        return Vocabulary(text, count, draws, own, facts.count_total, facts.draws_total)
 
     def input_tokens(self, row: int) -> TokenCounts:
         """On which tokens a feature fires, and how often, in shown windows."""
@@ -215,12 +223,12 @@ class Harvest:
     def input_table(self, row: int) -> TokenTable:
         """Input tokens with precision, recall and PMI."""
         counts = self.input_tokens(row)
-        return token_table(counts, self.vocabulary.count)
+        return token_table(counts, self.vocabulary.count, self.vocabulary.count_total)
 
     def output_table(self, row: int) -> TokenTable:
         """Output tokens with precision, recall and PMI."""
         counts = self.output_tokens(row)
-        return token_table(counts, self.vocabulary.draws)
+        return token_table(counts, self.vocabulary.draws, self.vocabulary.draws_total)
 
     def examples(self, row: int, held: bool = False) -> list[Example]:
         """A uniform sample of a feature's firings: of shown windows, or of held-out ones."""
@@ -302,15 +310,17 @@ class Harvest:
         return found
 
 
-def token_table(counts: TokenCounts, totals: np.ndarray) -> TokenTable:
+def token_table(counts: TokenCounts, totals: np.ndarray, everywhere: int) -> TokenTable:
     """Precision, recall and PMI of counted tokens, given how often each is seen at all ([V], by token id).
+
+    ``everywhere`` is how many there are in all, with those that were not told apart.
 
     Sorted by recall times PMI, a token's share of the information: rare and frequent tokens both have to earn it.
     Tokens that were not told apart are left out, and count in the shares.
     """
     own = counts.tokens >= 0
     tokens, found = counts.tokens[own], counts.counts[own]
-    together, everywhere = max(int(counts.counts.sum()), 1), max(int(totals.sum()), 1)
+    together = max(int(counts.counts.sum()), 1)
     seen = np.maximum(totals[tokens], 1)
     recall = found / together
     pmi = np.log(np.maximum(recall, math.ulp(0.0)) * everywhere / seen)
