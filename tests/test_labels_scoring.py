@@ -120,6 +120,9 @@ def test_an_interval_holds_the_share_of_answers_and_shrinks_with_their_number(he
     assert score.low < score.value < score.high
     fewer = balanced(judge, half, held[0].detection[:1])
     assert score.high - score.low < fewer.high - fewer.low
+    right = balanced(judge, token_label(TRUTHS[0].tokens), held[0].detection[:1])
+    assert (right.value, right.high) == (1, 1)
+    assert right.low < 0.75
 
 
 def test_fuzzing_marks_what_fires_or_as_many_that_do_not(features_harvest, held, judge):
@@ -141,6 +144,15 @@ def test_intruders_are_found_by_what_texts_share_and_the_control_is_at_chance(he
     control = [intruders(judge, trials.strangers).value for trials in held]
     assert abs(np.mean(control) - 0.2) < 0.08
     assert all(trial.truth.sum() == 1 and len(trial.truth) == 5 for trials in held for trial in trials.intruder)
+
+
+def test_no_two_trials_of_intruders_share_a_text(held):
+    for trials in held:
+        for given in (trials.intruder, trials.strangers):
+            texts = [row.tobytes() for trial in given for row in trial.contexts.tokens]
+            assert 5 <= len(texts) == 5 * len(given)
+            # Two places may have the same few tokens around them.
+            assert len(set(texts)) >= 0.9 * len(texts)
 
 
 def test_embeddings_help_to_find_an_intruder_whose_tokens_are_all_different(judge):

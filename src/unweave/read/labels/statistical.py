@@ -138,13 +138,14 @@ def find_language(evidence: Evidence) -> Language | None:
     chosen = tuple(np.flatnonzero(rate >= rate.max() / 2).tolist())
     share = float(rate[list(chosen)].sum() / rate.sum())
     even = len(chosen) / len(rate)
-    if len(chosen) > len(rate) // 2 or share < even + MOSTLY * (1 - even) or _language_p(evidence, chosen) > LEVEL:
+    if len(chosen) > len(rate) // 2 or share < even + MOSTLY * (1 - even) or language_p(evidence, chosen) > LEVEL:
         return None
     everywhere = bool(share >= ONLY and rate[list(chosen)].min() >= EVERYWHERE)
     return Language(chosen, share >= ONLY, everywhere)
 
 
-def _language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
+def language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
+    """How probable it is that some set of as many labels as were chosen has such a part of the firings by chance."""
     text = evidence.text
     inside = np.isin(text.window_label, chosen)
     if (evidence.firing_by_window > 0).sum() >= MANY_WINDOWS and 0 < inside.sum() < len(inside):
