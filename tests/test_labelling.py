@@ -100,14 +100,25 @@ def test_a_language_model_labels_and_judges_and_says_what_it_cost(run, tmp_path)
         again = run(*options)
         assert len(play.requests) == asked
     assert code == again[0] == 0
-    assert said["spent"]["labeler"]["calls"] == asked
-    assert said["spent"]["labeler"]["price"] == pytest.approx(asked * (100 + 20) / 1e6)
-    assert again[1]["spent"]["labeler"]["calls"] == 0
+    labeler, judge = (said["spent"][name] for name in ("labeler", "judge"))
+    assert labeler["calls"] == 3
+    assert judge["calls"] == asked - 3
+    assert judge["price"] == pytest.approx((asked - 3) * (100 + 20) / 1e6)
+    assert again[1]["spent"]["labeler"]["calls"] == again[1]["spent"]["judge"]["calls"] == 0
     labels = Labels.load(tmp_path / "some.harvest")
     assert {each.text for each in labels} == {"y → x"}
     assert labels.facts.judge == "language model m"
     everything = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(KEY.encode() in content for content in everything)
+
+
+def test_fewer_labels_replace_more_only_when_told_so(run, tmp_path):
+    assert run("--features", "5")[0] == 0
+    code, said = run("--features", "2")
+    assert code == 2
+    assert "5 labels of 3 more features" in said["error"]
+    assert run("--features", "2", "--replace")[0] == 0
+    assert len(Labels.load(tmp_path / "some.harvest")) == 2
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,9 @@ def test_a_feature_that_fires_too_rarely_is_unclear(source):
 
 def test_a_feature_that_fires_everywhere_is_not_said_to_fire_rarely(source):
     evidence = source.of(0)
-    none = replace(evidence.others, contexts=evidence.others.contexts[:0], label=np.empty(0, int), window=np.empty(0, int))
+    none = replace(
+        evidence.others, contexts=evidence.others.contexts[:0], label=np.empty(0, int), window=np.empty(0, int)
+    )
     label = StatisticalLabeler().label(replace(evidence, others=none))
     assert label.confidence == "unclear"
     assert label.reason.startswith("fires everywhere")
@@ -162,7 +164,9 @@ def test_two_labels_of_five_could_have_been_chosen_in_ten_ways(source):
     fires = replace(evidence.fires, window=np.arange(6), label=np.array([0, 1, 0, 1, 0, 1]))
     few = replace(evidence, text=text, fires=fires, firing_by_window=np.zeros_like(evidence.firing_by_window))
     assert language_p(few, (0, 1)) == pytest.approx(10 * 0.4**6)
-    assert language_p(few, (0,)) == pytest.approx(min(1, 5 * (1 - sum(math.comb(6, k) * 0.2**k * 0.8 ** (6 - k) for k in range(3)))))
+    assert language_p(few, (0,)) == pytest.approx(
+        min(1, 5 * (1 - sum(math.comb(6, k) * 0.2**k * 0.8 ** (6 - k) for k in range(3))))
+    )
 
 
 def test_evidence_holds_shown_text_alone_and_does_not_depend_on_the_order(source, features_harvest):

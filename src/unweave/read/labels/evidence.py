@@ -223,4 +223,6 @@ class EvidenceSource:
     def _places(self, flat: np.ndarray) -> Places:
         pool = self.harvest.pool
         window = flat // pool.length
-        return Places(contexts_at(pool.tokens, flat, self._reach), pool.label[window].astype(np.int64), pool.window[window])
+        return Places(
+            contexts_at(pool.tokens, flat, self._reach), pool.label[window].astype(np.int64), pool.window[window]
+        )

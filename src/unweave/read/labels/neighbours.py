@@ -38,7 +38,7 @@ class Neighbours:
         Neighbours of other groups are asked where those of its own give too few. Where no neighbour fires in a label,
         the label's other places are taken on which the feature does not fire.
         """
-        pool, length = self.harvest.pool, self.harvest.pool.length
+        length = self.harvest.pool.length
         own = self._firing(row)
         self._fires[own] = True
         wanted = by_label * (count / max(by_label.sum(), 1))

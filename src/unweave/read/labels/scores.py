@@ -31,11 +31,16 @@ class Score:
 
 
 def balanced(judge: Judge, label: Label, trials: Sequence[Trial], fuzzing: bool = False) -> Score | None:
-    """Mean balanced accuracy over trials; None without any. A label that is unclear scores 0.5."""
+    """Mean balanced accuracy over trials; None without any, and where the judge cannot read the label.
+
+    A label that is unclear scores 0.5.
+    """
     if not trials:
         return None
     if label.confidence == UNCLEAR:
         return Score(CHANCE, CHANCE, CHANCE, len(trials))
+    if not judge.can_read(label):
+        return None
     # Every trial has as many contexts of either sort, so that the mean over trials is that over contexts.
     there, found, others, left = np.array(answers(judge, label, trials, fuzzing)).sum(0).tolist()
     interval = mean_of_shares([wilson_interval(found, there), wilson_interval(left, others)])
@@ -54,7 +59,7 @@ def intruders(judge: Judge, trials: Sequence[Trial]) -> Score | None:
 
 @dataclass(frozen=True)
 class FeatureScores:
-    """What one label scores; None where there are too few held-out examples."""
+    """What one label scores; None where there are too few held-out examples or the judge cannot read the label."""
 
     detection: Score | None
     fuzzing: Score | None
@@ -62,13 +67,13 @@ class FeatureScores:
     intruder_control: Score | None
 
 
-def score_label(judge: Judge, label: Label, held: ScoringSet) -> FeatureScores:
-    """All scores of one label."""
+def score_label(judge: Judge, label: Label, held: ScoringSet, control: bool = True) -> FeatureScores:
+    """All scores of one label; its intruder control only with ``control``."""
     return FeatureScores(
         balanced(judge, label, held.detection),
         balanced(judge, label, held.fuzzing, fuzzing=True),
         intruders(judge, held.intruder),
-        intruders(judge, held.strangers),
+        intruders(judge, held.strangers) if control else None,
     )
 
 
