@@ -15,7 +15,7 @@ from typing import Any
 class Play:
     """What the server answers, one entry a request, the last again and again; and the requests that it got.
 
-    An entry is a text (a good answer that says it), a status, ``(status, headers)``, bytes (a raw body), a callable
+    An entry is a text (a good answer that says it), a status, ``(status, headers)`` or ``(status, headers, body)``, bytes (a raw body), a callable
     of the request's JSON that gives the text, ``"hang"``, or ``"flood"``.
     """
 
@@ -71,7 +71,7 @@ def playing(*answers, **settings):
             elif isinstance(answer, int):
                 self.send(answer, b"{}")
             elif isinstance(answer, tuple):
-                self.send(answer[0], b"{}", answer[1])
+                self.send(answer[0], answer[2] if len(answer) > 2 else b"{}", answer[1])
             else:
                 text = answer(play.requests[-1]) if callable(answer) else answer
                 self.send(200, _completion(text, play.usage))

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from planted_features import TRUTHS
 from scripted_endpoint import playing
 
+from unweave.base.progress import Silent
 from unweave.cli import main
-from unweave.read.labels import Labels
+from unweave.cli.labelling import scores_table
+from unweave.read.labels import Labels, label_harvest
+from unweave.read.labels.scoring import ScoringSet
+from unweave.read.labels.statistical import StatisticalLabeler
 
 KEY = "sk-secret-0123456789"
+
+
+@pytest.fixture(scope="module")
+def made_labels(features_harvest, tmp_path_factory):
+    return label_harvest(
+        features_harvest, StatisticalLabeler(), out=tmp_path_factory.mktemp("labels"), progress=Silent()
+    )
 
 
 @pytest.fixture
@@ -52,6 +64,28 @@ def test_a_person_sees_scores_and_the_best_labels(features_harvest, tmp_path, mo
     assert len(Labels.load(tmp_path / "labels")) == 6
 
 
+def test_only_intruders_have_texts_of_other_features_as_their_control(made_labels):
+    totals = dict(made_labels.facts.totals)
+    for name in ("detection", "fuzzing"):
+        totals[name] = {key: value for key, value in totals[name].items() if not key.startswith("control")}
+    table = scores_table(replace(made_labels, facts=replace(made_labels.facts, totals=totals)))
+    assert table is not None
+    control = {row["score"]: row["control"] for row in table.records()}
+    assert control["detection"] is None
+    assert control["fuzzing"] is None
+    assert control["intruder"] == totals["intruder_control"]["mean"]["value"]
+
+
+def test_labels_that_no_held_out_text_scores_are_listed_without_a_table_of_scores(run, monkeypatch, tmp_path):
+    nothing = ScoringSet((), (), (), ())
+    monkeypatch.setattr("unweave.read.labels.run.ScoringSource.of", lambda *_: nothing)
+    code, said = run("--features", "4")
+    assert code == 0
+    assert list(said["tables"]) == ["labels"]
+    assert len(Labels.load(tmp_path / "some.harvest")) == 4
+    assert main(["label", "some.harvest", "--features", "4"]) == 0
+
+
 def test_a_language_model_labels_and_judges_and_says_what_it_cost(run, tmp_path):
     def answer(request):
         if "label features" in request["messages"][0]["content"]:
@@ -66,14 +100,25 @@ def test_a_language_model_labels_and_judges_and_says_what_it_cost(run, tmp_path)
         again = run(*options)
         assert len(play.requests) == asked
     assert code == again[0] == 0
-    assert said["spent"]["labeler"]["calls"] == asked
-    assert said["spent"]["labeler"]["price"] == pytest.approx(asked * (100 + 20) / 1e6)
-    assert again[1]["spent"]["labeler"]["calls"] == 0
+    labeler, judge = (said["spent"][name] for name in ("labeler", "judge"))
+    assert labeler["calls"] == 3
+    assert judge["calls"] == asked - 3
+    assert judge["price"] == pytest.approx((asked - 3) * (100 + 20) / 1e6)
+    assert again[1]["spent"]["labeler"]["calls"] == again[1]["spent"]["judge"]["calls"] == 0
     labels = Labels.load(tmp_path / "some.harvest")
     assert {each.text for each in labels} == {"y → x"}
     assert labels.facts.judge == "language model m"
     everything = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(KEY.encode() in content for content in everything)
+
+
+def test_fewer_labels_replace_more_only_when_told_so(run, tmp_path):
+    assert run("--features", "5")[0] == 0
+    code, said = run("--features", "2")
+    assert code == 2
+    assert "5 labels of 3 more features" in said["error"]
+    assert run("--features", "2", "--replace")[0] == 0
+    assert len(Labels.load(tmp_path / "some.harvest")) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from scripted_endpoint import playing
 
 from unweave.base.errors import UnweaveError
 from unweave.read.labels import endpoint as module
-from unweave.read.labels.endpoint import ATTEMPTS, Endpoint
+from unweave.read.labels.endpoint import ATTEMPTS, OPTIONAL, Endpoint
 
 KEY = "sk-secret-0123456789"
 
@@ -61,7 +61,37 @@ def test_a_server_that_goes_on_failing_is_given_up_and_no_wait_is_endless():
     assert max(waited) <= module.LONGEST_WAIT
 
 
-@pytest.mark.parametrize("status", [400, 401, 404])
+def test_an_endpoint_that_refuses_optional_settings_is_asked_without_them_from_then_on():
+    with playing((400, {}, b'{"error": {"message": "max_tokens is not supported"}}'), "hello") as play:
+        endpoint = Endpoint(play.url, "model", timeout=5.0)
+        assert [endpoint.ask("s", "u", 50).text for _ in range(2)] == ["hello", "hello"]
+    told = [set(request) for request in play.requests]
+    assert told == [{"model", "messages", *OPTIONAL}, {"model", "messages"}, {"model", "messages"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": {"message": "no such model\\nof \\u202e\\u001b[31mours"}}', "'no such model of [31mours'"),
+        (b'{"error": "too long"}', "'too long'"),
+        (b"<html>" + b"x" * 900, "'<html>" + "x" * 194 + "'"),
+        (f"bad key {KEY}, {'y' * 180}{KEY}".encode(), "bad key [key], "),
+        (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}"),
+        (b'{"error": {"message": [1]}}', "[1]"),
+    ],
+)
+def test_what_a_server_says_of_a_refusal_is_told_in_a_line_without_the_key(body, said):
+    with playing((400, {}, body)) as play, pytest.raises(UnweaveError) as refusal:
+        ask(play, key_variable="LABEL_KEY")
+    assert len(play.requests) == 2
+    text = str(refusal.value)
+    assert said in text
+    assert text.isprintable()
+    assert KEY[:6] not in text
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize("status", [401, 404])
 def test_a_refusal_is_not_asked_again_and_names_no_key(status):
     with playing(status) as play, pytest.raises(UnweaveError, match=f"HTTP {status}") as refusal:
         ask(play, key_variable="LABEL_KEY")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import planted
@@ -11,9 +12,13 @@ from planted_features import TRUTHS
 from scripted_endpoint import playing
 
 from unweave.base.errors import UnweaveError
+from unweave.base.progress import Silent
+from unweave.read.labels import label_harvest
+from unweave.read.labels import language_model as module
 from unweave.read.labels.asking import Asker, Spent, check_prices, fence, plain, read_json_object
 from unweave.read.labels.endpoint import Endpoint
 from unweave.read.labels.evidence import EvidenceSource
+from unweave.read.labels.judges import offline_judge
 from unweave.read.labels.labeler import make_label
 from unweave.read.labels.language_model import LanguageModelJudge, LanguageModelLabeler, describe_evidence
 from unweave.read.labels.scores import balanced, intruders
@@ -187,15 +192,55 @@ class Reader:
         return json.dumps({"fires": [place for place, yes in enumerate(good, 1) if yes]})
 
 
+def test_labels_in_words_have_no_score_by_a_judge_that_reads_none(source, features_harvest, tmp_path, asker):
+    judge = offline_judge(source.text.attributes, source.text.windows)
+    held = ScoringSource(features_harvest).of(0)
+    words = make_label("some words", "", "clear", "")
+    assert balanced(judge, words, held.detection) is None
+    assert balanced(judge, make_label("", "", "unclear", ""), held.detection).value == 0.5
+    with playing(json.dumps({"writes": "x", "reads": "y", "confidence": "low"}), GOOD) as play:
+        labels = label_harvest(
+            features_harvest, LanguageModelLabeler(asker(play)), rows=[0, 1, 2], out=tmp_path, progress=Silent()
+        )
+    assert sorted(each.confidence for each in labels) == ["clear", "clear", "unclear"]
+    assert sum(each.detection is not None for each in labels) == 1
+    for name in ("detection", "fuzzing"):
+        assert labels.facts.totals[name] == {"features": 0}
+    assert labels.facts.totals["intruder"]["features"] == 3
+
+
+def test_a_question_that_is_put_in_other_words_is_another_prompt(source, asker, monkeypatch):
+    with playing(GOOD) as play:
+        asked = asker(play)
+        labeler, judge = LanguageModelLabeler(asked), LanguageModelJudge(asked, source.text.attributes)
+        labeler.label(source.of(0))
+        tokens = source.of(0).fires.contexts[:5]
+        judge.detect(make_label("x", "", "clear", ""), [tokens])
+        judge.intruder([tokens])
+    assert labeler.settings()["prompt"] != judge.settings()["prompt"]
+    assert judge.settings()["endpoint"] == play.url
+    for requests, fixed in ((play.requests[:1], module._ASKED), (play.requests[1:], module._JUDGED)):
+        said = [message["content"] for request in requests for message in request["messages"]]
+        for text in said:
+            # Whatever is no data, and does not say what sort of feature it is or how often it fires, is in the hash.
+            kept = re.sub(r"<(\w+)>\n.*?\n?</\1>", "", text, flags=re.DOTALL)
+            for line in kept.splitlines():
+                if line.strip() and not line.startswith(
+                    ("The feature is", "It fires on", "An earlier answer", "Answer with")
+                ):
+                    assert any(line in each for each in fixed), line
+        assert module.prompt_version(fixed) != module.prompt_version([*fixed[:-1], f"{fixed[-1]} please"])
+
+
 def test_a_model_judges_by_the_label_and_the_marks(source, features_harvest, asker):
     held = ScoringSource(features_harvest).of(0)
     words = [planted.words()[token] for token in TRUTHS[0].tokens]
     label = make_label("some words", "", "clear", "")
     with playing(Reader(words)) as play:
         judge = LanguageModelJudge(asker(play), source.text.attributes)
-        assert balanced(judge, label, held.detection, 0).value == 1
-        assert balanced(judge, label, held.fuzzing, 0, fuzzing=True).value == 1
-        assert intruders(judge, held.intruder, 0).value == 1
+        assert balanced(judge, label, held.detection).value == 1
+        assert balanced(judge, label, held.fuzzing, fuzzing=True).value == 1
+        assert intruders(judge, held.intruder).value == 1
     asked = play.requests[0]["messages"][1]["content"]
     assert "some words" in asked
     assert features_harvest.name(0) not in asked

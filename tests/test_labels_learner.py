@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from unweave.read.labels.learner import LARGEST, Sample, cross_validated, evaluate, learn, refine
 from unweave.read.labels.predicate import Question
+from unweave.read.labels.statistical import LEVEL, WEAK, cross_validated_accuracy
 
 
 def sample(rule, n=1200, tokens=200, seed=0, table=None):
@@ -99,3 +102,43 @@ def test_one_window_is_in_one_half():
         assert len(set(zip(made.half[number == each], made.quarter[number == each], strict=True))) <= 1
     assert 0.3 < made.half.mean() < 0.7
     assert 0.3 < made.quarter.mean() < 0.7
+
+
+def clumped(seed, windows=8, length=64):
+    """Noise that fires on a part of some windows, and words that clump in windows, too."""
+    generator = np.random.default_rng(seed)
+    window = np.repeat(np.arange(windows), length)
+    topic = generator.integers(0, 40, windows)
+    tokens = np.where(generator.random(len(window)) < 0.5, topic[window], generator.integers(0, 40, len(window)))
+    fires = generator.random(len(window)) < generator.choice([0.02, 0.9], windows)[window]
+    return Sample.of({"token": tokens}, fires, generator.integers(0, 10**6, windows)[window])
+
+
+def test_noise_that_clumps_in_windows_tells_nothing():
+    made = [one for one in map(clumped, range(300)) if 0 < one.fires.sum() < len(one.fires)]
+    found = [cross_validated_accuracy(one) for one in made]
+    assert not any(accuracy >= WEAK and p <= LEVEL for accuracy, p in found)
+    many = [cross_validated_accuracy(clumped(seed, 60, 10)) for seed in range(150)]
+    assert sum(p <= 0.05 for _, p in many) <= 12
+
+
+def test_trees_that_always_give_one_answer_tell_nothing(monkeypatch):
+    made = sample(lambda codes, draw: draw.random(len(codes["token"])) < 0.3)
+    fires = np.where(made.half == 1, np.arange(len(made.half)) % 10 > 0, np.arange(len(made.half)) % 10 == 0)
+    split = replace(made, fires=fires)
+    monkeypatch.setattr("unweave.read.labels.statistical.cross_validated", lambda each: each.half == 1)
+    accuracy, p = cross_validated_accuracy(split)
+    assert accuracy > 0.8
+    assert p == 1
+
+
+def test_a_rule_that_holds_in_every_window_is_sure():
+    accuracy, p = cross_validated_accuracy(sample(lambda codes, _: codes["token"] < 20))
+    assert accuracy > 0.95
+    assert p < 1e-6
+
+
+def test_where_no_question_is_worth_it_the_answer_is_no_however_many_fire():
+    for count in (30, 700, 900, 1100, 1170):
+        made = sample(lambda codes, draw, count=count: draw.permutation(len(codes["token"])) < count, tokens=1)
+        assert learn(made) is False

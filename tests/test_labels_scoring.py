@@ -92,17 +92,17 @@ def test_negatives_have_the_mixture_of_labels_and_other_features_fire_there(feat
 
 
 def test_the_truth_scores_1_and_a_language_alone_scores_chance(held, judge):
-    assert balanced(judge, token_label(TRUTHS[0].tokens), held[0].detection, 0).value == 1
+    assert balanced(judge, token_label(TRUTHS[0].tokens), held[0].detection).value == 1
     row = next(row for row in KNOWN if TRUTHS[row].label == "qb")
     named = {"attribute": "language", "in": ["qb"], "then": True, "else": False}
-    score = balanced(judge, make_label("qb text", "", "clear", "", named), held[row].detection, 0)
+    score = balanced(judge, make_label("qb text", "", "clear", "", named), held[row].detection)
     assert abs(score.value - 0.5) <= 0.1
 
 
 def test_unclear_scores_half_whatever_its_predicate(held, judge):
-    score = balanced(judge, token_label(TRUTHS[0].tokens, "unclear"), held[0].detection, 0)
+    score = balanced(judge, token_label(TRUTHS[0].tokens, "unclear"), held[0].detection)
     assert (score.value, score.low, score.high) == (0.5, 0.5, 0.5)
-    assert balanced(judge, token_label(TRUTHS[0].tokens), [], 0) is None
+    assert balanced(judge, token_label(TRUTHS[0].tokens), []) is None
 
 
 def test_labels_of_other_features_score_chance(held, judge):
@@ -110,20 +110,23 @@ def test_labels_of_other_features_score_chance(held, judge):
     given = dealt(list(labels), 0)
     assert sorted(given) == sorted(given.values()) == sorted(labels)
     assert all(row != other for row, other in given.items())
-    found = [balanced(judge, labels[other], held[row].detection, 0).value for row, other in given.items()]
+    found = [balanced(judge, labels[other], held[row].detection).value for row, other in given.items()]
     assert abs(np.mean(found) - 0.5) < 0.1
 
 
 def test_an_interval_holds_the_share_of_answers_and_shrinks_with_their_number(held, judge):
     half = token_label(TRUTHS[0].tokens[:1])
-    score = balanced(judge, half, held[0].detection, 0)
+    score = balanced(judge, half, held[0].detection)
     assert score.low < score.value < score.high
-    fewer = balanced(judge, half, held[0].detection[:1], 0)
+    fewer = balanced(judge, half, held[0].detection[:1])
     assert score.high - score.low < fewer.high - fewer.low
+    right = balanced(judge, token_label(TRUTHS[0].tokens), held[0].detection[:1])
+    assert (right.value, right.high) == (1, 1)
+    assert right.low < 0.75
 
 
 def test_fuzzing_marks_what_fires_or_as_many_that_do_not(features_harvest, held, judge):
-    assert balanced(judge, token_label(TRUTHS[0].tokens), held[0].fuzzing, 0, fuzzing=True).value == 1
+    assert balanced(judge, token_label(TRUTHS[0].tokens), held[0].fuzzing, fuzzing=True).value == 1
     for trial in held[0].fuzzing:
         assert (int(trial.truth.sum()), len(trial.truth)) == (5, 7)
         fires = np.isin(trial.contexts.tokens, TRUTHS[0].tokens)
@@ -134,12 +137,22 @@ def test_fuzzing_marks_what_fires_or_as_many_that_do_not(features_harvest, held,
 
 
 def test_intruders_are_found_by_what_texts_share_and_the_control_is_at_chance(held, judge):
-    one_token = intruders(judge, held[1].intruder, 0)
+    one_token = intruders(judge, held[1].intruder)
     assert one_token.value == 1
-    assert one_token.trials == 10
-    control = [intruders(judge, trials.strangers, 0).value for trials in held]
+    assert one_token.trials >= 4
+    assert one_token.low < 1
+    control = [intruders(judge, trials.strangers).value for trials in held]
     assert abs(np.mean(control) - 0.2) < 0.08
     assert all(trial.truth.sum() == 1 and len(trial.truth) == 5 for trials in held for trial in trials.intruder)
+
+
+def test_no_two_trials_of_intruders_share_a_text(held):
+    for trials in held:
+        for given in (trials.intruder, trials.strangers):
+            texts = [row.tobytes() for trial in given for row in trial.contexts.tokens]
+            assert 5 <= len(texts) == 5 * len(given)
+            # Two places may have the same few tokens around them.
+            assert len(set(texts)) >= 0.9 * len(texts)
 
 
 def test_embeddings_help_to_find_an_intruder_whose_tokens_are_all_different(judge):
@@ -162,6 +175,6 @@ def test_random_features_score_chance_even_with_a_label_of_their_own(features_ha
         evidence = source.of(row)
         tokens, counts = np.unique(evidence.fires.contexts.centre, return_counts=True)
         label = token_label(tokens[counts > np.median(counts)].tolist())
-        found.append(balanced(judge, label, held[row].detection, 0).value)
+        found.append(balanced(judge, label, held[row].detection).value)
     assert abs(np.mean(found) - 0.5) < 0.06
     assert len(found) == planted_features.RANDOM

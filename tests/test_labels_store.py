@@ -11,7 +11,6 @@ from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
 from unweave.read.harvest import Harvest
 from unweave.read.labels import Labels, export_labels, label_harvest
-from unweave.read.labels.run import JOURNAL
 from unweave.read.labels.statistical import StatisticalLabeler
 
 
@@ -64,12 +63,31 @@ class Counting(StatisticalLabeler):
         return super().label(evidence)
 
 
-def test_an_interrupted_labelling_goes_on_where_it_was(made, features_harvest, tmp_path):
+def raising(function, calls):
+    """The function, which is interrupted after so many calls."""
+    left = iter(range(calls))
+
+    def limited(*args, **settings):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return function(*args, **settings)
+
+    return limited
+
+
+def test_an_interrupted_labelling_goes_on_where_it_was(made, features_harvest, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         label_harvest(features_harvest, Counting(7), out=tmp_path, progress=Silent())
-    journal = tmp_path / JOURNAL
+    (journal,) = tmp_path.glob("labels.*.partial.jsonl")
     # The last line is cut short, as by a kill.
     journal.write_text(journal.read_text(encoding="utf-8")[:-9], encoding="utf-8")
+    kept = journal.read_bytes()
+    # A kill while it is opened again loses none of it.
+    monkeypatch.setattr("unweave.read.labels.journal.json.dumps", raising(json.dumps, 5))
+    with pytest.raises(KeyboardInterrupt):
+        label_harvest(features_harvest, Counting(), out=tmp_path, progress=Silent())
+    monkeypatch.undo()
+    assert journal.read_bytes() == kept
     rest = Counting()
     labels = label_harvest(features_harvest, rest, out=tmp_path, progress=Silent())
     assert rest.made == len(TRUTHS) - 6
@@ -83,6 +101,69 @@ def test_a_journal_of_other_settings_is_not_gone_on_with(features_harvest, tmp_p
     rest = Counting()
     label_harvest(features_harvest, rest, out=tmp_path, seed=1, progress=Silent())
     assert rest.made == len(TRUTHS)
+    # And it is still there to go on with.
+    rest = Counting()
+    label_harvest(features_harvest, rest, out=tmp_path, progress=Silent())
+    assert rest.made == len(TRUTHS) - 5
+
+
+class Paid(StatisticalLabeler):
+    """Counts what it spends, as a language model's labeler does."""
+
+    name = "paid"
+
+    def __init__(self, stop=None, price=0.5):
+        self.stop, self.made, self.price = stop, 0, price
+
+    def label(self, evidence):
+        if self.made == self.stop:
+            raise KeyboardInterrupt
+        self.made += 1
+        return super().label(evidence)
+
+    def spent(self):
+        return {"calls": self.made, "price": None if self.price is None else self.price * self.made}
+
+
+@pytest.mark.parametrize(("price", "all_of_it"), [(0.5, 0.5 * 8), (None, None)])
+def test_what_was_spent_before_a_stop_is_not_forgotten(features_harvest, tmp_path, price, all_of_it):
+    for stop in (3, 2):
+        with pytest.raises(KeyboardInterrupt):
+            label_harvest(features_harvest, Paid(stop), rows=range(8), out=tmp_path, progress=Silent())
+    labels = label_harvest(features_harvest, Paid(None, price), rows=range(8), out=tmp_path, progress=Silent())
+    assert labels.facts.spent["labeler"] == {"calls": 8, "price": all_of_it}
+
+
+def test_labels_that_say_more_or_something_else_are_replaced_only_when_told_so(features_harvest, tmp_path):
+    def label(labeler=None, **settings):
+        return label_harvest(
+            features_harvest, labeler or StatisticalLabeler(), out=tmp_path, progress=Silent(), **settings
+        )
+
+    label(rows=[0, 1, 2])
+    label(rows=[0, 1, 2, 3])
+    before = (tmp_path / "labels.parquet").read_bytes()
+    with pytest.raises(UnweaveError, match=r"4 labels of 2 more features, .* give another --out, or --replace"):
+        label(rows=[0, 1])
+    with pytest.raises(UnweaveError, match="by the statistical labeler"):
+        label(Paid(), rows=range(8))
+    other = StatisticalLabeler()
+    other.settings = lambda: {"depth": 9}
+    with pytest.raises(UnweaveError, match="of other settings"):
+        label(other, rows=range(8))
+    again = Harvest.load(features_harvest.folder)
+    again.digest = "another"
+    with pytest.raises(UnweaveError, match="of another harvest"):
+        label_harvest(again, StatisticalLabeler(), out=tmp_path, progress=Silent())
+    assert (tmp_path / "labels.parquet").read_bytes() == before
+    assert set(label(rows=[0, 1], replace=True).rows) == set(Labels.load(tmp_path).rows) == {0, 1}
+
+
+def test_a_limit_of_the_control_holds_for_intruders_too(made, features_harvest, tmp_path):
+    labels = label_harvest(features_harvest, StatisticalLabeler(), out=tmp_path, control=4, progress=Silent())
+    assert sum(each.intruder_control is not None for each in labels) == 4
+    assert all(each.intruder == made[1][each.row].intruder for each in labels)
+    assert made[1].facts.totals["intruder_control"]["features"] == len(TRUTHS)
 
 
 def test_labels_of_another_harvest_are_refused(made):

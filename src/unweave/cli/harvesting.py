@@ -105,11 +105,13 @@ def _harvest(args: argparse.Namespace) -> Output:
 
 def _labelled(made: Harvest, run: Run) -> list[str]:
     """Labels every feature offline; what a person reads of their scores."""
-    from unweave.cli.labelling import scores_table
+    from unweave.cli.labelling import NO_SCORES, scores_table
     from unweave.read.labels import find_labeler, label_harvest
 
     args = {"out": made.folder, "progress": run.progress}
     scores = scores_table(label_harvest(made, find_labeler("statistical")(), **args))
+    if scores is None:
+        return [NO_SCORES, ""]
     run.save_table(scores)
     return [*grid(scores), ""]
 

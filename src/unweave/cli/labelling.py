@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from unweave.read.harvest import Harvest
     from unweave.read.labels import Labels
     from unweave.read.labels.asking import Asker
+    from unweave.read.labels.endpoint import Endpoint
     from unweave.record import Table
 
 SHOWN_LABELS = 12
 OFFLINE, MODEL = "offline", "language-model"
 ASKED_CONTROL = 50
+UNREAD = f"the offline judge cannot read labels in words: no detection and no fuzzing; --score-with {MODEL} gives them"
+NO_SCORES = "no scores: too little held-out text for a trial of any feature; harvest more"
 
 
 def _label_options(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,7 @@ def _label_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--features", metavar="N", type=count, help="label only the N that fire most (default: all)")
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="where labels are kept (default: HARVEST)")
+    parser.add_argument("--replace", action="store_true", help="replace labels that are there by others, or by fewer")
     parser.add_argument("--export", metavar="FOLDER", type=Path, help="also write labels and statistics as tables")
     parser.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible address, up to /v1")
     parser.add_argument("--model", metavar="NAME", help="the model to ask there")
@@ -47,7 +51,7 @@ def _label_options(parser: argparse.ArgumentParser) -> None:
         "--control",
         metavar="N",
         type=count,
-        help="on how many features the control with dealt labels is made (default: all; 50 where a model judges)",
+        help="on how many features the controls are made (default: all; 50 where a model judges)",
     )
     parser.add_argument(
         "--embeddings",
@@ -62,24 +66,24 @@ def _label(args: argparse.Namespace) -> Output:
     from unweave.read.labels import export_labels, find_labeler, label_harvest
 
     made = Harvest.load(args.harvest)
-    asker = _asker(args)
+    asked = _endpoint(args)
     if args.embeddings and args.score_with == MODEL:
         raise UnweaveError("--embeddings is for the offline judge: leave it out, or leave out --score-with")
-    labeler = find_labeler(args.labeler)(asker) if args.labeler == MODEL else find_labeler(args.labeler)()
+    made_by = find_labeler(args.labeler)
+    labeler = made_by(_asker(args, asked)) if asked is not None and args.labeler == MODEL else made_by()
     judge, control = None, args.control
-    if args.score_with == MODEL:
+    if asked is not None and args.score_with == MODEL:
         from unweave.read.labels.evidence import EvidenceSource
         from unweave.read.labels.language_model import LanguageModelJudge
 
-        assert asker is not None  # noqa: S101  # _asker gives one where a model judges
-        judge = LanguageModelJudge(asker, EvidenceSource(made, args.seed).text.attributes)
+        judge = LanguageModelJudge(_asker(args, asked), EvidenceSource(made, args.seed).text.attributes)
         control = control or ASKED_CONTROL
     rows = None
     if args.features is not None:
         alive = made.alive.nonzero()[0]
         rows = alive[(-made.firing[alive]).argsort(kind="stable")][: args.features].tolist()
     out = args.out or args.harvest
-    args.kept.append(f"the same command goes on from {out / 'labels.partial.jsonl'}")
+    args.kept.append(f"the same command goes on from its journal in {out}")
     chosen = {"harvest": str(args.harvest), "labeler": args.labeler, "score_with": args.score_with, "seed": args.seed}
     settings = {**chosen, "features": args.features, "settings": labeler.settings(), "identity": made.digest}
     with new_run(args, "label", settings) as run:
@@ -92,21 +96,23 @@ def _label(args: argparse.Namespace) -> Output:
             control=control,
             embedding=_embedding(made) if args.embeddings else None,
             seed=args.seed,
+            replace=args.replace,
             progress=run.progress,
         )
-        tables = [scores_table(labels), _labels_table(labels, made)]
-        for table in tables:
+        scores, listed = scores_table(labels), _labels_table(labels, made)
+        for table in filter(None, (scores, listed)):
             run.save_table(table)
     exported = [str(path) for path in export_labels(labels, made, args.export)] if args.export else []
     lines = [
-        *grid(tables[0]),
-        "",
-        *grid(tables[1], SHOWN_LABELS),
+        *([*grid(scores), ""] if scores is not None else [NO_SCORES, ""]),
+        *grid(listed, SHOWN_LABELS),
         "",
         f"{out / 'labels.parquet'}: {len(labels)} labels",
     ]
     spent = labels.facts.spent
     lines += [f"{name}: {_cost(each)}" for name, each in spent.items() if each]
+    if args.labeler == MODEL and args.score_with == OFFLINE:
+        lines.append(UNREAD)
     lines += exported
     value = {"labels": str(out), "exported": exported, "totals": labels.facts.totals, "spent": spent}
     return Output(run_value(run) | chosen | value, lines)
@@ -130,20 +136,27 @@ def _embedding(made: Harvest) -> NDArray[np.float32]:
     return table.weight.detach().float().cpu().numpy()
 
 
-def _asker(args: argparse.Namespace) -> Asker | None:
+def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     if MODEL not in (args.labeler, args.score_with):
         given = [name for name in ("endpoint", "model", "key_env") if getattr(args, name)]
         if given:
             option = given[0].replace("_", "-")
             raise UnweaveError(f"--{option} is for a language model: add --labeler {MODEL} or --score-with {MODEL}")
         return None
-    from unweave.read.labels.asking import Asker, Spent, check_prices
+    from unweave.read.labels.asking import check_prices
     from unweave.read.labels.endpoint import Endpoint
 
     if not args.endpoint or not args.model:
         raise UnweaveError("a language model needs --endpoint URL and --model NAME")
     check_prices(args.price_in, args.price_out)
-    return Asker(Endpoint(args.endpoint, args.model, args.key_env), Spent(args.price_in, args.price_out))
+    return Endpoint(args.endpoint, args.model, args.key_env)
+
+
+def _asker(args: argparse.Namespace, endpoint: Endpoint) -> Asker:
+    """One for the labeler and one for the judge: each counts what it spends."""
+    from unweave.read.labels.asking import Asker, Spent
+
+    return Asker(endpoint, Spent(args.price_in, args.price_out))
 
 
 def _cost(spent: dict[str, Any]) -> str:
@@ -154,7 +167,8 @@ def _cost(spent: dict[str, Any]) -> str:
     )
 
 
-def scores_table(labels: Labels) -> Table:
+def scores_table(labels: Labels) -> Table | None:
+    """The scores over all labels; None where held-out text gave none."""
     from unweave.record import Table
 
     rows = []
@@ -162,7 +176,10 @@ def scores_table(labels: Labels) -> Table:
         found = labels.facts.totals[name]
         if not found["features"]:
             continue
-        control = found.get("control") or labels.facts.totals["intruder_control"].get("mean") or {}
+        # Texts of other features are the control of intruders, and of nothing else.
+        control = (
+            labels.facts.totals["intruder_control"].get("mean") if name == "intruder" else found.get("control")
+        ) or {}
         central = found["mean" if name == "intruder" else "median"]
         rows.append(
             {
@@ -178,6 +195,8 @@ def scores_table(labels: Labels) -> Table:
                 "control high": control.get("high"),
             }
         )
+    if not rows:
+        return None
     caption = (
         f"Scores of {len(labels)} labels on held-out text, judged by {labels.facts.judge} (intruders by "
         f"{labels.facts.intruder_by}); the control is labels dealt to other features, and for intruders texts of "

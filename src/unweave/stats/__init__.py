@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from unweave.stats.comparisons import holm
     from unweave.stats.permutation import NullTest, exceeds_null, max_null_threshold, sign_flip_test
+    from unweave.stats.proportion import mean_of_shares, wilson_interval
 
 _HOME = {
     "Interval": "bootstrap",
@@ -28,10 +29,12 @@ _HOME = {
     "holm": "comparisons",
     "max_null_threshold": "permutation",
     "mean_interval": "bootstrap",
+    "mean_of_shares": "proportion",
     "median_interval": "bootstrap",
     "median_with_range": "bootstrap",
     "paired_difference": "bootstrap",
     "sign_flip_test": "permutation",
+    "wilson_interval": "proportion",
 }
 __all__ = [
     "Interval",
@@ -42,10 +45,12 @@ __all__ = [
     "holm",
     "max_null_threshold",
     "mean_interval",
+    "mean_of_shares",
     "median_interval",
     "median_with_range",
     "paired_difference",
     "sign_flip_test",
+    "wilson_interval",
 ]
 
 __getattr__ = lazy_exports(__name__, _HOME)

@@ -60,12 +60,13 @@ def join(parts: Iterable[Contexts]) -> Contexts:
     return Contexts(np.concatenate([p.tokens for p in found]), np.concatenate([p.position for p in found]))
 
 
-def contexts_at(windows: np.ndarray, flat: np.ndarray) -> Contexts:
-    """Contexts of places in ``windows`` (n, t), each numbered ``window * t + position``."""
+def contexts_at(windows: np.ndarray, flat: np.ndarray, reach: int = REACH) -> Contexts:
+    """Contexts of places in ``windows`` (n, t), each numbered ``window * t + position``, ``reach`` tokens a side."""
     length = windows.shape[1]
     window, position = np.divmod(np.asarray(flat, np.int64), length)
-    columns = position[:, None] + np.arange(-REACH, REACH + 1)
-    inside = (columns >= 0) & (columns < length)
+    steps = np.arange(-REACH, REACH + 1)
+    columns = position[:, None] + steps
+    inside = (columns >= 0) & (columns < length) & (abs(steps) <= reach)
     tokens = windows[window[:, None], columns.clip(0, length - 1)]
     return Contexts(np.where(inside, tokens, OUTSIDE), position)
 

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +26,9 @@ LARGEST_REPLY = 4 << 20
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 ATTEMPTS = 4
 LONGEST_WAIT = 30.0
+OPTIONAL = ("temperature", "max_tokens", "response_format")
+"""What some endpoints refuse to be told, with HTTP 400."""
+LONGEST_SAID = 200
 
 
 class Reply(NamedTuple):
@@ -47,6 +50,8 @@ class Endpoint:
     timeout: float = 120.0
     json_mode: bool = True
     """Asks for ``response_format`` JSON, which some endpoints do not know."""
+    _refused: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """What this endpoint was found not to take, so that it is told so once only."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -73,6 +78,8 @@ class Endpoint:
     def ask(self, system: str, user: str, most_tokens: int, wait: Callable[[float], None] = time.sleep) -> Reply:
         """One chat completion; tries again after 429, 5xx and broken connections, at most four times.
 
+        After a 400 it asks once more without ``OPTIONAL``, and goes on without where that is answered.
+
         Raises ``UnweaveError`` when offline is set, when the key's variable is not set, for an address that leads to a
         link-local or metadata service, for a redirect, and when the endpoint goes on failing. No error holds the key.
         """
@@ -87,6 +94,19 @@ class Endpoint:
         }
         if self.json_mode:
             body["response_format"] = {"type": "json_object"}
+        plain = {name: value for name, value in body.items() if name not in OPTIONAL}
+        if self._refused:
+            body = plain
+        try:
+            return self._answer(body, key, wait)
+        except _Refused as refusal:
+            if refusal.code != 400 or body is plain:
+                raise
+        found = self._answer(plain, key, wait)
+        self._refused.update(OPTIONAL)
+        return found
+
+    def _answer(self, body: dict[str, Any], key: str | None, wait: Callable[[float], None]) -> Reply:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return _reply(self._post(body, key), self.shown)
@@ -139,7 +159,8 @@ class Endpoint:
                 if error.code in RETRIED:
                     raise _Again(what, _seconds(error.headers.get("Retry-After"))) from None
                 remedy = "check the key" if error.code in (401, 403) else "check the address and the model's name"
-                raise UnweaveError(f"{self.shown} refuses with {what}: {remedy}") from None
+                said = _said(error, key)
+                raise _Refused(f"{self.shown} refuses with {what}{said}: {remedy}", error.code) from None
         except (TimeoutError, urllib.error.URLError, HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
             what = (
@@ -183,6 +204,12 @@ class _Https(urllib.request.HTTPSHandler):
         return self.do_open(_SecureConnection, req)
 
 
+class _Refused(UnweaveError):
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+        self.code = code
+
+
 class _Again(Exception):
     def __init__(self, what: str, after: float | None) -> None:
         super().__init__(what)
@@ -208,6 +235,23 @@ def _read(response: Any, deadline: float, shown: str) -> bytes:
             raise UnweaveError(f"{shown} answers with more than {LARGEST_REPLY >> 20} MB: it is no chat endpoint")
         if time.monotonic() > deadline:
             raise TimeoutError
+
+
+def _said(error: urllib.error.HTTPError, key: str | None) -> str:
+    """What the server says of its refusal, in quotes: a line of plain characters without the key, cut short."""
+    try:
+        text = error.read1(1 << 14).decode("utf-8", "replace")
+    except (OSError, HTTPException, ValueError):
+        return ""
+    try:
+        message = json.loads(text)["error"]
+        text = message["message"] if isinstance(message, dict) else message
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    # Cut only once the key is out: a part of one is a secret as well.
+    line = line.replace(key, "[key]") if key else line
+    return f", {line[:LONGEST_SAID]!r}" if line and line != "{}" else ""
 
 
 def _reply(body: bytes, shown: str) -> Reply:

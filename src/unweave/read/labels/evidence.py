@@ -28,7 +28,7 @@ class ShownText:
     labels: Sequence[str]
     label_names: Sequence[str]
     tokens_by_label: np.ndarray
-    """Tokens of all text by label."""
+    """Tokens of shown text by label."""
     windows: np.ndarray
     """int [n, t]: the shown windows of the pool."""
     window_label: np.ndarray
@@ -36,6 +36,10 @@ class ShownText:
     """How often each token stands in shown text."""
     vocabulary_draws: np.ndarray
     """How often the model would say each token anywhere in shown text."""
+    draws_total: int
+    """All draws there, those of tokens that the harvest does not tell apart among them."""
+    own_column: np.ndarray
+    """bool [vocabulary]: tokens that the harvest tells apart. Of the others nothing was counted."""
     draws_by_label: np.ndarray
     """[labels, vocabulary]: draws from what the model says next anywhere in the shown windows of the pool."""
 
@@ -80,10 +84,11 @@ class Evidence:
     """Places where it does not fire on tokens on which it fires elsewhere, in the same mixture of labels and tokens."""
     examples: tuple[Example, ...]
     density: float
+    """Share of the tokens of shown text on which it fires."""
     firing_shown: int
     """How often it fires in all shown text."""
     firing_by_label: np.ndarray
-    firing_by_position: np.ndarray
+    """Of shown text, as all that follows."""
     firing_by_window: np.ndarray
     """How often it fires in each of the text's ``windows``."""
     inputs: TokenTable
@@ -128,6 +133,8 @@ class EvidenceSource:
     def __init__(self, harvest: Harvest, seed: int = 0) -> None:
         self.harvest, self.seed = harvest, seed
         pool, facts, vocabulary = harvest.pool, harvest.facts, harvest.vocabulary
+        # Examples are cut to the harvest's context: so is all that they are compared with.
+        self._reach = facts.settings["context"]
         self._shown = np.flatnonzero(~pool.held)
         windows, label = pool.tokens[self._shown], pool.label[self._shown]
         size, labels = len(vocabulary.text), range(len(facts.labels))
@@ -136,11 +143,13 @@ class EvidenceSource:
             _attributes(harvest, windows, label),
             facts.labels,
             facts.label_names,
-            harvest.tokens_by_label,
+            harvest.shown_tokens_by_label,
             windows,
             label,
             vocabulary.count,
             vocabulary.draws,
+            vocabulary.draws_total,
+            vocabulary.own_column,
             np.stack([np.bincount(predicted[label == k].ravel(), minlength=size) for k in labels]),
         )
         self._neighbours = Neighbours(harvest, held=False)
@@ -169,10 +178,9 @@ class EvidenceSource:
             others,
             alike,
             examples,
-            float(harvest.density[row]),
+            float(harvest.firing_shown[row] / max(harvest.shown_tokens_by_label.sum(), 1)),
             int(harvest.firing_shown[row]),
-            harvest.firing_by_label[row],
-            harvest.firing_by_position[row],
+            harvest.shown_by_label[row],
             by_window,
             harvest.input_table(row),
             harvest.output_table(row),
@@ -215,4 +223,6 @@ class EvidenceSource:
     def _places(self, flat: np.ndarray) -> Places:
         pool = self.harvest.pool
         window = flat // pool.length
-        return Places(contexts_at(pool.tokens, flat), pool.label[window].astype(np.int64), pool.window[window])
+        return Places(
+            contexts_at(pool.tokens, flat, self._reach), pool.label[window].astype(np.int64), pool.window[window]
+        )

@@ -21,6 +21,14 @@ class Judge(Protocol):
     @property
     def name(self) -> str: ...
 
+    def settings(self) -> dict[str, Any]:
+        """What its answers depend on besides label and text, as JSON; no secrets."""
+        ...
+
+    def can_read(self, label: Label) -> bool:
+        """Whether it can tell from this label where a feature fires."""
+        ...
+
     def detect(self, label: Label, trials: Sequence[Contexts]) -> list[np.ndarray]:
         """For each trial: does the middle token of each context fit the label?"""
         ...
@@ -61,6 +69,13 @@ class OfflineJudge:
     def name(self) -> str:
         return "predicate"
 
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def can_read(self, label: Label) -> bool:
+        """It reads predicates, no words: of a label in words alone it says nothing."""
+        return label.predicate is not None
+
     @property
     def intruder_by(self) -> str:
         return "token attributes" + (" and embeddings" if self.embedding is not None else "")
@@ -100,8 +115,6 @@ class OfflineJudge:
         return {}
 
     def _holds(self, label: Label, contexts: Contexts) -> np.ndarray:
-        if label.predicate is None:
-            return np.zeros(len(contexts), bool)
         return holds(from_json(label.predicate, self.attributes), self.attributes, contexts)
 
 

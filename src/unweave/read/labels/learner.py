@@ -26,6 +26,8 @@ LEAST_SHARE = 0.02
 """Weight of either sort, firing or not, that a question must still tell apart."""
 LEAST_ALIKE, FEWEST_ALIKE, KEPT = 0.1, 15, 0.9
 """What a refining question must save, how many places of each sort it must tell, the share of firings it keeps."""
+TIE = 1e-9
+"""Weights that differ by no more are equal."""
 WORTH: Mapping[str, float] = {"letter": 0.8, "ending": 0.8, "length": 0.8, "second before": 0.8, "position": 0.8}
 """What a question's gain counts for, 1 where nothing is said: spelling and distance are harder to read than tokens."""
 
@@ -44,6 +46,8 @@ class Sample:
     """0 or 1 (n,), the same for all tokens of a window."""
     quarter: np.ndarray
     """0 or 1 (n,), the same for all tokens of a window: each half has two."""
+    window: np.ndarray
+    """The window each token is from (n,), numbered from 0."""
     table: tuple[np.ndarray, np.ndarray] | None = None
     """Counts by value of the first attribute over more text than the sample: how often seen, how often firing. They
     say which values fire most, and count for no gain."""
@@ -71,10 +75,10 @@ class Sample:
             at = np.searchsorted(values[0], table[0])
             seen, fired = (np.bincount(at, weights, len(values[0])) for weights in table[1:])
             counts = seen, fired
-        # Windows are numbered by no order that means anything, but neighbours may be of one document.
         fold = mixed(window.astype(np.uint64))
         half, quarter = ((fold >> np.uint64(shift) & np.uint64(1)).astype(np.int64) for shift in (7, 19))
-        return cls(tuple(codes), tuple(values), np.stack(which), fires, half, quarter, counts)
+        number = np.unique(window, return_inverse=True)[1]
+        return cls(tuple(codes), tuple(values), np.stack(which), fires, half, quarter, number, counts)
 
     def part(self, chosen: np.ndarray) -> Sample:
         return replace(
@@ -83,6 +87,7 @@ class Sample:
             fires=self.fires[chosen],
             half=self.half[chosen],
             quarter=self.quarter[chosen],
+            window=self.window[chosen],
         )
 
     def without(self, part: Sample) -> Sample:
@@ -190,7 +195,8 @@ class _Grower:
         sample, weight = self.sample, self.weight[at]
         fires = float(weight[sample.fires[at]].sum())
         others = float(weight.sum()) - fires
-        majority = fires > others
+        # At the root both weigh a half, up to rounding: that is a no.
+        majority = fires - others > TIE
         if depth == 0 or min(fires, others) < LEAST_SHARE:
             return majority
         found = self._best_question(at, weight)

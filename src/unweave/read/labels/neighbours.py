@@ -25,6 +25,12 @@ class Neighbours:
         self._fires = np.zeros(harvest.pool.positions, bool)
         self._label = np.where(harvest.pool.held == held, harvest.pool.label, -1)
         """By window; -1 for windows of the other sort."""
+        _, position, _, _ = harvest.pool.entries()
+        mine = harvest.pool.held[position // harvest.pool.length] == held
+        self._position = position[mine]
+        self._starts = np.concatenate([[0], np.cumsum(mine)])[harvest.pool.starts]
+        # How often each fires where this sort of text says it: a label must not depend on held-out text.
+        self._often = harvest.firing if held else harvest.firing_shown
 
     def places(self, row: int, by_label: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
         """At most ``count`` flat positions of the pool in the mixture of ``by_label``; fewer where text is short.
@@ -32,14 +38,14 @@ class Neighbours:
         Neighbours of other groups are asked where those of its own give too few. Where no neighbour fires in a label,
         the label's other places are taken on which the feature does not fire.
         """
-        pool, length = self.harvest.pool, self.harvest.pool.length
-        own = pool.firing(row)[0]
+        length = self.harvest.pool.length
+        own = self._firing(row)
         self._fires[own] = True
         wanted = by_label * (count / max(by_label.sum(), 1))
         places = np.empty(0, np.int64)
         label = places
         for near in self._near(row):
-            found = [self._some(pool.firing(each)[0], count, generator) for each in near]
+            found = [self._some(self._firing(each), count, generator) for each in near]
             places = np.unique(np.concatenate([places, *found]))
             label = self._label[places // length]
             if (np.bincount(label, minlength=len(wanted)) >= wanted).all():
@@ -61,19 +67,23 @@ class Neighbours:
 
     def _near(self, row: int) -> Iterator[np.ndarray]:
         """Rows of features of the nearest densities, some at a time: those of its own group, then of the others."""
-        harvest = self.harvest
+        harvest, often = self.harvest, self._often
         same = harvest.site_of == harvest.site_of[row]
         for group in (same, ~same):
-            rows = np.flatnonzero(group & harvest.alive)
+            rows = np.flatnonzero(group & (often > 0))
             rows = rows[rows != row]
-            distance = np.abs(np.log(harvest.firing[rows] / max(harvest.firing[row], 1)))
+            distance = np.abs(np.log(often[rows] / max(often[row], 1)))
             order = np.argsort(distance, kind="stable")[:MOST]
             close = int((distance[order] <= np.log(FACTOR)).sum())
             near = rows[order[: max(close, AT_LEAST)]]
             yield from (near[start : start + AT_ONCE] for start in range(0, len(near), AT_ONCE))
 
+    def _firing(self, row: int) -> np.ndarray:
+        """Where a feature fires in windows of this sort, as flat positions of the pool."""
+        return self._position[self._starts[row] : self._starts[row + 1]]
+
     def _some(self, flat: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
         if len(flat) > 4 * count:
             flat = flat[generator.integers(len(flat), size=4 * count)]
-        flat = flat[(self._label[flat // self.harvest.pool.length] >= 0) & ~self._fires[flat]]
+        flat = flat[~self._fires[flat]]
         return flat if len(flat) <= count else generator.choice(flat, count, replace=False)

@@ -37,7 +37,9 @@ def read_outputs(evidence: Evidence) -> Outputs:
     promote every German word. Draws at one place are not independent: counts are divided by the draws at a place.
     """
     text, table = evidence.text, evidence.outputs
-    overall = text.vocabulary_draws + 0.5
+    # What was drawn of tokens that are not told apart is divided evenly among them.
+    lumped = max(text.draws_total - int(text.vocabulary_draws.sum()), 0) / max(int((~text.own_column).sum()), 1)
+    overall = np.where(text.own_column, text.vocabulary_draws, lumped) + 0.5
     overall = overall / overall.sum()
     by_label = text.draws_by_label + SMOOTHING * overall
     by_label = by_label / by_label.sum(1, keepdims=True)
@@ -48,7 +50,8 @@ def read_outputs(evidence: Evidence) -> Outputs:
         return Outputs((), (), np.empty(0, np.int64), 0.0)
     found = np.zeros(len(rate))
     found[table.tokens] = table.counts / evidence.draws
-    expected = rate * total
+    # Tokens without a column were not counted: none of them can be said to be rare.
+    expected = np.where(text.own_column, rate * total, 0)
     drawn = np.flatnonzero((found >= FEWEST) & (found >= MORE * expected))
     p = poisson.sf(np.floor(found[drawn]) - 1, expected[drawn])
     sure = drawn[p <= LEVEL / len(rate)]

@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
-from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, usual_progress
+from unweave.base.seeds import numpy_generator
 from unweave.read.harvest.value import Harvest
 from unweave.read.labels.evidence import EvidenceSource
+from unweave.read.labels.journal import open_journal
 from unweave.read.labels.judges import Judge, offline_judge
 from unweave.read.labels.labeler import UNCLEAR, Label, Labeler
 from unweave.read.labels.scores import FeatureScores, balanced, dealt, score_label
 from unweave.read.labels.scoring import ScoringSource
-from unweave.read.labels.store import SCORES, LabelFacts, LabelRow, Labels, predicate_text
+from unweave.read.labels.store import DESCRIPTION, SCORES, LabelFacts, LabelRow, Labels, predicate_text
 from unweave.stats.bootstrap import Interval, mean_interval, median_interval
-
-JOURNAL = "labels.partial.jsonl"
 
 
 def label_harvest(
@@ -37,14 +35,17 @@ def label_harvest(
     control: int | None = None,
     embedding: np.ndarray | None = None,
     seed: int = 0,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> Labels:
     """Labels the features in ``rows`` (all that fire), densest first, scores each on held-out examples, and totals.
 
     ``out`` (the harvest's folder) gets ``labels.parquet`` and ``labels.json``. Interrupted, the same call goes on from
-    ``labels.partial.jsonl`` there. ``judge`` is the offline one by default; ``control`` is on how many labels the
-    dealt-labels control is made (all), for judges that cost money. ``embedding`` (vocabulary, d) helps the offline
-    judge to find intruders.
+    its journal there. ``judge`` is the offline one by default; ``control`` is on how many features the controls are
+    made (all), for judges that cost money. ``embedding`` (vocabulary, d) helps the offline judge to find intruders.
+
+    Raises ``UnweaveError`` where labels are in the way that were made or judged in another way, or are of features that
+    these leave out, unless ``replace`` says that they may go.
     """
     progress, started = progress or usual_progress(), time.monotonic()
     source, held = EvidenceSource(harvest, seed), ScoringSource(harvest, seed)
@@ -55,45 +56,84 @@ def label_harvest(
             f"no feature of {harvest.facts.dictionary_name} fires on this text: there is nothing to label"
         )
     chosen = chosen[np.argsort(-harvest.firing[chosen], kind="stable")]
+    settings = {"labeler": labeler.settings(), "judge": judge.settings()}
+    alone = _some(chosen.tolist(), control, seed)
     identity = {
         "harvest": harvest.digest,
         "labeler": labeler.name,
-        "settings": labeler.settings(),
+        "settings": settings,
         "judge": judge.name,
         "intruder_by": judge.intruder_by,
         "seed": seed,
+        "control": None if control is None else sorted(alone),
     }
     folder = Path(out) if out is not None else harvest.folder
-    done: dict[int, LabelRow] = {}
-    with _journal(folder / JOURNAL, identity, done) as journal:
+    if not replace:
+        check_replaced(folder, harvest, labeler, judge, chosen.tolist())
+
+    def spent() -> dict[str, dict[str, Any]]:
+        return {"labeler": labeler.spent(), "judge": judge.spent()}
+
+    with open_journal(folder, identity) as journal:
         for count, row in enumerate(chosen.tolist(), 1):
-            if row not in done:
+            if row not in journal.rows:
                 label = labeler.label(source.of(row))
-                done[row] = _row(harvest, row, labeler.name, label, score_label(judge, label, held.of(row), seed))
-                journal.write(json.dumps(asdict(done[row]), ensure_ascii=False) + "\n")
-                journal.flush()
+                scores = score_label(judge, label, held.of(row), control=row in alone)
+                journal.keep(_row(harvest, row, labeler.name, label, scores), spent())
             progress.update(count, len(chosen), "features labelled")
-    listed = {row: done[row] for row in chosen.tolist()}
-    dealing = _control(judge, listed, held, control, seed, progress)
-    facts = LabelFacts(
-        harvest.digest,
-        harvest.facts.target,
-        harvest.facts.target_name,
-        harvest.facts.dictionary,
-        harvest.facts.dictionary_name,
-        labeler.name,
-        labeler.settings(),
-        judge.name,
-        judge.intruder_by,
-        seed,
-        totals(listed, dealing, seed),
-        {"labeler": labeler.spent(), "judge": judge.spent()},
-        round(time.monotonic() - started, 2),
-    )
-    labels = Labels(facts, listed)
-    labels.save(folder)
-    (folder / JOURNAL).unlink(missing_ok=True)
+        listed = {row: journal.rows[row] for row in chosen.tolist()}
+        try:
+            dealing = _control(judge, listed, held, control, seed, progress)
+        finally:
+            journal.keep_spending(spent())
+        facts = LabelFacts(
+            harvest.digest,
+            harvest.facts.target,
+            harvest.facts.target_name,
+            harvest.facts.dictionary,
+            harvest.facts.dictionary_name,
+            labeler.name,
+            labeler.settings(),
+            judge.name,
+            judge.intruder_by,
+            seed,
+            totals(listed, dealing, seed),
+            journal.spent(spent()),
+            round(time.monotonic() - started, 2),
+        )
+        labels = Labels(facts, listed)
+        labels.save(folder)
     return labels
+
+
+def check_replaced(folder: Path, harvest: Harvest, labeler: Labeler, judge: Judge, rows: Sequence[int]) -> None:
+    """Raises ``UnweaveError`` where labels in ``folder`` would be lost: none are where the new ones say as much."""
+    if not (folder / DESCRIPTION).exists():
+        return
+    try:
+        found = Labels.load(folder)
+    except UnweaveError as error:
+        raise UnweaveError(f"{error}; they would be replaced: give another --out, or --replace") from error
+    facts, left_out = found.facts, len(set(found.rows) - set(rows))
+    differs = [
+        (facts.harvest != harvest.digest, "of another harvest"),
+        (facts.labeler != labeler.name, f"by the {facts.labeler} labeler"),
+        (facts.settings != labeler.settings(), "by a labeler of other settings"),
+        (facts.judge != judge.name, f"judged by {facts.judge}"),
+        (left_out > 0, f"of {left_out} more features"),
+    ]
+    said = next((what for yes, what in differs if yes), None)
+    if said is not None:
+        raise UnweaveError(
+            f"{folder} has {len(found)} labels {said}, which these would replace: give another --out, or --replace"
+        )
+
+
+def _some(rows: Sequence[int], limit: int | None, seed: int) -> set[int]:
+    """The features on which a control is made where it is limited; all where it is not."""
+    if limit is None or len(rows) <= limit:
+        return set(rows)
+    return set(numpy_generator(seed, "intruder control").choice(rows, limit, replace=False).tolist())
 
 
 def totals(rows: Mapping[int, LabelRow], control: Mapping[str, Sequence[float]], seed: int) -> dict[str, Any]:
@@ -102,6 +142,7 @@ def totals(rows: Mapping[int, LabelRow], control: Mapping[str, Sequence[float]],
         "labelled": len(rows),
         "confidence": dict(Counter(each.confidence for each in rows.values())),
     }
+    clear = any(each.confidence != UNCLEAR for each in rows.values())
     for name in SCORES:
         listed = [(getattr(each, name), each.confidence) for each in rows.values() if getattr(each, name) is not None]
         if not listed:
@@ -109,6 +150,10 @@ def totals(rows: Mapping[int, LabelRow], control: Mapping[str, Sequence[float]],
             continue
         values = [value for value, _ in listed]
         said = [value for value, confidence in listed if confidence != UNCLEAR]
+        if name in control and not said and clear:
+            # A judge that could read none of the labels measured nothing; the unclear ones' 0.5 is by convention.
+            found[name] = {"features": 0}
+            continue
         found[name] = {
             "features": len(values),
             "median": _interval(median_interval(values, seed)),
@@ -140,7 +185,7 @@ def _control(
     for count, (row, other) in enumerate(dealt(listed, seed).items(), 1):
         trials, label = held.of(row), label_of(rows[other])
         for name, given, fuzzing in (("detection", trials.detection, False), ("fuzzing", trials.fuzzing, True)):
-            score = balanced(judge, label, given, seed, fuzzing)
+            score = balanced(judge, label, given, fuzzing)
             if score is not None:
                 found[name].append(score.value)
         progress.update(count, len(listed), "labels dealt to other features")
@@ -172,28 +217,3 @@ def _row(harvest: Harvest, row: int, labeler: str, label: Label, scores: Feature
         labeler,
         **found,
     )
-
-
-@contextmanager
-def _journal(path: Path, identity: Mapping[str, Any], done: dict[int, LabelRow]) -> Iterator[TextIO]:
-    """Opens the journal to go on with, reading what is in it into ``done``; one of other settings is begun anew."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            first, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
-            if first == json.dumps(identity, ensure_ascii=False):
-                for line in lines:
-                    # A line cut short by a kill is made again.
-                    try:
-                        each = LabelRow(**json.loads(line))
-                    except (json.JSONDecodeError, TypeError):
-                        break
-                    done[each.row] = each
-        with path.open("w", encoding="utf-8") as journal:
-            journal.write(json.dumps(identity, ensure_ascii=False) + "\n")
-            for each in done.values():
-                journal.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
-            journal.flush()
-            yield journal
-    except OSError as error:
-        raise oserror_line(error, path) from error

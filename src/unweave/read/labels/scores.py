@@ -1,4 +1,8 @@
-"""How well labels say where features fire, over all features: intervals, and the control with dealt labels."""
+"""How well labels say where features fire, over all features: intervals, and the control with dealt labels.
+
+Labels are scored on held-out text: whole blocks of consecutive windows that the harvest set aside, of which no labeler
+sees anything, so that a label is not scored on the other half of a sentence that it was made from.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ from unweave.base.seeds import numpy_generator
 from unweave.read.labels.judges import Judge, answers
 from unweave.read.labels.labeler import UNCLEAR, Label
 from unweave.read.labels.scoring import ScoringSet, Trial
+from unweave.stats.proportion import mean_of_shares, wilson_interval
 
 CHANCE = 0.5
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -26,37 +30,36 @@ class Score:
     trials: int
 
 
-def balanced(judge: Judge, label: Label, trials: Sequence[Trial], seed: int, fuzzing: bool = False) -> Score | None:
-    """Mean balanced accuracy over trials; None without any. A label that is unclear scores 0.5."""
+def balanced(judge: Judge, label: Label, trials: Sequence[Trial], fuzzing: bool = False) -> Score | None:
+    """Mean balanced accuracy over trials; None without any, and where the judge cannot read the label.
+
+    A label that is unclear scores 0.5.
+    """
     if not trials:
         return None
     if label.confidence == UNCLEAR:
         return Score(CHANCE, CHANCE, CHANCE, len(trials))
-    told = np.array(answers(judge, label, trials, fuzzing))
-    value = float((told[:, 1] / told[:, 0] + told[:, 3] / told[:, 2]).mean() / 2)
-    there, found, others, left = told.sum(0)
-    # The bootstrap of a share of yes and no answers is binomial.
-    generator = numpy_generator(seed, "balanced accuracy")
-    drawn = generator.binomial(there, found / there, RESAMPLES) / there
-    drawn = (drawn + generator.binomial(others, left / others, RESAMPLES) / others) / 2
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Score(value, float(low), float(high), len(trials))
+    if not judge.can_read(label):
+        return None
+    # Every trial has as many contexts of either sort, so that the mean over trials is that over contexts.
+    there, found, others, left = np.array(answers(judge, label, trials, fuzzing)).sum(0).tolist()
+    interval = mean_of_shares([wilson_interval(found, there), wilson_interval(left, others)])
+    return Score(interval.mean, interval.low, interval.high, len(trials))
 
 
-def intruders(judge: Judge, trials: Sequence[Trial], seed: int) -> Score | None:
+def intruders(judge: Judge, trials: Sequence[Trial]) -> Score | None:
     """Share of intruders found; None without trials. Chance is 0.2."""
     if not trials:
         return None
     chosen = judge.intruder([trial.contexts for trial in trials])
     right = int(sum(trial.truth[each] for trial, each in zip(trials, chosen, strict=True)))
-    drawn = numpy_generator(seed, "intruders").binomial(len(trials), right / len(trials), RESAMPLES) / len(trials)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Score(right / len(trials), float(low), float(high), len(trials))
+    interval = wilson_interval(right, len(trials))
+    return Score(interval.mean, interval.low, interval.high, len(trials))
 
 
 @dataclass(frozen=True)
 class FeatureScores:
-    """What one label scores; None where there are too few held-out examples."""
+    """What one label scores; None where there are too few held-out examples or the judge cannot read the label."""
 
     detection: Score | None
     fuzzing: Score | None
@@ -64,13 +67,13 @@ class FeatureScores:
     intruder_control: Score | None
 
 
-def score_label(judge: Judge, label: Label, held: ScoringSet, seed: int = 0) -> FeatureScores:
-    """All scores of one label."""
+def score_label(judge: Judge, label: Label, held: ScoringSet, control: bool = True) -> FeatureScores:
+    """All scores of one label; its intruder control only with ``control``."""
     return FeatureScores(
-        balanced(judge, label, held.detection, seed),
-        balanced(judge, label, held.fuzzing, seed, fuzzing=True),
-        intruders(judge, held.intruder, seed),
-        intruders(judge, held.strangers, seed),
+        balanced(judge, label, held.detection),
+        balanced(judge, label, held.fuzzing, fuzzing=True),
+        intruders(judge, held.intruder),
+        intruders(judge, held.strangers) if control else None,
     )
 
 

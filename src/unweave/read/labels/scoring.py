@@ -52,6 +52,8 @@ class ScoringSource:
     def __init__(self, harvest: Harvest, seed: int = 0) -> None:
         self.harvest, self.seed = harvest, seed
         self._neighbours = Neighbours(harvest, held=True)
+        # Examples are cut to the harvest's context: so is all that they are compared with.
+        self._reach = harvest.facts.settings["context"]
 
     def of(self, row: int) -> ScoringSet:
         """The trials of one feature."""
@@ -68,7 +70,7 @@ class ScoringSource:
             known = [(int(pool.window[at // length]), int(at % length)) in seen for at in flat.tolist()]
             flat = flat[~np.array(known, bool)] if len(flat) else flat
             flat = generator.permutation(flat)[:room]
-            fires = join([fires, contexts_at(pool.tokens, flat)])
+            fires = join([fires, contexts_at(pool.tokens, flat, self._reach)])
             label = np.concatenate([label, pool.label[flat // length]])
         order = generator.permutation(len(fires))
         fires, label = fires[order], label[order]
@@ -88,7 +90,7 @@ class ScoringSource:
         if not count:
             return join([])
         flat = self._neighbours.places(row, by_label, count, generator)
-        return contexts_at(self.harvest.pool.tokens, generator.permutation(flat))
+        return contexts_at(self.harvest.pool.tokens, generator.permutation(flat), self._reach)
 
 
 def _detection(fires: Contexts, others: Contexts, generator: np.random.Generator) -> list[Trial]:
@@ -122,16 +124,14 @@ def _fuzzing(fires: Contexts, marked: np.ndarray, generator: np.random.Generator
 
 
 def _intruders(fires: Contexts, others: Contexts, generator: np.random.Generator) -> list[Trial]:
-    if len(fires) < REAL + 1 or not len(others):
-        return []
+    """Trials as long as there are contexts that no other trial has: trials that share some are not independent."""
+    if fires is others:
+        count = len(fires) // (REAL + 1)
+        fires, others = fires[: REAL * count], fires[REAL * count :]
+    count = min(INTRUDER_TRIALS, len(fires) // REAL, len(others))
     found = []
-    for _ in range(INTRUDER_TRIALS):
-        stranger = int(generator.integers(len(others)))
-        if fires is others:
-            real = generator.choice(np.delete(np.arange(len(fires)), stranger), REAL, replace=False)
-        else:
-            real = generator.choice(len(fires), REAL, replace=False)
-        contexts = join([fires[real], others[[stranger]]])
+    for trial in range(count):
+        contexts = join([fires[trial * REAL : (trial + 1) * REAL], others[[trial]]])
         order = generator.permutation(REAL + 1)
         found.append(Trial(contexts[order], (np.arange(REAL + 1) == REAL)[order]))
     return found

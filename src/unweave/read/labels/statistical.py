@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom, hypergeom
+from scipy.stats import binom, norm
 
 from unweave.read.labels.evidence import Evidence, Places, ShownText
 from unweave.read.labels.labeler import UNCLEAR, Confidence, Label, make_label
@@ -55,14 +56,18 @@ class StatisticalLabeler:
 
     def label(self, evidence: Evidence) -> Label:
         attributes, writes = evidence.text.attributes, _writes(evidence)
-        if len(evidence.fires) < FEWEST_FIRINGS or not len(evidence.others):
+        if not len(evidence.others):
+            return make_label("", writes, UNCLEAR, "fires everywhere: shown text has no place where it does not")
+        if len(evidence.fires) < FEWEST_FIRINGS:
             return make_label("", writes, UNCLEAR, f"fires too rarely: {evidence.firing_shown} times in shown text")
         language = find_language(evidence)
         sample = _sample(evidence, evidence.others)
-        accuracy, p = _cross_validated(sample)
+        accuracy, p = cross_validated_accuracy(sample)
         learned: Predicate = True
         if p <= LEVEL and accuracy >= WEAK:
-            learned = refine(learn(sample), _sample(evidence, evidence.alike))
+            found = refine(learn(sample), _sample(evidence, evidence.alike))
+            # Halves may each have had a question where the whole has none; yes or no alone says nothing.
+            learned = found if isinstance(found, Question) else True
         reason = f"cross-validated {accuracy:.2f} (p {p:.1g})"
         predicate = learned
         if language is not None and language.only:
@@ -98,22 +103,30 @@ def _sample(evidence: Evidence, others: Places) -> Sample:
     return Sample.of(codes, np.arange(len(window)) < len(fires), window, table)
 
 
-def _cross_validated(sample: Sample) -> tuple[float, float]:
-    """Balanced accuracy of trees on the half of the windows that they were not learned from, and Fisher's exact p.
+def cross_validated_accuracy(sample: Sample) -> tuple[float, float]:
+    """Balanced accuracy of trees on the half of the windows that they were not learned from, and its p over windows.
 
-    What is tested was not searched in, so the p needs no correction for the search.
+    Firings clump in windows, so a window counts as one: the test is a score test whose variance is the sum over windows
+    of their squared parts in the accuracy (Liang and Zeger, 1986), and no set of n windows gives more than sqrt(n)
+    standard deviations. p is 1 where a half is told no better than by chance: two trees that always give one answer,
+    one of them yes and the other no, tell the halves apart and nothing else.
     """
     said, fires = cross_validated(sample), sample.fires
-    hits, alarms = int(said[fires].sum()), int(said[~fires].sum())
-    accuracy = (hits / fires.sum() + 1 - alarms / (~fires).sum()) / 2
-    p = hypergeom.sf(hits - 1, len(fires), hits + alarms, fires.sum())
-    return float(accuracy), float(p)
+    hit_rate, alarm_rate = said[fires].mean(), said[~fires].mean()
+    accuracy = float(hit_rate + 1 - alarm_rate) / 2
+    for half in (0, 1):
+        mine, others = fires & (sample.half == half), ~fires & (sample.half == half)
+        if not mine.any() or not others.any() or said[mine].mean() <= said[others].mean():
+            return accuracy, 1.0
+    centred = (said - said.mean()) * np.where(fires, 1 / fires.sum(), -1 / (~fires).sum())
+    parts = np.bincount(sample.window, centred)
+    return accuracy, float(norm.sf(parts.sum() / np.sqrt((parts**2).sum())))
 
 
 def find_language(evidence: Evidence) -> Language | None:
     """The labels a feature keeps to: those where its rate is at least half of the highest; none where they are many.
 
-    Tested at ``LEVEL``, corrected for the search over labels.
+    Tested at ``LEVEL``, corrected for the search over sets of as many labels.
 
     Where it fires in many shown windows: does one label's rate exceed the rest by more than under any shuffle of the
     windows' labels? Else: is one label's share of the windows it fires in larger than its share of the text (binomial)?
@@ -125,13 +138,14 @@ def find_language(evidence: Evidence) -> Language | None:
     chosen = tuple(np.flatnonzero(rate >= rate.max() / 2).tolist())
     share = float(rate[list(chosen)].sum() / rate.sum())
     even = len(chosen) / len(rate)
-    if len(chosen) > len(rate) // 2 or share < even + MOSTLY * (1 - even) or _language_p(evidence, chosen) > LEVEL:
+    if len(chosen) > len(rate) // 2 or share < even + MOSTLY * (1 - even) or language_p(evidence, chosen) > LEVEL:
         return None
     everywhere = bool(share >= ONLY and rate[list(chosen)].min() >= EVERYWHERE)
     return Language(chosen, share >= ONLY, everywhere)
 
 
-def _language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
+def language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
+    """How probable it is that some set of as many labels as were chosen has such a part of the firings by chance."""
     text = evidence.text
     inside = np.isin(text.window_label, chosen)
     if (evidence.firing_by_window > 0).sum() >= MANY_WINDOWS and 0 < inside.sum() < len(inside):
@@ -144,7 +158,7 @@ def _language_p(evidence: Evidence, chosen: tuple[int, ...]) -> float:
     windows, first = np.unique(evidence.fires.window, return_index=True)
     hits = int(np.isin(evidence.fires.label[first], chosen).sum())
     share = float(text.tokens_by_label[list(chosen)].sum() / max(text.tokens_by_label.sum(), 1))
-    return float(min(1.0, len(text.labels) * binom.sf(hits - 1, len(windows), share)))
+    return float(min(1.0, math.comb(len(text.labels), len(chosen)) * binom.sf(hits - 1, len(windows), share)))
 
 
 def _language_words(text: ShownText, language: Language | None) -> str:
