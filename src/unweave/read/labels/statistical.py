@@ -63,7 +63,7 @@ class StatisticalLabeler:
         learned: Predicate = True
         if p <= LEVEL and accuracy >= WEAK:
             learned = refine(learn(sample), _sample(evidence, evidence.alike))
-        reason = f"cross-validated {accuracy:.2f} (p {p:.1g})"
+        reason = f"balanced accuracy {accuracy:.2f}, cross-validated on shown text (p {p:.1g})"
         predicate = learned
         if language is not None and language.only:
             predicate = Question("language", language.labels, learned, False)
