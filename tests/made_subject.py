@@ -367,7 +367,7 @@ class Made:
             a, b = rng.sample(nodes, 2)
             if level[a.id] < level[b.id] and a.position <= b.position:
                 # Weights are in each target's own units, and say little about how much an edge matters.
-                strength = rng.random() ** 3
+                strength = 0.03 + 0.97 * rng.random() ** 2
                 weight = rng.choice((-1, 1)) * strength * 10 ** rng.uniform(-2, 2)
                 edges.append(read.GraphEdge(source=a.id, target=b.id, weight=weight, strength=strength))
         return read.GraphAnswer(

@@ -106,8 +106,8 @@ function filters(page, chosen, changed) {
   return h(
     "form.filters",
     { role: "search", on: { submit: (event) => event.preventDefault() } },
-    field("Search", text("Search", "query", { type: "search", "data-first-field": true, placeholder: "words of a label or name, or a language", maxlength: "500", autocomplete: "off", spellcheck: "false" }), "wide"),
-    field("Site", text("Site", "group", { list: "sites", placeholder: "all, or a part of a name", maxlength: "300", autocomplete: "off", spellcheck: "false" })),
+    field("Search", text("Search", "query", { type: "search", "data-first-field": true, placeholder: "words of a label, a language", maxlength: "500", autocomplete: "off", spellcheck: "false" }), "wide"),
+    field("Site", text("Site", "group", { list: "sites", placeholder: "part of a name", maxlength: "300", autocomplete: "off", spellcheck: "false" })),
     h("datalist", { id: "sites" }, overview.groups.map((group) => h("option", { value: group.name }))),
     overview.corpus_labels.length > 1 &&
       field("Contrast", h("select", { on: { change: (event) => changed({ contrast: event.target.value, sort: "" }, true) } }, h("option", { value: "" }, "none"), contrasts)),

@@ -157,7 +157,7 @@ function drawn(page, graph, now, place_, title) {
       h("div.field", {}, h("span", {}, kept_), h("span.buttons", {}, button("+", "Closer", () => drawing.zoom(1.25)), button("−", "Wider", () => drawing.zoom(0.8)), button("All", "All of it", () => drawing.fit()), back))),
     long,
     h("div.graph-and-panel", {}, h("div.graph-frame", {}, drawing.root), side),
-    h("p.legend.help", {}, "Larger circle: moves the answer's logit further, by all ways together. Wider edge: stronger, by its share of what flows into its target and how far that moves the answer. Solid: positive weight; dashed: negative. Square: token or answer. Ring: pinned."),
+    h("p.legend.help", {}, "Larger circle: moves the answer's logit further, by all ways together. Wider edge: stronger, by its share of what flows into its target and how far that moves the answer. Solid: positive weight; dashed: negative. Square: token or answer. Ring: pinned. Drag to see what lies outside."),
     h("details.edges-as-table", {}, h("summary", {}, "Edges as a table"), table),
   );
   draw();

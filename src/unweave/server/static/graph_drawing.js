@@ -7,7 +7,6 @@ import { size, towards } from "./graph_layout.js";
 import { clamp, number } from "./numbers.js";
 import { pannable } from "./pan.js";
 
-const LEAST_SCALE = { wide: 0.45, narrow: 0.3 };
 const MARGIN = { left: 128, right: 30, top: 30, bottom: 46 };
 
 function cut(text, length) {
@@ -120,7 +119,7 @@ export class Drawing {
     at.x += dx / this.view.k;
     at.y += dy / this.view.k;
     this.put(id);
-    this.nodeNames.put(this.layout.places, this.view, this.root);
+    this.nodeNames.put(this.layout.places, this.view, this.root, this.narrow);
     this.moved(id, [at.x, at.y]);
   }
 
@@ -148,7 +147,7 @@ export class Drawing {
     const left = this.narrow ? 14 : MARGIN.left;
     const roomX = this.root.clientWidth - left - MARGIN.right;
     const roomY = this.root.clientHeight - MARGIN.top - MARGIN.bottom;
-    const k = clamp(Math.min(roomX / Math.max(1, width), roomY / Math.max(1, height)), LEAST_SCALE[this.narrow ? "narrow" : "wide"], 1.6);
+    const k = clamp(Math.min(roomX / Math.max(1, width), roomY / Math.max(1, height)), 0.45, 1.6);
     const over = width * k > roomX;
     this.view = { k, x: over ? this.root.clientWidth - MARGIN.right - width * k : left + (roomX - width * k) / 2, y: MARGIN.top + Math.max(0, (roomY - height * k) / 2) };
     this.touched = false;
@@ -160,7 +159,7 @@ export class Drawing {
     this.world.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
     // There is no room beside a narrow drawing, and over it names would hide nodes.
     this.names.classList.toggle("no-room", this.narrow);
-    if (this.layout) this.nodeNames.put(this.layout.places, this.view, this.root);
+    if (this.layout) this.nodeNames.put(this.layout.places, this.view, this.root, this.narrow);
     const rows = this.layout?.rows.filter((row) => row.key !== "token" && row.key !== "answer") ?? [];
     [...this.names.children].forEach((name, at) => {
       name.setAttribute("x", "6");

@@ -163,7 +163,7 @@ export async function show(page) {
   page.root.append(
     h("form.filters", { on: { submit: (event) => event.preventDefault() } },
       field("Text", h("textarea", { rows: "3", maxlength: "20000", dir: "auto", "data-first-field": true, spellcheck: "false", value: state.q, on: { input: (event) => changed({ q: event.target.value }) } }), "wide"),
-      overview.groups.length > 1 && field("Site", h("input", { list: "sites", value: state.site, placeholder: "all, or a part of a name", maxlength: "300", autocomplete: "off", spellcheck: "false", on: { input: (event) => changed({ site: event.target.value }) } })),
+      overview.groups.length > 1 && field("Site", h("input", { list: "sites", value: state.site, placeholder: "part of a name", maxlength: "300", autocomplete: "off", spellcheck: "false", on: { input: (event) => changed({ site: event.target.value }) } })),
       h("datalist", { id: "sites" }, overview.groups.map((group) => h("option", { value: group.name }))),
       overview.edit.available && h("fieldset.field", {}, h("legend", {}, "Edits"), h("label.tick", {}, h("input", { type: "checkbox", checked: state.edits, on: { change: (event) => changed({ edits: event.target.checked }) } }), "active ones applied"))),
     long,
