@@ -56,6 +56,7 @@ class Made:
         self.graphs: dict[str, read.GraphDocument] = {}
         self.asked: list[tuple[str, Any]] = []
         self.delay: dict[float, float] = {}
+        self.slow_pages = 0.0
 
     def summary(self) -> dict[str, Any]:
         return {"target": "polyglot", "kind": "subcomponents", "features": len(self.rows)}
@@ -68,7 +69,7 @@ class Made:
         dead = row % 11 == 10
         confidence = ("clear", "weak", "unclear")[rng.choice((0, 0, 1, 2))]
         name = f"{group}:{row % each}"
-        label = f"{language}: fires on nouns after an article; promotes endings, number {row}"
+        label = f"{language}: fires on nouns after an article, number {row} → endings"
         if row == 2:
             name, label = f"{group}:{row}<b onclick=alert(1)>", HOSTILE
         return read.FeatureRow(
@@ -112,6 +113,10 @@ class Made:
         )
 
     def features(self, ask: read.FeaturesRequest) -> read.FeaturesAnswer:
+        if ask.offset:
+            time.sleep(self.slow_pages)
+        if ask.group == "nowhere":
+            raise UnweaveError("group 'nowhere' matches nothing")
         words = ask.query.lower().split()
         rows = [
             row
@@ -164,6 +169,7 @@ class Made:
                     "detection": 0.81,
                     "detection_low": 0.77,
                     "detection_high": 0.85,
+                    "detection_trials": 43,
                     "fuzzing": 0.7,
                     "fuzzing_low": 0.6,
                     "fuzzing_high": 0.8,
@@ -198,6 +204,7 @@ class Made:
                 read.TokenRow(token=i, text=t, count=800 - 9 * i, precision=None, recall=0.2 / (1 + i), pmi=2.1 - i / 9)
                 for i, t in enumerate(WORDS[::-1])
             ],
+            shown_tokens=900_000,
             by_label=[
                 read.LabelDensity(
                     label=label,
@@ -214,6 +221,7 @@ class Made:
                 read.Partner(row=r.row, name=r.name, label=r.label, together=400 - i, jaccard=0.4 / (1 + i), pmi=3.2)
                 for i, r in enumerate(self.rows[20:26])
             ],
+            pool_tokens=65_536,
             reads=read.PlaceAnswer(module="model.layers.0.mlp.up_proj", side="input", width=576),
             writes=read.PlaceAnswer(module="model.layers.0.mlp.up_proj", side="output", width=1536),
             nearest_read=near,
@@ -223,8 +231,9 @@ class Made:
 
     def _example(self, number: int, rng: random.Random) -> read.ExampleWindow:
         tokens = []
+        offset = 20 - 7 * (number % 2 == 0)
         for at in range(41):
-            strong = at == 20 or rng.random() < 0.15
+            strong = at == offset or rng.random() < 0.15
             importance = rng.uniform(0.15, 1) if strong else (0.0 if rng.random() < 0.7 else rng.uniform(0, 0.1))
             tokens.append(
                 read.TokenReading(
@@ -235,7 +244,12 @@ class Made:
                 )
             )
         return read.ExampleWindow(
-            window=100 + number, position=40, offset=20, label=rng.choice(LABELS), held=number % 4 == 3, tokens=tokens
+            window=100 + number,
+            position=40,
+            offset=offset,
+            label=rng.choice(LABELS),
+            held=number % 4 == 3,
+            tokens=tokens,
         )
 
     def fires(self, ask: read.FiresRequest) -> read.FiresAnswer:
@@ -269,8 +283,19 @@ class Made:
             )
             for f in seen.values()
         ]
+        traced = None
+        if ask.trace:
+            firing = [next((f for f in token.features if f.name == ask.trace), None) for token in tokens]
+            traced = read.TracedFeature(
+                name=ask.trace,
+                importance=[f.importance if f else 0.05 for f in firing],
+                activation=[f.activation if f else -0.5 for f in firing],
+            )
+            for token in tokens:  # what is listed for a token need not have it
+                token.features[:] = [f for f in token.features if f.name != ask.trace]
         return read.FiresAnswer(
             tokens=tokens,
+            traced=traced,
             groups=[
                 read.GroupFiring(name=g, firing=[random.Random(g + t).randrange(9) for t in texts]) for g in GROUPS
             ],
@@ -315,7 +340,7 @@ class Made:
                     position=position,
                     importance=rng.random(),
                     activation=rng.gauss(0, 2),
-                    contribution=abs(rng.gauss(0, 1)),
+                    contribution=abs(rng.gauss(0, 1)) + 2 * (number == 0),
                     shown=rng.random(),
                 )
             )
@@ -341,7 +366,10 @@ class Made:
         while len(edges) < ask.edges:
             a, b = rng.sample(nodes, 2)
             if level[a.id] < level[b.id] and a.position <= b.position:
-                edges.append(read.GraphEdge(source=a.id, target=b.id, weight=rng.gauss(0, 1) ** 3))
+                # Weights are in each target's own units, and say little about how much an edge matters.
+                strength = 0.03 + 0.97 * rng.random() ** 2
+                weight = rng.choice((-1, 1)) * strength * 10 ** rng.uniform(-2, 2)
+                edges.append(read.GraphEdge(source=a.id, target=b.id, weight=weight, strength=strength))
         return read.GraphAnswer(
             tokens=tokens,
             answer=ask.answer or " Wald",
@@ -372,6 +400,9 @@ class Made:
             graph=ask.graph,
             hidden=ask.hidden,
             places=ask.places,
+            pins=ask.pins,
+            keep=ask.keep,
+            least=ask.least,
         )
         return self.graphs[name]
 
@@ -401,6 +432,7 @@ class Made:
                     before=2.5,
                     after=2.5 + moved * (0.9 if label == "de" else -0.01),
                     change=moved * (0.9 if label == "de" else -0.01),
+                    error=0.034,
                 )
                 for label in LABELS
             ]

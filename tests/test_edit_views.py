@@ -97,6 +97,24 @@ def test_a_factor_of_one_changes_nothing(subject):
     assert all(one.before == one.after for one in found.next)
 
 
+def test_a_change_has_the_standard_error_of_its_tokens(subject):
+    factors = {FIRST: -1.0}
+    windows = label_windows(subject.target, subject.harvest.pool, planted.LABELS)
+    found = ask(subject, "factor", factors=factors, text=TEXT).by_label
+    for one in found:
+        each = windows[one.label]
+        losses = []
+        for edits in ((), (edit_of(subject, factors),)):
+            with torch.no_grad(), applied(subject.target, *edits):
+                logits = subject.target.logits(each)[:, :-1].flatten(0, 1)
+            losses.append(torch.nn.functional.cross_entropy(logits, each[:, 1:].flatten(), reduction="none"))
+        change = losses[1] - losses[0]
+        assert one.tokens == len(change)
+        assert one.error == pytest.approx(float(change.std()) / len(change) ** 0.5, rel=1e-2)
+        assert 0 < one.error < float(losses[0].std()) / len(change) ** 0.5  # the same tokens on both sides
+    assert all(one.error == 0 for one in ask(subject, "factor", factors={FIRST: 1.0}, text=TEXT).by_label)
+
+
 def test_layers_before_the_edited_one_are_not_run_again(subject, monkeypatch):
     factors = {f"{SITE}:0": 0.0}
     ask(subject, "factor", factors=factors, text=TEXT)

@@ -32,7 +32,11 @@ TEXT = " ".join(planted.words()[5:17])
 def labelled(subject):
     """The subject with some labels."""
     texts = {0: "commas", 1: "Beta words", 3: "alpha and commas", 5: "unclear"}
-    scores = {"detection": {0: 0.8, 3: 0.9}, "confidence": {1: "weak", 5: "unclear"}}
+    scores = {
+        "detection": {0: 0.8, 3: 0.9},
+        "detection_trials": {0: 50, 3: 40},
+        "confidence": {1: "weak", 5: "unclear"},
+    }
     write_labels(subject.folder, texts, **scores)
     opened = open_subject(subject.folder)
     opened.kept("target", lambda: subject.target)
@@ -123,6 +127,37 @@ def test_the_table_filters_as_a_loop_would(labelled):
     assert rows_of(ask(labelled, "features", confidence=["weak", "unclear"])) == [1, 5]
 
 
+def test_words_are_looked_for_in_labels_and_in_what_tells_names_apart(labelled):
+    everything = len(labelled.harvest)
+    for word in ("mod", "layer", "model"):  # what every name begins with finds nothing
+        assert ask(labelled, "features", query=word).total == 0
+    assert ask(labelled, "features", query="model.la").total == everything  # a name that is still being typed
+    short = ask(labelled, "features", query="1.self_attn.o_proj:7", limit=500)
+    assert rows_of(short) == rows_of(ask(labelled, "features", query=f"{TRAINED}:7", limit=500)) != []
+    assert rows_of(ask(labelled, "features", query="comma")) == [0, 3]
+    assert rows_of(ask(labelled, "features", query="alphas")) == [3]  # a word in another number
+
+
+@pytest.mark.parametrize("which", ["subject", "labelled"])
+def test_the_name_of_a_corpus_label_finds_what_search_finds(which, request):
+    opened = request.getfixturevalue(which)
+    hits = [hit.row for hit in ask(opened, "search", words="qb", limit=500).hits]
+    assert hits
+    assert rows_of(ask(opened, "features", query="qb", sort="match", descending=True, limit=500)) == hits
+    # A column sorts, and does not change which rows there are.
+    assert sorted(rows_of(ask(opened, "features", query="qb", sort="density", limit=500))) == sorted(hits)
+
+
+def test_a_part_of_a_site_is_enough(labelled):
+    here = rows_of(ask(labelled, "features", group=TRAINED, limit=500))
+    assert rows_of(ask(labelled, "features", group="o_proj", limit=500)) == here
+    hits = ask(labelled, "search", site="o_proj", limit=500).hits
+    assert sorted(hit.row for hit in hits) == here
+    assert [group.name for group in ask(labelled, "fires", text=TEXT, group="o_proj").groups] == [TRAINED]
+    with pytest.raises(UnweaveError, match="group 'o_proj]' matches nothing"):
+        ask(labelled, "features", group="o_proj]")
+
+
 def test_the_table_sorts_by_every_column_with_what_has_no_value_last(labelled):
     harvest = labelled.harvest
     density = rows_of(ask(labelled, "features", sort="density", descending=True, limit=500))
@@ -195,6 +230,9 @@ def test_a_features_page_has_all_that_is_known_of_it(labelled):
     for histogram in (found.importance_histogram, found.activation_histogram, found.background_histogram):
         assert len(histogram.edges) == len(histogram.counts) + 1
     assert sum(found.activation_histogram.counts) == sum(found.by_position) == found.feature.firing
+    assert found.shown_tokens == sum(harvest.vocabulary.count)
+    assert found.shown_tokens < harvest.facts.tokens  # held windows are not counted
+    assert found.pool_tokens == harvest.pool.tokens.size
     assert sum(one.firing for one in found.by_label) == found.feature.firing
     one = found.by_label[1]
     assert one.density == one.firing / one.tokens == harvest.firing_by_label[row, 1] / harvest.tokens_by_label[1]
@@ -235,7 +273,11 @@ def test_a_feature_that_never_fires_has_no_means(subject):
 
 def test_a_labels_scores_are_those_that_were_measured(labelled):
     found = ask(labelled, "feature", name=labelled.harvest.name(3)).label
-    assert (found.text, found.confidence, found.scores) == ("alpha and commas", "clear", {"detection": 0.9})
+    assert (found.text, found.confidence, found.scores) == (
+        "alpha and commas",
+        "clear",
+        {"detection": 0.9, "detection_trials": 40},
+    )
     assert ask(labelled, "feature", name=labelled.harvest.name(2)).label is None
 
 
@@ -282,6 +324,19 @@ def test_typed_text_shows_what_fires_as_the_decomposition_says(subject, readings
     assert found.edits == []
 
 
+def test_a_feature_is_traced_at_every_token_whatever_is_listed(subject, readings):
+    importance, activation, _ = readings
+    firing = importance > np.float32(FIRES)
+    for row in (int(firing.sum(0).argmin()), int(firing.sum(0).argmax()), len(subject.harvest) - 1):
+        found = ask(subject, "fires", text=TEXT, limit=1, group=TRAINED, trace=subject.harvest.name(row)).traced
+        assert found.name == subject.harvest.name(row)
+        np.testing.assert_allclose(found.importance, importance[:, row], atol=1e-6)
+        np.testing.assert_allclose(found.activation, activation[:, row], atol=1e-4)
+    assert ask(subject, "fires", text=TEXT).traced is None
+    with pytest.raises(UnweaveError, match="feature 'nowhere:0' is not in this harvest"):
+        ask(subject, "fires", text=TEXT, trace="nowhere:0")
+
+
 def test_typed_text_can_be_asked_of_one_group(subject):
     found = ask(subject, "fires", text=TEXT, group=TRAINED, limit=100)
     assert [group.name for group in found.groups] == [TRAINED]
@@ -320,6 +375,11 @@ def test_a_prompt_graph_is_that_of_attribution(subject):
     assert len(features) == 8 < found.all_nodes
     assert all(subject.harvest.name(node.row) == node.name for node in features)
     assert {node.layer for node in features} <= {0, 1, 2}
+    strengths = {
+        (expected.nodes[s].id, expected.nodes[t].id): strength
+        for s, t, strength in zip(expected.sources, expected.targets, expected.strengths(), strict=True)
+    }
+    assert all(edge.strength == pytest.approx(strengths[edge.source, edge.target], rel=1e-3) for edge in found.edges)
     effects = {node.id: node.effect for node in expected.nodes}
     assert features[0].contribution == pytest.approx(effects[features[0].id] / found.probability, rel=1e-3)
 
@@ -341,6 +401,7 @@ def test_graphs_are_kept_listed_opened_and_dropped(subject):
         saved = ask(
             subject, "save-graph", title=title, request=request, graph=made.model_dump(),
             hidden=[made.nodes[0].id], places={made.nodes[1].id: [1.5, -2]},
+            pins=[made.nodes[2].name], keep=3, least=0.25,
         )  # fmt: skip
         assert saved.title == title
     listed = ask(open_subject(subject.folder), "graphs").graphs
@@ -349,6 +410,7 @@ def test_graphs_are_kept_listed_opened_and_dropped(subject):
     opened = ask(open_subject(subject.folder), "load-graph", id="my-graph-2")
     assert opened.graph == made
     assert (opened.hidden, opened.places) == ([made.nodes[0].id], {made.nodes[1].id: (1.5, -2.0)})
+    assert (opened.pins, opened.keep, opened.least) == ([made.nodes[2].name], 3, 0.25)
     assert "my-graph" not in {one.id for one in ask(subject, "drop-graph", id="my-graph").graphs}
     with pytest.raises(UnweaveError, match="graph 'my-graph' is not saved here"):
         ask(subject, "load-graph", id="my-graph")

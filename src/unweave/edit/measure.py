@@ -28,14 +28,22 @@ class Measured:
 
 def measure(target: Target, prefix: Prefix, batch: int = 16) -> Measured:
     """Realised cross-entropy of tokens 1 to T-1 of each window, and the entropy of the predictions."""
+    loss, entropy = measure_tokens(target, prefix, batch)
+    return Measured(loss.mean(1), entropy.mean(1))
+
+
+def measure_tokens(
+    target: Target, prefix: Prefix, batch: int = 16
+) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"]]:
+    """Realised cross-entropy of tokens 1 to T-1 of each window and entropy of the predictions, token by token."""
     losses, entropies = [], []
     with torch.no_grad():
         for part in prefix.batches(batch):
             logits = prefix_logits(target, part, slice(0, -1)).float()
             loss, entropy = realised(logits, part.tokens[:, 1:].to(logits.device))
-            losses.append(loss.mean(1).cpu())
-            entropies.append(entropy.mean(1).cpu())
-    return Measured(torch.cat(losses), torch.cat(entropies))
+            losses.append(loss.cpu())
+            entropies.append(entropy.cpu())
+    return torch.cat(losses), torch.cat(entropies)
 
 
 def realised(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unweave.edit.edit_book import factor_edit
 from unweave.edit.edits import FactorEdit, applied
-from unweave.edit.measure import measure
+from unweave.edit.measure import measure_tokens
 from unweave.edit.view_models import FactorAnswer, FactorRequest, LabelChange, NextToken
 from unweave.models.prefix import Prefix, cache_prefix, prefix_logits
 from unweave.read.typed_text import token_texts, typed_text
@@ -41,7 +41,7 @@ class Slider:
         self._target, self._decomposition = target, decomposition
         self._windows = label_windows(target, pool, labels)
         self._prefixes: dict[tuple[object, ...], Prefix] = {}
-        self._before: dict[tuple[object, ...], dict[str, float]] = {}
+        self._before: dict[tuple[object, ...], dict[str, Tensor]] = {}
 
     def answer(self, request: FactorRequest, stack: list[FactorEdit]) -> FactorAnswer:
         """Next tokens of a text and cross-entropy by label, before and after; weights are put back bit for bit."""
@@ -63,17 +63,7 @@ class Slider:
             truncated=text.truncated,
             next=self._changed(before, after, request.top),
             divergence=max(0.0, float((before.exp() * (before - after)).sum())),
-            by_label=[
-                LabelChange(
-                    label=label,
-                    windows=len(tokens),
-                    tokens=tokens[:, 1:].numel(),
-                    before=lost[label],
-                    after=now[label],
-                    change=now[label] - lost[label],
-                )
-                for label, tokens in windows.items()
-            ],
+            by_label=[_label_change(label, lost[label], now[label]) for label in windows],
             seconds=time.perf_counter() - started,
             edits=[each.name for each in stack],
         )
@@ -99,7 +89,7 @@ class Slider:
 
     def _losses_before(
         self, prefixes: Mapping[str, Prefix], stack: list[FactorEdit], layer: int | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         if not prefixes:
             return {}
         key = (layer, *((piece.name, factor) for edit in stack for piece, factor in edit.pieces))
@@ -107,8 +97,9 @@ class Slider:
             self._before[key] = self._losses(prefixes)
         return self._before[key]
 
-    def _losses(self, prefixes: Mapping[str, Prefix]) -> dict[str, float]:
-        return {label: measure(self._target, prefix).mean()[0] for label, prefix in prefixes.items()}
+    def _losses(self, prefixes: Mapping[str, Prefix]) -> dict[str, Tensor]:
+        """By label the cross-entropy [windows, t] of each predicted token."""
+        return {label: measure_tokens(self._target, prefix)[0] for label, prefix in prefixes.items()}
 
     def _changed(self, before: Tensor, after: Tensor, count: int) -> list[NextToken]:
         larger = torch.maximum(before, after)
@@ -128,6 +119,21 @@ def _without(stack: list[FactorEdit], edit: FactorEdit) -> list[FactorEdit]:
         for each in stack
     ]
     return [each for each in left if each.pieces]
+
+
+def _label_change(label: str, before: Float[Tensor, "n t"], after: Float[Tensor, "n t"]) -> LabelChange:
+    first, last = float(before.mean()), float(after.mean())
+    change = after - before
+    count = change.numel()
+    return LabelChange(
+        label=label,
+        windows=len(change),
+        tokens=count,
+        before=first,
+        after=last,
+        change=last - first,
+        error=float(change.std()) / count**0.5 if count > 1 else None,
+    )
 
 
 def label_windows(target: Target, pool: Pool, labels: tuple[str, ...]) -> dict[str, Tensor]:

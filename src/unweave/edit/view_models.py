@@ -40,6 +40,7 @@ class LabelChange(Answer):
     before: float = Field(description="cross-entropy in nats")
     after: float
     change: float
+    error: float | None = Field(description="standard error of the change over tokens, each paired with itself")
 
 
 class FactorAnswer(Answer):

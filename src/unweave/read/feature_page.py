@@ -50,10 +50,12 @@ def feature_page(subject: Subject, request: FeatureRequest) -> FeatureAnswer:
         background_histogram=_histogram(harvest.ACTIVATION_EDGES, harvest.background_histogram[row]),
         tokens_in=_tokens(subject, harvest.input_table(row), request.tokens),
         tokens_out=_tokens(subject, harvest.output_table(row), request.tokens),
+        shown_tokens=int(np.asarray(harvest.vocabulary.count).sum()),
         by_label=_by_label(subject, row),
         by_position=harvest.firing_by_position[row].tolist(),
         examples=[_example(subject, one) for one in examples],
         partners=_partners(subject, row, request.partners),
+        pool_tokens=int(harvest.pool.tokens.size),
         reads=directions.reads,
         writes=directions.writes,
         nearest_read=list(directions.nearest_read),
@@ -66,8 +68,14 @@ def _label(subject: Subject, row: int) -> Label | None:
     entry = subject.labels.entries.get(row)
     if entry is None:
         return None
-    measured = {name: getattr(entry, name) for each in SCORES for name in (each, f"{each}_low", f"{each}_high")}
-    scores = {name: value for name, value in measured.items() if value is not None}
+    measured = {each: [each, f"{each}_low", f"{each}_high", f"{each}_trials"] for each in SCORES}
+    scores = {
+        name: value
+        for each, names in measured.items()
+        if getattr(entry, each) is not None
+        for name in names
+        if (value := getattr(entry, name)) is not None
+    }
     return Label(
         text=entry.text,
         reads=entry.reads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -74,8 +75,28 @@ class FeatureTable:
         return self.harvest.facts.labels
 
     @cached_property
+    def common(self) -> str:
+        """What all groups' names begin with, up to a dot, as the page leaves it out."""
+        split = [name.split(".")[:-1] for name in self.groups]
+        same = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*split, strict=False))
+        return "".join(f"{parts[0]}." for parts in same)
+
+    @cached_property
+    def short_names(self) -> list[str]:
+        """Names without what all of them begin with, so that words of it do not find everything."""
+        return [name.removeprefix(self.common) for name in self.names]
+
+    @cached_property
     def _searched(self) -> list[str]:
-        return [f"{name} {text}".casefold() for name, text in zip(self.names, self.labels.text, strict=True)]
+        return [f"{name} {text}".casefold() for name, text in zip(self.short_names, self.labels.text, strict=True)]
+
+    def containing(self, word: str) -> np.ndarray:
+        """bool [c]: features with a text, in any case, somewhere in the label or the name."""
+        folded, common = word.casefold(), self.common.casefold()
+        if "." in folded and common.startswith(folded):  # a full name that is still being typed
+            return np.ones(len(self._searched), bool)
+        folded = folded.removeprefix(common)
+        return np.fromiter((folded in text for text in self._searched), bool, len(self._searched))
 
     @cached_property
     def _label_rank(self) -> np.ndarray:
@@ -92,8 +113,12 @@ class FeatureTable:
         return rank
 
     def in_groups(self, pattern: str) -> np.ndarray:
-        """bool [c]: features of the groups of that name or pattern; raises ``UnweaveError`` where none is."""
-        found = np.array([fnmatchcase(name, pattern) for name in self.groups])
+        """bool [c]: features of the groups of that name or pattern; raises ``UnweaveError`` where none is.
+
+        A pattern without ``*``, ``?`` and ``[`` that is no group's name may stand anywhere in one.
+        """
+        partial = pattern not in self.groups and not any(each in pattern for each in "*?[")
+        found = np.array([fnmatchcase(name, f"*{pattern}*" if partial else pattern) for name in self.groups])
         if not found.any():
             raise UnweaveError(f"group {pattern!r} matches nothing; {nearest(pattern, self.groups)}")
         return found[self.group]
@@ -105,7 +130,7 @@ class FeatureTable:
         return Contrast.parse(text, self.corpus_labels, self.harvest.facts.label_names).values(self.by_label)
 
     def kept(self, request: FeaturesRequest) -> np.ndarray:
-        """int64: rows that pass the request's filters, in order."""
+        """int64: rows that pass the request's filters but its query, in order."""
         density = np.asarray(self.harvest.density)
         kept = (density >= request.min_density) & (density <= request.max_density)
         if request.alive:
@@ -114,10 +139,7 @@ class FeatureTable:
             kept &= self.in_groups(request.group)
         if request.confidence:
             kept &= np.isin(self.labels.confidence, [CONFIDENCES.index(each) for each in request.confidence])
-        rows = np.flatnonzero(kept)
-        for word in request.query.casefold().split():
-            rows = rows[[word in self._searched[row] for row in rows]] if len(rows) else rows
-        return rows
+        return np.flatnonzero(kept)
 
     def ordered(
         self,

@@ -67,8 +67,10 @@ def _answer(subject: Subject, graph: PromptGraph, edits: list[str]) -> GraphAnsw
         probability=end.importance,
         nodes=[_node(subject, graph, node, end.importance) for node in graph.nodes],
         edges=[
-            GraphEdge(source=ids[source], target=ids[target], weight=float(weight))
-            for source, target, weight in zip(graph.sources, graph.targets, graph.weights, strict=True)
+            GraphEdge(source=ids[source], target=ids[target], weight=float(weight), strength=float(strength))
+            for source, target, weight, strength in zip(
+                graph.sources, graph.targets, graph.weights, graph.strengths(), strict=True
+            )
         ],
         all_nodes=graph.fired,
         method=f"gradient times activation, stopped at every other feature; attention {graph.attention}, "

@@ -59,7 +59,7 @@ class SearchIndex:
 
     @cached_property
     def words(self) -> WordIndex:
-        return WordIndex(list(zip(self.table.labels.text, self.table.names, strict=True)), FIELDS)
+        return WordIndex(list(zip(self.table.labels.text, self.table.short_names, strict=True)), FIELDS)
 
     @cached_property
     def tokens(self) -> TokenIndex:
@@ -110,6 +110,23 @@ class SearchIndex:
             why="; ".join(said),
             **{name: shown.get(name) for name in ("match", "token", "contrast", "cosine", "jaccard")},
         )
+
+    def holds(self, text: str) -> np.ndarray:
+        """bool [c]: features that have every word of a text.
+
+        A feature has what its label or name contains as it is written, a word of either in another number, and the
+        name of a corpus label (a language) that it is about by its statistics.
+        """
+        found = np.ones(len(self.table.names), bool)
+        for written in text.split():
+            here = self.table.containing(written)
+            words = words_of(written)
+            if len(words) == 1:
+                here |= self.words.holds(words[0]) > 0
+                if words[0] in self._names:
+                    here |= self.contrasts.differs(Contrast(self._names[words[0]], None))
+            found &= here
+        return found
 
     def match(self, text: str) -> np.ndarray:
         """[c] how well labels match words; see ``_about``."""

@@ -14,7 +14,15 @@ from unweave.base.errors import UnweaveError
 from unweave.corpora.windows import start_token
 from unweave.read.features import Reading, fires
 from unweave.read.observe import observe
-from unweave.read.view_models import FiresAnswer, FiresRequest, Firing, FiringToken, GroupFiring, TextFeature
+from unweave.read.view_models import (
+    FiresAnswer,
+    FiresRequest,
+    Firing,
+    FiringToken,
+    GroupFiring,
+    TextFeature,
+    TracedFeature,
+)
 
 if TYPE_CHECKING:
     from unweave.models.target import Target
@@ -63,6 +71,7 @@ def firing_features(subject: Subject, request: FiresRequest) -> FiresAnswer:
     """
     target, dictionary, table = subject.target, subject.dictionary, subject.table
     text = typed_text(target, request.text)
+    traced_row = None if request.trace is None else subject.harvest.row(request.trace)
     with subject.running(request.with_edits) as edits:
         places = {name: features.reads for name, features in dictionary.groups.items()}
         with torch.no_grad():
@@ -77,6 +86,7 @@ def firing_features(subject: Subject, request: FiresRequest) -> FiresAnswer:
     ]
     return FiresAnswer(
         tokens=tokens,
+        traced=None if traced_row is None else _traced(subject, readings, traced_row),
         groups=[GroupFiring(name=name, firing=counts.tolist()) for name, counts in found.groups.items()],
         features=_over_text(subject, found, rarity),
         truncated=text.truncated,
@@ -124,6 +134,13 @@ class _Firings(NamedTuple):
         for token, *one in zip(*(each.tolist() for each in self[:4]), strict=True):
             found[token].append(_One(*one))
         return found
+
+
+def _traced(subject: Subject, readings: dict[str, Reading], row: int) -> TracedFeature:
+    harvest, table = subject.harvest, subject.table
+    reading, index = readings[table.groups[table.group[row]]], int(harvest.index_of[row])
+    importance, activation = (each[0, :, index].float().cpu().tolist() for each in reading)
+    return TracedFeature(name=table.names[row], importance=importance, activation=activation)
 
 
 def _shown(subject: Subject, firings: list[_One]) -> list[Firing]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 FeatureName = Annotated[str, Field(min_length=3, max_length=300, description="site:index")]
 Confidence = Literal["clear", "weak", "unclear"]
+SITE = "a group by name or a part of one, or a pattern with * and ?"
 
 
 class Request(BaseModel):
@@ -87,8 +88,10 @@ Column = Annotated[
 
 
 class FeaturesRequest(Request):
-    query: str = Field("", max_length=500, description="words of the label or of a feature's name")
-    group: str | None = Field(None, max_length=300, description="a group by name, or a pattern with * and ?")
+    query: str = Field(
+        "", max_length=500, description="parts of the label or of a feature's name, or a corpus label's name; all hold"
+    )
+    group: str | None = Field(None, max_length=300, description=SITE)
     confidence: list[Confidence] = Field([], description="keep these only; empty keeps all")
     min_density: float = Field(0.0, ge=0.0, le=1.0)
     max_density: float = Field(1.0, ge=0.0, le=1.0)
@@ -139,7 +142,8 @@ class Label(Answer):
     predicate: Any = Field(description="the label as a test of a token in its text, or null")
     labeler: str
     scores: dict[str, float] = Field(
-        description="detection, fuzzing, intruder, intruder_control, each with _low and _high, as far as measured"
+        description="detection, fuzzing, intruder, intruder_control, each with _low, _high and _trials, as far as "
+        "measured"
     )
 
 
@@ -213,10 +217,12 @@ class FeatureAnswer(Answer):
     background_histogram: Histogram = Field(description="sampled tokens where it does not")
     tokens_in: list[TokenRow] = Field(description="tokens it fires on; shown windows")
     tokens_out: list[TokenRow] = Field(description="what the model predicts where it fires; shown windows")
+    shown_tokens: int = Field(description="tokens of the shown windows, which tokens_in and tokens_out are counted on")
     by_label: list[LabelDensity]
     by_position: list[int] = Field(description="firings at each position of a window")
     examples: list[ExampleWindow]
     partners: list[Partner]
+    pool_tokens: int = Field(description="tokens of the pool, which partners are counted on")
     reads: PlaceAnswer | None = Field(
         description="null where the dictionary cannot be opened; directions_note says why"
     )
@@ -229,8 +235,11 @@ class FeatureAnswer(Answer):
 class FiresRequest(Request):
     text: Text
     limit: int = Field(8, ge=1, le=100, description="features for each token, by what they tell")
-    group: str | None = Field(None, max_length=300, description="a group by name, or a pattern with * and ?")
+    group: str | None = Field(None, max_length=300, description=SITE)
     with_edits: bool = Field(False, description="with the active edits applied")
+    trace: FeatureName | None = Field(
+        None, description="a feature to read at every token, whether it fires there or not"
+    )
 
 
 class Firing(Answer):
@@ -264,8 +273,15 @@ class TextFeature(Answer):
     density: float = Field(description="share of the harvest's tokens on which it fires")
 
 
+class TracedFeature(Answer):
+    name: str
+    importance: list[float] = Field(description="at each token")
+    activation: list[float] = Field(description="at each token")
+
+
 class FiresAnswer(Answer):
     tokens: list[FiringToken]
+    traced: TracedFeature | None = Field(description="the feature that was asked for by trace")
     groups: list[GroupFiring]
     features: list[TextFeature] = Field(
         description="those that tell most first: importance over all tokens times -ln density; at most 100"
@@ -277,7 +293,7 @@ class FiresAnswer(Answer):
 class SearchRequest(Request):
     words: str = Field("", max_length=500)
     token: str | None = Field(None, max_length=200, description="fires on this token")
-    site: str | None = Field(None, max_length=300, description="a pattern with * and ?")
+    site: str | None = Field(None, max_length=300, description=SITE)
     contrast: str | None = Field(None, max_length=200, description="de (against all others) or de:en")
     like: FeatureName | None = Field(None, description="features whose direction is like this one's")
     by: Literal["read", "write"] = "read"
@@ -341,6 +357,10 @@ class GraphEdge(Answer):
     source: str
     target: str
     weight: float = Field(description="what the source adds to the target's activation, past no other feature")
+    strength: float = Field(
+        description="how much the edge matters: its share of all that flows into its target, times how far the target "
+        "moves the answer; unlike weights, strengths compare across targets"
+    )
 
 
 class GraphAnswer(Answer):
@@ -377,6 +397,9 @@ class SaveGraphRequest(Request):
     graph: GraphAnswer
     hidden: list[str] = Field([], max_length=5000, description="ids of nodes that were pruned by hand")
     places: dict[str, tuple[float, float]] = Field({}, max_length=5000, description="where nodes were put, by id")
+    pins: list[str] = Field([], max_length=5000, description="names of features that no limit prunes")
+    keep: int = Field(40, ge=0, le=500, description="features shown, those that move the answer most")
+    least: float = Field(0.02, ge=0.0, le=1.0, description="weakest edge shown, as a share of the strongest")
 
 
 class LoadGraphRequest(Request):
@@ -395,3 +418,6 @@ class GraphDocument(Answer):
     graph: GraphAnswer
     hidden: list[str]
     places: dict[str, tuple[float, float]]
+    pins: list[str]
+    keep: int
+    least: float

@@ -101,8 +101,12 @@ def _label_totals(subject: Subject) -> LabelTotals | None:
 def features(subject: Subject, request: FeaturesRequest) -> FeaturesAnswer:
     table = subject.table
     contrast = table.contrast(request.contrast)
-    match = subject.index.match(request.query) if request.sort == "match" and request.query.strip() else None
-    rows = table.ordered(table.kept(request), request.sort, request.descending, contrast, match)
+    asked = bool(request.query.strip())
+    match = subject.index.match(request.query) if asked and request.sort == "match" else None
+    kept = table.kept(request)
+    if asked:
+        kept = kept[subject.index.holds(request.query)[kept]]
+    rows = table.ordered(kept, request.sort, request.descending, contrast, match)
     shown = rows[request.offset : request.offset + request.limit]
     return FeaturesAnswer(
         total=len(rows),

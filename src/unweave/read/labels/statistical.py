@@ -68,7 +68,7 @@ class StatisticalLabeler:
             found = refine(learn(sample), _sample(evidence, evidence.alike))
             # Halves may each have had a question where the whole has none; yes or no alone says nothing.
             learned = found if isinstance(found, Question) else True
-        reason = f"cross-validated {accuracy:.2f} (p {p:.1g})"
+        reason = f"balanced accuracy {accuracy:.2f}, cross-validated on shown text (p {p:.1g})"
         predicate = learned
         if language is not None and language.only:
             predicate = Question("language", language.labels, learned, False)

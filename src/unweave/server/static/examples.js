@@ -28,6 +28,18 @@ function entry(example, number, scale) {
   );
 }
 
+/** A text to ask the model about a feature: up to a token where it fires fully, with as much before it as there is. */
+export function prompt(list) {
+  const shown = list.filter((example) => !example.held);
+  const all = shown.length ? shown : list;
+  const importance = (example) => example.tokens[example.offset]?.importance ?? 0;
+  const full = all.filter((example) => importance(example) > 0.9);
+  const [best] = full.length
+    ? full.sort((a, b) => b.offset - a.offset)
+    : [...all].sort((a, b) => importance(b) - importance(a));
+  return best?.tokens.slice(0, best.offset + 1).map((token) => token.text).join("") ?? "";
+}
+
 /** The examples with their legend, and a choice of the corpus label they come from. */
 export function examples(list, chosen) {
   if (!list.length) return h("p.none", {}, "It never fired in the harvest, so there is no example.");
@@ -45,5 +57,5 @@ export function examples(list, chosen) {
   const first = labels.includes(chosen) ? chosen : "";
   select.value = first;
   draw(first);
-  return [h("div.examples-head", {}, legend(), labels.length > 1 && select), place];
+  return [h("div.examples-head", {}, legend({ framed: true }), labels.length > 1 && select), place];
 }

@@ -1,7 +1,8 @@
 // The slider: one feature's factor, and what the model then says, live beside it.
 
 import { announce, h, replace, said } from "./dom.js";
-import { change, number, share } from "./numbers.js";
+import { prompt } from "./examples.js";
+import { change, count, number, share } from "./numbers.js";
 import { field, section, trouble } from "./parts.js";
 import { address, remember } from "./route.js";
 import { ask, newest } from "./server.js";
@@ -13,7 +14,8 @@ const HIGH = 3;
 function nextTokens(rows) {
   const top = Math.max(1e-9, ...rows.flatMap((row) => [row.before, row.after]));
   const line = (value, className) => h(`span.track.${className}`, { "aria-hidden": "true" }, h("span.filled", { vars: { "--size": value / top } }));
-  return h(
+  const swatch = (className) => h(`span.track.key.${className}`, { "aria-hidden": "true" }, h("span.filled", { vars: { "--size": 1 } }));
+  const table = h(
     "table.next",
     { "aria-label": "Next tokens before and after" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Next token"), h("td.track-cell"), h("th.number", { scope: "col" }, "Before"), h("th.number", { scope: "col" }, "After"), h("th.number", { scope: "col" }, "Change"))),
@@ -26,11 +28,12 @@ function nextTokens(rows) {
         h("td.number", {}, change(row.after - row.before, 3)),
       ))),
   );
+  return [table, h("p.legend.bars", {}, h("span", {}, swatch("before"), "before"), h("span", {}, swatch("after"), "after"), h("span", {}, "longest bar: ", share(top, 3)))];
 }
 
 function byLabel(rows) {
   const most = Math.max(0.01, ...rows.map((row) => Math.abs(row.change)));
-  return h(
+  const table = h(
     "table.changes",
     { "aria-label": "Change of cross-entropy per kind of text" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Text"), h("th.number", { scope: "col" }, "Before"), h("th.number", { scope: "col" }, "After"), h("td.track-cell"), h("th.number", { scope: "col" }, "Change, nats"))),
@@ -40,9 +43,11 @@ function byLabel(rows) {
         h("td.number", {}, share(row.before)),
         h("td.number", {}, share(row.after)),
         h("td.track-cell", {}, h("span.two-way", { "aria-hidden": "true" }, h(row.change < 0 ? "span.less" : "span.more", { vars: { "--size": Math.abs(row.change) / most } }))),
-        h("td.number", {}, change(row.change, 3)),
+        h("td.number", {}, change(row.change, 3), h("small.dim", {}, ` ±${share(row.error, 3)}`)),
       ))),
   );
+  const sizes = [...new Set(rows.map((row) => count(row.tokens)))].join(", ");
+  return [table, h("p.help", {}, `Cross-entropy on ${sizes} tokens of held-out text each. ±: standard error of the change over these tokens.`)];
 }
 
 /** The panel of one feature's page. Its factor and text are in the address. */
@@ -50,10 +55,9 @@ export function factorPanel(page, answer) {
   const { overview, route, signal } = page;
   if (!overview.edit.available) return section("Factor", h("p.none", {}, said(overview.edit.reason || "Factors cannot be set here.")));
   const { name } = answer.feature;
-  const example = answer.examples.find((one) => !one.held) ?? answer.examples[0];
   const given = Number(route.query.factor);
   let factor = route.query.factor !== undefined && Number.isFinite(given) ? given : 1;
-  let text = route.query.prompt ?? example?.tokens.slice(0, example.offset + 1).map((token) => token.text).join("") ?? "";
+  let text = route.query.prompt ?? prompt(answer.examples);
   let stacked = route.query.stacked === "1";
   const ids = { slider: "factor-slider" };
   const slider = h("input", { id: ids.slider, type: "range", min: String(LOW), max: String(HIGH), step: "0.1", value: String(factor), list: "factor-marks", on: { input: (event) => set(Number(event.target.value)) } });
@@ -77,6 +81,9 @@ export function factorPanel(page, answer) {
   const run = () => {
     if (!named) title.value = defaultTitle();
     if (!text.trim()) {
+      quick.stop();
+      slow.stop();
+      results.setAttribute("aria-busy", "false");
       replace(results, h("p.none", {}, "Type a text to see what comes next."));
       replace(languages);
       return;

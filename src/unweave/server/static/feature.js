@@ -1,7 +1,7 @@
 // A feature's own page: what it is called, what it fires on, what it writes, what is near it, and its factor.
 
 import { h, said } from "./dom.js";
-import { examples } from "./examples.js";
+import { examples, prompt } from "./examples.js";
 import { factorPanel } from "./factor.js";
 import { histogram } from "./histogram.js";
 import { neighbours } from "./neighbours.js";
@@ -65,13 +65,13 @@ function charts(answer) {
   return h(
     "div.charts",
     {},
-    histogram({ title: "Importance, where above 0", edges: importance.edges, series: [{ name: "tokens", counts: importance.counts }], axis: "importance (tokens, in powers of ten)", log: true }),
+    histogram({ title: "Importance, where above 0", edges: importance.edges, series: [{ name: "tokens", counts: importance.counts }], axis: "importance", up: "tokens, in powers of ten", log: true }),
     histogram({
-      title: "Activation", edges: firing.edges, axis: "activation",
+      title: "Activation", edges: firing.edges, axis: "activation, in steps of its logarithm either side of 0", up: "share of each kind's tokens",
       series: [{ name: "firing", counts: firing.counts }, { name: "not firing (sample)", counts: background.counts }],
     }),
     positions.length > 1 &&
-      histogram({ title: "Firings by position in a window", edges: [...positions.keys(), positions.length], series: [{ name: "firings", counts: positions }], axis: "position", labels: (edge) => String(edge) }),
+      histogram({ title: "Firings by position in a window", edges: [...positions.keys(), positions.length], series: [{ name: "firings", counts: positions }], axis: "position", up: "firings", labels: (edge) => String(edge) }),
   );
 }
 
@@ -83,12 +83,11 @@ function places(answer) {
 
 function beside(overview, answer) {
   const { row } = answer.feature;
-  const best = answer.examples.find((example) => !example.held) ?? answer.examples[0];
-  const text = best?.tokens.slice(0, best.offset + 1).map((token) => token.text).join("") ?? "";
+  const text = prompt(answer.examples);
   return h(
     "p.beside",
     {},
-    h("a", { href: address(overview.id, "features", { at: row || "" }) }, `Among all ${overview.plural}`),
+    h("a", { href: address(overview.id, "features", { at: row || "", alive: "0" }) }, `Among all ${overview.plural}`),
     overview.graph.available && text && h("a", { href: address(overview.id, "graph", { q: text, pin: answer.feature.name }) }, "Attributions around an example"),
     overview.live.available && text && h("a", { href: address(overview.id, "text", { q: text, feature: answer.feature.name }) }, "Fires where, in an example"),
   );
@@ -108,8 +107,8 @@ export async function show(page) {
         section("Label", naming(answer)),
         section("Examples", examples(answer.examples, route.query.from)),
         section("Tokens", h("div.token-tables", {},
-          tokenTable("Fires on", "Tokens where it fires. Precision: share of this token's occurrences; recall: share of its firings.", answer.tokens_in),
-          tokenTable("The model then predicts", "Draws of the model's own next token where it fires.", answer.tokens_out),
+          tokenTable("Fires on", `Tokens where it fires, counted on the ${count(answer.shown_tokens)} tokens of shown windows. Precision: share of this token's occurrences; recall: share of its firings.`, answer.tokens_in),
+          tokenTable("The model then predicts", "Draws of the model's own next token where it fires, in the same windows.", answer.tokens_out),
         )),
       ),
       h("div.right", {},

@@ -9,19 +9,21 @@ import { remember } from "./route.js";
 import { ask, newest } from "./server.js";
 
 const LEVELS = ["clear", "weak", "unclear"];
+const UNBOUND = { min_density: 0, max_density: 1 };
 const WORDS = new Set(["name", "label", "confidence", "group", "row"]);
 
 function choices(query) {
   const levels = (query.confidence ?? "").split(",").filter((level) => LEVELS.includes(level));
-  const bound = (value, otherwise) => (value === undefined || !Number.isFinite(Number(value)) ? otherwise : Number(value));
+  const bound = (value, key) => (value === undefined || !Number.isFinite(Number(value)) ? UNBOUND[key] : Number(value));
   return {
     query: query.q ?? "",
     group: query.site ?? "",
     confidence: levels,
-    alive: query.alive === "1",
+    // Most of a subject's features may never fire; whoever looks for one of these says so.
+    alive: query.alive !== "0",
     contrast: query.contrast ?? "",
-    min_density: bound(query.min, 0),
-    max_density: bound(query.max, 1),
+    min_density: bound(query.min, "min_density"),
+    max_density: bound(query.max, "max_density"),
     sort: query.sort ?? "",
     descending: query.down === "1",
   };
@@ -92,8 +94,8 @@ function filters(page, chosen, changed) {
   const shareOf = (key, label) =>
     h("input", {
       type: "number", min: "0", max: "100", step: "any", "aria-label": label,
-      value: String(chosen[key] * 100),
-      on: { input: (event) => changed({ [key]: Math.min(1, Math.max(0, Number(event.target.value) / 100)) }) },
+      value: String(Number((chosen[key] * 100).toPrecision(10))),
+      on: { input: (event) => changed({ [key]: event.target.value === "" ? UNBOUND[key] : Math.min(1, Math.max(0, Number((event.target.value / 100).toPrecision(10)))) }) },
     });
   const level = (name) =>
     h("label.tick", {}, h("input", {
@@ -104,8 +106,8 @@ function filters(page, chosen, changed) {
   return h(
     "form.filters",
     { role: "search", on: { submit: (event) => event.preventDefault() } },
-    field("Search", text("Search", "query", { type: "search", "data-first-field": true, placeholder: "words of a label or name", maxlength: "500", autocomplete: "off", spellcheck: "false" }), "wide"),
-    field("Site", text("Site", "group", { list: "sites", placeholder: "all; * and ? match", maxlength: "300", autocomplete: "off", spellcheck: "false" })),
+    field("Search", text("Search", "query", { type: "search", "data-first-field": true, placeholder: "words of a label, a language", maxlength: "500", autocomplete: "off", spellcheck: "false" }), "wide"),
+    field("Site", text("Site", "group", { list: "sites", placeholder: "part of a name", maxlength: "300", autocomplete: "off", spellcheck: "false" })),
     h("datalist", { id: "sites" }, overview.groups.map((group) => h("option", { value: group.name }))),
     overview.corpus_labels.length > 1 &&
       field("Contrast", h("select", { on: { change: (event) => changed({ contrast: event.target.value, sort: "" }, true) } }, h("option", { value: "" }, "none"), contrasts)),
@@ -136,6 +138,12 @@ export async function show(page) {
   let table = null;
   const fetchPage = (offset, limit, stop) => ask(overview.id, "features", request(chosen, offset, limit), stop);
   const failed = (error) => replace(errors, trouble(error));
+  /** Rows of another question must not stand below a refusal. */
+  const refused = (error) => {
+    failed(error);
+    table.fill({ total: 0, offset: 0, rows: [] }, sorting(chosen));
+    replace(total);
+  };
 
   const build = () => {
     const list = columns(overview, chosen.contrast);
@@ -167,14 +175,14 @@ export async function show(page) {
     Object.assign(chosen, changes);
     if (!chosen.contrast && chosen.sort === "contrast") chosen.sort = "";
     remember({
-      q: chosen.query, site: chosen.group, confidence: chosen.confidence.join(","), alive: chosen.alive,
+      q: chosen.query, site: chosen.group, confidence: chosen.confidence.join(","), alive: chosen.alive ? "" : "0",
       contrast: chosen.contrast, min: chosen.min_density || "", max: chosen.max_density < 1 ? chosen.max_density : "",
       sort: chosen.sort, down: chosen.descending && chosen.sort !== "", at: "",
     }, { step: !("query" in changes || "group" in changes || "min_density" in changes || "max_density" in changes) });
     asked(async (stop) => {
       if (rebuild) build();
       await load(stop);
-    }, failed);
+    }, refused);
   };
   page.root.append(
     h("div.heading", {}, h("h1", {}, overview.title), total),
@@ -187,7 +195,7 @@ export async function show(page) {
   build();
   const at = Number(page.route.query.at ?? 0);
   await load(signal, Number.isInteger(at) && at > 0 ? at : 0).catch((error) => {
-    if (error.name !== "AbortError") failed(error);
+    if (error.name !== "AbortError") refused(error);
   });
   document.addEventListener("keydown", (event) => {
     if (typing(event.target) || table.root.contains(event.target) || document.querySelector("dialog[open]")) return;

@@ -75,7 +75,8 @@ export async function show(page) {
   let title = "";
   if (route.query.saved) {
     const document_ = await ask(overview.id, "load-graph", { id: route.query.saved }, signal);
-    Object.assign(now, { request: document_.request, hidden: new Set(document_.hidden), places: document_.places });
+    const { request, places, keep, least } = document_;
+    Object.assign(now, { request, places, keep, least, hidden: new Set(document_.hidden), pinned: new Set(document_.pins) });
     ({ graph, title } = document_);
   }
   const place_ = h("div.graph-place");
@@ -102,7 +103,7 @@ export async function show(page) {
     replace(place_);
   }
   if (graph) drawn(page, graph, now, place_, title);
-  await savedGraphs(overview, saved, graph && (() => ({ request: now.request, graph, hidden: [...now.hidden], places: now.places })), title, signal);
+  await savedGraphs(overview, saved, graph && (() => ({ request: now.request, graph, hidden: [...now.hidden], places: now.places, pins: [...now.pinned], keep: now.keep, least: now.least })), title, signal);
   return title || "Prompt graph";
 }
 
@@ -134,8 +135,11 @@ function drawn(page, graph, now, place_, title) {
     replace(table, edgeTable(overview, graph, kept));
     replace(kept_, `${count(kept.nodes.filter((node) => node.kind === "feature").length)} of ${count(graph.all_nodes)} that fire, ${count(kept.edges.length)} of ${count(graph.edges.length)} edges traced`);
     back.hidden = now.hidden.size === 0 && Object.keys(now.places).length === 0;
-    remember({ keep: now.keep === 40 ? "" : now.keep, least: now.least === 0.02 ? "" : now.least, pin: [...now.pinned].join(" "), hide: [...now.hidden].join(" ") });
+    const dropped = remember({ keep: now.keep === 40 ? "" : now.keep, least: now.least === 0.02 ? "" : now.least, pin: [...now.pinned].join(" "), hide: [...now.hidden].join(" ") });
+    const lists = dropped.map((key) => ({ hide: "what is hidden", pin: "what is pinned", q: "the prompt" })[key]).filter(Boolean);
+    replace(long, lists.length > 0 && `The address has no room for ${lists.join(" and ")}: save the graph to keep it.`);
   };
+  const long = h("p.help", { role: "status" });
   const back = h("button.quiet", { type: "button", on: { click: () => { now.hidden.clear(); now.places = {}; draw(); } } }, "Show hidden, put back moved");
   const features = graph.nodes.filter((node) => node.kind === "feature").length;
   const slider = (name, key, max, step, show_) => {
@@ -151,8 +155,9 @@ function drawn(page, graph, now, place_, title) {
       slider(`${overview.plural} kept`, "keep", Math.max(1, features), 1, (value) => count(Math.min(value, features))),
       slider("Weakest edge, of the strongest", "least", 0.5, 0.005, (value) => percent(value)),
       h("div.field", {}, h("span", {}, kept_), h("span.buttons", {}, button("+", "Closer", () => drawing.zoom(1.25)), button("−", "Wider", () => drawing.zoom(0.8)), button("All", "All of it", () => drawing.fit()), back))),
+    long,
     h("div.graph-and-panel", {}, h("div.graph-frame", {}, drawing.root), side),
-    h("p.legend.help", {}, "Larger circle: moves the answer's logit further, by all ways together. Solid edge: positive weight; dashed: negative. Square: token or answer. Ring: pinned."),
+    h("p.legend.help", {}, "Larger circle: moves the answer's logit further, by all ways together. Wider edge: stronger, by its share of what flows into its target and how far that moves the answer. Solid: positive weight; dashed: negative. Square: token or answer. Ring: pinned. Drag to see what lies outside."),
     h("details.edges-as-table", {}, h("summary", {}, "Edges as a table"), table),
   );
   draw();

@@ -2,6 +2,7 @@
 
 import { tokenText, visibleText } from "./characters.js";
 import { replace, s } from "./dom.js";
+import { NodeNames } from "./graph_names.js";
 import { size, towards } from "./graph_layout.js";
 import { clamp, number } from "./numbers.js";
 import { pannable } from "./pan.js";
@@ -27,7 +28,8 @@ export class Drawing {
     this.nodeLayer = s("g.nodes");
     this.world = s("g", {}, this.lines, this.edgeLayer, this.nodeLayer);
     this.names = s("g.row-names", { "aria-hidden": "true" });
-    this.root = s("svg.graph", { role: "group", tabindex: "0", "aria-label": "Prompt graph: arrow keys walk the nodes, Enter opens one" }, this.world, this.names);
+    this.nodeNames = new NodeNames(overview);
+    this.root = s("svg.graph", { role: "group", tabindex: "0", "aria-label": "Prompt graph: arrow keys walk the nodes, Enter opens one" }, this.world, this.names, this.nodeNames.root);
     this.view = { x: 0, y: 0, k: 1 };
     this.selected = null;
     this.pan = pannable(this.root, this, signal);
@@ -51,11 +53,12 @@ export class Drawing {
         s("text.token-name", { x: column.middle, y: bottom + 10, "text-anchor": "middle" }, cut(tokenText(column.text), 14), s("title", {}, tokenText(column.text))),
       ]),
     );
-    this.edges = kept.edges.map((edge) => ({ edge, line: s(edge.weight < 0 ? "path.edge.less" : "path.edge", { "stroke-width": clamp(4.5 * Math.sqrt(Math.abs(edge.weight) / (kept.most || 1)), 0.5, 4.5).toFixed(2) }) }));
+    this.edges = kept.edges.map((edge) => ({ edge, line: s(edge.weight < 0 ? "path.edge.less" : "path.edge", { "stroke-width": clamp(4.5 * Math.sqrt(edge.strength / (kept.most || 1)), 0.5, 4.5).toFixed(2) }) }));
     replace(this.edgeLayer, this.edges.map(({ line }) => line));
     this.marks = new Map(kept.nodes.map((node) => [node.id, this.mark(node, most)]));
     replace(this.nodeLayer, [...this.marks.values()]);
     replace(this.names, layout.rows.filter((row) => row.key !== "token" && row.key !== "answer").map((row) => s("text", {}, cut(visibleText(this.overview.short(row.key)), 19), s("title", {}, visibleText(row.key)))));
+    this.nodeNames.choose(kept.nodes, pinned);
     for (const id of this.nodes.keys()) this.put(id);
     this.apply();
     this.shine();
@@ -116,6 +119,7 @@ export class Drawing {
     at.x += dx / this.view.k;
     at.y += dy / this.view.k;
     this.put(id);
+    this.nodeNames.put(this.layout.places, this.view, this.root, this.narrow);
     this.moved(id, [at.x, at.y]);
   }
 
@@ -133,11 +137,14 @@ export class Drawing {
     this.apply();
   }
 
+  get narrow() {
+    return this.root.clientWidth < 500;
+  }
+
   /** Shows all of it, or as much as stays readable, the last positions first. */
   fit() {
     const { width, height } = this.layout;
-    const narrow = this.root.clientWidth < 500;
-    const left = narrow ? 14 : MARGIN.left;
+    const left = this.narrow ? 14 : MARGIN.left;
     const roomX = this.root.clientWidth - left - MARGIN.right;
     const roomY = this.root.clientHeight - MARGIN.top - MARGIN.bottom;
     const k = clamp(Math.min(roomX / Math.max(1, width), roomY / Math.max(1, height)), 0.45, 1.6);
@@ -150,6 +157,9 @@ export class Drawing {
   apply() {
     const { x, y, k } = this.view;
     this.world.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
+    // There is no room beside a narrow drawing, and over it names would hide nodes.
+    this.names.classList.toggle("no-room", this.narrow);
+    if (this.layout) this.nodeNames.put(this.layout.places, this.view, this.root, this.narrow);
     const rows = this.layout?.rows.filter((row) => row.key !== "token" && row.key !== "answer") ?? [];
     [...this.names.children].forEach((name, at) => {
       name.setAttribute("x", "6");

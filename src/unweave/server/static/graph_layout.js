@@ -16,18 +16,22 @@ export function size(node) {
   return Math.abs(node.contribution ?? 0);
 }
 
-/** What is left of a graph: `{nodes, edges}` after the limits, what was pinned (names) and what was hidden (ids). */
+/**
+ * What is left of a graph: `{nodes, edges}` after the limits, what was pinned (names) and what was hidden (ids).
+ *
+ * Edges are compared by their strength: a weight is in its target's own units.
+ */
 export function prune(graph, { keep, least, pinned, hidden }) {
   const features = graph.nodes.filter((node) => node.kind === "feature" && !hidden.has(node.id));
   const ranked = [...features].sort((a, b) => size(b) - size(a));
   const chosen = new Set(ranked.slice(0, keep).map((node) => node.id));
   for (const node of features) if (pinned.has(node.name)) chosen.add(node.id);
   for (const node of graph.nodes) if (node.kind !== "feature" && !hidden.has(node.id)) chosen.add(node.id);
-  const most = Math.max(0, ...graph.edges.map((edge) => Math.abs(edge.weight)));
-  const edges = graph.edges.filter((edge) => chosen.has(edge.source) && chosen.has(edge.target) && Math.abs(edge.weight) >= least * most);
+  const most = Math.max(0, ...graph.edges.map((edge) => edge.strength));
+  const edges = graph.edges.filter((edge) => chosen.has(edge.source) && chosen.has(edge.target) && edge.strength >= least * most);
   const joined = new Set(edges.flatMap((edge) => [edge.source, edge.target]));
   const nodes = graph.nodes.filter((node) => chosen.has(node.id) && (joined.has(node.id) || node.kind === "answer" || pinned.has(node.name)));
-  return { nodes, edges: edges.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)), most };
+  return { nodes, edges: edges.sort((a, b) => b.strength - a.strength), most };
 }
 
 /** Places by node id, the rows (`{key, y}`), the columns (`{x, width, text}`) and the size of all of it. */

@@ -4,10 +4,10 @@ import { h, s } from "./dom.js";
 import { count, number, percent } from "./numbers.js";
 
 const WIDTH = 340;
-const HEIGHT = 132;
+const HEIGHT = 144;
 const LEFT = 46;
 const RIGHT = 8;
-const TOP = 8;
+const TOP = 20;
 const BOTTOM = 34;
 
 function ticks(largest, log) {
@@ -59,6 +59,13 @@ function table(edges, series) {
   );
 }
 
+/** Where 0 stands, in bins, if values lie on both sides of it; null else. */
+function zeroAt(edges) {
+  const after = edges.findIndex((edge) => edge >= 0);
+  if (after < 1) return null;
+  return edges[after] === 0 ? after : after - 0.5;
+}
+
 /** The bins from the first to the last that hold anything, with one empty bin either side. */
 function inSight(edges, series) {
   const filled = edges.slice(0, -1).map((_, bin) => bin).filter((bin) => series.some((one) => one.counts[bin] > 0));
@@ -70,9 +77,10 @@ function inSight(edges, series) {
 
 /**
  * A histogram. `series` holds one `{name, counts}` drawn as bars and perhaps a second drawn as an outline; with two,
- * each is shown as a share of its own total. `log` counts in powers of ten.
+ * each is shown as a share of its own total. `log` counts in powers of ten. `axis` and `up` name what runs across and
+ * upwards.
  */
-export function histogram({ title, edges: all, series: full, axis, log = false, labels = null }) {
+export function histogram({ title, edges: all, series: full, axis, up, log = false, labels = null }) {
   const { edges, series } = inSight(all, full);
   const totals = series.map((one) => one.counts.reduce((sum, value) => sum + value, 0));
   const shares = series.length > 1;
@@ -84,7 +92,11 @@ export function histogram({ title, edges: all, series: full, axis, log = false, 
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * scale(value);
   const base = HEIGHT - BOTTOM;
   const every = Math.max(1, Math.ceil(bins / 6));
-  const marks = edges.map((edge, bin) => [edge, bin]).filter(([, bin]) => bin % every === 0 || (bin === bins && bins % every > every / 2));
+  const zero = zeroAt(edges);
+  const marks = edges
+    .map((edge, bin) => [edge, bin])
+    .filter(([, bin]) => bin % every === 0 || (bin === bins && bins % every > every / 2))
+    .filter(([, bin]) => zero === null || Math.abs(bin - zero) >= every / 2);
   const drawing = s(
     "svg.histogram",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": series.map((one) => words(series.length > 1 ? `${title}, ${one.name}` : title, one.counts, edges)).join(". ") },
@@ -102,6 +114,11 @@ export function histogram({ title, edges: all, series: full, axis, log = false, 
       s("line.axis", { x1: x(bin), x2: x(bin), y1: base, y2: base + 3 }),
       s("text", { x: x(bin), y: base + 14, "text-anchor": "middle" }, labels ? labels(edge) : number(edge)),
     ]),
+    zero !== null && [
+      s("line.zero", { x1: x(zero), x2: x(zero), y1: TOP, y2: base + 3 }),
+      s("text.zero-name", { x: x(zero), y: base + 14, "text-anchor": "middle" }, "0"),
+    ],
+    s("text.up-name", { x: LEFT - 5, y: 9 }, `↑ ${up}`),
     s("text.axis-name", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, axis),
   );
   return h(

@@ -30,7 +30,7 @@ export function neighbours(overview, answer) {
     {},
     list(overview, "Reads alike", "By the direction that is read", answer.nearest_read, cosine, none),
     list(overview, "Writes alike", "By the direction that is written", answer.nearest_write, cosine, none),
-    list(overview, "Fires together", "By tokens shared", answer.partners, [
+    list(overview, "Fires together", `By tokens shared, counted on the ${count(answer.pool_tokens)} tokens of the harvest's pool`, answer.partners, [
       ["Shared", (row) => count(row.together)],
       ["Jaccard", (row) => share(row.jaccard)],
       ["PMI", (row) => share(row.pmi)],

@@ -33,7 +33,8 @@ export function number(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-3) return sign(value.toExponential(1));
-  if (size >= 1000) return count(Math.round(value));
+  // What three digits round up to a thousand is written as one.
+  if (Number(size.toPrecision(3)) >= 1000) return count(Math.round(value));
   return sign(value.toPrecision(3)).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 

@@ -48,10 +48,11 @@ export function featureLink(overview, name, properties = {}) {
   );
 }
 
-/** A label's text, or that there is none. */
+/** A label's text, what is read and what is written each in its own line, or that there is none. */
 export function labelText(text) {
   if (!text) return h("span.none", {}, "no label");
-  const label = said(text, "label");
+  const [reads, ...writes] = text.split(" → ");
+  const label = h("span.label", {}, said(reads, "reads"), writes.length > 0 && [" ", said(`→ ${writes.join(" → ")}`, "writes")]);
   label.title = label.textContent;
   return label;
 }

@@ -48,7 +48,7 @@ export function parse(location) {
 /**
  * Changes the query of the present address; `step` makes it an entry of the history that Back returns from.
  *
- * Gives false where a text is too long for an address: it is left out then.
+ * Gives the keys that were left out because the address had no room for them: long lists first, then texts.
  */
 export function remember(changes, { step = false } = {}) {
   const url = new URL(window.location.href);
@@ -56,13 +56,17 @@ export function remember(changes, { step = false } = {}) {
     if (value === undefined || value === null || value === "" || value === false) url.searchParams.delete(key);
     else url.searchParams.set(key, value === true ? "1" : String(value));
   }
-  const fits = url.search.length <= LONGEST;
-  if (!fits) for (const key of ["q", "prompt"]) url.searchParams.delete(key);
+  const dropped = [];
+  for (const key of ["hide", "pin", "q", "prompt"]) {
+    if (url.search.length <= LONGEST || !url.searchParams.has(key)) continue;
+    url.searchParams.delete(key);
+    dropped.push(key);
+  }
   const next = url.pathname + url.search;
   if (next !== window.location.pathname + window.location.search) {
     history[step ? "pushState" : "replaceState"](history.state, "", next);
   }
-  return fits;
+  return dropped;
 }
 
 /** Goes to another view of this page. */

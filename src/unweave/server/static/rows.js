@@ -39,6 +39,8 @@ export class Rows {
   /** Shows other rows: the first page is here already. */
   fill(first, { sort, descending, index = 0 }) {
     this.pages = new Map([[Math.floor(first.offset / PAGE), first.rows]]);
+    // What the rows before waited for is dropped when it comes.
+    this.wanted = "";
     this.total = first.total;
     this.index = Math.max(0, Math.min(index, this.total - 1));
     this.table.setAttribute("aria-rowcount", String(this.total + 1));

@@ -1,7 +1,7 @@
 // A label's scores on held-out examples, each as a mark with its interval against chance.
 
 import { h, s } from "./dom.js";
-import { interval, number, share } from "./numbers.js";
+import { count, interval, number, share } from "./numbers.js";
 
 const CHANCE = { detection: 0.5, fuzzing: 0.5, intruder: null };
 const MEANS = {
@@ -23,9 +23,9 @@ function whisker(value, low, high, chance) {
   );
 }
 
-/** A table of scores. Names ending in `_low` and `_high` are the interval of the score before them. */
+/** A table of scores. Names ending in `_low` and `_high` are a score's interval, in `_trials` how many it rests on. */
 export function scores(all) {
-  const names = Object.keys(all).filter((name) => !/_(low|high)$/.test(name) && typeof all[name] === "number");
+  const names = Object.keys(all).filter((name) => !/_(low|high|trials)$/.test(name) && typeof all[name] === "number");
   if (!names.length) return h("p.none", {}, "This label was not scored.");
   const scored = names.filter((name) => `${name}_low` in all || name in CHANCE);
   const others = names.filter((name) => !scored.includes(name));
@@ -40,6 +40,7 @@ export function scores(all) {
         h("th", { scope: "row" }, name.replaceAll("_", " ")),
         h("td", {}, whisker(all[name], low, high, chance)),
         h("td.number", {}, interval(all[name], low, high)),
+        h("td.number.help", {}, `${name}_trials` in all ? `${count(all[`${name}_trials`])} trials` : ""),
         h("td.help", {}, chance === null ? "" : `${typeof control === "number" ? "control" : "chance"} ${share(chance)}`),
       );
     }))),

@@ -45,7 +45,7 @@ export function ask(subject, view, request, signal) {
   });
 }
 
-/** A function that runs `work(signal)` after a pause, dropping what was asked before: the newest request wins. */
+/** A function that runs `work(signal)` after a pause, dropping what was asked before, as its `stop()` does too. */
 export function newest(pause, outer) {
   let timer = 0;
   let running = null;
@@ -54,7 +54,7 @@ export function newest(pause, outer) {
     running?.abort();
   };
   outer?.addEventListener("abort", stop);
-  return (work, failed) => {
+  const ask = (work, failed) => {
     stop();
     const mine = new AbortController();
     running = mine;
@@ -66,4 +66,5 @@ export function newest(pause, outer) {
       }
     }, pause);
   };
+  return Object.assign(ask, { stop });
 }

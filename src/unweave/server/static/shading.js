@@ -65,14 +65,14 @@ export function shadedText(tokens, { scale, focus = -1, label, read }) {
   return line;
 }
 
-/** What the shading means, drawn with the shading itself. */
-export function legend() {
+/** What the shading means, drawn with the shading itself; `framed` where one token of a line stands out. */
+export function legend({ framed = false } = {}) {
   const sample = (text, importance, activation) => shaded({ text, importance, activation }, 1, {});
   return h(
     "p.legend",
     {},
     h("span", {}, "importance: ", h("span.shaded.inline", {}, sample("0", 0, 0), " ", sample(".25", 0.25, 0), " ", sample(".5", 0.5, 0), " ", sample("1", 1, 0))),
     h("span", {}, "activation: ", h("span.shaded.inline", {}, sample("positive", 0, 0.9), " ", sample("negative", 0, -0.9))),
-    h("span", {}, "framed: the token it was drawn for"),
+    framed && h("span", {}, "framed: the token it was drawn for"),
   );
 }

@@ -80,15 +80,14 @@ function places(overview, answer) {
       h("tbody", {}, groups.map((group) => h("tr", {}, h("th", { scope: "row", title: group.name }, said(overview.short(group.name))), group.firing.map((one) => h("td.heat", { vars: { "--importance": (one / most).toFixed(3) } }, one || "·"))))))));
 }
 
-function traced(overview, answer, name) {
-  const values = answer.tokens.map((token) => {
-    const found = token.features.find((one) => one.name === name);
-    return { text: token.text, importance: found?.importance ?? 0, activation: found?.activation ?? 0 };
-  });
+function traced(overview, answer, fires) {
+  const { name, importance, activation } = answer.traced;
+  const values = answer.tokens.map(({ text }, at) => ({ text, importance: importance[at], activation: activation[at] }));
+  const firing = importance.filter((one) => one > fires).length;
   const scale = Math.max(1e-9, ...values.map((one) => Math.abs(one.activation)));
   const readout = h("span.readout");
   return h("div.traced", {},
-    h("p.about", {}, "Where ", featureLink(overview, name), ` is among the ${EACH} that tell most of a token (activation bars to ±${number(scale)}) `, readout),
+    h("p.about", {}, h("span", {}, "Where ", featureLink(overview, name), ` fires: on ${count(firing)} of ${count(values.length)} tokens (activation bars to ±${number(scale)})`), readout),
     shadedText(values, { scale, label: `Where ${name} fires`, read: (token) => replace(readout, `${tokenText(token.text)}: ${share(token.importance)}, ${change(token.activation)}`) }),
     legend());
 }
@@ -119,13 +118,14 @@ export async function show(page) {
       line,
       answer.truncated && h("p.help", {}, "The text is longer than a window: only its beginning was read."),
       answer.edits.length > 0 && h("p.help", {}, "With the edits ", answer.edits.map((one, at) => [at ? ", " : "", said(one)]), "."),
-      state.feature && traced(overview, answer, state.feature),
+      answer.traced && answer.traced.name === state.feature && traced(overview, answer, overview.fires),
       h("div.columns.even", {},
         h("section", {}, chosen >= 0 ? firings(overview, answer.tokens[chosen], chosen) : [h("h2", {}, "One token"), h("p.none", {}, "Choose a token above to list what fires on it.")]),
         h("section", {}, whole(overview, answer, state.feature, (name) => {
           state.feature = state.feature === name ? "" : name;
           remember({ feature: state.feature });
           draw();
+          if (state.feature) run();
         }, state.all, () => {
           state.all = true;
           draw();
@@ -136,12 +136,14 @@ export async function show(page) {
   const run = () => {
     if (!state.q) {
       answer = null;
+      asked.stop();
+      results.setAttribute("aria-busy", "false");
       replace(results, h("p.none", {}, "Type or paste a text above."));
       return;
     }
     results.setAttribute("aria-busy", "true");
     asked(async (stop) => {
-      answer = await ask(overview.id, "fires", { text: state.q, limit: EACH, group: state.site || null, with_edits: state.edits }, stop);
+      answer = await ask(overview.id, "fires", { text: state.q, limit: EACH, group: state.site || null, with_edits: state.edits, trace: state.feature || null }, stop);
       results.setAttribute("aria-busy", "false");
       draw();
       announce(`${answer.tokens.length} tokens read`);
@@ -153,15 +155,15 @@ export async function show(page) {
   const changed = (changes) => {
     Object.assign(state, changes);
     if ("q" in changes) state.token = NaN;
-    const fits = remember({ q: state.q, site: state.site, edits: state.edits, at: Number.isInteger(state.token) ? state.token : "" });
-    replace(long, fits ? null : "This text is too long to be kept in the address.");
+    const dropped = remember({ q: state.q, site: state.site, edits: state.edits, at: Number.isInteger(state.token) ? state.token : "" });
+    replace(long, dropped.includes("q") && "This text is too long to be kept in the address.");
     run();
   };
   const long = h("p.help", { role: "status" });
   page.root.append(
     h("form.filters", { on: { submit: (event) => event.preventDefault() } },
       field("Text", h("textarea", { rows: "3", maxlength: "20000", dir: "auto", "data-first-field": true, spellcheck: "false", value: state.q, on: { input: (event) => changed({ q: event.target.value }) } }), "wide"),
-      overview.groups.length > 1 && field("Site", h("input", { list: "sites", value: state.site, placeholder: "all; * and ? match", maxlength: "300", autocomplete: "off", spellcheck: "false", on: { input: (event) => changed({ site: event.target.value }) } })),
+      overview.groups.length > 1 && field("Site", h("input", { list: "sites", value: state.site, placeholder: "part of a name", maxlength: "300", autocomplete: "off", spellcheck: "false", on: { input: (event) => changed({ site: event.target.value }) } })),
       h("datalist", { id: "sites" }, overview.groups.map((group) => h("option", { value: group.name }))),
       overview.edit.available && h("fieldset.field", {}, h("legend", {}, "Edits"), h("label.tick", {}, h("input", { type: "checkbox", checked: state.edits, on: { change: (event) => changed({ edits: event.target.checked }) } }), "active ones applied"))),
     long,
