@@ -6,7 +6,8 @@
 A round is a batch of 16 windows of 64 tokens, counted whole: forward, importances, activations, draws, tables, samples.
 The samples fill while the first batches are read, so batches before ``--warm`` are not timed; those of a short text are
 the slower ones. The memory row makes 20,000 random features of one site with an importance function whose outputs are
-rarely above 0, and says the process's peak.
+rarely above 0, touches every page of its tables as a long text would, keeps it, finds partners, writes the folder,
+and says the process's peak.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,7 +33,8 @@ from unweave.decompose.importance import Importance, init_importance
 from unweave.models import Target, load_target
 from unweave.read.features import Dictionary, subcomponent_dictionary
 from unweave.read.harvest.config import HarvestConfig
-from unweave.read.harvest.run import plan_harvest, read_batch
+from unweave.read.harvest.run import Plan, _facts, _save, plan_harvest, read_batch
+from unweave.read.harvest.store import write_harvest
 from unweave.read.harvest.tally import Tally
 
 MANY = 20_000
@@ -56,7 +61,9 @@ def main() -> None:
     printed(value, args.json, [*rows, memory])
 
 
-def _timed(target: Target, dictionary: Dictionary, batches: int, warm: int) -> dict[str, Any]:
+def _timed(
+    target: Target, dictionary: Dictionary, batches: int, warm: int, after: Callable[[Plan, Tally], None] | None = None
+) -> dict[str, Any]:
     """Tokens a second of the harvest and of the plain forward by turns, and the median of their ratios."""
     windows = -(-16 * (batches + warm) // 15)  # of three shards of text in each of five labels
     plan = plan_harvest(target, dictionary, load_corpus("parallel"), HarvestConfig(windows=windows))
@@ -75,6 +82,8 @@ def _timed(target: Target, dictionary: Dictionary, batches: int, warm: int) -> d
         if index >= warm:
             plain.append(middle - start)
             whole.append(time.perf_counter() - middle)
+    if after is not None:
+        after(plan, tally)
     tokens_each = 16 * plan.text.length
     ratios = sorted(a / b for a, b in zip(plain, whole, strict=True))
     return {
@@ -103,7 +112,17 @@ def _many(target: Target) -> dict[str, Any]:
     dictionary = subcomponent_dictionary(made, target, "random")
     unit = 1e9 if sys.platform == "darwin" else 1e6
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    found = _timed(target, dictionary, 4, 4)
+
+    def finish(plan: Plan, tally: Tally) -> None:
+        for name in ("table_in", "table_out"):
+            tally.sums[name][:, ::512] += 0  # zero pages take no memory before they are written to
+        with TemporaryDirectory() as folder:
+            _save(plan, tally, Path(folder) / "kept.safetensors")
+            facts = _facts(target, dictionary, plan, ("", ""), 0.0, 0, tally)
+            out = Path(folder) / "made.harvest"
+            write_harvest(out, facts, plan.text, plan.columns, plan.pool, tally, target.tokenizer, 32, lambda _: None)
+
+    found = _timed(target, dictionary, 4, 4, finish)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     return {"features": MANY, "peak_gb": round(peak, 2), "peak_before_gb": round(before, 2), **found}
 

@@ -52,7 +52,9 @@ def test_edges_over_text(cli, tmp_path, planted_corpus):
     code, out, err = cli("attribute", *arguments, "--out", "edges", "--json")
     assert code == 0, err
     table = EdgeTable.load(tmp_path / "edges")
-    assert json.loads(out) == {"edges": len(table), "tokens": 4 * 64, "path": "edges"}
+    said = json.loads(out)
+    assert (said["edges"], said["tokens"], said["edges_path"]) == (len(table), 4 * 64, "edges")
+    assert said["status"] == "finished"
 
 
 def test_a_behaviours_circuit(cli, tmp_path):

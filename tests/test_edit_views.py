@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import planted
 import pytest
@@ -152,7 +155,11 @@ def test_edits_are_made_undone_in_turn_and_redone(subject):
     assert names(ask(subject, "edits")) == []
     ask(subject, "make-edit", name="a", factors={FIRST: 0.0})
     ask(subject, "make-edit", name="b", factors={f"{SITE}:0": 2.0})
-    assert names(ask(subject, "make-edit", name="c", factors={FIRST: 0.5})) == [("a", True), ("b", True), ("c", True)]
+    assert names(ask(subject, "make-edit", name="c", factors={f"{SITE}:1": 0.5})) == [
+        ("a", True),
+        ("b", True),
+        ("c", True),
+    ]
     assert names(ask(subject, "undo-edit")) == [("a", True), ("b", True), ("c", False)]
     assert names(ask(subject, "undo-edit", name="a")) == [("a", False), ("b", True), ("c", False)]
     assert names(ask(subject, "redo-edit")) == [("a", True), ("b", True), ("c", False)]
@@ -189,6 +196,69 @@ def test_edits_survive_a_restart(subject, planted_target):
     assert listed.edits[0].factors == {FIRST: 0.25}
     assert ask(again, "fires", text=TEXT, with_edits=True).edits == ["two"]
     assert names(ask(again, "redo-edit")) == [("<b>one</b>", True), ("two", True)]
+
+
+def test_two_servers_on_one_harvest_keep_each_others_edits(subject):
+    both = subject, open_subject(subject.folder)
+    for one in both:
+        assert names(ask(one, "edits")) == []
+    for place, one in enumerate(both):
+        ask(one, "make-edit", name=f"of {place}", factors={f"{SITE}:{place}": 0.0})
+    with pytest.raises(UnweaveError, match="the name 'of 1' is taken"):
+        ask(both[0], "make-edit", name="of 1", factors={FIRST: 0.0})
+    assert names(ask(both[1], "undo-edit", name="of 0")) == [("of 0", False), ("of 1", True)]
+    assert ask(both[0], "factor", factors={FIRST: 0.0}, text=TEXT, by_label=False, with_edits=True).edits == ["of 1"]
+    with ThreadPoolExecutor(8) as pool:
+        made = [
+            pool.submit(ask, both[place % 2], "make-edit", name=f"{place}", factors={f"{SITE}:{place}": 2.0})
+            for place in range(2, 14)
+        ]
+    assert all(one.result() for one in made)
+    for one in both:
+        assert {name for name, _ in names(ask(one, "edits"))} == {"of 0", "of 1", *map(str, range(2, 14))}
+
+
+def test_edits_do_not_wait_for_what_runs_the_target(subject):
+    with ThreadPoolExecutor(1) as pool, subject.lock:
+        steps = (
+            ("make-edit", {"name": "one", "factors": {FIRST: 0.0}}),
+            ("undo-edit", {}),
+            ("redo-edit", {}),
+            ("undo-edit", {}),
+            ("edits", {}),
+            ("drop-edit", {"name": "one"}),
+        )
+        for view, request in steps:
+            answer = pool.submit(ask, subject, view, **request)
+            try:
+                listed = names(answer.result(timeout=5))
+            except TimeoutError:
+                pytest.fail(f"{view} waits")
+        assert listed == []
+
+
+def test_f3_11_edits_are_read_through_no_link(subject, tmp_path):
+    ask(subject, "make-edit", name="one", factors={FIRST: 0.25})
+    path = subject.folder / "edits.json"
+    path.rename(tmp_path / "outside.json")
+    path.symlink_to(tmp_path / "outside.json")
+    for view, request in (("edits", {}), ("undo-edit", {})):
+        with pytest.raises(UnweaveError, match=r"edits\.json is no file of its own, and links are not followed"):
+            ask(subject, view, **request)
+    (tmp_path / "outside.json").unlink()
+    with pytest.raises(UnweaveError, match=r"edits\.json is no file of its own"):
+        ask(subject, "edits")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_f3_15_edits_are_the_owners_alone_under_umask_000(subject):
+    before = os.umask(0)
+    try:
+        ask(subject, "make-edit", name="one", factors={FIRST: 0.25})
+    finally:
+        os.umask(before)
+    for path in subject.folder.glob("edits.json*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_edits_of_another_dictionary_and_damaged_ones_are_refused(subject, planted_target):
@@ -229,6 +299,43 @@ def test_the_stack_is_under_the_slider_on_both_sides(subject, piece):
     again = ask(subject, "factor", factors=factors, text=TEXT, with_edits=True)
     other = plain(subject, edit_of(subject, {piece: 5.0, FIRST: 2.0}))[1]
     assert again.by_label[0].before == pytest.approx(other[again.by_label[0].label], abs=1e-4)
+
+
+def test_the_sliders_factor_takes_the_place_of_the_stacks(subject):
+    ask(subject, "make-edit", name="base", factors={FIRST: 0.0, f"{SITE}:0": 2.0})
+    ask(subject, "make-edit", name="gone whole", factors={f"{SITE}:1": -2.0})
+    before = plain(subject, edit_of(subject, {FIRST: 0.0, f"{SITE}:0": 2.0, f"{SITE}:1": -2.0}))
+    for factors in ({FIRST: -1.0, f"{SITE}:1": 3.0}, {FIRST: 1.0, f"{SITE}:1": 1.0}):
+        after = plain(subject, edit_of(subject, {f"{SITE}:0": 2.0, **factors}))
+        found = ask(subject, "factor", factors=factors, text=TEXT, with_edits=True)
+        assert found.edits == ["base", "gone whole"]
+        for one in found.by_label:
+            assert one.before == pytest.approx(before[1][one.label], abs=1e-4)
+            assert one.after == pytest.approx(after[1][one.label], abs=1e-4)
+        for one in found.next:
+            assert one.before == pytest.approx(float(before[0][one.token]), abs=1e-5)
+            assert one.after == pytest.approx(float(after[0][one.token]), abs=1e-5)
+    same = ask(subject, "factor", factors={FIRST: 0.0, f"{SITE}:1": -2.0}, text=TEXT, with_edits=True)
+    assert same.divergence == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("piece_again", [FIRST, FIRST.replace(":1", ":01")])
+def test_no_two_active_edits_set_the_same_piece(subject, piece_again):
+    said = f"subcomponent '{FIRST}' has a factor in edit 'one' already, which is active: undo that one first"
+    ask(subject, "make-edit", name="one", factors={f"{SITE}:0": 2.0, FIRST: 0.0})
+    with pytest.raises(UnweaveError, match=said):
+        ask(subject, "make-edit", name="two", factors={piece_again: 0.5})
+    assert names(ask(subject, "undo-edit")) == [("one", False)]
+    ask(subject, "make-edit", name="two", factors={piece_again: 0.5})
+    with pytest.raises(UnweaveError, match=said.replace("'one'", "'two'")):
+        ask(subject, "redo-edit", name="one")
+    assert names(ask(subject, "edits")) == [("one", False), ("two", True)]
+
+
+@pytest.mark.parametrize("name", ["slider", " slider", "slider "])
+def test_an_edit_of_any_name_leaves_the_slider_as_it_is(subject, name):
+    ask(subject, "make-edit", name=name, factors={FIRST: 0.0})
+    assert ask(subject, "factor", factors={f"{SITE}:0": 0.0}, text=TEXT, with_edits=True).edits == ["slider"]
 
 
 def test_typed_text_and_graphs_show_the_edited_model_when_asked(subject):

@@ -7,6 +7,8 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -15,7 +17,16 @@ from hypothesis import strategies as st
 
 from unweave.base import files
 from unweave.base.errors import UnweaveError
-from unweave.base.files import atomic_folder, atomic_path, file_hash, read_json, remove_partial, write_json
+from unweave.base.files import (
+    atomic_folder,
+    atomic_path,
+    file_hash,
+    read_json,
+    read_json_inside,
+    remove_partial,
+    sole_writer,
+    write_json,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -138,6 +149,88 @@ def test_files_and_folders_get_the_permissions_that_others_expect(tmp_path):
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file.json").stat().st_mode) == 0o644
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0, 0o666, 0o777), (0o027, 0o640, 0o750), (0o077, 0o600, 0o700)])
+def test_permissions_are_found_without_setting_the_umask(tmp_path, monkeypatch, mask, file, folder):
+    before = os.umask(mask)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", lambda _: pytest.fail("for a moment other threads write with this umask"))
+            write_json(tmp_path / "file.json", {})
+            with atomic_folder(tmp_path / "folder") as temporary:
+                assert listed(temporary) == []
+                (temporary / "inside.txt").touch(0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.json").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == folder
+    assert stat.S_IMODE((tmp_path / "folder" / "inside.txt").stat().st_mode) == file
+
+
+def test_f3_15_private_files_are_the_owners_alone_under_umask_000(tmp_path):
+    before = os.umask(0)
+    try:
+        write_json(tmp_path / "new" / "file.json", {}, private=True)
+        with sole_writer(tmp_path / "file.json"):
+            assert stat.S_IMODE((tmp_path / "file.json.lock").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "new" / "file.json").stat().st_mode) == 0o600
+
+
+def test_one_writer_at_a_time_in_all_threads_and_processes(tmp_path):
+    path = tmp_path / "count.json"
+    write_json(path, 0)
+
+    def count():
+        for _ in range(4):
+            with sole_writer(path):
+                known = read_json(path)
+                time.sleep(0.005)
+                write_json(path, known + 1)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read_json(path) == 16
+    script = f"""
+        from pathlib import Path
+        from unweave.base.errors import UnweaveError
+        from unweave.base.files import sole_writer
+        try:
+            with sole_writer(Path({str(path)!r}), 0.1):
+                print("in")
+        except UnweaveError as error:
+            print(error)
+    """
+    with sole_writer(path):
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+        )
+    assert ran.stdout == f"{path}: another program is writing it: try again, or stop that one\n"
+
+
+def test_a_lock_where_nothing_can_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnweaveError, match=f"^{tmp_path}/file/x: "), sole_writer(tmp_path / "file" / "x"):
+        pass
+
+
+def test_f3_11_json_inside_a_folder_is_read_through_no_link(tmp_path):
+    write_json(tmp_path / "outside" / "file.json", "secret")
+    write_json(tmp_path / "folder" / "below" / "file.json", "own")
+    (tmp_path / "folder" / "linked").symlink_to(tmp_path / "outside")
+    (tmp_path / "folder" / "linked.json").symlink_to(tmp_path / "outside" / "file.json")
+    assert read_json_inside(tmp_path / "folder", "below/file.json") == "own"
+    for name in ("linked/file.json", "linked.json", "../outside/file.json"):
+        with pytest.raises(UnweaveError, match="no file of its own, and links are not followed"):
+            read_json_inside(tmp_path / "folder", name)
+    with pytest.raises(UnweaveError, match=r"none\.json: it does not exist"):
+        read_json_inside(tmp_path / "folder", "none.json")
 
 
 def write_folder(path, text, failure=None, **options):

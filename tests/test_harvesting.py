@@ -110,8 +110,8 @@ def test_a_bundled_name_is_no_folder_that_is_called_so(tmp_path, monkeypatch):
     from unweave.read.subject import open_subject
 
     monkeypatch.chdir(tmp_path)
-    assert main(["harvest", "polyglot", "polyglot", *SMALL]) == 0
     (tmp_path / "polyglot").mkdir()
+    assert main(["harvest", "polyglot", "polyglot", *SMALL]) == 0
     opened = open_subject(tmp_path / "polyglot.harvest")
     assert opened.unavailable() == ""
     assert opened.dictionary.digest == opened.facts.dictionary

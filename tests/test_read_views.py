@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import planted
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 from unweave.base.errors import UnweaveError
 from unweave.base.views import all_views
 from unweave.models.capture import capture_inputs
+from unweave.read import graph_store
 from unweave.read.attribution import prompt_graph
 from unweave.read.features import FIRES, Place, Reading
 from unweave.read.subject import open_subject
@@ -80,6 +84,19 @@ def test_the_overview_without_labels_or_dictionary_says_so(subject, tmp_path):
     found = ask(open_subject(subject.folder), "overview")
     assert not found.live.available
     assert "gone" in found.live.reason
+
+
+def test_labels_that_do_not_match_block_no_view(labelled):
+    assert ask(labelled, "overview").labels_note == ""
+    path = labelled.folder / "harvest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 0.5}))
+    opened = open_subject(labelled.folder)
+    found = ask(opened, "overview")
+    assert found.labels is None
+    assert f"not of {opened.harvest.digest}: run `unweave label`" in found.labels_note
+    assert {row.label for row in ask(opened, "features").rows} == {""}
+    assert ask(opened, "feature", name=opened.harvest.name(3)).label is None
+    assert ask(opened, "search", words="mlp").hits
 
 
 def rows_of(answer):
@@ -351,6 +368,79 @@ def test_a_damaged_graph_is_said_to_be_and_hides_no_other(subject):
     assert [one.id for one in ask(subject, "graphs").graphs] == ["good"]
     with pytest.raises(UnweaveError, match="graph 'bad' is damaged"):
         ask(subject, "load-graph", id="bad")
+
+
+@pytest.fixture
+def saved(subject):
+    """A function that saves one graph under a title, and gives its id."""
+    made = ask(subject, "graph", text=TEXT, nodes=4).model_dump()
+
+    def save(title):
+        return ask(subject, "save-graph", title=title, request={"text": TEXT}, graph=made).id
+
+    return save
+
+
+def test_f3_11_links_among_the_graphs_are_neither_listed_nor_opened_nor_dropped(subject, saved, tmp_path):
+    saved("own")
+    folder, outside = subject.folder / "graphs", tmp_path / "outside.json"
+    (folder / "own.json").rename(outside)
+    (folder / "linked.json").symlink_to(outside)
+    assert ask(subject, "graphs").graphs == []
+    for view in ("load-graph", "drop-graph"):
+        with pytest.raises(UnweaveError, match="graph 'linked' is not saved here"):
+            ask(subject, view, id="linked")
+    assert saved("linked") == "linked-2"
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert ask(subject, "graphs").graphs == []
+    with pytest.raises(UnweaveError, match="graph 'linked-2' is not saved here"):
+        ask(subject, "load-graph", id="linked-2")
+    for write in (lambda: saved("more"), lambda: ask(subject, "drop-graph", id="linked-2")):
+        with pytest.raises(UnweaveError, match="graphs is a symlink, and links are not followed"):
+            write()
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"linked.json", "linked-2.json"}
+
+
+@pytest.mark.parametrize("swapped", ["own.json", "."])
+def test_f3_12_a_graph_swapped_for_a_link_after_the_check_is_not_followed(
+    subject, saved, tmp_path, monkeypatch, swapped
+):
+    saved("own")
+    folder = subject.folder / "graphs"
+    read = graph_store.read_json_inside
+
+    def swap(*where):
+        away, here = tmp_path / "away", folder / swapped
+        here.rename(away)
+        here.symlink_to(away)
+        return read(*where)
+
+    monkeypatch.setattr(graph_store, "read_json_inside", swap)
+    with pytest.raises(UnweaveError, match=r"own\.json is no file of its own, and links are not followed"):
+        ask(subject, "load-graph", id="own")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_f3_15_graphs_are_the_owners_alone_under_umask_000(subject, saved):
+    before = os.umask(0)
+    try:
+        saved("own")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in subject.folder.rglob("*")}
+    assert (modes["graphs"], modes["own.json"], modes["graphs.lock"]) == (0o700, 0o600, 0o600)
+
+
+def test_saving_and_dropping_graphs_waits_for_nothing_that_runs_the_target(subject, saved):
+    with ThreadPoolExecutor(8) as pool, subject.lock:
+        ids = [pool.submit(saved, "the same") for _ in range(8)]
+        try:
+            assert len({one.result(timeout=5) for one in ids}) == 8
+            dropped = pool.submit(ask, subject, "drop-graph", id="the-same").result(timeout=5)
+        except TimeoutError:
+            pytest.fail("it waits")
+    assert len(dropped.graphs) == 7
 
 
 class Probe:

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 
+import huggingface_hub
 import pytest
 from labelled import write_labels
 
@@ -100,10 +101,54 @@ def test_labels_are_those_beside_the_harvest_and_may_be_missing(subject):
     assert opened.labels.confidence_of(3) is None
 
 
-def test_labels_of_another_harvest_are_refused(subject):
+def test_labels_of_another_harvest_and_damaged_ones_are_not_shown_and_it_says_why(subject):
     write_labels(subject.folder, {2: "odd words"}, harvest="0123456789abcdef")
-    with pytest.raises(UnweaveError, match="labels are of harvest 0123456789abcdef"):
-        _ = open_subject(subject.folder).labels
+    found = open_subject(subject.folder).labels
+    assert set(found.text) == {""}
+    assert "labels are of harvest 0123456789abcdef" in found.note
+    write_labels(subject.folder, {2: "odd words"})
+    (subject.folder / "labels.parquet").write_bytes(b"half")
+    assert "is not the table that labels.json describes" in open_subject(subject.folder).labels.note
+
+
+def test_labels_that_are_made_meanwhile_are_found_and_others_stay(subject):
+    assert subject.labels.text[2] == ""
+    assert subject.index.match("odd")[2] == 0
+    for text in ("odd words", "even odder words"):
+        write_labels(subject.folder, {2: text})
+        assert (subject.labels.text[2], subject.table.labels.text[2], subject.labels.note) == (text, text, "")
+        assert subject.index.match("words")[2] > 0
+    assert subject.labels is subject.labels
+    assert subject.index is subject.index
+    assert subject.index.table is subject.table
+    (subject.folder / "labels.json").unlink()
+    assert (subject.labels.text[2], subject.table.labels.text[2]) == ("", "")
+
+
+def test_a_hub_target_is_available_once_it_is_in_the_cache_and_no_view_downloads_it(
+    subject, planted_target_folder, planted_target, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for name in ("model_info", "list_repo_files"):
+        monkeypatch.setattr(huggingface_hub.HfApi, name, lambda *_, **__: pytest.fail("the network was asked"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("a download"))
+    other = changed(subject.folder, target_source="org/model", target_name="org/model")
+    said = "target org/model is not in the Hugging Face cache.*fetch it with `hf download org/model`"
+    assert re.search(said, other.unavailable())
+    with pytest.raises(UnweaveError, match=said):
+        _ = other.target
+    assert "neither a folder here nor a hub id" in changed(subject.folder, target_source="org/a--b").unavailable()
+
+    place = tmp_path / "hub" / "models--org--model"
+    snapshot = place / "snapshots" / ("0" * 40)
+    shutil.copytree(planted_target_folder, snapshot)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("0" * 40)
+    assert other.unavailable() == ""
+    assert other.target.identity == planted_target.identity
+    assert other.target.name == "org/model"
+    (snapshot / "model.safetensors").unlink()
+    assert "has no weights" in other.unavailable()
 
 
 def test_a_part_is_made_once_whoever_asks_and_a_failure_is_not_kept(subject):

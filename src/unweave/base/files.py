@@ -20,24 +20,27 @@ _PARTIAL = ".part"
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that replaces it when the block succeeds.
 
-    On any exception, Ctrl-C included, the temporary file is removed and ``path`` keeps its old content.
+    On any exception, Ctrl-C included, the temporary file is removed and ``path`` keeps its old content. A ``private``
+    file is its owner's alone whatever the umask, and so is the folder it stands in if that is made here.
     Raises ``UnweaveError`` naming the path when the disk is full or not writable.
     """
     path = Path(path)
     folder: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
         # In a folder of its own, because some writers (safetensors) make a temporary file beside the one they write.
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
         temporary = folder / path.name
-        temporary.touch()
+        temporary.touch(0o600 if private else 0o666)
+        # What the umask left of it; asking for the umask would set it, for other threads too.
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except OSError as error:
         raise oserror_line(error, path) from error
@@ -62,12 +65,13 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
             raise UnweaveError(f"{path} already exists: choose another --out, or remove it first")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent))
+        mode = _new_folder_mode(temporary)
         yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
+        os.chmod(temporary, mode)
         # Some writers (safetensors) create their files for the owner only.
         for written in temporary.rglob("*"):
             if written.is_file():
-                os.chmod(written, 0o666 & ~_umask())
+                os.chmod(written, 0o666 & mode)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
             os.replace(path, old / path.name)
@@ -100,23 +104,43 @@ def check_writable(folder: Path) -> None:
         raise oserror_line(error, folder) from error
 
 
-def write_json(path: Path, value: Any) -> None:
+@contextmanager
+def sole_writer(path: Path, seconds: float = 10.0) -> Iterator[None]:
+    """Holds a lock beside ``path`` (``PATH.lock``, its owner's alone) while what is there is read and written anew.
+
+    It keeps out other threads and other processes. Raises ``UnweaveError`` when it is not free within ``seconds``.
+    """
+    from filelock import FileLock, Timeout
+
+    from unweave.base.errors import UnweaveError
+
+    path = Path(path)
+    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=seconds, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UnweaveError(f"{path}: another program is writing it: try again, or stop that one") from error
+    except OSError as error:
+        raise oserror_line(error, path) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path: Path, value: Any, private: bool = False) -> None:
     """Writes ``value`` as readable JSON, whole or not at all. NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, private) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Reads JSON, or raises ``UnweaveError`` that names the file and what is wrong with it."""
-    from unweave.base.errors import UnweaveError
-
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return _parsed(Path(path).read_bytes(), path)
     except OSError as error:
         raise oserror_line(error, path) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UnweaveError(f"{path} is not valid JSON ({error}): it was damaged or is another kind of file") from error
 
 
 def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -167,6 +191,19 @@ def read_inside(folder: Path, name: str) -> bytes:
             os.close(each)
 
 
+def read_json_inside(folder: Path, name: str) -> Any:
+    """Reads JSON as ``read_inside`` reads a file; every refusal is an ``UnweaveError`` that names the file."""
+    path = Path(folder, name)
+    try:
+        return _parsed(read_inside(folder, name), path)
+    except OSError as error:
+        if error.errno is None or path.is_symlink() or path.parent.is_symlink():
+            from unweave.base.errors import UnweaveError
+
+            raise UnweaveError(f"{path} is no file of its own, and links are not followed: remove it") from error
+        raise oserror_line(error, path) from error
+
+
 def file_hash(path: Path) -> str:
     """sha256 of a file's bytes, streamed."""
     digest = hashlib.sha256()
@@ -176,7 +213,19 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _parsed(content: bytes, path: Path) -> Any:
+    from unweave.base.errors import UnweaveError
+
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UnweaveError(f"{path} is not valid JSON ({error}): it was damaged or is another kind of file") from error
+
+
+def _new_folder_mode(inside: Path) -> int:
+    """The permissions that the umask leaves to a folder, without setting it to ask."""
+    probe = inside / "mode"
+    probe.mkdir()
+    mode = stat.S_IMODE(probe.stat().st_mode) & 0o777
+    probe.rmdir()
+    return mode

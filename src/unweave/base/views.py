@@ -9,8 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from unweave.base.errors import UnweaveError, nearest
-
 _ROOMS = ("unweave.read.views", "unweave.edit.views")
 _VIEWS: dict[str, View] = {}
 
@@ -50,11 +48,3 @@ def all_views() -> dict[str, View]:
     for module in _ROOMS:
         import_module(module)
     return dict(sorted(_VIEWS.items()))
-
-
-def find_view(name: str) -> View:
-    """The view called ``name``, or ``UnweaveError`` with the nearest."""
-    views = all_views()
-    if name not in views:
-        raise UnweaveError(f"view {name!r} is not registered; {nearest(name, views)}")
-    return views[name]

@@ -124,19 +124,23 @@ def _attribute_corpus(args: argparse.Namespace) -> Output:
     if args.out is None:
         raise UnweaveError("edges over text need a place: give a new folder with --out")
     corpus, made, target = open_corpus(args), open_decomposition(args.decomposition), open_target(args)
-    windows = windows_by_label(target.tokenizer, corpus, "selection", None, count=args.windows)
-    table = dataset_attribution(
-        target,
-        made,
-        torch.cat([torch.as_tensor(rows) for rows in windows.values()]),
-        targets=args.targets,
-        attention=args.attention,
-        norms=args.norms,
-        out=args.out,
-        progress=Terminal("attribute"),
-    )
-    value = {"edges": len(table), "tokens": table.tokens, "path": str(args.out)}
-    return Output(value, [f"{len(table)} edges over {table.tokens} tokens are in {args.out}"])
+    windows = windows_by_label(target.tokenizer, corpus, "selection", at_most=args.windows)
+    chosen = {"targets": args.targets, "attention": args.attention, "norms": args.norms}
+    settings = {"target": args.target, "decomposition": args.decomposition, "corpus": corpus.name, **chosen}
+    settings |= {"windows": args.windows, "out": str(args.out), "identity": target.identity.digest}
+    args.kept.append(f"the same command goes on from {args.out}.parts")
+    with new_run(args, "attribute", settings) as run:
+        table = dataset_attribution(
+            target,
+            made,
+            torch.cat([torch.as_tensor(rows) for rows in windows.values()]),
+            **chosen,
+            out=args.out,
+            progress=run.progress,
+        )
+        run.log(edges=len(table), tokens=table.tokens)
+    value = {"edges": len(table), "tokens": table.tokens, "edges_path": str(args.out)}
+    return Output(run_value(run) | value, [f"{len(table)} edges over {table.tokens} tokens are in {args.out}"])
 
 
 def _circuit_options(parser: argparse.ArgumentParser) -> None:

@@ -64,6 +64,7 @@ def _harvest_options(parser: argparse.ArgumentParser) -> None:
 def _harvest(args: argparse.Namespace) -> Output:
     from unweave.base.progress import Terminal
     from unweave.corpora import load_corpus
+    from unweave.decompose.decomposition import bundled_names
     from unweave.models.named import KNOWN
     from unweave.read.dictionaries import load_dictionary
     from unweave.read.harvest import HarvestConfig, harvest, read_shard
@@ -87,9 +88,13 @@ def _harvest(args: argparse.Namespace) -> Output:
         path = read_shard(target, dictionary, corpora, config, shard=shard, progress=Terminal("harvest"), **keep)
         return Output({**facts, "shard": args.shard, "path": str(path)}, [f"{path}: share {args.shard} of the text"])
     with new_run(args, "harvest", {**facts, "config": plain_config(config)}) as run:
-        named = args.target if args.target in KNOWN else relative_source(args.target, out)
-        sources = (named, relative_source(args.dictionary, out))
-        made = harvest(target, dictionary, corpora, config, sources=sources, progress=run.progress, **keep)
+        known = (*KNOWN, *bundled_names())
+        target_source, source = (
+            one if one in known else relative_source(one, out) for one in (args.target, args.dictionary)
+        )
+        made = harvest(
+            target, dictionary, corpora, config, sources=(target_source, source), progress=run.progress, **keep
+        )
         table = _groups_table(made)
         run.save_table(table)
         labelled = [] if args.no_labels else _labelled(made, run)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError, nearest
-from unweave.base.files import read_json, write_json
+from unweave.base.files import read_json_inside, sole_writer, write_json
 from unweave.decompose.decomposition import Decomposition
 from unweave.edit.edits import FactorEdit
 
@@ -43,78 +45,75 @@ def factor_edit(decomposition: Decomposition, factors: Mapping[str, float], name
 
 
 class EditBook:
-    """All edits, oldest first, written to ``path`` at every change. Callers hold the subject's lock.
+    """All edits, oldest first, in the file ``path``, which other programs and threads may change as well.
 
-    Raises ``UnweaveError`` for a file that is damaged, or whose edits belong to another dictionary.
+    Every question reads it, and every change is made to what it holds at that moment, one writer at a time. Raises
+    ``UnweaveError`` for a file that is damaged, that is a symlink, or whose edits belong to another dictionary.
     """
 
     def __init__(self, path: Path, decomposition: Decomposition, digest: str) -> None:
         self._path, self._decomposition, self._digest = path, decomposition, digest
-        self._edits = self._read() if path.exists() else []
 
     def all(self) -> list[MadeEdit]:
-        return list(self._edits)
+        return self._read()
 
     def active(self) -> list[MadeEdit]:
         """The stack: in the order they were applied."""
-        return sorted((each for each in self._edits if each.active), key=lambda each: each.order)
+        return _stacked(self._read())
 
     def make(self, name: str, factors: Mapping[str, float]) -> MadeEdit:
-        """Adds an edit and makes it active; a name that is taken is refused."""
+        """Adds an edit and makes it active; refuses a name that is taken and what another active edit sets already."""
         name = name.strip()
-        if not name or name in self._names():
-            what = "is taken" if name else "is empty"
-            raise UnweaveError(f"the name {name!r} {what}: give the edit another one")
-        factor_edit(self._decomposition, factors, name)  # refuses what cannot be applied, before it is written
-        made = MadeEdit(name, dict(factors), True, datetime.now(UTC).isoformat(timespec="seconds"), self._next())
-        self._write([*self._edits, made])
+        with self._changing() as edits:
+            if not name or name in _names(edits):
+                what = "is taken" if name else "is empty"
+                raise UnweaveError(f"the name {name!r} {what}: give the edit another one")
+            self._check_free(edits, name, factors)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            made = MadeEdit(name, dict(factors), True, now, _next(edits))
+            edits.append(made)
         return made
 
     def undo(self, name: str | None = None) -> MadeEdit:
         """Makes an edit inactive: the one of that name, or the one that was applied last."""
-        return self._switch(self._chosen(name, active=True), False)
+        with self._changing() as edits:
+            return _switch(edits, _chosen(edits, name, active=True), False)
 
     def redo(self, name: str | None = None) -> MadeEdit:
-        """Makes an edit active again: the one of that name, or the one that was undone last."""
-        return self._switch(self._chosen(name, active=False), True)
+        """Makes an edit active again, as ``make`` does: the one of that name, or the one that was undone last."""
+        with self._changing() as edits:
+            chosen = _chosen(edits, name, active=False)
+            self._check_free(edits, chosen.name, chosen.factors)
+            return _switch(edits, chosen, True)
 
     def drop(self, name: str) -> None:
         """Forgets an edit that was undone."""
-        found = self._chosen(name, active=False)
-        self._write([each for each in self._edits if each.name != found.name])
+        with self._changing() as edits:
+            edits.remove(_chosen(edits, name, active=False))
 
-    def _chosen(self, name: str | None, active: bool) -> MadeEdit:
-        able = [each for each in self._edits if each.active == active]
-        state, other = ("active", "undone") if active else ("undone", "active")
-        if name is None:
-            if not able:
-                raise UnweaveError(f"no edit is {state}, so there is nothing to {'undo' if active else 'redo'}")
-            return max(able, key=lambda each: each.order)
-        if name not in self._names():
-            raise UnweaveError(f"no edit is named {name!r}; {nearest(name, self._names())}")
-        for each in able:
-            if each.name == name:
-                return each
-        raise UnweaveError(f"edit {name!r} is {other}, not {state}")
+    @contextmanager
+    def _changing(self) -> Iterator[list[MadeEdit]]:
+        """The edits, to be changed in place; they are written when the block succeeds."""
+        with sole_writer(self._path):
+            edits = self._read()
+            yield edits
+            kept = {"format": FORMAT, "dictionary": self._digest, "edits": [asdict(each) for each in edits]}
+            write_json(self._path, kept, private=True)
 
-    def _switch(self, edit: MadeEdit, active: bool) -> MadeEdit:
-        new = replace(edit, active=active, order=self._next())
-        self._write([new if each.name == edit.name else each for each in self._edits])
-        return new
-
-    def _names(self) -> list[str]:
-        return [each.name for each in self._edits]
-
-    def _next(self) -> int:
-        return 1 + max((each.order for each in self._edits), default=0)
-
-    def _write(self, edits: list[MadeEdit]) -> None:
-        kept = {"format": FORMAT, "dictionary": self._digest, "edits": [asdict(each) for each in edits]}
-        write_json(self._path, kept)
-        self._edits = edits
+    def _check_free(self, edits: list[MadeEdit], name: str, factors: Mapping[str, float]) -> None:
+        """Refuses what cannot be applied, and factors that would add to those of another active edit."""
+        places = factor_edit(self._decomposition, factors, name).places()
+        for other in _stacked(edits):
+            for site, index in sorted(places & other.edit(self._decomposition).places()):
+                raise UnweaveError(
+                    f"subcomponent '{site}:{index}' has a factor in edit {other.name!r} already, which is active: undo "
+                    "that one first"
+                )
 
     def _read(self) -> list[MadeEdit]:
-        described: Any = read_json(self._path)
+        if not os.path.lexists(self._path):
+            return []
+        described: Any = read_json_inside(self._path.parent, self._path.name)
         try:
             if described["format"] != FORMAT:
                 raise UnweaveError(f"{self._path} has format {described['format']}, and this version reads {FORMAT}")
@@ -129,3 +128,36 @@ class EditBook:
         except (KeyError, TypeError, AttributeError) as error:
             raise UnweaveError(f"{self._path} is damaged ({error}): move it away") from error
         return edits
+
+
+def _stacked(edits: list[MadeEdit]) -> list[MadeEdit]:
+    return sorted((each for each in edits if each.active), key=lambda each: each.order)
+
+
+def _chosen(edits: list[MadeEdit], name: str | None, active: bool) -> MadeEdit:
+    able = [each for each in edits if each.active == active]
+    state, other = ("active", "undone") if active else ("undone", "active")
+    if name is None:
+        if not able:
+            raise UnweaveError(f"no edit is {state}, so there is nothing to {'undo' if active else 'redo'}")
+        return max(able, key=lambda each: each.order)
+    if name not in _names(edits):
+        raise UnweaveError(f"no edit is named {name!r}; {nearest(name, _names(edits))}")
+    for each in able:
+        if each.name == name:
+            return each
+    raise UnweaveError(f"edit {name!r} is {other}, not {state}")
+
+
+def _switch(edits: list[MadeEdit], edit: MadeEdit, active: bool) -> MadeEdit:
+    new = replace(edit, active=active, order=_next(edits))
+    edits[edits.index(edit)] = new
+    return new
+
+
+def _names(edits: list[MadeEdit]) -> list[str]:
+    return [each.name for each in edits]
+
+
+def _next(edits: list[MadeEdit]) -> int:
+    return 1 + max((each.order for each in edits), default=0)

@@ -72,6 +72,10 @@ class FactorEdit:
     def sites(self) -> list[str]:
         return list(dict.fromkeys(piece.site for piece, _ in self.pieces))
 
+    def places(self) -> set[tuple[str, int]]:
+        """Site and index of each piece."""
+        return {(piece.site, piece.index) for piece, _ in self.pieces}
+
     def low_rank(self, site: str) -> tuple[Float[Tensor, "r d_in"], Float[Tensor, "d_out r"]]:
         here = [(piece, factor) for piece, factor in self.pieces if piece.site == site]
         A = torch.stack([piece.v for piece, _ in here])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,12 +27,14 @@ WORK = 8e9
 """Parameters times tokens that one answer may run over the labels' windows: a fraction of a second on a laptop."""
 MOST_WINDOWS = 4
 _PREFIXES = 16
+_NAME = " slider"  # An edit's own name has no space around it, so none is called so.
 
 
 class Slider:
     """Held-out windows of each label, and what comes before the edited layers, kept from one answer to the next.
 
-    ``stack`` given to ``measure`` is what both sides have; callers hold the subject's lock.
+    The ``stack`` of active edits is under both sides; after, a factor of the slider stands in place of the stack's for
+    the same subcomponent. Callers hold the subject's lock.
     """
 
     def __init__(self, target: Target, decomposition: Decomposition, pool: Pool, labels: tuple[str, ...]) -> None:
@@ -43,7 +46,7 @@ class Slider:
     def answer(self, request: FactorRequest, stack: list[FactorEdit]) -> FactorAnswer:
         """Next tokens of a text and cross-entropy by label, before and after; weights are put back bit for bit."""
         started = time.perf_counter()
-        edit = factor_edit(self._decomposition, request.factors, "slider")
+        edit = factor_edit(self._decomposition, request.factors, _NAME)
         layer = self._first_layer([*stack, edit])
         text = typed_text(self._target, request.text, end=True)
         windows = self._windows if request.by_label else {}
@@ -52,7 +55,7 @@ class Slider:
         with applied(self._target, *stack):
             before = self._next(typed)
             lost = self._losses_before(prefixes, stack, layer)
-        with applied(self._target, *stack, edit):
+        with applied(self._target, *_without(stack, edit), edit):
             after = self._next(typed)
             now = self._losses(prefixes)
         return FactorAnswer(
@@ -115,6 +118,16 @@ class Slider:
             NextToken(token=token, text=text, before=float(before[token].exp()), after=float(after[token].exp()))
             for token, text in zip(tokens, texts, strict=True)
         ]
+
+
+def _without(stack: list[FactorEdit], edit: FactorEdit) -> list[FactorEdit]:
+    """The stack less the subcomponents that ``edit`` sets."""
+    own = edit.places()
+    left = [
+        replace(each, pieces=tuple(one for one in each.pieces if (one[0].site, one[0].index) not in own))
+        for each in stack
+    ]
+    return [each for each in left if each.pieces]
 
 
 def label_windows(target: Target, pool: Pool, labels: tuple[str, ...]) -> dict[str, Tensor]:

@@ -21,7 +21,9 @@ class FactorRequest(Request):
     text: Text
     top: int = Field(10, ge=1, le=100, description="next tokens, by the larger of before and after")
     by_label: bool = Field(True, description="measure cross-entropy on held-out windows of each corpus label")
-    with_edits: bool = Field(False, description="before and after both with the active edits applied")
+    with_edits: bool = Field(
+        False, description="the active edits under both; after, a factor of theirs gives way to one here"
+    )
 
 
 class NextToken(Answer):
@@ -47,7 +49,7 @@ class FactorAnswer(Answer):
     divergence: float = Field(description="Kullback-Leibler divergence of the next token, after from before, in nats")
     by_label: list[LabelChange]
     seconds: float
-    edits: list[str] = Field(description="names of the active edits that both sides have")
+    edits: list[str] = Field(description="names of the active edits under both sides")
 
 
 class EditsRequest(Request):

@@ -1,4 +1,7 @@
-"""The edit room's live views: a slider for factors, and edits that are made, stacked, undone and redone."""
+"""The edit room's live views: a slider for factors, and edits that are made, stacked, undone and redone.
+
+An edit that is made is written down; whatever runs the target applies those that are active, and puts them back after.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ from unweave.edit.view_models import (
     RedoEditRequest,
     UndoEditRequest,
 )
-from unweave.read.features import SubcomponentDictionary
-from unweave.read.subject import edited_by
+from unweave.read.subject import SUBCOMPONENTS, edited_by
 
 if TYPE_CHECKING:
+    from unweave.decompose.decomposition import Decomposition
     from unweave.read.subject import Subject
 
 
@@ -38,42 +41,31 @@ def factor(subject: Subject, request: FactorRequest) -> FactorAnswer:
 
 @view("edits", "the edits that were made, active or undone", EditsRequest, EditsAnswer)
 def edits(subject: Subject, _: EditsRequest) -> EditsAnswer:
-    with subject.lock:
-        return _listed(subject)
+    return _listed(subject)
 
 
-@view(
-    "make-edit",
-    "makes an edit of factors, and adds it to the active ones",
-    MakeEditRequest,
-    EditsAnswer,
-    exclusive=True,
-)
+@view("make-edit", "makes an edit of factors, and adds it to the active ones", MakeEditRequest, EditsAnswer)
 def make_edit(subject: Subject, request: MakeEditRequest) -> EditsAnswer:
-    with subject.lock:
-        _book(subject).make(request.name, request.factors)
-        return _listed(subject)
+    _book(subject).make(request.name, request.factors)
+    return _listed(subject)
 
 
-@view("undo-edit", "takes an edit away, the last one by default", UndoEditRequest, EditsAnswer, exclusive=True)
+@view("undo-edit", "takes an edit away, the last one by default", UndoEditRequest, EditsAnswer)
 def undo_edit(subject: Subject, request: UndoEditRequest) -> EditsAnswer:
-    with subject.lock:
-        _book(subject).undo(request.name)
-        return _listed(subject)
+    _book(subject).undo(request.name)
+    return _listed(subject)
 
 
-@view("redo-edit", "brings back an edit, the one undone last by default", RedoEditRequest, EditsAnswer, exclusive=True)
+@view("redo-edit", "brings back an edit, the one undone last by default", RedoEditRequest, EditsAnswer)
 def redo_edit(subject: Subject, request: RedoEditRequest) -> EditsAnswer:
-    with subject.lock:
-        _book(subject).redo(request.name)
-        return _listed(subject)
+    _book(subject).redo(request.name)
+    return _listed(subject)
 
 
-@view("drop-edit", "forgets an edit that was undone", DropEditRequest, EditsAnswer, exclusive=True)
+@view("drop-edit", "forgets an edit that was undone", DropEditRequest, EditsAnswer)
 def drop_edit(subject: Subject, request: DropEditRequest) -> EditsAnswer:
-    with subject.lock:
-        _book(subject).drop(request.name)
-        return _listed(subject)
+    _book(subject).drop(request.name)
+    return _listed(subject)
 
 
 def _listed(subject: Subject) -> EditsAnswer:
@@ -85,32 +77,28 @@ def _listed(subject: Subject) -> EditsAnswer:
     )
 
 
-def _dictionary(subject: Subject) -> SubcomponentDictionary:
+def _decomposition(subject: Subject) -> Decomposition:
     """The subject's decomposition; raises ``UnweaveError`` for features that are no pieces of weight."""
     kind = subject.facts.kind
-    dictionary = subject.dictionary if kind == SubcomponentDictionary.kind else None
-    if not isinstance(dictionary, SubcomponentDictionary):
+    if kind != SUBCOMPONENTS:
         raise UnweaveError(
             f"{subject.title}: features of kind {kind} are no pieces of the target's weights, so there is nothing to "
             "edit; open a decomposition"
         )
-    return dictionary
+    return subject.decomposition
 
 
 def _book(subject: Subject) -> EditBook:
-    dictionary = _dictionary(subject)
-    return subject.kept(
-        "edits", lambda: EditBook(subject.folder / "edits.json", dictionary.decomposition, dictionary.digest)
-    )
+    return EditBook(subject.folder / "edits.json", _decomposition(subject), subject.facts.dictionary)
 
 
 def _stack(subject: Subject) -> list[FactorEdit]:
-    decomposition = _dictionary(subject).decomposition
+    decomposition = _decomposition(subject)
     return [each.edit(decomposition) for each in _book(subject).active()]
 
 
 def _slider(subject: Subject) -> Slider:
-    return Slider(subject.target, _dictionary(subject).decomposition, subject.harvest.pool, tuple(subject.facts.labels))
+    return Slider(subject.target, _decomposition(subject), subject.harvest.pool, tuple(subject.facts.labels))
 
 
 @contextmanager

@@ -256,7 +256,7 @@ def _fetch(name: str) -> Path:
 
     try:
         if offline():
-            cached = _cached(name)
+            cached = cached_folder(name)
             if cached is None:
                 raise UnweaveError(
                     f"{name} is no folder here and not in the Hugging Face cache, and offline is set: "
@@ -268,7 +268,7 @@ def _fetch(name: str) -> Path:
         except errors.RepositoryNotFoundError:
             raise
         except (errors.HTTPError, OSError):
-            cached = _cached(name)
+            cached = cached_folder(name)
             if cached is None:
                 raise
             return cached
@@ -278,7 +278,7 @@ def _fetch(name: str) -> Path:
     except errors.RepositoryNotFoundError as error:
         raise UnweaveError(f"{name} is no folder here, and not on the hub or private: check the name") from error
     except errors.HFValidationError as error:
-        raise UnweaveError(f"{name!r} is neither a folder here nor a hub id such as 'org/name'") from error
+        raise _no_hub_id(name) from error
     except (errors.HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise oserror_line(error, error.filename or name) from error
@@ -288,12 +288,23 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def _cached(name: str) -> Path | None:
-    # Not the hub library's own check of a whole snapshot: of a repository only what is needed was downloaded.
-    from huggingface_hub import try_to_load_from_cache
+def cached_folder(name: str) -> Path | None:
+    """A hub id's folder in Hugging Face's cache, or None; ``check_folder`` tells whether all of it is there.
 
-    config = try_to_load_from_cache(name, "config.json")
+    Raises ``UnweaveError`` for what cannot be a hub id.
+    """
+    # Not the hub library's own check of a whole snapshot: of a repository only what is needed was downloaded.
+    from huggingface_hub import errors, try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except errors.HFValidationError as error:
+        raise _no_hub_id(name) from error
     return Path(config).parent if isinstance(config, str) else None
+
+
+def _no_hub_id(name: str) -> UnweaveError:
+    return UnweaveError(f"{name!r} is neither a folder here nor a hub id such as 'org/name'")
 
 
 def _wanted(name: str, names: Sequence[str]) -> list[str]:

@@ -78,11 +78,12 @@ def dataset_attribution(
     model = CutTarget(target, made, attention, norms)
     names = [f"{site}:{index}" for site, pieces in made.sites.items() for index in range(len(pieces))]
     wanted = _rows(names, targets)
-    parts = Parts.open(out, model, windows, wanted, sources, chunk)
     _check_memory(model, target, windows, batch, chunk, len(names))
     adder = _Adder(model, windows, batch)
     counts = adder.count(progress)
     alive = [row for row in wanted.tolist() if counts.firing[row]]
+    # Chunks are numbered over these: what fires here and not on another device would shift them all.
+    parts = Parts.open(out, model, windows, torch.tensor(alive, dtype=torch.long), sources, chunk)
     groups = [alive[start : start + chunk] for start in range(0, len(alive), chunk)]
     for number, rows in enumerate(groups):
         if not parts.has(number):

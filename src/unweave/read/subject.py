@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,6 +50,7 @@ class _Kept:
     lock: RLock = field(default_factory=RLock)
     value: Any = None
     made: bool = False
+    stamp: Hashable = None
 
 
 class Subject:
@@ -72,16 +73,16 @@ class Subject:
     def __repr__(self) -> str:
         return f"Subject({self.id}: {self.title})"
 
-    def kept(self, name: str, make: Callable[[], Value]) -> Value:
+    def kept(self, name: str, make: Callable[[], Value], stamp: Hashable = None) -> Value:
         """What ``make`` returned when first asked for ``name``; others that ask meanwhile wait for it.
 
-        A failure is not kept, so that what was missing can be put in its place.
+        With another ``stamp`` it is made anew. A failure is not kept, so that what was missing can be put in its place.
         """
         with self._keeping:
             slot = self._kept.setdefault(name, _Kept())
         with slot.lock:
-            if not slot.made:
-                slot.value, slot.made = make(), True
+            if not slot.made or slot.stamp != stamp:
+                slot.value, slot.made, slot.stamp = make(), True, stamp
             return slot.value
 
     def summary(self) -> SubjectSummary:
@@ -94,16 +95,18 @@ class Subject:
 
     @property
     def labels(self) -> FeatureLabels:
-        """The labels beside the harvest; without any, every feature has an empty one."""
-        return self.kept("labels", self._load_labels)
+        """The labels beside the harvest now; without any, every feature has an empty one."""
+        return self.kept("labels", self._load_labels, FeatureLabels.stamp(self.folder))
 
     @property
     def table(self) -> FeatureTable:
-        return self.kept("table", lambda: FeatureTable(self.harvest, self.labels))
+        make, stamp = lambda: FeatureTable(self.harvest, self.labels), FeatureLabels.stamp(self.folder)
+        return self.kept("table", make, stamp)
 
     @property
     def index(self) -> SearchIndex:
-        return self.kept("index", lambda: SearchIndex(self.table, lambda: self.directions))
+        make, stamp = lambda: SearchIndex(self.table, lambda: self.directions), FeatureLabels.stamp(self.folder)
+        return self.kept("index", make, stamp)
 
     @property
     def target(self) -> Target:
@@ -122,7 +125,7 @@ class Subject:
     def places(self, group: str) -> tuple[PlaceAnswer, PlaceAnswer]:
         """Where a group's features read and write."""
         if self.facts.kind == SUBCOMPONENTS:
-            pieces = self._decomposition.site(group)
+            pieces = self.decomposition.site(group)
             return (
                 PlaceAnswer(module=group, side="input", width=pieces.V.shape[0]),
                 PlaceAnswer(module=group, side="output", width=pieces.U.shape[1]),
@@ -150,7 +153,7 @@ class Subject:
     def unavailable(self) -> str:
         """Why the target or the dictionary cannot be opened, as far as that shows without loading; else empty."""
         try:
-            resolve(self._target_source)
+            self._find_target()
             self._find_dictionary()
         except UnweaveError as error:
             return str(error)
@@ -176,17 +179,17 @@ class Subject:
         from unweave.models.load import load_target
 
         facts = self.facts
-        target = load_target(self._target_source, device=self._device, dtype=facts.dtype)
+        target = load_target(self._find_target(), device=self._device, dtype=facts.dtype)
         if target.identity.digest != facts.target:
             raise UnweaveError(
                 f"{facts.target_source} is now target {target.identity.digest}, and the harvest in {self.folder} is of "
                 f"{facts.target}: bring that target back, or harvest again"
             )
-        return target
+        return replace(target, name=self.target_title)
 
     @property
-    def _decomposition(self) -> Decomposition:
-        """The subcomponents without their target, which takes longer to load."""
+    def decomposition(self) -> Decomposition:
+        """The subcomponents of a harvest of that kind, without their target, which takes longer to load."""
         return self.kept("decomposition", self._load_decomposition)
 
     def _load_decomposition(self) -> Decomposition:
@@ -198,7 +201,7 @@ class Subject:
         from unweave.read.features import subcomponent_dictionary
 
         if self.facts.kind == SUBCOMPONENTS:
-            return subcomponent_dictionary(self._decomposition, self.target, self.facts.dictionary_name)
+            return subcomponent_dictionary(self.decomposition, self.target, self.facts.dictionary_name)
         from unweave.read.dictionaries import load_dictionary
 
         dictionary = load_dictionary(self._dictionary_source, self.target)
@@ -215,10 +218,26 @@ class Subject:
 
     def _load_directions(self) -> Directions:
         if self.facts.kind == SUBCOMPONENTS:
-            sites = self._decomposition.sites.values()
+            sites = self.decomposition.sites.values()
             return Directions([(pieces.V.T, pieces.U) for pieces in sites], signed=False)
         groups = self.dictionary.groups.values()
         return Directions([(each.read_directions(), each.write_directions()) for each in groups], signed=True)
+
+    def _find_target(self) -> str:
+        """The target as ``load_target`` takes it; a hub id's folder in the cache, because no view downloads."""
+        from unweave.models.huggingface import cached_folder, check_folder
+
+        found = resolve(self._target_source)
+        if isinstance(found, Path):
+            return self._target_source
+        folder = cached_folder(found)
+        if folder is None:
+            raise UnweaveError(
+                f"the harvest's target {found} is not in the Hugging Face cache, and looking at a harvest downloads "
+                f"nothing: fetch it with `hf download {found}`"
+            )
+        check_folder(folder)
+        return str(folder)
 
     def _find_dictionary(self) -> Path:
         source = self._dictionary_source

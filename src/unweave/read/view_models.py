@@ -70,6 +70,7 @@ class OverviewAnswer(Answer):
     groups: list[GroupSummary]
     corpus_labels: list[CorpusLabel]
     labels: LabelTotals | None
+    labels_note: str = Field("", description="why labels that are beside the harvest are not shown")
     live: Available = Field(description="fires: typed text through the target")
     graph: Available
     edit: Available = Field(description="factor, edits, make-edit, undo-edit, redo-edit, drop-edit")

@@ -74,6 +74,7 @@ def overview(subject: Subject, _: OverviewRequest) -> OverviewAnswer:
             for label, tokens in zip(facts.labels, harvest.tokens_by_label, strict=True)
         ],
         labels=_label_totals(subject),
+        labels_note=subject.labels.note,
         live=_available(reason),
         graph=_available(no_weights or reason),
         edit=_available(no_weights or reason),
@@ -144,8 +145,7 @@ def graphs(subject: Subject, _: GraphsRequest) -> GraphsAnswer:
 
 @view("save-graph", "keeps a prompt graph with what was hidden and moved in it", SaveGraphRequest, GraphDocument)
 def save_graph(subject: Subject, request: SaveGraphRequest) -> GraphDocument:
-    with subject.lock:
-        return GraphStore(subject).save(request)
+    return GraphStore(subject).save(request)
 
 
 @view("load-graph", "a saved prompt graph", LoadGraphRequest, GraphDocument)
@@ -155,6 +155,6 @@ def load_graph(subject: Subject, request: LoadGraphRequest) -> GraphDocument:
 
 @view("drop-graph", "forgets a saved prompt graph", DropGraphRequest, GraphsAnswer)
 def drop_graph(subject: Subject, request: DropGraphRequest) -> GraphsAnswer:
-    with subject.lock:
-        GraphStore(subject).drop(request.id)
-    return GraphsAnswer(graphs=GraphStore(subject).all())
+    store = GraphStore(subject)
+    store.drop(request.id)
+    return GraphsAnswer(graphs=store.all())

@@ -40,13 +40,14 @@ def load_dictionary(source: str | Path, target: Target, progress: Progress | Non
     Raises ``UnweaveError`` for anything else, and for what does not fit the target.
     """
     folder, progress = Path(source).expanduser(), progress or Silent()
+    if str(source) in bundled_names():
+        # As with targets, a known name wins over a folder that is called so: ./polyglot is the folder.
+        return subcomponent_dictionary(Decomposition.load(bundled(str(source))), target, str(source))
     if folder.is_file():
         refuse_unsafe(folder)
         raise UnweaveError(f"{folder} is a file: give the folder that it is in")
     if not folder.is_dir():
-        if str(source) not in bundled_names():
-            raise UnweaveError(f"{source} is no folder and no bundled decomposition; {_near(folder)}")
-        return subcomponent_dictionary(Decomposition.load(bundled(str(source))), target, str(source))
+        raise UnweaveError(f"{source} is no folder and no bundled decomposition; {_near(folder)}")
     if (folder / "decomposition.json").exists():
         return subcomponent_dictionary(Decomposition.load(folder), target, folder.resolve().name)
     made = read_probes(folder, target) if (folder / "probe.json").exists() else _read_coders(folder, target)
