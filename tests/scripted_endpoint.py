@@ -15,8 +15,8 @@ from typing import Any
 class Play:
     """What the server answers, one entry a request, the last again and again; and the requests that it got.
 
-    An entry is a text (a good answer that says it), a status, ``(status, headers)`` or ``(status, headers, body)``, bytes (a raw body), a callable
-    of the request's JSON that gives the text, ``"hang"``, or ``"flood"``.
+    An entry is a text (a good answer that says it), a status, ``(status, headers)`` or ``(status, headers, body)``,
+    bytes (a raw body), a callable of the request's JSON that gives the text, ``"hang"``, or ``"flood"``.
     """
 
     answers: list[Any]

@@ -63,16 +63,10 @@ class Counting(StatisticalLabeler):
         return super().label(evidence)
 
 
-def raising(function, calls):
-    """The function, which is interrupted after so many calls."""
-    left = iter(range(calls))
-
-    def limited(*args, **settings):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return function(*args, **settings)
-
-    return limited
+def cut_short(path, text, **_):
+    """Writes as a process does that is killed at it."""
+    path.write_bytes(text[:50].encode())
+    raise KeyboardInterrupt
 
 
 def test_an_interrupted_labelling_goes_on_where_it_was(made, features_harvest, tmp_path, monkeypatch):
@@ -83,7 +77,7 @@ def test_an_interrupted_labelling_goes_on_where_it_was(made, features_harvest, t
     journal.write_text(journal.read_text(encoding="utf-8")[:-9], encoding="utf-8")
     kept = journal.read_bytes()
     # A kill while it is opened again loses none of it.
-    monkeypatch.setattr("unweave.read.labels.journal.json.dumps", raising(json.dumps, 5))
+    monkeypatch.setattr("unweave.read.labels.journal.Path.write_text", cut_short)
     with pytest.raises(KeyboardInterrupt):
         label_harvest(features_harvest, Counting(), out=tmp_path, progress=Silent())
     monkeypatch.undo()
