@@ -126,7 +126,9 @@ def _recomputed(
         else:
             features: Any = dictionary.groups[group]
             x = _value(target, features.reads, window)
-            reading = features.read(x)
+            # A coder or probe by itself, past whatever read many of them at once.
+            alone = getattr(features, "read", None)
+            reading = alone(x) if alone else dictionary.encode({group: x})[group]
             importance, activation = reading.importance[0, :, index], reading.activation[0, :, index]
     return importance.float().cpu().numpy(), activation.float().cpu().numpy()
 
