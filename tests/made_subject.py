@@ -57,6 +57,7 @@ class Made:
         self.asked: list[tuple[str, Any]] = []
         self.delay: dict[float, float] = {}
         self.slow_pages = 0.0
+        self.labels_note = ""
 
     def summary(self) -> dict[str, Any]:
         return {"target": "polyglot", "kind": "subcomponents", "features": len(self.rows)}
@@ -106,6 +107,7 @@ class Made:
             fires=0.1,
             groups=[read.GroupSummary(name=group, features=1000, alive=900) for group in GROUPS],
             corpus_labels=[read.CorpusLabel(name=label, tokens=240_000) for label in LABELS],
+            labels_note=self.labels_note,
             labels=read.LabelTotals(labeler="statistical", clear=9000, weak=5000, unclear=4000, median_detection=0.78),
             live=yes,
             graph=yes,

@@ -721,3 +721,13 @@ def test_every_module_is_short_and_names_no_other_server(served):
         assert outside == [], name
         if name.endswith(".html"):
             assert not re.search(r"\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|<style", text), name
+
+
+def test_labels_that_are_not_shown_are_accounted_for(open_page, made):
+    made.labels_note = "the labels beside it are of another harvest"
+    try:
+        page = open_page("/d/made")
+        expect(page.locator(".problem")).to_have_text(made.labels_note)
+    finally:
+        made.labels_note = ""
+    expect(open_page("/d/made").locator(".problem")).to_have_count(0)

@@ -1,6 +1,6 @@
 // The table of all features of a subject: sorted, filtered and paged by the server, every choice in the address.
 
-import { announce, h, replace } from "./dom.js";
+import { announce, h, replace, said } from "./dom.js";
 import { typing } from "./keys.js";
 import { change, count, percent, share } from "./numbers.js";
 import { bar, confidence, featureLink, field, labelText, trouble } from "./parts.js";
@@ -186,6 +186,7 @@ export async function show(page) {
   };
   page.root.append(
     h("div.heading", {}, h("h1", {}, overview.title), total),
+    overview.labels_note && h("p.problem", {}, said(overview.labels_note)),
     filters(page, chosen, changed),
     errors,
     place,
