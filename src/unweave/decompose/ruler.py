@@ -21,6 +21,7 @@ ROUNDED = (0.0, 0.1, 0.5)
 ATTACK_RATE = 0.1
 ALIVE_MEAN = 1e-6
 FIRES = 0.1
+"""A subcomponent fires on a token where its importance is above this (VPD, appendix on labelling)."""
 BATCH = 16
 LEFT_OUT = -100
 """Stands for a token that the target has no logit for."""

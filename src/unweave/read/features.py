@@ -12,11 +12,9 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
+from unweave.decompose.ruler import FIRES
 from unweave.models.sites import Site
 from unweave.models.target import Target
-
-FIRES = 0.1
-"""A feature fires on a token where its importance is above this (VPD, appendix on labelling)."""
 
 
 class Reading(NamedTuple):

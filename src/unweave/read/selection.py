@@ -17,10 +17,10 @@ from unweave.base.seeds import numpy_generator
 from unweave.decompose.decomposition import SiteSubcomponents
 from unweave.models.capture import stream_inputs
 from unweave.models.target import Target
+from unweave.read.features import FIRES
 from unweave.record.table import Table
 from unweave.stats.permutation import exceeds_null
 
-FIRES = 0.1
 SHUFFLES = 50
 
 

@@ -7,19 +7,18 @@ import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unweave.base.errors import UnweaveError
-from unweave.base.files import read_json
 from unweave.decompose.decomposition import Decomposition, bundled, bundled_names
 from unweave.models.named import resolve
 from unweave.read.directions import Directions
 from unweave.read.feature_labels import FeatureLabels
 from unweave.read.feature_table import FeatureTable
-from unweave.read.harvest.store import found_source
+from unweave.read.harvest.store import found_source, read_facts
 from unweave.read.search import SearchIndex
 from unweave.read.view_models import PlaceAnswer
 
@@ -265,17 +264,8 @@ def edited_by(editor: Editor) -> None:
 
 def open_subject(folder: Path | str, device: str | None = None) -> Subject:
     """Opens a harvest's folder without loading more than ``harvest.json``; raises ``UnweaveError`` for any other."""
-    from unweave.read.harvest.store import HarvestFacts
-
     folder = Path(folder)
-    if not (folder / "harvest.json").is_file():
-        what = "it has no harvest.json" if folder.exists() else "there is no such folder"
-        raise UnweaveError(f"{folder} is not a harvest: {what}; make one with `unweave harvest`")
-    described = read_json(folder / "harvest.json")
-    try:
-        facts = HarvestFacts(**{each.name: described[each.name] for each in fields(HarvestFacts)})
-    except (KeyError, TypeError) as error:
-        raise UnweaveError(f"{folder} is damaged: its harvest.json lacks {error}; make it again") from error
+    facts, _ = read_facts(folder)
     return Subject(folder, facts, device)
 
 

@@ -14,7 +14,7 @@ NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 """The priority of an empty place."""
 
 
-_FIELDS = ("priority", "window", "position", "importance", "activation")
+RESERVOIR_FIELDS = ("priority", "window", "position", "importance", "activation")
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
@@ -54,13 +54,13 @@ class Reservoir:
         """Everything by name, each feature's firings by priority, so that equal samples are equal bytes."""
         order = np.argsort(self.priority, axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
-        return {name: getattr(self, name)[rows, order] for name in _FIELDS}
+        return {name: getattr(self, name)[rows, order] for name in RESERVOIR_FIELDS}
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> Reservoir:
         """What ``arrays`` gave."""
         made = cls(*arrays["importance"].shape)
-        for name in _FIELDS:
+        for name in RESERVOIR_FIELDS:
             getattr(made, name)[...] = arrays[name]
         made._limit = made.priority.max(1)
         return made
@@ -102,7 +102,7 @@ class Reservoir:
         row, place = np.nonzero(other.priority != NONE)
 
         def payload(kept: np.ndarray) -> dict[str, np.ndarray]:
-            return {name: getattr(other, name)[row[kept], place[kept]] for name in _FIELDS[1:]}
+            return {name: getattr(other, name)[row[kept], place[kept]] for name in RESERVOIR_FIELDS[1:]}
 
         self.offer(row, other.priority[row, place], payload)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unweave.base.files import atomic_folder, file_hash, write_json
+from unweave.base.errors import UnweaveError
+from unweave.base.files import atomic_folder, file_hash, read_json, write_json
 from unweave.read.harvest.columns import Columns
 from unweave.read.harvest.partners import find_partners
 from unweave.read.harvest.reservoir import NONE, Reservoir
@@ -62,6 +63,30 @@ class HarvestFacts:
     """Tokens in shown windows, those that the tables do not tell apart among them."""
     draws_total: int
     """The same of draws from what the model says next."""
+
+
+_TUPLES = ("labels", "label_names", "tokens_by_label", "shown_tokens_by_label")
+
+
+def read_facts(folder: Path) -> tuple[HarvestFacts, dict[str, str]]:
+    """What the harvest in ``folder`` is of, and the sha256 of its files by name.
+
+    Raises ``UnweaveError`` for a folder that is no harvest, another format, or a ``harvest.json`` that lacks something.
+    """
+    if not (folder / "harvest.json").is_file():
+        what = "it has no harvest.json" if folder.exists() else "there is no such folder"
+        raise UnweaveError(f"{folder} is not a harvest: {what}; make one with `unweave harvest`")
+    described = read_json(folder / "harvest.json")
+    found = described.get("format") if isinstance(described, dict) else None
+    if found not in (None, FORMAT):
+        raise UnweaveError(f"{folder} has harvest format {found}, and this version reads {FORMAT}")
+    try:
+        given: Any = {each.name: described[each.name] for each in fields(HarvestFacts)}
+        given |= {name: tuple(given[name]) for name in _TUPLES}
+        facts, digests, _ = HarvestFacts(**given), dict(described["sha256"]), described["format"]
+    except (KeyError, TypeError) as error:
+        raise UnweaveError(f"{folder} is damaged: its harvest.json lacks {error}; make it again") from error
+    return facts, digests
 
 
 def relative_source(source: str, out: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from unweave.base.errors import UnweaveError
 from unweave.read.features import FIRES
-from unweave.read.harvest.reservoir import Reservoir, mixed
+from unweave.read.harvest.reservoir import RESERVOIR_FIELDS, Reservoir, mixed
 
 IMPORTANCE_BINS = 20
 ACTIVATION_BINS = 49
@@ -300,7 +300,7 @@ class Tally:
             else:
                 array[...] = tensors[f"sums.{name}"]
         made.shown, made.held = (
-            Reservoir.of({field: tensors[f"{name}.{field}"] for field in made.shown.arrays()})
+            Reservoir.of({field: tensors[f"{name}.{field}"] for field in RESERVOIR_FIELDS})
             for name in ("shown", "held")
         )
         made.predicted[...] = tensors["predicted"]

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
-from unweave.base.files import file_hash, read_json
+from unweave.base.files import file_hash
 from unweave.read.harvest.partners import Partners
-from unweave.read.harvest.store import FORMAT, HarvestFacts
+from unweave.read.harvest.store import HarvestFacts, read_facts
 from unweave.read.harvest.tally import ACTIVATION_EDGES, IMPORTANCE_EDGES
-
-_TUPLES = ("labels", "label_names", "tokens_by_label", "shown_tokens_by_label")
 
 
 class TokenCounts(NamedTuple):
@@ -131,6 +129,7 @@ class Harvest:
         self._first = dict(zip(facts.groups, np.cumsum([0, *facts.groups.values()])[:-1].tolist(), strict=True))
         self.site_of = np.repeat(np.arange(len(self.groups)), list(facts.groups.values()))
         self.index_of = np.concatenate([np.arange(count) for count in facts.groups.values()])
+        self._token_cache: dict[str, tuple[dict[str, np.ndarray], np.ndarray]] = {}
         table = self._table("features")
         self.firing, self.firing_shown = table["firing"], table["shown_by_label"].sum(1)
         self.shown_by_label, self.shown_by_position = table["shown_by_label"], table["shown_by_position"]
@@ -158,25 +157,14 @@ class Harvest:
     def load(cls, folder: Path | str) -> Harvest:
         """Reads a harvest's folder. Raises ``UnweaveError`` for one that is none, a newer format, or damage."""
         folder = Path(folder)
-        if not (folder / "harvest.json").is_file():
-            what = "it has no harvest.json" if folder.exists() else "there is no such folder"
-            raise UnweaveError(f"{folder} is not a harvest: {what}; make one with `unweave harvest`")
-        described = read_json(folder / "harvest.json")
-        found = described.get("format") if isinstance(described, dict) else None
-        if found != FORMAT:
-            raise UnweaveError(f"{folder} has harvest format {found}, and this version reads {FORMAT}")
+        facts, digests = read_facts(folder)
         try:
-            given = {each.name: described[each.name] for each in fields(HarvestFacts)}
-            names = {name: tuple(given[name]) for name in _TUPLES}
-            facts = HarvestFacts(**{**given, **names})
-            for name, digest in described["sha256"].items():
+            for name, digest in digests.items():
                 if file_hash(folder / Path(name).name) != digest:
                     raise UnweaveError(f"{folder / name} is damaged: its sha256 is not the one in harvest.json")
             return cls(folder, facts, file_hash(folder / "harvest.json")[:16])
         except OSError as error:
             raise oserror_line(error, folder) from error
-        except (KeyError, TypeError) as error:
-            raise UnweaveError(f"{folder} is damaged: its harvest.json lacks {error}; make it again") from error
 
     def name(self, row: int) -> str:
         """``site:index``."""
@@ -289,11 +277,10 @@ class Harvest:
         return TokenCounts(table["token"][mine], table["count"][mine])
 
     def _token_tables(self, name: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        kept: dict[str, Any] = self.__dict__.setdefault("_token_cache", {})
-        if name not in kept:
+        if name not in self._token_cache:
             table = self._table(name)
-            kept[name] = table, np.searchsorted(table["row"], np.arange(len(self) + 1))
-        return kept[name]
+            self._token_cache[name] = table, np.searchsorted(table["row"], np.arange(len(self) + 1))
+        return self._token_cache[name]
 
     def _table(self, name: str) -> dict[str, np.ndarray]:
         import pyarrow as pa
