@@ -13,6 +13,9 @@ from unweave.base.errors import UnweaveError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from unweave.base.needs import Needs
+    from unweave.studies.inquiry import Inquiry
+
 
 @dataclass(frozen=True)
 class Study:
@@ -22,6 +25,10 @@ class Study:
     question: str
     config: type
     function: Callable[..., Any]
+    needs: Callable[[Any], Needs] | None = None
+    """What a run of a config needs of the machine, reckoned before it starts; None where nothing says."""
+    inquiry: Inquiry | None = None
+    """How a planner may ask this study; None where only a person can."""
 
     def configure(self, settings: Mapping[str, Any]) -> Any:
         """A typed config from settings by field name; see ``typed_config``."""
@@ -35,7 +42,13 @@ class Study:
 _STUDIES: dict[str, Study] = {}
 
 
-def study(name: str, question: str, config: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def study(
+    name: str,
+    question: str,
+    config: type,
+    needs: Callable[[Any], Needs] | None = None,
+    inquiry: Inquiry | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a function ``(config, run=None) -> result`` as a study."""
     if not is_dataclass(config):
         raise TypeError(f"the config of study {name!r} must be a dataclass")
@@ -44,7 +57,7 @@ def study(name: str, question: str, config: type) -> Callable[[Callable[..., Any
         known = _STUDIES.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise TypeError(f"study {name!r} is registered by {known.function.__module__} already")
-        _STUDIES[name] = Study(name, question, config, function)
+        _STUDIES[name] = Study(name, question, config, function, needs, inquiry)
         return function
 
     return register

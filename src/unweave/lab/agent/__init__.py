@@ -1,0 +1,1 @@
+"""A planner that proposes and runs experiments within a budget, and never judges them."""

@@ -1,0 +1,1 @@
+"""Recomputing what runs claim, from their files alone."""

@@ -1,0 +1,66 @@
+"""A lab: a folder of runs with an index, a queue, threads and people, opened as one thing."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unweave.base.errors import oserror_line
+from unweave.lab.store.database import Database
+
+if TYPE_CHECKING:
+    from unweave.lab.people import People
+    from unweave.lab.queue.queue import Queue
+    from unweave.lab.store.index import RunIndex
+    from unweave.lab.threads.store import Threads
+
+
+class Lab:
+    """The lab in ``root``, the folder that ``unweave run`` writes its runs to; what else it keeps is in ``root/.lab``.
+
+    Opening makes what is missing. Several processes may have the same lab open.
+    """
+
+    def __init__(self, root: Path | str = "runs") -> None:
+        self.root = Path(root)
+        self.home = self.root / ".lab"
+        try:
+            if not self.root.exists():
+                self.root.mkdir(mode=0o700, parents=True)
+            self.home.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise oserror_line(error, self.home) from error
+        self.database = Database(self.home / "lab.db")
+
+    @cached_property
+    def runs(self) -> RunIndex:
+        """The index of runs."""
+        from unweave.lab.store.index import RunIndex
+
+        return RunIndex(self.root, self.database)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue of jobs."""
+        from unweave.lab.queue.queue import Queue
+
+        return Queue(self)
+
+    @cached_property
+    def threads(self) -> Threads:
+        """The threads of research."""
+        from unweave.lab.threads.store import Threads
+
+        return Threads(self)
+
+    @cached_property
+    def people(self) -> People:
+        """Accounts, roles, and who did what."""
+        from unweave.lab.people import People
+
+        return People(self)
+
+    def close(self) -> None:
+        """Closes this thread's connection to the database."""
+        self.database.close()

@@ -1,0 +1,1 @@
+"""Running many studies at once in processes of their own, within what the machine has."""

@@ -1,0 +1,1 @@
+"""Claims of a paper, the run that tests each, and the verdict."""

@@ -1,0 +1,1 @@
+"""Many runs of one study over a space of configs, and their comparison."""

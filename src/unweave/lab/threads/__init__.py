@@ -1,0 +1,1 @@
+"""Lines of research: question, hypotheses, plan, runs, notes, conclusions, reviews."""

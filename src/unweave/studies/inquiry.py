@@ -1,0 +1,86 @@
+"""How a study may be asked by somebody who plans: what its words mean, what may vary, what counts as an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from unweave.base.errors import UnweaveError
+
+if TYPE_CHECKING:
+    from unweave.record.run import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One number a run answers with, for each seed: ``column`` of the rows of ``table`` that ``where`` selects.
+
+    ``{field}`` in a value of ``where`` stands for the config's field. ``bar`` is what the number must reach to count as
+    an effect (``better="higher"``: at least, ``"lower"``: at most).
+    """
+
+    name: str
+    table: str
+    column: str
+    where: Mapping[str, Any] = field(default_factory=dict)
+    better: Literal["higher", "lower"] = "higher"
+    bar: float | None = None
+    unit: str = ""
+    seed: str | None = "seed"
+    """The column that holds the row's seed; None where a run has one row, whose seed is the config's."""
+
+    def read(self, run: Run, seed: int = 0) -> dict[int, float]:
+        """The number by seed. Raises ``UnweaveError`` when the run has no such table or no such row."""
+        config = run.config
+        wanted = {
+            name: value.format(**config) if isinstance(value, str) else value for name, value in self.where.items()
+        }
+        table = run.load_table(self.table)
+        found = {}
+        for index in table.find(wanted):
+            row = dict(zip(table.columns, table.rows[index], strict=True))
+            value = row[self.column]
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                found[int(str(row[self.seed])) if self.seed else seed] = float(value)
+        if not found:
+            raise UnweaveError(f"run {run.id!r} has no {self.column!r} in {self.table!r} for {wanted}")
+        return found
+
+    def reached(self, value: float) -> bool:
+        """Whether ``value`` reaches the bar; without a bar nothing does."""
+        if self.bar is None:
+            return False
+        return value >= self.bar if self.better == "higher" else value <= self.bar
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A field that a planner may vary, its candidate values, and the words that name each value in a question."""
+
+    field: str
+    values: tuple[Any, ...] = ()
+    words: Mapping[str, Any] = field(default_factory=dict)
+    """``{"spanish": "es"}``: a word of the question, in lower case, and the value that it stands for."""
+    searched: bool = False
+    """Tried out over ``values`` where the question names none; else the field's default is taken."""
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What a planner needs to know of a study. ``topics`` are words that a question about it is likely to use."""
+
+    topics: tuple[str, ...]
+    effect: Outcome
+    knobs: tuple[Knob, ...] = ()
+    harms: tuple[Outcome, ...] = ()
+    """What must stay small; each with its bar."""
+    null: Mapping[str, Any] = field(default_factory=dict)
+    """Settings under which there is nothing to be found."""
+    control: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that must fail at what the question asks."""
+    first_seed: str = "first_seed"
+    seeds: str | None = "seeds"
+    """Field for the number of seeds in one run, counted from ``first_seed``; None where a run has one."""
+    cheap: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that make a run cheaper and noisier, for screening."""
