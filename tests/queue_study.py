@@ -92,6 +92,14 @@ def fill_memory(config, run):
     time.sleep(config.seconds)
 
 
+KEPT = []
+
+
+def keep(config, run):
+    """Holds memory after its end."""
+    KEPT.append(b"x" * int(config.amount * 1e9))
+
+
 def fill_disk(config, run):
     with open(run.path / "filler", "wb") as file:
         for _ in range(int(config.amount * 100)):
@@ -149,7 +157,7 @@ def read_input(config, run):
 ACTS = {
     each.__name__: each
     for each in (
-        nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, fill_disk, flood, have_children,
+        nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, keep, fill_disk, flood, have_children,
         surroundings, threads, read_input,
     )
 }  # fmt: skip

@@ -200,7 +200,10 @@ class Scheduler:
     def _hear(self, events: list[Event]) -> None:
         for event in events:
             job, live = self.jobs.get(event.job), self.live.get(event.job)
-            if job is None or live is None or event.kind == "began":
+            if job is None or live is None:
+                continue
+            if event.kind == "began":
+                live.begin()
                 continue
             del self.live[event.job]
             self._changed = True
