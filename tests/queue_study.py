@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from unweave.base.errors import NothingFound, UnweaveError
 from unweave.record import Table
 from unweave.studies.registry import study
@@ -32,11 +34,24 @@ class Act:
 @study("act", "Does the queue do what it should?", Act)
 def act(config, run=None):
     if config.mark:
+        # A second process in the same run would find the first one alive.
+        holder = run.path / "holder"
+        twice = holder.exists() and lives(int(holder.read_text() or 0))
+        holder.write_text(str(os.getpid()))
         with open(config.mark, "a", encoding="utf-8") as file:
-            file.write(f"{run.id} {os.getpid()}\n")
+            file.write(f"{run.id} {os.getpid()}{' twice' * twice}\n")
     print("doing", config.do)
     ACTS[config.do](config, run)
     run.save_table(Table("result", ("seed", "pid"), ((config.seed, os.getpid()),)))
+    if config.mark:
+        holder.unlink()
+
+
+def lives(pid):
+    try:
+        return pid != os.getpid() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def nothing(config, run):

@@ -151,10 +151,10 @@ class LocalPool:
 
     def _hire(self, threads: int, sandboxed: Work | None = None) -> WorkerProcess:
         if sandboxed is None:
-            worker = WorkerProcess(threads, self._hear, self.home / "workers")
+            worker = WorkerProcess(threads, self._hear, self.home)
         else:
             command = import_module("unweave.lab.sandbox.command").sandboxed_worker(sandboxed, COMMAND)
-            worker = WorkerProcess(threads, self._hear, self.home / "workers", command)
+            worker = WorkerProcess(threads, self._hear, self.home, command)
             worker.sandbox = sandboxed.folder
         self._workers.append(worker)
         return worker
