@@ -40,7 +40,12 @@ def test_a_mean_of_few_values_has_students_interval():
     values = [1.0, 2.0, 4.0]
     low, high = t.interval(0.9, 2, loc=np.mean(values), scale=np.std(values, ddof=1) / math.sqrt(3))
     found = student_interval(values, 0.9)
-    assert (found.mean, found.low, found.high, found.n) == (pytest.approx(7 / 3), pytest.approx(low), pytest.approx(high), 3)
+    assert (found.mean, found.low, found.high, found.n) == (
+        pytest.approx(7 / 3),
+        pytest.approx(low),
+        pytest.approx(high),
+        3,
+    )
     assert math.isnan(student_interval([1.0]).low)
 
 

@@ -88,7 +88,7 @@ def compare(
         entry = lab.runs.get(run)
         opened = lab.runs.open(run)
         if not entry.valid:
-            left_out[run] = f"it is invalid: {entry.invalid_reason}"
+            left_out[run] = f"it is invalid: {entry.reason}"
         elif opened.status != "finished":
             left_out[run] = f"it is {opened.status}"
         else:
@@ -155,9 +155,7 @@ def _contrasts(base: Arm, others: Sequence[Arm], measure: Measure) -> list[Row]:
     return rows
 
 
-def _contrast(
-    base: Arm, arm: Arm, seeds: Sequence[int], measure: Measure, p: float, test: str, adjusted: float
-) -> Row:
+def _contrast(base: Arm, arm: Arm, seeds: Sequence[int], measure: Measure, p: float, test: str, adjusted: float) -> Row:
     from unweave.stats import detectable_difference, noise_floor
 
     difference = _difference(base, arm, seeds)
@@ -216,7 +214,9 @@ def _baseline(grouped: Grouped, settings: Mapping[str, Any] | None) -> Arm:
         return grouped.arms[0]
     for name in settings:
         if name not in grouped.by:
-            raise UnweaveError(f"the baseline names {name!r}, which the arms do not differ in; {nearest(name, grouped.by)}")
+            raise UnweaveError(
+                f"the baseline names {name!r}, which the arms do not differ in; {nearest(name, grouped.by)}"
+            )
     wanted = {name: shown(value) for name, value in settings.items()}
     found = [arm for arm in grouped.arms if all(shown(arm.settings[name]) == wanted[name] for name in wanted)]
     if len(found) != 1:
@@ -238,7 +238,9 @@ def _differences(runs: Sequence[Run]) -> list[str]:
             for each in state.get("identities", []):
                 if each["kind"] == kind:
                     names.setdefault(each["name"], set()).add(each["sha256"])
-        found += [f"the runs used {len(seen)} versions of {kind} {name!r}" for name, seen in names.items() if len(seen) > 1]
+        found += [
+            f"the runs used {len(seen)} versions of {kind} {name!r}" for name, seen in names.items() if len(seen) > 1
+        ]
     return found
 
 

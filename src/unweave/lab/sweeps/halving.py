@@ -45,7 +45,9 @@ class Halving:
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
         if len(self.values) < 2:
-            raise UnweaveError(f"halving over {self.field}={list(self.values)}: give two values or more, cheapest first")
+            raise UnweaveError(
+                f"halving over {self.field}={list(self.values)}: give two values or more, cheapest first"
+            )
         if len({str(value) for value in self.values}) < len(self.values):
             raise UnweaveError(f"halving over {self.field}={list(self.values)}: a value comes twice")
         if not self.keep > 1 or not math.isfinite(self.keep):
@@ -53,7 +55,9 @@ class Halving:
         if self.screen < 1:
             raise UnweaveError(f"{self.screen} seeds on a rung: give 1 or more")
         if self.final < FINAL_SEEDS:
-            raise UnweaveError(f"{self.final} seeds on the last rung: give {FINAL_SEEDS} or more, to tell luck from gain")
+            raise UnweaveError(
+                f"{self.final} seeds on the last rung: give {FINAL_SEEDS} or more, to tell luck from gain"
+            )
 
     def rungs(self, arms: int, first_seed: int = 0) -> list[Rung]:
         """The rungs for so many configs, if none of them fails."""

@@ -64,7 +64,9 @@ class Measure:
             where = parse_settings(part for part in (cell["where"] or "").split(",") if part.strip())
             return cls(cell["column"], cell["table"], where, better)
         if not text or set(text) & set(".[]"):
-            raise UnweaveError(f"{text!r} is not a number of a run: write TABLE.COLUMN[FIELD=VALUE], or a logged metric")
+            raise UnweaveError(
+                f"{text!r} is not a number of a run: write TABLE.COLUMN[FIELD=VALUE], or a logged metric"
+            )
         return cls(text, better=better)
 
     @classmethod
@@ -106,9 +108,7 @@ class Measure:
                     f"run {run.id!r}: rows {found[key].row} and {number} of {self.table!r} are both of seed {seed}; "
                     f"select one by {_telling(table, found[key].row, number)}"
                 )
-            found[key] = Reading(
-                run.id, seed, float(value), self.column, self.table, table.sha256, number, cells=cells
-            )
+            found[key] = Reading(run.id, seed, float(value), self.column, self.table, table.sha256, number, cells=cells)
         if not found:
             raise UnweaveError(f"run {run.id!r}: no row of {self.table!r} has {wanted or 'anything'}")
         return list(found.values())
