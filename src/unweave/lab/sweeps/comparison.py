@@ -27,8 +27,8 @@ class Row:
     """One arm: its mean over ``n`` seeds with Student's interval, and how it stands to the baseline.
 
     ``difference`` is the mean over the ``pairs`` seeds that both arms have. ``floor`` is the difference that arms equal
-    to the baseline stay within, by the baseline's own spread over those seeds; ``detectable`` is the true difference that
-    would pass it four times in five. ``p`` is of ``test``, and ``adjusted`` of Holm's method over all arms.
+    to the baseline stay within, by the baseline's own spread over those seeds; ``detectable`` is the true difference
+    that would pass it four times in five. ``p`` is of ``test``, and ``adjusted`` of Holm's method over all arms.
     """
 
     arm: Arm

@@ -22,8 +22,8 @@ def comparison_table(comparison: Comparison) -> Table:
     """One row an arm, the baseline first."""
     rows = [_record(row) for row in comparison.rows]
     caption = (
-        f"{comparison.measure.text} of {comparison.study} ({comparison.measure.better} is better). Mean with Student's 95 % "
-        f"interval over seeds; difference to {comparison.baseline.arm.name} over shared seeds, with Holm's adjustment of p. "
+        f"{comparison.measure.text} of {comparison.study} ({comparison.measure.better} is better). Mean with Student's "
+        f"95 % interval over seeds; difference to {comparison.baseline.arm.name} over shared seeds, p adjusted by Holm. "
         "Floor: what equal arms stay within, by the baseline's spread over seeds; detectable: the true difference that "
         "passes it four times in five."
     )
@@ -84,7 +84,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 
 
 def keep_comparison(comparison: Comparison, run: Run) -> None:
-    """Saves the tables in ``run`` and makes a claim for every arm: its difference where there is one, and the verdict."""
+    """Saves the tables in ``run`` and claims every arm's verdict, and its difference where it was tested."""
     run.save_table(values_table(comparison))
     run.save_table(comparison_table(comparison))
     if comparison.left_out:

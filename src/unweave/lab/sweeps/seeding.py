@@ -30,7 +30,8 @@ class Seeding:
     def seeds_of(self, config: Mapping[str, Any]) -> tuple[int, ...]:
         """The seeds that a run of ``config`` takes."""
         start = int(config[self.first]) if self.first and config.get(self.first) is not None else 0
-        return tuple(range(start, start + (int(config[self.count]) if self.count in config else 1)))
+        count = int(config[self.count]) if self.count and config.get(self.count) is not None else 1
+        return tuple(range(start, start + count))
 
     def without(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config without its seeds: what two runs share that differ in nothing else."""
