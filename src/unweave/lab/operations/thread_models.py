@@ -6,26 +6,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Answer, Id, Line, Sha256, Text, Value
+from unweave.lab.operations.models import Answer, Id, Sha256, Text, Value
 from unweave.lab.operations.registry import Request
 
-LinkKind = Literal["extends", "replicates", "contradicts"]
+Part = Literal["screen", "confirm", "null", "control", "baseline", "replication"]
+Relation = Literal["extends", "replicates", "contradicts"]
 Verdict = Literal["accept", "revise", "reject"]
-Role = Annotated[str, Field(min_length=1, max_length=60, description="what the run is for: effect, null, control")]
+State = Literal["open", "concluded", "stopped"]
+Short = Annotated[str, Field(max_length=2_000)]
 
 
 class ThreadRow(Answer):
     id: str
     question: str
-    status: str
-    created: str
-    updated: str
+    state: str = Field(description="open, concluded or stopped")
     by: str
+    created: str
+    changed: str
+    events: int
     runs: int
-    hypotheses: int
-    conclusions: int
+    broken: str | None = Field(description="what is wrong with its history, where something is")
+    waits: bool = Field(description="whether its newest plan waits for approval")
     verdict: str | None = Field(description="of the newest review")
-    waits: bool = Field(description="whether a plan waits for approval")
 
 
 class ThreadList(Answer):
@@ -37,106 +39,146 @@ class ThreadRequest(Request):
 
 
 class Written(Answer):
-    """Who wrote something, and when."""
+    """Something in a thread: its place in the history, who wrote it and when, and the hash of its line."""
 
+    seq: int
     by: str
     at: str
+    digest: str
 
 
 class HypothesisEntry(Written):
-    number: int
-    statement: str
-    status: str = Field(description="open, supported, refuted or undecided")
-    prediction: str = ""
+    text: str
+    predicted: str
+    name: str
+    test: dict[str, Any]
 
 
 class ApprovalEntry(Written):
     sha256: str
+    note: str
 
 
 class PlanEntry(Written):
-    number: int
     sha256: str = Field(description="of the plan's canonical JSON; an approval is of exactly this")
-    plan: dict[str, Any]
-    approvals: list[ApprovalEntry]
+    content: dict[str, Any]
+    approved: ApprovalEntry | None
+    current: bool = Field(description="whether it is the newest")
 
 
-class ThreadRun(Written):
+class ThreadRunEntry(Written):
     run: str
-    role: str
-    study: str | None
+    part: str
+    hypothesis: str
+    study: str | None = Field(description="null where the run is gone")
     status: str | None
     valid: bool | None
-    note: str | None = None
+    note: str | None
 
 
 class NoteEntry(Written):
-    name: str
     text: str = Field(description="Markdown")
 
 
 class CitedClaim(Answer):
     run: str
     claim: int
-    sentence: str | None
-    value: Value
-    verdict: str | None = Field(description="held, failed or not checkable: recomputed now from the run's files")
+    sentence: str
+    verdict: str = Field(description="held, failed or not checkable: recomputed now from the run's files")
+    reason: str
 
 
 class ConclusionEntry(Written):
-    number: int
-    sentence: str
+    text: str
     claims: list[CitedClaim]
-    withdrawn: bool = False
 
 
 class TriedEntry(Written):
-    text: str
-    run: str | None = None
+    what: str
+    why: str
+    runs: list[str]
 
 
 class ReviewEntry(Written):
     verdict: str
     text: str
-    of: str = Field(description="hash of the thread's events that the review has read")
+    of: str = Field(description="hash of what was reviewed")
     current: bool = Field(description="false when the thread went on since")
 
 
 class LinkEntry(Written):
-    kind: str
+    relation: str
     to: str
+    note: str
+
+
+class BacklinkEntry(Answer):
+    """Another thread that extends, replicates or contradicts this one."""
+
+    thread: str
+    relation: str
+    question: str
+
+
+class StateEntry(Written):
+    state: str
+    why: str
+
+
+class RowVerdictEntry(Written):
+    row: str
+    verdict: str
+    reason: str
+    run: str
+    ours: dict[str, Any]
 
 
 class EventEntry(Written):
-    number: int
     kind: str
-    what: dict[str, Any]
+    role: str
+
+
+class AgentEntry(Answer):
+    """The agent that works on a thread."""
+
+    run: str
+    job: str
+    state: str = Field(description="of its job: waiting, running, paused, finished, failed, cancelled or interrupted")
+    note: str | None
+    waits: bool = Field(description="whether it waits for its plan to be approved")
 
 
 class ThreadAnswer(Answer):
     id: str
     question: str
-    status: str
-    created: str
+    context: str
+    state: str
     by: str
-    sha256: str = Field(description="of the events so far")
+    created: str
+    changed: str
+    content: str = Field(description="hash of what there is to review")
+    head: str = Field(description="hash of the whole history")
     hypotheses: list[HypothesisEntry]
     plans: list[PlanEntry]
-    runs: list[ThreadRun]
+    runs: list[ThreadRunEntry]
     notes: list[NoteEntry]
     conclusions: list[ConclusionEntry]
     tried: list[TriedEntry]
     reviews: list[ReviewEntry]
     links: list[LinkEntry]
-    linked_from: list[LinkEntry] = Field(description="threads that extend, replicate or contradict this one")
-    agent: str | None = Field(description="the run of an agent that works on it")
-    replication: str | None = Field(description="the paper that it replicates")
-    report: str | None = Field(description="Markdown")
+    linked_from: list[BacklinkEntry]
+    states: list[StateEntry]
+    paper: dict[str, Any] | None = Field(description="the paper that it replicates")
+    verdicts: list[RowVerdictEntry]
+    events: list[EventEntry]
+    agents: list[AgentEntry]
+    may_review: bool = Field(description="whether who asks may review it: nobody reviews what they ran or concluded")
 
 
 class StartThreadRequest(Request):
-    question: Line
-    name: Id | None = None
+    question: Annotated[str, Field(min_length=1, max_length=2_000)]
+    context: Annotated[str, Field(max_length=100_000)] = ""
+    name: Id | None = Field(None, description="the thread's id; made of the question where it is left out")
 
 
 class ThreadStarted(Answer):
@@ -146,19 +188,22 @@ class ThreadStarted(Answer):
 class AddNoteRequest(Request):
     thread: Id
     text: Text
-    name: Id | None = Field(None, description="a note of this name is replaced, and its history kept")
 
 
 class AddHypothesisRequest(Request):
     thread: Id
-    statement: Line
-    prediction: Annotated[str, Field(max_length=1_000)] = Field("", description="what would be seen if it held")
+    text: Annotated[str, Field(min_length=1, max_length=2_000)]
+    predicted: Annotated[str, Field(min_length=1, max_length=2_000)] = Field(
+        description="what would be seen if it held"
+    )
+    name: Annotated[str, Field(max_length=100)] = ""
 
 
 class AddRunRequest(Request):
     thread: Id
     run: Id
-    role: Role = "effect"
+    part: Part = "confirm"
+    hypothesis: Annotated[str, Field(max_length=100)] = Field("", description="the name of the one that it tests")
 
 
 class ClaimReference(Request):
@@ -168,25 +213,33 @@ class ClaimReference(Request):
 
 class ConcludeRequest(Request):
     thread: Id
-    sentence: Line
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
     claims: list[ClaimReference] = Field(min_length=1, max_length=100)
 
 
 class AddTriedRequest(Request):
     thread: Id
-    text: Line
-    run: Id | None = None
+    what: Annotated[str, Field(min_length=1, max_length=10_000)]
+    why: Annotated[str, Field(min_length=1, max_length=10_000)] = Field(description="why it failed")
+    runs: list[Id] = Field(default_factory=list, max_length=100)
 
 
 class LinkRequest(Request):
     thread: Id
-    kind: LinkKind
+    relation: Relation
     to: Id
+    note: Short = ""
+
+
+class SetStateRequest(Request):
+    thread: Id
+    state: State
+    why: Short = ""
 
 
 class ProposePlanRequest(Request):
     thread: Id
-    plan: dict[str, Any]
+    plan: dict[str, Any] = Field(min_length=1)
 
 
 class PlanProposed(Answer):
@@ -197,26 +250,27 @@ class PlanProposed(Answer):
 class ApprovePlanRequest(Request):
     thread: Id
     sha256: Sha256
+    note: Short = ""
 
 
 class ReviewThreadRequest(Request):
     thread: Id
     verdict: Verdict
     text: Text
+    of: Sha256 | None = Field(None, description="a plan's or an event's hash; all of the thread where it is left out")
 
 
 class ThreadChanged(Answer):
-    """What a thread's newest event is, after it was added."""
+    """What was added to a thread, and where it stands."""
 
     thread: str
-    events: int
-    sha256: str = Field(description="of all events")
+    seq: int
+    digest: str = Field(description="hash of this event, and so of all before it")
 
 
 class ReplicateRequest(Request):
     paper: Id
-    thread: Id | None = None
-    start: bool = Field(True, description="submit the runs that its rows need")
+    thread: Id | None = Field(None, description="go on with this thread of the same paper")
 
 
 class ReplicationStarted(Answer):
@@ -227,10 +281,10 @@ class ReplicationStarted(Answer):
 class PaperRow(Answer):
     """One claim of a paper, and what its run says."""
 
-    number: int
+    id: str
     statement: str
     where: str = Field(description="in the paper")
-    reported: float | str | None
+    reported: Value
     tolerance: float | None
     unit: str
     unknowable: str | None = Field(description="why it cannot be known from what was published")
@@ -240,8 +294,8 @@ class PaperRow(Answer):
     row: dict[str, Any]
     column: str | None
     run: str | None
-    measured: Value
-    verdict: str = Field(description="by the auditor: replicated, not replicated, not checkable, or open")
+    ours: dict[str, Any]
+    verdict: str = Field(description="by the auditor: reproduced, not reproduced, not testable; open without one")
     reason: str
 
 
