@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unweave.base.errors import UnweaveError, oserror_line
+from unweave.base.files import read_inside
 from unweave.lab.threads.events import Event, Question, event_from_json
 from unweave.record import jsonl
 
@@ -55,10 +56,12 @@ def check(folder: Path, count: int = 0, head: str = "") -> str | None:
 def _lines(folder: Path) -> list[bytes]:
     path = folder / FILE
     try:
-        return path.read_bytes().split(b"\n")[:-1]
+        return read_inside(folder.parent, f"{folder.name}/{FILE}").split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
+        if path.is_symlink() or folder.is_symlink():
+            raise UnweaveError(f"{path} is a link, and links are not followed: put the file itself there") from error
         raise oserror_line(error, path) from error
 
 

@@ -208,7 +208,7 @@ class Threads:
     def _existing(self, id: str) -> Path:
         id_field(id, "thread")
         folder = self.root / id
-        if not (folder / log.FILE).is_file():
+        if folder.is_symlink() or not (folder / log.FILE).is_file():
             raise UnweaveError(f"there is no thread {id!r} in {self.lab.root}; {nearest(id, self._folders())}")
         return folder
 
