@@ -12,6 +12,7 @@ from unweave.lab.store.database import Database
 if TYPE_CHECKING:
     from unweave.lab.people import People
     from unweave.lab.queue.queue import Queue
+    from unweave.lab.store.curves import Curves
     from unweave.lab.store.index import RunIndex
     from unweave.lab.threads.store import Threads
 
@@ -60,6 +61,13 @@ class Lab:
         from unweave.lab.people import People
 
         return People(self)
+
+    @cached_property
+    def curves(self) -> Curves:
+        """What its runs logged, as curves."""
+        from unweave.lab.store.curves import Curves
+
+        return Curves()
 
     def close(self) -> None:
         """Closes this thread's connection to the database."""

@@ -33,18 +33,10 @@ class Amounts(Answer):
     seconds: float | None = None
 
 
-class Headline(Answer):
-    """The one number of a run that a list shows."""
-
-    name: str
-    value: float | None
-    unit: str = ""
-
-
 class RunProgress(Answer):
     """How far a run is; ``total`` is null where nobody knows."""
 
     done: float
     total: float | None
     note: str = ""
-    at: str | None = None
+    at: str | None = Field(None, description="when it said so")

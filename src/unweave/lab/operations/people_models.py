@@ -14,8 +14,10 @@ PersonName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 
 
 class DeedsRequest(Request):
-    after: Annotated[int, Field(ge=0)] = Field(0, description="the number of the last one seen; they come newest last")
+    after: Annotated[int, Field(ge=1)] | None = Field(None, description="the last page's `next`: older deeds follow")
     limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    person: PersonName | None = None
+    subject: Annotated[str, Field(max_length=200)] | None = Field(None, description="a run, thread, job or account")
 
 
 class DeedEntry(Answer):
@@ -29,8 +31,8 @@ class DeedEntry(Answer):
 
 
 class DeedsAnswer(Answer):
-    deeds: list[DeedEntry]
-    total: int
+    deeds: list[DeedEntry] = Field(description="the newest first")
+    next: int | None
 
 
 class DoctorFinding(Answer):
@@ -47,11 +49,11 @@ class DoctorAnswer(Answer):
 class PersonEntry(Answer):
     name: str
     role: str
-    added: str
 
 
 class PeopleAnswer(Answer):
-    people: list[PersonEntry]
+    people: list[PersonEntry] = Field(description="accounts; a lab without any belongs to whoever can open its folder")
+    here: PersonEntry = Field(description="who asks")
 
 
 class PersonRequest(Request):

@@ -31,19 +31,22 @@ class QueueRequest(Request):
 
 
 class JobEntry(Answer):
-    id: str
+    id: str = Field(description="the run's id too")
     kind: str = Field(description="study or agent")
     run: str
     study: str
     state: RunStatus
     priority: int
     after: list[str]
-    attempt: int
+    attempt: int = Field(description="how often it was started")
+    losses: int = Field(description="how often its worker was lost")
     retries: int
     thread: str | None
     person: str | None
+    account: str | None = Field(description="whose budget pays for it")
     sandboxed: bool
     note: str | None
+    wish: str | None = Field(description="what was asked of it and is not done yet: cancel, pause or resume")
     needs: Amounts
     usage: dict[str, float]
     submitted: str

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Amounts, Answer, Headline, Id, RunProgress, Value
+from unweave.lab.operations.models import Amounts, Answer, Id, RunProgress, Value
 from unweave.lab.operations.registry import Request
 
-RunStatus = Literal["waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted"]
+RunStatus = Literal["waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted", "damaged"]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Limit = Annotated[int, Field(ge=1, le=1_000)]
 
@@ -25,6 +25,7 @@ class LabAnswer(Answer):
     role: str
     scopes: list[str] = Field(description="what this role may: read, run, review, own")
     runs: int
+    invalid: int = Field(description="runs that were changed after they had finished")
     by_status: dict[str, int]
     threads: int
     studies: int
@@ -84,7 +85,7 @@ class RunsRequest(Request):
     status: RunStatus | None = None
     thread: Id | None = None
     text: Annotated[str, Field(max_length=200)] | None = Field(None, description="part of an id, study, note or config")
-    sort: Literal["created", "finished", "study", "status", "id"] = "created"
+    sort: Literal["created", "finished", "seconds", "study", "status", "thread", "id"] = "created"
     descending: bool = True
 
 
@@ -99,10 +100,10 @@ class RunRow(Answer):
     job: str | None
     person: str | None
     note: str | None
-    tags: list[str] = Field(default_factory=list)
+    headline: str | None = Field(description="its first claim")
     valid: bool = Field(description="false when what the finished run wrote was changed afterwards")
-    progress: RunProgress | None = None
-    headline: Headline | None = None
+    reason: str | None = Field(description="why it is not valid")
+    progress: RunProgress | None = Field(description="of a run at work")
 
 
 class RunsAnswer(Answer):
@@ -128,6 +129,7 @@ class RunAnswer(RunRow):
     plan: dict[str, Any] | None
     seeds: list[int]
     parents: list[str]
+    tags: list[str]
     environment: dict[str, Any]
     identities: list[dict[str, Any]] = Field(description="targets, data and held-out sets, each with kind and sha256")
     source: str | None = Field(description="the file of a study that is not built in")
@@ -139,7 +141,7 @@ class RunAnswer(RunRow):
     report: bool
     needs: Amounts | None
     usage: dict[str, float]
-    invalid_reason: str | None
+    job_state: str | None = Field(description="where it came through the queue")
 
 
 class MetricsRequest(Request):
@@ -226,23 +228,25 @@ class FigureAnswer(Answer):
 class EvidenceEntry(Answer):
     """Where a claim's number stands."""
 
+    kind: str = Field(description="cell, rows (that an aggregate is made of), or metric")
     run: str
-    table: str
-    sha256: str
+    table: str | None = Field(description="null for a metric")
+    sha256: str = Field(description="of the table's bytes, or of the logged lines")
     row: dict[str, Any] = Field(description="values by column that select the row or rows")
-    column: str
+    rows: list[int] = Field(description="numbers of the selected rows in the table, from 0")
+    column: str = Field(description="a metric's name where there is no table")
+    how: str | None = Field(None, description="how several rows, or a metric's values, become one number")
     value: Value
 
 
 class ClaimEntry(Answer):
     number: int = Field(description="from 0, in the order in which the run made them")
     sentence: str
-    kind: str = Field(description="cell, metric or derived")
+    kind: str = Field(description="cell, aggregate or metric")
     value: Value
     digits: int
     verdict: str = Field(description="held, failed or not checkable: recomputed now from the run's files")
     reason: str
-    how: str | None = Field(None, description="how a derived claim is computed from its evidence")
     evidence: list[EvidenceEntry]
 
 

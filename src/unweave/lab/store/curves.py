@@ -127,7 +127,7 @@ class Curves:
             return logged
         path = run.path / FIRST
         try:
-            with path.open("rb") as file:
+            with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
                 return self._read_on(path, file)
         except FileNotFoundError:
             return Logged()
