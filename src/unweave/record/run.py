@@ -375,7 +375,9 @@ class Run:
 
     def _refuse_sealed(self, what: str) -> None:
         if os.path.exists(self._seal_path):
-            raise UnweaveError(f"run {self.id!r} is finished and sealed, and its {what} stay as they are: start another")
+            raise UnweaveError(
+                f"run {self.id!r} is finished and sealed, and its {what} stay as they are: start another"
+            )
 
     @cached_property
     def _seal_path(self) -> str:
