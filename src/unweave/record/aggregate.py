@@ -154,6 +154,8 @@ def _aggregate(how: str, values: list[Any]) -> float | int:
 
 def _selector(where: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        str(name): [plain(one) for one in choice] if isinstance(choice, (list, tuple, set, frozenset)) else plain(choice)
+        str(name): [plain(one) for one in choice]
+        if isinstance(choice, (list, tuple, set, frozenset))
+        else plain(choice)
         for name, choice in where.items()
     }

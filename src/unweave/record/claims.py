@@ -10,7 +10,7 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import read_json
 from unweave.record.aggregate import Aggregate, listed
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
-from unweave.record.seeds import logged_seeds, planned_seeds
+from unweave.record.seeds import one_seed_of_many, seeds_left_out
 from unweave.record.table import Table, Value, number_text, plain
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _check_cell(run: Run, claim: Claim) -> tuple[str, str]:
         return "failed", f"table {table.name!r} was saved again after the claim was made"
     if claim.over is not None:
         return _check_over(run, claim, claim.over)
-    alone = _one_seed_of_many(run, claim, table)
+    alone = one_seed_of_many(run, table, table.find(claim.row)[0], claim.sentence)
     return ("failed", alone) if alone else ("held", f"{claim.column} = {shown} in table {table.name!r}")
 
 
@@ -202,7 +202,7 @@ def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
         again = over.recompute(raw)
         if not over.agrees(raw, claim.value):
             return "failed", f"{over.how} of {over.column!r} in {raw.name!r} is {again!r}, the claim {claim.value!r}"
-        told = _check_seeds(run, over, raw)
+        told = seeds_left_out(run, over, raw)
     except UnweaveError as error:
         return "failed", str(error)
     if told:
@@ -210,36 +210,6 @@ def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
     seeds = over.seeds(raw)
     of = f" over seeds {listed(seeds)}" if seeds else ""
     return "held", f"{over.how} of {over.column!r} in table {raw.name!r}{of} = {stated(claim.value, claim.digits)}"
-
-
-def _check_seeds(run: Run, over: Aggregate, raw: Table) -> str | None:
-    """What is wrong with the seeds that an aggregate is made of, against those planned and those run."""
-    planned = planned_seeds(run)
-    if over.seed is None:
-        if "seed" in raw.columns and len(planned) > 1:
-            return f"{raw.name!r} has a column of seeds that the claim does not name: the run was to use {listed(planned)}"
-        return None
-    reported = over.seeds(raw)
-    ran = sorted({*over.arm_seeds(raw), *logged_seeds(run, over.seed, over.where)})
-    if over.unseeded:
-        if len(reported) == 1 and set(ran) <= set(reported):
-            return None
-        return f"the arm is said to draw nothing at random, and seeds {listed(ran)} of it were run"
-    for known, what in ((planned, "were to be run"), (ran, "were run")):
-        if known and set(known) != set(reported):
-            return f"reports seeds {listed(reported)}, and seeds {listed(known)} {what}"
-    return None
-
-
-def _one_seed_of_many(run: Run, claim: Claim, table: Table) -> str | None:
-    """A number of one seed, where there are several, must say that it is."""
-    if "seed" not in table.columns:
-        return None
-    seed = table.rows[table.find(claim.row)[0]][table.index("seed")]
-    known = {*planned_seeds(run), *logged_seeds(run)}
-    if seed is None or len(known) < 2 or re.search(rf"\bseed {re.escape(str(seed))}\b", claim.sentence):
-        return None
-    return f"reports seed {seed} alone of {listed(known)}, and does not say so: write “seed {seed}”, or claim over all"
 
 
 def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
@@ -280,9 +250,7 @@ def _stating(claim: Claim, value: Value) -> Claim:
         raise UnweaveError(
             f"claimed {wanted!r}, but {claim.table!r} holds {cell!r} for {dict(claim.row)} in {claim.column!r}"
         )
-    written = re.sub(
-        r"\{value(:\+)?\}", lambda match: stated(cell, digits, signed=bool(match[1])), claim.sentence
-    )
+    written = re.sub(r"\{value(:\+)?\}", lambda match: stated(cell, digits, signed=bool(match[1])), claim.sentence)
     claim = replace(claim, sentence=written)
     if not states_value(claim):
         raise UnweaveError(f"the sentence {written!r} does not state its value {stated(cell, digits)}: use {{value}}")

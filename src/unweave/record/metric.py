@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
-import json
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
+from unweave.record import jsonl, spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +18,11 @@ if TYPE_CHECKING:
 HOW = ("last", "first", "max", "min", "mean")
 PREFIX = "metrics:"
 """``metrics:last`` stands where a claim on a table has the table's name; no table's name holds a colon."""
-_FILE = re.compile(r"metrics(\.[^/]+)?\.jsonl")
 
 
 def metric_lengths(folder: Path) -> dict[str, int]:
     """The bytes of whole lines that each of the run's metrics files holds."""
-    return {path.name: content.rfind(b"\n") + 1 for path, content in _contents(folder)}
+    return {path.name: content.rfind(b"\n") + 1 for path, content in _contents(folder).items()}
 
 
 def metric_digest(folder: Path, lengths: Mapping[str, int]) -> str:
@@ -33,24 +30,24 @@ def metric_digest(folder: Path, lengths: Mapping[str, int]) -> str:
 
     Raises ``UnweaveError`` when a file is gone or shorter.
     """
-    contents = {path.name: content for path, content in _contents(folder)}
+    contents = {path.name: content for path, content in _contents(folder).items()}
     digest = hashlib.sha256()
     for name in sorted(lengths):
-        content = contents.get(name)
-        if content is None or len(content) < lengths[name]:
-            raise UnweaveError(f"{folder / name} is gone or shorter than it was: nothing says what was logged")
+        content = contents.get(name, b"")
+        if len(content) < lengths[name]:
+            raise UnweaveError(f"{Path(folder) / name} is gone or shorter than it was: what was logged there is lost")
         digest.update(f"{name} {lengths[name]}\n".encode() + content[: lengths[name]])
     return digest.hexdigest()
 
 
 def metric_rows(folder: Path, lengths: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
     """Every logged row (or those in the first ``lengths`` bytes), of several writers in the order of their times."""
-    files = []
-    for path, content in _contents(folder):
-        length = content.rfind(b"\n") + 1 if lengths is None else lengths.get(path.name, 0)
-        files.append(_parsed(path, content[:length]))
-    # Of one writer the order is the file's, whatever its clock did.
-    return list(heapq.merge(*files, key=lambda row: str(row.get("time", "")))) if len(files) > 1 else sum(files, [])
+    return spool.in_order(
+        [
+            jsonl.parsed(content if lengths is None else content[: lengths.get(path.name, 0)], path)
+            for path, content in _contents(folder).items()
+        ]
+    )
 
 
 def read_metric(
@@ -65,7 +62,9 @@ def read_metric(
     chosen = [row for row in rows if metric in row and _selected(row, where or {})]
     if not chosen:
         known = dict.fromkeys(name for row in rows for name in row if name not in ("time", "step"))
-        raise UnweaveError(f"no row logged {metric!r}{f' with {dict(where)}' if where else ''}; {nearest(metric, known)}")
+        raise UnweaveError(
+            f"no row logged {metric!r}{f' with {dict(where)}' if where else ''}; {nearest(metric, known)}"
+        )
     used = {"last": chosen[-1:], "first": chosen[:1]}.get(how, chosen)
     for row in used:
         value = row[metric]
@@ -93,25 +92,11 @@ def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _contents(folder: Path) -> list[tuple[Path, bytes]]:
-    found = []
-    for path in sorted(Path(folder).glob("metrics*.jsonl")):
-        if _FILE.fullmatch(path.name):
-            try:
-                found.append((path, path.read_bytes()))
-            except OSError as error:
-                raise oserror_line(error, path) from error
-    return found
-
-
-def _parsed(path: Path, content: bytes) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+def _contents(folder: Path) -> dict[Path, bytes]:
+    found = {}
+    for path in spool.paths(folder):
         try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise UnweaveError(f"{path} line {number} is damaged: what was logged there is lost")
-        rows.append(row)
-    return rows
+            found[path] = path.read_bytes()
+        except OSError as error:
+            raise oserror_line(error, path) from error
+    return found

@@ -282,7 +282,9 @@ class Run:
         raw = None if over is None else self.load_table(over.table)
         if table is None or row is None or column is None:
             if over is None or raw is None or (table, row, column) != (None, None, None):
-                raise UnweaveError(f"the claim {sentence!r} needs a table, a row and a column, or `over` and none of them")
+                raise UnweaveError(
+                    f"the claim {sentence!r} needs a table, a row and a column, or `over` and none of them"
+                )
             return self._keep(make_aggregate_claim(raw, sentence, over, value, digits))
         return self._keep(make_claim(self.load_table(table), sentence, row, column, value, digits, over, raw))
 
