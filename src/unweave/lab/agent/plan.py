@@ -14,7 +14,7 @@ from unweave.studies.inquiry import Outcome
 if TYPE_CHECKING:
     from unweave.studies.registry import Study
 
-Role = Literal["candidate", "baseline", "control", "null", "off-target"]
+Role = Literal["candidate", "baseline", "control", "null", "off-target", "group"]
 Kind = Literal["any", "which", "compare"]
 Expected = Literal["reached", "not reached", "better", "worse", "no difference"]
 Phase = Literal["screen", "confirm"]
@@ -47,12 +47,32 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """A field that is searched, and its values; the candidates are the combinations of all axes' values.
+
+    ``ordered`` and ``joint`` are the inquiry's: see ``unweave.studies.inquiry.Knob``.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+    ordered: bool = False
+    joint: bool = False
+
+
+@dataclass(frozen=True)
 class Arm:
-    """One setting of the study, and what it is there for."""
+    """One setting of the study, and what it is there for.
+
+    A ``null`` must show nothing, a ``control`` must fail at what is asked, a ``group`` is several candidates at once. With
+    ``on`` the settings are laid over those of another arm, which the launch names.
+    """
 
     name: str
     role: Role
     settings: Mapping[str, Any] = field(default_factory=dict)
+    on: bool = False
+    covers: tuple[str, ...] = ()
+    """The candidates in a group."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +88,18 @@ class Stage:
 class Criterion:
     """What counts as an answer: copied from the study's inquiry, so that a plan's hash covers the metric and its bars.
 
-    ``level`` is the family-wise chance of a false statement over everything that is confirmed.
+    ``level`` is the family-wise chance of a false statement over everything that is confirmed, shared among the looks
+    that the confirming stage allows.
     """
 
     effect: Outcome
     harms: tuple[Outcome, ...] = ()
     equal: tuple[Outcome, ...] = ()
     """What must be equal between compared arms, such as tokens spent."""
+    harmless: bool = True
+    """Whether an answer must keep every harm within its bar; else harms are only reported."""
+    prefer: Literal["effect", "harm"] = "effect"
+    """What is best among the arms that reach every bar: the greatest effect, or the least harm."""
     level: float = 0.05
 
 
@@ -91,11 +116,12 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Launch:
-    """What to run next: an arm in a stage, on some of the stage's seeds."""
+    """What to run next: an arm in a stage, on some of the stage's seeds; ``on`` names the arm beneath it, if any."""
 
     arm: str
     stage: Phase
     seeds: tuple[int, ...]
+    on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +142,7 @@ class Plan:
     stopping: Stopping
     contrasts: tuple[tuple[str, str], ...] = ()
     """Pairs of arms of which it is asked whether the first does better than the second."""
+    axes: tuple[Axis, ...] = ()
     budget: Mapping[str, float] = field(default_factory=dict)
     identities: Mapping[str, str] = field(default_factory=dict)
     """sha256 by kind (target, data, held-out) of what the runs must have read, where it is known."""
@@ -165,11 +192,13 @@ class Plan:
         """Raises ``UnweaveError`` where the plan contradicts itself or the study, or could fool its reader."""
         _check_names(self)
         known = {outcome.name for outcome in self.outcomes()}
+        candidates = self.of_role("candidate")
+        if not candidates:
+            raise UnweaveError("the plan has no candidate: nothing could be the answer")
         for arm in self.arms:
             for stage in self.stages:
-                launch_settings(self, study, Launch(arm.name, stage.name, stage.seeds[:1]))
-        if not self.of_role("candidate"):
-            raise UnweaveError("the plan has no candidate: nothing could be the answer")
+                beneath = candidates[0].name if arm.on else None
+                launch_settings(self, study, Launch(arm.name, stage.name, stage.seeds[:1], beneath))
         if self.kind == "compare" and not self.contrasts:
             raise UnweaveError("the plan compares, and names no pair of arms in contrasts")
         seeds = [seed for stage in self.stages for seed in stage.seeds]
@@ -220,6 +249,7 @@ class Entry:
     sha256: str
     arm: str
     role: Role
+    on: str | None
     stage: Phase
     study: str
     config: Mapping[str, Any]
@@ -246,6 +276,7 @@ def launches_of(plan: Plan, study: Study) -> list[tuple[Entry, dict[str, Any]]]:
                 plan.sha256,
                 launch.arm,
                 plan.arm(launch.arm).role,
+                launch.on,
                 launch.stage,
                 plan.study,
                 settings,
@@ -267,7 +298,13 @@ def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
     seeds = {inquiry.first_seed: launch.seeds[0]}
     if inquiry.seeds:
         seeds[inquiry.seeds] = len(launch.seeds)
-    settings = {**plan.arm(launch.arm).settings, **plan.stage(launch.stage).settings, **seeds}
+    arm = plan.arm(launch.arm)
+    if arm.on != (launch.on is not None):
+        raise UnweaveError(
+            f"arm {arm.name!r} is laid over another arm: name it in 'on'" if arm.on else f"arm {arm.name!r} needs no 'on'"
+        )
+    beneath = plan.arm(launch.on).settings if launch.on is not None else {}
+    settings = {**beneath, **arm.settings, **plan.stage(launch.stage).settings, **seeds}
     return plain_config(study.configure(settings))
 
 

@@ -29,6 +29,7 @@ class Measured:
     arm: str
     stage: Phase
     seeds: tuple[int, ...]
+    on: str | None = None
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     nothing: bool = False
     fault: str | None = None
@@ -48,19 +49,21 @@ class Results:
     left: Mapping[str, float] = field(default_factory=dict)
     """By resource: runs, seconds, tokens, dollars; what is not there is not limited."""
     turn: int = 0
+    at_once: int = 1
+    """How many runs fit beside each other."""
     refused: tuple[str, ...] = ()
     """Why parts of the last step were not launched, such as a repetition."""
     missing: tuple[str, ...] = ()
     """What the plan's own stopping rule still asks for: given when a planner stopped before it was met."""
 
-    def of(self, arm: str, stage: Phase | None = None) -> list[Measured]:
-        """The runs of an arm, in the order in which they were launched."""
-        return [one for one in self.measured if one.arm == arm and stage in (None, one.stage)]
+    def of(self, arm: str, stage: Phase | None = None, on: str | None = None) -> list[Measured]:
+        """The runs of an arm (over the arm ``on``), in the order in which they were launched."""
+        return [one for one in self.measured if (one.arm, one.on) == (arm, on) and stage in (None, one.stage)]
 
-    def values(self, arm: str, outcome: str, stage: Phase | None = None) -> dict[int, float]:
+    def values(self, arm: str, outcome: str, stage: Phase | None = None, on: str | None = None) -> dict[int, float]:
         """The outcome by seed over all runs of an arm."""
         found: dict[int, float] = {}
-        for one in self.of(arm, stage):
+        for one in self.of(arm, stage, on):
             found.update(one.values.get(outcome, {}))
         return dict(sorted(found.items()))
 
