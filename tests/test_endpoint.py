@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from scripted_endpoint import playing
 
+from unweave.base import endpoint as module
+from unweave.base.endpoint import ATTEMPTS, OPTIONAL, Endpoint
 from unweave.base.errors import UnweaveError
-from unweave.read.labels import endpoint as module
-from unweave.read.labels.endpoint import ATTEMPTS, OPTIONAL, Endpoint
 
 KEY = "sk-secret-0123456789"
 
