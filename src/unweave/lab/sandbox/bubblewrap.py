@@ -15,7 +15,8 @@ from pathlib import Path
 
 from unweave.base.errors import UnweaveError
 
-WORKSPACE = "/work"
+WORKSPACE = "/sandbox"
+SCRATCH_BYTES = 256 << 20
 PROGRAM = "bwrap"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 FIXED = {
@@ -58,7 +59,7 @@ def walls(
     readable: Sequence[Path] = (),
     threads: int = 1,
 ) -> list[str]:
-    """The command line that runs ``argv`` with ``workspace`` as its only writable folder, at ``/work``.
+    """The command line that runs ``argv`` with ``workspace`` as its only writable folder, at ``/sandbox``.
 
     ``readable`` folders are shown read-only at their own path. Raises ``UnweaveError`` where a ``hidden`` path (the
     lab's folder) would be seen through one of them or through the interpreter's own folders.
@@ -79,10 +80,14 @@ def walls(
             command += ["--symlink", os.readlink(path), path]
         elif Path(path).exists():
             command += ["--ro-bind", path, path]
-    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108  # a new, empty one
+    # Folders in memory count for no process and no disk: each has a size, and the rest of the root is read-only.
+    room = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
+    command += ["--proc", "/proc", "--dev", "/dev", *room, "/dev/shm", *room, "/tmp"]  # noqa: S108  # new, empty ones
+    command += ["--bind", str(Path(workspace).resolve()), WORKSPACE, "--chdir", WORKSPACE]
+    # After the others, which would lie over them.
     for folder in shown:
         command += ["--ro-bind", str(folder), str(folder)]
-    command += ["--bind", str(Path(workspace).resolve()), WORKSPACE, "--chdir", WORKSPACE]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/"]
     counted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     for name, value in {**FIXED, **counted}.items():
         command += ["--setenv", name, value]

@@ -8,6 +8,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,13 +91,13 @@ class Sandboxed:
     def kill(self, reason: str | None = None) -> None:
         """Ends every process of it: the kernel kills all that is left in the namespace with its first process."""
         self.reason = self.reason or reason
-        for process in reversed(self._tree()):
-            try:
+        tree = self._tree()
+        for process in reversed(tree):
+            with suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                continue
         self.process.kill()
         self.process.wait()
+        psutil.wait_procs(tree[1:], timeout=10)
 
     def _drain(self) -> None:
         kept = int(self.limits.output_mb * MEGABYTE)
