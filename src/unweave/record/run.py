@@ -20,6 +20,7 @@ from unweave.record import jsonl, spool
 from unweave.record.about import checked_about, checked_seeds, keep_source, with_identity
 from unweave.record.claims import Claim, make_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
+from unweave.record.pair import settle
 from unweave.record.row import plain_row
 from unweave.record.seal import SEAL, seal_run
 from unweave.record.table import Table, Value, check_name
@@ -122,6 +123,10 @@ class Run:
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
         # Claims are of tables that will be saved again, and are made again with them.
         run._remove("cancel", "claims.json", SEAL)
+        try:
+            settle(run.path / "tables")
+        except OSError as error:
+            raise oserror_line(error, run.path / "tables") from error
         resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
         run._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
         return run._owned()
