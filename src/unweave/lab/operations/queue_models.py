@@ -68,7 +68,7 @@ class WorkerEntry(Answer):
     process: int | None
     job: str | None
     run: str | None
-    seconds: float | None = Field(description="since it began with that run")
+    since: str | None = Field(description="when it began with that run")
     used: Amounts | None
 
 
