@@ -79,6 +79,15 @@ def with_identity(
     return [*others, {"kind": kind, "name": name, "sha256": sha256, **facts}]
 
 
+def with_deviation(known: Mapping[str, str], what: str, why: str) -> dict[str, str]:
+    """``known`` deviations from the plan with one more: what differs, as ``config.tokens`` or ``seeds``, and why."""
+    if not re.fullmatch(r"(config|data|identities)\..+|study|seeds|code|metric", what):
+        raise UnweaveError(f"{what!r} is no part of a plan: use study, seeds, code, metric, config.NAME or data.NAME")
+    if not why.strip():
+        raise UnweaveError(f"a deviation from the plan in {what!r} needs a reason: say why")
+    return {**known, what: why}
+
+
 def check_id(name: str) -> str:
     """``name``, where it can be a run's: refused before it becomes part of a path."""
     check_name(name, "run")

@@ -49,6 +49,11 @@ def read(path: Path) -> list[dict[str, Any]]:
         return []
     except OSError as error:
         raise oserror_line(error, path) from error
+    return parsed(content, path)
+
+
+def parsed(content: bytes, path: Path) -> list[dict[str, Any]]:
+    """The whole lines of ``content``, which was read from ``path``; see ``read``."""
     records = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:

@@ -17,8 +17,8 @@ from unweave.base.errors import NothingFound, UnweaveError, nearest, oserror_lin
 from unweave.base.files import atomic_folder, atomic_path, read_json, write_json
 from unweave.base.progress import Progress, Silent
 from unweave.record import jsonl, spool
-from unweave.record.about import checked_about, checked_seeds, keep_source, with_identity
-from unweave.record.claims import Claim, make_claim, read_claims
+from unweave.record.about import checked_about, checked_seeds, keep_source, with_deviation, with_identity
+from unweave.record.claims import Claim, make_aggregate_claim, make_claim, make_metric_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
 from unweave.record.pair import settle
 from unweave.record.row import plain_row
@@ -26,6 +26,7 @@ from unweave.record.seal import SEAL, seal_run
 from unweave.record.table import Table, Value, check_name
 
 if TYPE_CHECKING:
+    from unweave.record.aggregate import Aggregate
     from unweave.record.figure import Figure
 
 STATUSES = ("waiting", "running", "finished", "failed", "interrupted", "cancelled")
@@ -232,6 +233,14 @@ class Run:
         elif sorted(planned) != sorted(wanted):
             raise UnweaveError(f"run {self.id!r} was planned with seeds {planned}, and its config gives {wanted}")
 
+    def deviate(self, what: str, why: str) -> None:
+        """Declares that the run does not do as it was planned in ``what``: ``config.tokens``, ``seeds``, ``data.NAME``.
+
+        The audit calls a difference from the plan that is not declared a reason not to believe the run.
+        """
+        self._refuse_sealed("deviations")
+        self._set(deviations=with_deviation(self.state().get("deviations", {}), what, why))
+
     def put_cell(self, name: str, key: str, row: Mapping[str, Any]) -> None:
         """Keeps one finished piece of the partial table ``name`` on the disk before it returns.
 
@@ -282,20 +291,48 @@ class Run:
     def claim(
         self,
         sentence: str,
-        table: str,
-        row: Mapping[str, Any],
-        column: str,
+        table: str | None = None,
+        row: Mapping[str, Any] | None = None,
+        column: str | None = None,
         value: Value = None,
         digits: int = 3,
+        over: Aggregate | None = None,
     ) -> Claim:
         """Records a sentence whose number is the one cell of a saved table that ``row`` and ``column`` select.
 
         ``{value}`` in the sentence becomes the cell at ``digits`` decimals, ``{value:+}`` the same with its sign.
+        ``over`` says of which raw rows of another saved table the cell is the median, mean or so; with ``over`` and no
+        ``table`` the claim is on that aggregate itself. A claim on a number over seeds should have it: only then can
+        the audit tell that no seed was left out.
         Raises ``UnweaveError`` when no or several rows match, when ``value`` is given and is not the cell's at those
-        digits, and when the sentence does not state the value.
+        digits, when the cell is not what ``over`` gives, and when the sentence does not state the value.
         """
+        raw = None if over is None else self.load_table(over.table)
+        if table is None or row is None or column is None:
+            if over is None or raw is None or (table, row, column) != (None, None, None):
+                raise UnweaveError(
+                    f"the claim {sentence!r} needs a table, a row and a column, or `over` and none of them"
+                )
+            return self._keep(make_aggregate_claim(raw, sentence, over, value, digits))
+        return self._keep(make_claim(self.load_table(table), sentence, row, column, value, digits, over, raw))
+
+    def claim_metric(
+        self,
+        sentence: str,
+        metric: str,
+        how: Literal["last", "first", "max", "min", "mean"] = "last",
+        where: Mapping[str, Any] | None = None,
+        digits: int = 3,
+    ) -> Claim:
+        """Records a sentence whose number is read from what was logged: ``how`` over ``metric``, with ``{value}``.
+
+        ``where`` selects rows by what was logged beside it; ``step>=`` and ``step<=`` in it bound the step.
+        Raises ``UnweaveError`` when no row has the metric and when one of them is not a finite number.
+        """
+        return self._keep(make_metric_claim(self.path, sentence, metric, how, where, digits))
+
+    def _keep(self, claim: Claim) -> Claim:
         self._refuse_sealed("claims")
-        claim = make_claim(self.load_table(table), sentence, row, column, value, digits)
         others = [known for known in self.claims() if not known.same_place(claim)]
         write_json(self.path / "claims.json", [known.to_json() for known in (*others, claim)])
         return claim

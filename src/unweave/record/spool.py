@@ -16,7 +16,7 @@ from unweave.base.errors import UnweaveError, oserror_line
 from unweave.record import jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 FIRST = "metrics.jsonl"
 _MOST_OPEN = 64
@@ -107,13 +107,22 @@ def own_name() -> str:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The rows of all spools in ``folder`` by time.
+    """The rows of all spools in ``folder``; see ``in_order``."""
+    return in_order([jsonl.read(path) for path in paths(folder)])
+
+
+def paths(folder: Path) -> list[Path]:
+    """The spools in ``folder``, the first process's before the others'."""
+    others = sorted(path for path in Path(folder).glob("metrics.*.jsonl") if path.name != FIRST)
+    return [path for path in (Path(folder) / FIRST, *others) if path.exists()]
+
+
+def in_order(spools: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of several spools by time.
 
     Rows of one spool stay in the order in which they were acknowledged, even where the clock was set back.
     """
-    others = sorted(path for path in Path(folder).glob("metrics.*.jsonl") if path.name != FIRST)
-    spools = [_timed(jsonl.read(path)) for path in (Path(folder) / FIRST, *others)]
-    return [row for _, row in merge(*spools, key=lambda entry: entry[0])]
+    return [row for _, row in merge(*map(_timed, spools), key=lambda entry: entry[0])]
 
 
 def _timed(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
