@@ -77,4 +77,14 @@ def _people(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX deeds_by_subject ON deeds (subject, number)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_runs, _jobs, _people)
+def _threads(connection: sqlite3.Connection) -> None:
+    """An index of the threads, and the length and last hash that each history had when last seen."""
+    connection.execute(
+        """CREATE TABLE threads (
+            id TEXT PRIMARY KEY, question TEXT NOT NULL, state TEXT NOT NULL, author TEXT NOT NULL,
+            created TEXT NOT NULL, changed TEXT NOT NULL, events INTEGER NOT NULL, runs INTEGER NOT NULL,
+            head TEXT NOT NULL, links TEXT NOT NULL, stamp TEXT NOT NULL, broken TEXT) STRICT"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_runs, _jobs, _people, _threads)
