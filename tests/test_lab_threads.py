@@ -244,7 +244,7 @@ def test_a_history_that_was_changed_is_found_and_takes_no_more_events(threads, t
     assert list(threads.check_all()) == [id]
     assert {row.id: bool(row.broken) for row in threads.list()} == {id: True, other.id: False}
     kept = path.read_bytes()
-    with pytest.raises(UnweaveError, match="changed|damaged"):
+    with pytest.raises(UnweaveError, match=r"changed|damaged"):
         threads.add(id, Note("fourth"), CARL)
     assert path.read_bytes() == kept
     assert threads.get(other.id).question == "Untouched?"

@@ -87,9 +87,10 @@ class Threads:
 
     def get(self, id: str) -> Thread:
         """The thread of that id. Raises ``UnweaveError`` when there is none and when its history was changed."""
-        events = log.read(self._existing(id))
+        folder = self._existing(id)
+        events = log.read(folder)
         self.sync()
-        return Thread(id, tuple(events), tuple(self._linked_from(id)))
+        return Thread(id, tuple(events), tuple(self._linked_from(id)), log.imported(folder))
 
     def list(self) -> list[ThreadRow]:
         """Every thread, the one that changed last first."""
