@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from unweave.lab.agent.plan import Entry, Plan
+    from unweave.lab.agent.plan import Plan
     from unweave.lab.agent.planner import Measured
 
 
 class Hands(Protocol):
     """Launches runs, waits for them, and reads them as an auditor does."""
 
-    def launch(self, name: str, entry: Entry, settings: Mapping[str, Any]) -> None:
-        """Submits a run under this name; one that exists already is left as it is, so that a step can be repeated."""
+    def launch(self, name: str, entry: Mapping[str, Any]) -> None:
+        """Submits a run under this name; one that exists already is left as it is, so that a step can be repeated.
+
+        ``entry`` is the plan's of this run as JSON: see ``unweave.lab.agent.plan.Entry``.
+        """
         ...
 
     def wait(self, names: Sequence[str]) -> None:

@@ -34,6 +34,8 @@ class Measured:
     nothing: bool = False
     fault: str | None = None
     seconds: float = 0.0
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """sha256 by kind of what the run read."""
 
     @property
     def usable(self) -> bool:
@@ -66,6 +68,11 @@ class Results:
         for one in self.of(arm, stage, on):
             found.update(one.values.get(outcome, {}))
         return dict(sorted(found.items()))
+
+    @property
+    def identities(self) -> Mapping[str, str]:
+        """What the first usable run read: later ones must have read the same."""
+        return next((one.identities for one in self.measured if one.usable and one.identities), {})
 
     def to_json(self) -> dict[str, Any]:
         """The results as plain JSON, for a planner that is a language model."""
