@@ -69,11 +69,6 @@ class Results:
             found.update(one.values.get(outcome, {}))
         return dict(sorted(found.items()))
 
-    @property
-    def identities(self) -> Mapping[str, str]:
-        """What the first usable run read: later ones must have read the same."""
-        return next((one.identities for one in self.measured if one.usable and one.identities), {})
-
     def to_json(self) -> dict[str, Any]:
         """The results as plain JSON, for a planner that is a language model."""
         return asdict(self)

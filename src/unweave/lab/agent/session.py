@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.journal import Journal, State
 from unweave.lab.agent.judge import judge
-from unweave.lab.agent.plan import Entry, Launch, Plan, canonical, launches_of
+from unweave.lab.agent.plan import Entry, Plan, canonical, launches_of
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 
 if TYPE_CHECKING:
@@ -126,13 +126,13 @@ class Session:
         known = {fingerprint(entry["study"], entry["config"]) for entry in state.runs.values()}
         try:
             answer.check(study)
-            proposed = launches_of(_bound(answer, results), study)
+            proposed = launches_of(answer, study, _read_first(plan, results))
         except UnweaveError as error:
             self.journal.add("refused", why=str(error), turn=state.turns)
             return
         kept: list[Entry] = []
-        for entry, settings in proposed:
-            mark = fingerprint(plan.study, settings)
+        for entry in proposed:
+            mark = fingerprint(plan.study, entry.config)
             if mark in known:
                 why = f"{entry.arm} on seeds {list(entry.seeds)} was run already"
                 self.journal.add("refused", why=why, turn=state.turns)
@@ -185,9 +185,7 @@ def fingerprint(study: str, settings: Mapping[str, Any]) -> bytes:
     return canonical([study, dict(settings)])
 
 
-def _bound(plan: Plan, results: Results) -> Plan:
-    """The plan with the identities that its first run read, where they were not known before it."""
-    return plan if plan.identities else replace(plan, identities=dict(results.identities))
-
-
-_ = Launch
+def _read_first(plan: Plan, results: Results) -> dict[str, str]:
+    """What the first run read and every later one must have read too, unless the plan varies it."""
+    first = next((one.identities for one in results.measured if one.usable and one.identities), {})
+    return {kind: digest for kind, digest in first.items() if kind not in plan.varied()}
