@@ -8,8 +8,9 @@ from pydantic import Field
 
 from unweave.lab.operations.models import Amounts, Answer, Id, Line, RunProgress, Settings
 from unweave.lab.operations.registry import Request
-from unweave.lab.operations.run_models import Name, RunStatus
+from unweave.lab.operations.run_models import Name
 
+JobState = Literal["waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted"]
 Priority = Annotated[int, Field(ge=-1_000, le=1_000, description="higher goes first")]
 
 
@@ -26,7 +27,7 @@ class Limits(Request):
 
 
 class QueueRequest(Request):
-    states: list[RunStatus] = Field(default_factory=list, description="only these; all where there are none")
+    states: list[JobState] = Field(default_factory=list, description="only these; all where there are none")
     limit: Annotated[int, Field(ge=1, le=1_000)] = 200
 
 
@@ -35,7 +36,7 @@ class JobEntry(Answer):
     kind: str = Field(description="study or agent")
     run: str
     study: str
-    state: RunStatus
+    state: JobState
     priority: int
     after: list[str]
     attempt: int = Field(description="how often it was started")

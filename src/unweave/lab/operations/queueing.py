@@ -39,11 +39,10 @@ AT_WORK = ("running", "paused")
     "queue", "the jobs that wait, run or have ended, the newest first", QueueRequest, QueueAnswer, "read", agent=True
 )
 def queue(lab: Lab, person: Person, request: QueueRequest) -> QueueAnswer:
-    found = lab.queue.list(states=tuple(request.states) or None)
+    found = lab.queue.list(states=tuple(request.states), limit=request.limit)
     counted = lab.database.read("SELECT state, count(*) AS number FROM jobs GROUP BY state")
-    newest = sorted(found, key=lambda job: job.number, reverse=True)[: request.limit]
     return QueueAnswer(
-        jobs=[job_entry(lab, job) for job in newest],
+        jobs=[job_entry(lab, job) for job in reversed(found)],
         by_state={row["state"]: row["number"] for row in counted},
         scheduler=is_scheduled(lab),
     )
@@ -97,7 +96,7 @@ def prioritise_run(lab: Lab, person: Person, request: PrioritiseRequest) -> JobE
 def resources(lab: Lab, person: Person, request: Nothing) -> ResourcesAnswer:
     from unweave.lab.queue.resources import machine
 
-    running = lab.queue.list(states=("running",))
+    running = lab.queue.list(("running",))
     waiting = lab.database.read("SELECT count(*) FROM jobs WHERE state = 'waiting'")[0][0]
     used = sum((_within(job.needs) for job in running), Needs(0, 0, 0, 0, 0, 0, 0))
     lines = lab.database.read("SELECT account, resource, granted, reserved, spent FROM spending ORDER BY 1, 2")
