@@ -125,7 +125,7 @@ class _Reader:
     def __init__(
         self, claims: Mapping[str, Claim] | Iterable[Claim], allowed: Iterable[Any], cells: Iterable[Any] = ()
     ) -> None:
-        self.by_reference: dict[str, Claim] = dict(claims) if isinstance(claims, Mapping) else {}
+        self.by_reference: dict[str, Claim] = {**claims} if isinstance(claims, Mapping) else {}
         self.claims: list[Claim] = list(self.by_reference.values()) if isinstance(claims, Mapping) else list(claims)
         self.settings: set[float] = set()
         words: set[str] = set()
