@@ -154,9 +154,7 @@ def test_f3_04_every_route_of_the_lab_is_walked_by_every_role(server, tokens, ro
         else:
             needed = next(each for each, scopes in SCOPES.items() if one.scope in scopes)
             assert reply.status == 403
-            assert reply.json["detail"] == (
-                f"{name!r} is a {role}, and this needs a {needed}: ask an owner of the lab"
-            )
+            assert reply.json["detail"] == (f"{name!r} is a {role}, and this needs a {needed}: ask an owner of the lab")
         for token in (OTHER_TOKEN, tokens[name][:-1], tokens[name] + "x", ""):
             assert ask(operation, bearer(token)).status == 401
 
@@ -190,7 +188,9 @@ def test_a_plan_is_approved_by_its_hash_and_a_review_is_by_another(server, token
     assert shown["may_review"] is False
     refused = server.act("review-thread", bearer(tokens["rev"]), thread="so", verdict="accept", text="Good.")
     assert (refused.status, "let another review it" in refused.json["detail"]) == (422, True)
-    assert server.act("review-thread", bearer(tokens["olga"]), thread="so", verdict="accept", text="Good.").status == 200
+    assert (
+        server.act("review-thread", bearer(tokens["olga"]), thread="so", verdict="accept", text="Good.").status == 200
+    )
 
 
 # 5 and 6: people's tokens, cookies and sessions
@@ -250,7 +250,15 @@ def test_the_first_visit_may_lead_to_a_page_of_the_lab_and_nowhere_else(server):
         return reply.one("location")
 
     assert lands("/lab/runs/first") == "/lab/runs/first"
-    for to in ("//evil.com", "/lab//evil.com", "https://evil.com", "/lab/../x", "/lab/x\r\nSet-Cookie: a=b", "/d/x", ""):
+    for to in (
+        "//evil.com",
+        "/lab//evil.com",
+        "https://evil.com",
+        "/lab/../x",
+        "/lab/x\r\nSet-Cookie: a=b",
+        "/d/x",
+        "",
+    ):
         assert lands(to) == "/"
 
 
@@ -379,7 +387,12 @@ def test_the_list_of_ten_thousand_runs_takes_less_than_200_ms(tmp_path):
     for number in range(1, 10_000):
         folder = lab.root / f"run-{number:05}"
         folder.mkdir()
-        described = {**state, "id": folder.name, "status": "failed", "created": f"2026-01-01T00:00:00.{number:06}+00:00"}
+        described = {
+            **state,
+            "id": folder.name,
+            "status": "failed",
+            "created": f"2026-01-01T00:00:00.{number:06}+00:00",
+        }
         (folder / "run.json").write_text(json.dumps(described))
     lab.runs.sync()
     asked = all_operations()["runs"].request

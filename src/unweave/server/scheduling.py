@@ -13,8 +13,8 @@ from unweave.base.errors import UnweaveError
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
 
-SECONDS = 2.0
-"""Between two tries to become the one that starts jobs."""
+SECONDS = 1.0
+"""Between two looks whether somebody starts jobs."""
 _log = logging.getLogger("unweave.server")
 
 
@@ -32,20 +32,18 @@ def scheduling(lab: Lab) -> Iterator[None]:
 
 
 def _keep_on(lab: Lab, ending: threading.Event) -> None:
-    from unweave.lab.queue.keeper import KeptAlready
-    from unweave.lab.queue.scheduler import Scheduler
-
     said = ""
-    while not ending.is_set():
-        try:
-            Scheduler(lab).run(until=ending.is_set)
-        except KeptAlready:
-            pass
-        except UnweaveError as error:
-            # A full disk or a damaged store: said once, and tried again, because a person may be repairing it.
-            if str(error) != said:
-                said = str(error)
-                _log.error("the jobs that wait are not started: %s", said)
-        except Exception:
-            _log.exception("the scheduler failed, and is started again")
-        ending.wait(SECONDS)
+    try:
+        while not ending.is_set():
+            try:
+                lab.queue.background.keep()
+            except UnweaveError as error:
+                # A full disk or a damaged store: said once, and tried again, because a person may be repairing it.
+                if str(error) != said:
+                    said = str(error)
+                    _log.error("the jobs that wait are not started: %s", said)
+            except Exception:
+                _log.exception("the scheduler failed, and is started again")
+            ending.wait(SECONDS)
+    finally:
+        lab.queue.close()

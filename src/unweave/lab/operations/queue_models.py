@@ -83,9 +83,17 @@ class BudgetEntry(Answer):
     spent: float
 
 
+class NodeEntry(Answer):
+    """A machine that runs studies, and what runs may use of it altogether."""
+
+    name: str
+    total: Amounts
+
+
 class ResourcesAnswer(Answer):
     scheduler: bool
-    capacity: Amounts
+    nodes: list[NodeEntry]
+    capacity: Amounts = Field(description="of all machines together")
     used: Amounts = Field(description="reserved by the jobs that run")
     waiting: int
     running: int

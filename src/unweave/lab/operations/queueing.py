@@ -14,6 +14,7 @@ from unweave.lab.operations.queue_models import (
     BudgetEntry,
     JobEntry,
     JobOfRunRequest,
+    NodeEntry,
     PrioritiseRequest,
     QueueAnswer,
     QueueRequest,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from unweave.lab.queue.job import Job
 
 AT_WORK = ("running", "paused")
+HERE = "this machine"
+NONE = Needs(0, 0, 0, 0, 0, 0, 0)
 
 
 @operation(
@@ -98,12 +101,13 @@ def resources(lab: Lab, person: Person, request: Nothing) -> ResourcesAnswer:
 
     running = lab.queue.list(("running",))
     waiting = lab.database.read("SELECT count(*) FROM jobs WHERE state = 'waiting'")[0][0]
-    used = sum((_within(job.needs) for job in running), Needs(0, 0, 0, 0, 0, 0, 0))
+    nodes = {node.name: node.total for node in lab.queue.background.nodes()} or {HERE: machine(lab.root)}
     lines = lab.database.read("SELECT account, resource, granted, reserved, spent FROM spending ORDER BY 1, 2")
     return ResourcesAnswer(
         scheduler=is_scheduled(lab),
-        capacity=Amounts(**machine(lab.root).to_json()),
-        used=Amounts(**used.to_json()),
+        nodes=[NodeEntry(name=name, total=Amounts(**total.to_json())) for name, total in nodes.items()],
+        capacity=Amounts(**sum(nodes.values(), NONE).to_json()),
+        used=Amounts(**sum((_held(job.needs) for job in running), NONE).to_json()),
         waiting=waiting,
         running=len(running),
         workers=[_worker(job) for job in running],
@@ -162,8 +166,8 @@ def _asked(given: dict[str, Any]) -> dict[str, float] | None:
     return asked or None
 
 
-def _within(needs: Needs) -> Needs:
-    """What a running job holds: a limit on time is nothing that it holds."""
+def _held(needs: Needs) -> Needs:
+    """What a running job holds of the machine: a limit on time or money is nothing that it holds."""
     return Needs(needs.threads, needs.memory_gb, needs.gpu_gb, needs.disk_gb, 0, 0, 0)
 
 
@@ -171,7 +175,7 @@ def _worker(job: Job) -> WorkerEntry:
     worker = job.worker or {}
     used = {name: float(value) for name, value in job.usage.items() if name in Amounts.model_fields}
     return WorkerEntry(
-        name=str(worker.get("host") or "this machine"),
+        name=str(worker.get("host") or HERE),
         process=worker.get("pid"),
         job=job.id,
         run=job.run,
