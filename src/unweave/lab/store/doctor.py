@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unweave.base.errors import UnweaveError
 from unweave.lab import deeds
 from unweave.lab.store.finding import Finding
 from unweave.lab.store.folder_check import examine_folders
@@ -100,9 +99,7 @@ def _queue(lab: Lab, repair: bool) -> Iterator[Finding]:
 
 def _threads(lab: Lab) -> Iterator[Finding]:
     for id, wrong in lab.threads.check_all().items():
-        yield Finding(
-            f"threads/{id}", wrong, False, "restore the thread from a bundle; it takes no additions until then"
-        )
+        yield Finding(f"threads/{id}", wrong, False, "restore it from a bundle; until then nothing is added to it")
 
 
 def _deeds(lab: Lab) -> Iterator[Finding]:
