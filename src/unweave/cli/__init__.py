@@ -19,12 +19,10 @@ from unweave.cli import (
     decomposing,
     evaluating,
     harvesting,
-    lab_agents,
     lab_audits,
     lab_people,
     lab_queue,
     lab_runs,
-    lab_sweeps,
     lab_threads,
     labelling,
     running,
@@ -49,9 +47,7 @@ _COMMANDS = (
     | running.COMMANDS
     | lab_runs.COMMANDS
     | lab_queue.COMMANDS
-    | lab_sweeps.COMMANDS
     | lab_threads.COMMANDS
-    | lab_agents.COMMANDS
     | lab_audits.COMMANDS
     | lab_people.COMMANDS
     | serving.COMMANDS
