@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import NothingFound, UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_folder, atomic_path, read_json, write_json
@@ -22,7 +22,8 @@ from unweave.record.table import Table, Value, check_name, plain
 if TYPE_CHECKING:
     from unweave.record.figure import Figure
 
-STATUSES = ("running", "finished", "failed", "interrupted", "cancelled")
+STATUSES = ("waiting", "running", "finished", "failed", "interrupted", "cancelled")
+ENDINGS = STATUSES[2:]
 
 
 class RunCancelled(UnweaveError):
@@ -41,6 +42,8 @@ class Run:
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
         self.path = Path(path)
         self.progress: Progress = progress or Silent()
+        self.measure: Callable[[], Mapping[str, float]] | None = None
+        """What the run used, asked when it ends and kept as ``usage``."""
 
     @classmethod
     def create(
@@ -50,8 +53,13 @@ class Run:
         root: Path = Path("runs"),
         name: str | None = None,
         progress: Progress | None = None,
+        about: Mapping[str, Any] | None = None,
+        status: Literal["running", "waiting"] = "running",
     ) -> Run:
-        """Starts a run in ``root/<study>-<date>-<time>-<4 hex>``, or in ``root/<name>``, which must not exist yet."""
+        """Starts a run in ``root/<study>-<date>-<time>-<4 hex>``, or in ``root/<name>``, which must not exist yet.
+
+        A ``waiting`` run has only its folder; the process that works on it calls ``begin``.
+        """
         check_name(study, "study")
         now = datetime.now(UTC)
         if name is not None:
@@ -63,13 +71,15 @@ class Run:
             "id": path.name,
             "study": study,
             "config": _json_config(study, config),
-            "status": "running",
+            "status": status,
             "created": now.isoformat(),
+            "began": now.isoformat() if status == "running" else None,
             "finished": None,
             "resumed": [],
             "note": None,
-            "environment": environment(),
+            "environment": environment() if status == "running" else {},
             "process": this_process(),
+            **(about or {}),
         }
         with atomic_folder(path) as folder:
             write_json(folder / "run.json", state)
@@ -95,15 +105,35 @@ class Run:
         run = cls.open(path, progress)
         if run.status in ("running", "finished"):
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
+        run.begin()
+        return run
+
+    def begin(self, surroundings: Mapping[str, Any] | None = None) -> None:
+        """Marks a run that waits or stopped early as worked on by this process, in ``surroundings`` (see ``environment``).
+
+        A run that another process works on, or that is finished, is refused.
+        """
+        state, status = self.state(), self.status
+        if status in ("running", "finished"):
+            raise UnweaveError(f"run {self.id!r} is {status}: there is nothing to begin")
+        surroundings = dict(surroundings or environment())
+        if state.get("began") is None:
+            self._set(status="running", began=_now(), note=None, environment=surroundings, process=this_process())
+            return
         # Claims are of tables that will be saved again, and are made again with them.
-        for stale in (run.path / "cancel", run.path / "claims.json"):
+        for stale in (self.path / "cancel", self.path / "claims.json"):
             try:
                 stale.unlink(missing_ok=True)
             except OSError as error:
                 raise oserror_line(error, stale) from error
-        resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
-        run._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
-        return run
+        resumed = [*state.get("resumed", []), {"at": _now(), "environment": surroundings}]
+        self._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
+
+    def wait(self, note: str | None = None) -> None:
+        """Marks a run that no process works on as one that a queue will begin, or go on with."""
+        if self.status in ("running", "finished"):
+            raise UnweaveError(f"run {self.id!r} is {self.status}: it cannot wait for a worker")
+        self._set(status="waiting", finished=None, note=note)
 
     def state(self) -> dict[str, Any]:
         """The content of ``run.json``."""
@@ -231,9 +261,10 @@ class Run:
 
     def finish(self, status: str = "finished", note: str | None = None) -> None:
         """Records how the run ended; ``note`` is one line, such as the error's."""
-        if status not in STATUSES[1:]:
-            raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, STATUSES[1:])}")
-        self._set(status=status, finished=_now(), note=note)
+        if status not in ENDINGS:
+            raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, ENDINGS)}")
+        used = {"usage": dict(self.measure())} if self.measure is not None else {}
+        self._set(status=status, finished=_now(), note=note, **used)
 
     def __enter__(self) -> Run:
         return self
@@ -254,7 +285,10 @@ class Run:
 
     def _untouched(self) -> bool:
         """True for a first start that wrote nothing: a refusal, not a run that anybody would resume or open."""
-        return [path.name for path in self.path.iterdir()] == ["run.json"] and not self.state()["resumed"]
+        state = self.state()
+        # The queue has told somebody of a job's run, and keeps it.
+        kept = state["resumed"] or state.get("job")
+        return [path.name for path in self.path.iterdir()] == ["run.json"] and not kept
 
     def _set(self, **changes: Any) -> None:
         write_json(self.path / "run.json", {**self.state(), **changes})
