@@ -25,7 +25,7 @@ _PARTIAL = re.compile(r"\..+\.[^.]{8}\.(part|old)")
 
 
 def seal_run(run: Run, state: Mapping[str, Any] | None = None) -> str:
-    """Writes ``seal.json`` and returns its digest. ``state`` is what ``run.json`` is about to hold, if not what it does.
+    """Writes ``seal.json`` and returns its digest; ``state`` is what ``run.json`` is about to hold, where it changes.
 
     Only the run's own process seals it, after all others that wrote to it have ended.
     """
