@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from unweave.base.errors import oserror_line
 
@@ -130,15 +130,20 @@ def sole_writer(path: Path, seconds: float = 10.0) -> Iterator[None]:
 
 def write_json(path: Path, value: Any, private: bool = False) -> None:
     """Writes ``value`` as readable JSON, whole or not at all. NaN and infinity are refused."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False)
+    content = json_bytes(value)
     with atomic_path(path, private) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(content)
+
+
+def json_bytes(value: Any) -> bytes:
+    """What ``write_json`` writes of ``value``."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False) + "\n").encode("utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Reads JSON, or raises ``UnweaveError`` that names the file and what is wrong with it."""
     try:
-        return _parsed(Path(path).read_bytes(), path)
+        return parsed_json(Path(path).read_bytes(), path)
     except OSError as error:
         raise oserror_line(error, path) from error
 
@@ -162,8 +167,9 @@ def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, 
         raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error
 
 
-def read_inside(folder: Path, name: str) -> bytes:
-    """The content of the regular file ``name`` (parts joined by ``/``) below ``folder``, through no symlink.
+@contextmanager
+def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """The regular file ``name`` (parts joined by ``/``) below ``folder``, open to read, reached through no symlink.
 
     Raises ``OSError`` where there is no such file, and for a symlink even one that has just taken a file's place: each
     part is opened from the folder that holds it. Where a system cannot do that, the resolved path is compared instead.
@@ -175,7 +181,9 @@ def read_inside(folder: Path, name: str) -> bytes:
         path = Path(folder, *parts)
         if path.resolve() != Path(folder).resolve().joinpath(*parts) or not path.is_file():
             raise FileNotFoundError(f"{path} is not a file of its own")
-        return path.read_bytes()
+        with open(path, "rb") as source:
+            yield source
+        return
     opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
     try:
         for part in parts[:-1]:
@@ -185,17 +193,23 @@ def read_inside(folder: Path, name: str) -> bytes:
         with open(file, "rb") as source:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise FileNotFoundError(f"{name!r} is not a regular file below {folder}")
-            return source.read()
+            yield source
     finally:
         for each in opened:
             os.close(each)
+
+
+def read_inside(folder: Path, name: str) -> bytes:
+    """The content of a file that ``open_inside`` opens."""
+    with open_inside(folder, name) as source:
+        return source.read()
 
 
 def read_json_inside(folder: Path, name: str) -> Any:
     """Reads JSON as ``read_inside`` reads a file; every refusal is an ``UnweaveError`` that names the file."""
     path = Path(folder, name)
     try:
-        return _parsed(read_inside(folder, name), path)
+        return parsed_json(read_inside(folder, name), path)
     except OSError as error:
         if error.errno is None or path.is_symlink() or path.parent.is_symlink():
             from unweave.base.errors import UnweaveError
@@ -213,7 +227,19 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _parsed(content: bytes, path: Path) -> Any:
+def path_hash(path: Path) -> str:
+    """sha256 of a file's bytes, or of the names and hashes of all files below a folder."""
+    path = Path(path)
+    if path.is_file():
+        return file_hash(path)
+    digest = hashlib.sha256()
+    for file in sorted(one for one in path.rglob("*") if one.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def parsed_json(content: bytes, path: Path) -> Any:
+    """JSON from bytes that were read at ``path``, which a refusal names."""
     from unweave.base.errors import UnweaveError
 
     try:

@@ -19,7 +19,7 @@ from unweave.lab.queue.limits import furthest_above
 from unweave.lab.queue.live_job import LOOK_EVERY, LiveJob
 from unweave.lab.queue.meter import together
 from unweave.lab.queue.pool import LocalPool
-from unweave.lab.queue.rows import change_job, job_rows, now, row_job
+from unweave.lab.queue.rows import change_job, job_rows, newest, now, row_job
 from unweave.record.run import Run
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Scheduler:
 
     def _read(self) -> None:
         database = self.lab.database
-        seen = int(database.read("PRAGMA data_version")[0][0])
+        seen = newest(database)
         if seen == self._seen:
             return
         self._seen, self._changed = seen, True
