@@ -56,7 +56,8 @@ class Surroundings:
         os.environ.update(self.variables)
         warnings.resetwarnings()
         warnings.filters.extend(self.filters)  # type: ignore[attr-defined]
-        os.chdir(order["start_in"] or self.folder)
+        # Another machine need not have the submitter's folder.
+        os.chdir(order["start_in"] if os.path.isdir(order["start_in"]) else self.folder)
         random.seed(0)
         numpy.random.seed(0)  # noqa: NPY002  the generator that a study shares with other libraries
         if order["gpu_gb"]:
