@@ -159,7 +159,13 @@ def _ended(
     try:
         with run, stopped_by_signal(run):
             surroundings.prepare(order)
-            _function(order, run, surroundings)()
+            try:
+                _function(order, run, surroundings)()
+            except Exception as error:
+                if order["gpu_gb"] and type(error).__name__ == "OutOfMemoryError":
+                    note = f"stopped at its limit gpu_gb={order['gpu_gb']:g}: {first_line(error)}"
+                    raise UnweaveError(note) from error
+                raise
     except BaseException as error:
         # The folder has recorded it; a person who reads the log wants to know where it happened.
         if not isinstance(error, RunCancelled):
