@@ -70,6 +70,7 @@ class RayPool:
         self._looked = -LOOK_EVERY
         self._nonce.write_text(self._nonce.name, encoding="ascii")
         self._look()
+        self._get_to_know()
 
     def nodes(self) -> Sequence[Node]:
         away = [each.node for each in self._away.values() if each.node is not None]
@@ -173,6 +174,13 @@ class RayPool:
             nonce = None if self._shared is False else (str(self._nonce), self._nonce.name)
             actor = keeper.remote(name, str(self.home), nonce, threads)
             self._away[name] = Away(name, actor, actor.describe.remote())
+
+    def _get_to_know(self) -> None:
+        """Waits for what the machines say of themselves: a job that fits none of those known would start alone here."""
+        pending = {each.waits_for: each for each in self._away.values()}
+        ready, _ = self.ray.wait(list(pending), num_returns=len(pending), timeout=CALL_SECONDS) if pending else ((), ())
+        for reference in ready:
+            self._hear(pending[reference], reference)
 
     def _hear(self, away: Away, reference: Any) -> list[Event]:
         try:
