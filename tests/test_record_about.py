@@ -166,15 +166,15 @@ def test_the_code_is_hashed_and_any_other_byte_of_it_is_another_hash(tmp_path):
 
 
 def test_f3_44_no_environment_variable_is_recorded(tmp_path, monkeypatch):
-    secret = "sk-planted-0123456789abcdef"
+    planted = "sk-planted-0123456789abcdef"
     for name in ("OPENAI_API_KEY", "HF_TOKEN", "WANDB_API_KEY", "HOME_SECRET"):
-        monkeypatch.setenv(name, secret)
+        monkeypatch.setenv(name, planted)
     environment_module._read_once.cache_clear()
     with Run.create("s", {}, root=tmp_path) as run:
         run.log(a=1)
         run.save_table(Table("t", ("a",), ((1.0,),)))
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert secret.encode() not in written
+    assert planted.encode() not in written
     assert b"API_KEY" not in written
 
 

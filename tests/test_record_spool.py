@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave.base.errors import UnweaveError
-from unweave.record import Run
+from unweave.record import Run, spool
 from unweave.record import run as run_module
-from unweave.record import spool
 
 FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
 forks = pytest.mark.skipif(FORK is None, reason="processes are forked")
