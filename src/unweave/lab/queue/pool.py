@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -12,8 +13,8 @@ from unweave.base.files import file_hash
 from unweave.base.needs import Needs
 from unweave.lab.queue.executor import Event, Node, Usage, Work
 from unweave.lab.queue.processes import cpu_seconds, resident
-from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu
-from unweave.lab.queue.worker_process import WorkerProcess
+from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu, memory_left
+from unweave.lab.queue.worker_process import COMMAND, WorkerProcess
 from unweave.record.run import Run
 
 IDLE_SECONDS = 600.0
@@ -40,14 +41,14 @@ class LocalPool:
         self._inbox: SimpleQueue[tuple[WorkerProcess, dict[str, Any] | None]] = SimpleQueue()
         self._looked = 0.0
         self._gpu_gb: float | None = None if may_have_gpu() else 0.0
-        self._stamp, self._stamped = code_stamp(), time.monotonic()
+        self._stamp: int | None = None
+        self._stamped = -STAMP_EVERY
 
     def nodes(self) -> Sequence[Node]:
-        if self._given is not None:
-            return (Node(self.name, self._given),)
-        if self._gpu_gb is None:
+        if self._given is None and self._gpu_gb is None:
             self._gpu_gb = self._ask_for_gpu()
-        return (Node(self.name, machine(self.home, self._gpu_gb)),)
+        total = self._given if self._given is not None else machine(self.home, self._gpu_gb or 0.0)
+        return (Node(self.name, total, memory_left() / GB),)
 
     def claim(self, work: Work, node: str) -> Mapping[str, Any]:
         del node
@@ -61,7 +62,9 @@ class LocalPool:
         return worker.identity
 
     def start(self, job: str) -> None:
-        self._jobs[job].begin()
+        worker = self._jobs[job]
+        if worker.work is not None:
+            worker.begin(worker.work)
 
     def release(self, job: str) -> None:
         self._jobs.pop(job).work = None
@@ -125,6 +128,8 @@ class LocalPool:
         stamp = self._stamp
         if time.monotonic() - self._stamped > STAMP_EVERY:
             stamp, self._stamped = code_stamp(), time.monotonic()
+        if self._stamp is None:
+            self._stamp = stamp
         if stamp != self._stamp:
             # Half of a changed package in a process that has imported the other half is no version at all.
             self._stamp = stamp
@@ -148,9 +153,8 @@ class LocalPool:
         if sandboxed is None:
             worker = WorkerProcess(threads, self._hear, self.home / "workers")
         else:
-            from unweave.lab.sandbox.command import sandboxed_worker
-
-            worker = WorkerProcess(threads, self._hear, self.home / "workers", sandboxed_worker(sandboxed))
+            command = import_module("unweave.lab.sandbox.command").sandboxed_worker(sandboxed, COMMAND)
+            worker = WorkerProcess(threads, self._hear, self.home / "workers", command)
             worker.sandbox = sandboxed.folder
         self._workers.append(worker)
         return worker
