@@ -78,7 +78,7 @@ class CheckedSource:
     reason: str
 
 
-def cite(run: Run, table: str, column: str, row: Mapping[str, Any], **about: Any) -> dict[str, Value]:
+def cite(run: Run, table: str, column: str, row: Mapping[str, Any], /, **about: Any) -> dict[str, Value]:
     """A record of evidence: the cell of ``run`` that ``row`` and ``column`` select, with ``about`` it."""
     reserved = sorted(set(about) & set(CITED))
     if reserved:
