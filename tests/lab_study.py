@@ -33,4 +33,4 @@ def planted(config, run=None):
     ]
     run.save_table(Table.from_records("seeds", rows))
     run.save_table(Table.from_records("parts", [{"part": f"p{n}", "share": n / 4} for n in range(4)]))
-    run.draw("levels", bars(run.load_table("seeds"), "seed", "level", series="method", title="Levels"))
+    run.draw("levels", bars(run.load_table("seeds"), "seed", "level", group="method", title="Levels"))

@@ -19,7 +19,6 @@ from unweave.lab.threads.conclusions import grounds
 from unweave.record import Run
 from unweave.studies.papers import papers
 
-STUDY = Path(__file__).with_name("lab_study.py")
 CELL = {"table": "seeds", "column": "level", "where": {"method": "ours"}}
 
 
@@ -55,7 +54,7 @@ ROWS = [
 
 
 def written(folder, rows=ROWS, **changes):
-    """A paper in a file, with the study that it names beside it."""
+    """A paper in a file of its own."""
     content = {
         "schema": 1,
         "id": "planted-paper",
@@ -71,9 +70,17 @@ def written(folder, rows=ROWS, **changes):
         "rows": rows,
         **changes,
     }
-    shutil.copy(STUDY, folder / "lab_study.py")
-    (folder / "paper.json").write_text(json.dumps(content))
-    return folder / "paper.json"
+    path = folder / f"{len(list(folder.iterdir()))}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Papers, with the study that they name beside them."""
+    folder = tmp_path_factory.mktemp("papers")
+    shutil.copy(Path(__file__).with_name("lab_study.py"), folder)
+    return folder
 
 
 @pytest.fixture
@@ -83,10 +90,9 @@ def lab(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def replicated(tmp_path_factory):
+def replicated(folder, tmp_path_factory):
     """A paper replicated through the real queue, once for the tests that only look at it."""
-    folder = tmp_path_factory.mktemp("replicated")
-    with Lab(folder / "runs") as lab:
+    with Lab(tmp_path_factory.mktemp("replicated") / "runs") as lab:
         yield lab, replicate(lab, written(folder), by=CARL, seconds=120)
 
 
@@ -173,22 +179,22 @@ def test_another_may_review_it_and_its_author_may_not(replicated):
         lab.threads.add(found.thread, Review("accept", "good"), CARL)
 
 
-def test_going_on_with_a_thread_makes_only_the_runs_that_it_lacks(lab, tmp_path):
-    first = replicate(lab, written(tmp_path, ROWS[:2]), by=ANN, seconds=60)
+def test_going_on_with_a_thread_makes_only_the_runs_that_it_lacks(lab, folder):
+    first = replicate(lab, written(folder, ROWS[:2]), by=ANN, seconds=60)
     before = [one.run for one in lab.threads.get(first.thread).runs]
-    second = replicate(lab, written(tmp_path, ROWS[:3] + ROWS[4:5]), by=ANN, thread=first.thread, seconds=60)
+    second = replicate(lab, written(folder, ROWS[:3] + ROWS[4:5]), by=ANN, thread=first.thread, seconds=60)
     thread = lab.threads.get(first.thread)
     added = [one.run for one in thread.runs if one.run not in before]
     assert sorted(lab.runs.open(run).study for run in added) == ["planted", "replication"]
     assert {id: one.verdict for id, one in second.verdicts.items()}["other-settings"] == "reproduced"
     assert len(thread.plans) == 2
-    other = written(tmp_path, ROWS[:1], id="another")
+    other = written(folder, ROWS[:1], id="another")
     with pytest.raises(UnweaveError, match="replicates 'planted-paper'"):
         start_replication(lab, other, by=ANN, thread=first.thread)
 
 
-def test_settings_replace_the_papers_own_and_not_a_rows(lab, tmp_path):
-    path = written(tmp_path, [row("one"), row("two", settings={"level": 3.0})], settings={"level": 1.0})
+def test_settings_replace_the_papers_own_and_not_a_rows(lab, folder):
+    path = written(folder, [row("one"), row("two", settings={"level": 3.0})], settings={"level": 1.0})
     replicate(lab, path, by=ANN, seconds=60, settings={"level": 5.0})
     (found,) = replications(lab)
     assert {id: one.ours["value"] for id, one in found.verdicts.items()} == {"one": 5.0, "two": 3.0}
@@ -206,8 +212,8 @@ def finished(lab, path):
     return started.thread, lab.runs.open(lab.threads.get(started.thread).runs[0].run)
 
 
-def test_f3_30_a_run_whose_numbers_were_edited_gives_no_verdict(lab, tmp_path):
-    thread, run = finished(lab, written(tmp_path, ROWS[:1]))
+def test_f3_30_a_run_whose_numbers_were_edited_gives_no_verdict(lab, folder):
+    thread, run = finished(lab, written(folder, ROWS[:1]))
     table = run.path / "tables" / "seeds.csv"
     table.write_text(table.read_text().replace("0.99", "1.04"))
     verdict = judge_replication(lab, thread, CARL)["level"]
@@ -218,8 +224,8 @@ def test_f3_30_a_run_whose_numbers_were_edited_gives_no_verdict(lab, tmp_path):
     assert lab.threads.get(thread).state == "open"
 
 
-def test_f3_31_a_number_other_than_the_cited_ones_gives_no_verdict(lab, tmp_path, monkeypatch):
-    thread, _ = finished(lab, written(tmp_path, ROWS[:1]))
+def test_f3_31_a_number_other_than_the_cited_ones_gives_no_verdict(lab, folder, monkeypatch):
+    thread, _ = finished(lab, written(folder, ROWS[:1]))
     real = judging.cite_rows
 
     def wishful(*arguments):
@@ -234,15 +240,15 @@ def test_f3_31_a_number_other_than_the_cited_ones_gives_no_verdict(lab, tmp_path
     assert "the auditor does not confirm" in verdict.reason
 
 
-def test_f3_31_a_seed_that_is_left_out_is_found(lab, tmp_path, monkeypatch):
+def test_f3_31_a_seed_that_is_left_out_is_found(lab, folder, monkeypatch):
     thread, _ = finished(
-        lab, written(tmp_path, [row("two-seeds", cell={**CELL, "where": {"method": "ours", "seed": [0, 1]}})])
+        lab, written(folder, [row("two-seeds", cell={**CELL, "where": {"method": "ours", "seed": [0, 1]}})])
     )
     assert judge_replication(lab, thread, CARL)["two-seeds"].verdict == "not testable"
 
 
-def test_roles_and_threads_that_are_none(lab, tmp_path):
-    path = written(tmp_path, ROWS[:1])
+def test_roles_and_threads_that_are_none(lab, folder):
+    path = written(folder, ROWS[:1])
     with pytest.raises(NotAllowed):
         start_replication(lab, path, by=EVE)
     plain = lab.threads.create("A question?", by=ANN)
@@ -279,15 +285,15 @@ def test_roles_and_threads_that_are_none(lab, tmp_path):
         ({"deviations": [{"what": "a"}]}, "not complete"),
     ],
 )
-def test_a_paper_that_is_none_is_refused_and_says_where(tmp_path, changes, says):
+def test_a_paper_that_is_none_is_refused_and_says_where(folder, changes, says):
     with pytest.raises(UnweaveError, match=says):
-        read_paper(written(tmp_path, **changes))
+        read_paper(written(folder, **changes))
 
 
-def test_a_source_is_beside_the_paper_and_nowhere_else(lab, tmp_path):
+def test_a_source_is_beside_the_paper_and_nowhere_else(lab, folder):
     for source in ("../lab_study.py", "/etc/passwd", "a\\b.py", ".hidden.py"):
         with pytest.raises(UnweaveError, match="put it beside"):
-            start_replication(lab, written(tmp_path, source=source), by=ANN)
+            start_replication(lab, written(folder, source=source), by=ANN)
     assert lab.threads.list() == []
 
 
@@ -327,8 +333,8 @@ def test_a_paper_in_a_thread_that_was_imported_is_read_with_no_more_trust(lab):
         paper_of({"schema": 1.5})
 
 
-def test_nothing_is_judged_while_a_run_is_at_work(lab, tmp_path):
-    started = start_replication(lab, written(tmp_path, ROWS[:1]), by=ANN)
+def test_nothing_is_judged_while_a_run_is_at_work(lab, folder):
+    started = start_replication(lab, written(folder, ROWS[:1]), by=ANN)
     verdict = judge_replication(lab, started.thread, ANN)["level"]
     assert verdict.verdict == "not testable"
     assert "is waiting" in verdict.reason

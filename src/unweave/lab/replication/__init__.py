@@ -8,19 +8,22 @@ from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from unweave.lab.replication.judging import judge_replication
+    from unweave.lab.replication.markdown import replication_markdown, replication_tables
     from unweave.lab.replication.paper import Paper, Row, read_paper
-    from unweave.lab.replication.replicate import Replication, replicate, replications
+    from unweave.lab.replication.replication import Replication, replicate, replications
     from unweave.lab.replication.starting import Started, start_replication
 
 _HOME = {
     "Paper": "paper",
-    "Replication": "replicate",
+    "Replication": "replication",
     "Row": "paper",
     "Started": "starting",
     "judge_replication": "judging",
     "read_paper": "paper",
-    "replicate": "replicate",
-    "replications": "replicate",
+    "replicate": "replication",
+    "replication_markdown": "markdown",
+    "replication_tables": "markdown",
+    "replications": "replication",
     "start_replication": "starting",
 }
 __all__ = [
@@ -31,6 +34,8 @@ __all__ = [
     "judge_replication",
     "read_paper",
     "replicate",
+    "replication_markdown",
+    "replication_tables",
     "replications",
     "start_replication",
 ]

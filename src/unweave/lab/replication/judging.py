@@ -10,7 +10,7 @@ from unweave.lab.audit.finding import Audit
 from unweave.lab.audit.process import audit
 from unweave.lab.replication.citing import Source, cite_rows
 from unweave.lab.replication.paper import Row
-from unweave.lab.replication.planned import first_made, planned_runs
+from unweave.lab.replication.planned import first_made, runs_of_plan
 from unweave.lab.replication.starting import thread_paper, thread_runs
 from unweave.lab.threads.events import ROW_VERDICTS, Conclusion, Reference, RowVerdict, StateChange, ThreadRun, Tried
 from unweave.record.claims import CheckedClaim
@@ -84,10 +84,9 @@ class _Judged:
 
 def _sources(lab: Lab, thread: Thread) -> dict[str, Source]:
     """The run of each row, audited; one run for all rows that share it."""
-    paper, settings = thread_paper(thread)
     runs = thread_runs(lab, thread)
     found: dict[str, Source] = {}
-    for planned in planned_runs(paper, settings):
+    for planned in runs_of_plan(thread):
         run = first_made(planned, runs)
         if run is None or run.status != "finished":
             note = run.state().get("note") if run is not None else None

@@ -14,6 +14,7 @@ from unweave.lab.replication.paper import Paper
 from unweave.studies.registry import find_study
 
 if TYPE_CHECKING:
+    from unweave.lab.threads.thread import Thread
     from unweave.record.run import Run
 
 
@@ -54,6 +55,19 @@ def planned_runs(paper: Paper, settings: Mapping[str, Any] | None = None) -> lis
     if unread:
         raise UnweaveError(f"no study of paper {paper.id!r} has a setting {unread[0]!r}: leave it out")
     return list(found.values())
+
+
+def runs_of_plan(thread: Thread) -> list[PlannedRun]:
+    """The runs that the thread's plan names; the studies themselves need not be known here."""
+    entries = thread.plan.content.get("runs") if thread.plan is not None else None
+    try:
+        return [
+            PlannedRun(str(one["study"]), dict(one["config"]), tuple(map(str, one["rows"]))) for one in entries or ()
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnweaveError(
+            f"the plan of thread {thread.id!r} names no runs of a paper: replicate the paper anew"
+        ) from error
 
 
 def load_studies(paper: Paper, path: str | Path) -> Path | None:

@@ -74,8 +74,9 @@ def thread_paper(thread: Thread) -> tuple[Paper, Mapping[str, Any]]:
     """The paper that a thread replicates, and the settings that were given with it."""
     if thread.paper is None or thread.plan is None:
         raise UnweaveError(f"thread {thread.id!r} replicates no paper: start one with `unweave replicate PAPER`")
-    settings = thread.plan.content.get("settings", {})
-    return paper_of(dict(thread.paper.content), f"the paper of thread {thread.id!r}"), settings
+    settings = thread.plan.content.get("settings")
+    paper = paper_of(dict(thread.paper.content), f"the paper of thread {thread.id!r}")
+    return paper, settings if isinstance(settings, Mapping) else {}
 
 
 def _template(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unweave.base.errors import UnweaveError
 from unweave.lab.replication.judging import judge_replication
 from unweave.lab.replication.paper import Paper, read_paper
 from unweave.lab.replication.starting import start_replication, thread_paper
@@ -53,10 +55,10 @@ def replications(lab: Lab) -> list[Replication]:
     """Every thread of the lab that replicates a paper, the last changed first."""
     found = []
     for row in lab.threads.list():
-        if row.broken:
-            continue
-        thread = lab.threads.get(row.id)
-        if thread.paper is not None and thread.plan is not None:
-            paper, settings = thread_paper(thread)
-            found.append(Replication(paper, row.id, settings, thread.verdicts))
+        # A damaged thread, and one of another unweave, are told of where they are shown.
+        with suppress(UnweaveError):
+            thread = lab.threads.get(row.id)
+            if thread.paper is not None:
+                paper, settings = thread_paper(thread)
+                found.append(Replication(paper, row.id, settings, thread.verdicts))
     return found
