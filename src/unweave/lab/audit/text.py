@@ -125,8 +125,10 @@ class _Reader:
     def __init__(
         self, claims: Mapping[str, Claim] | Iterable[Claim], allowed: Iterable[Any], cells: Iterable[Any] = ()
     ) -> None:
-        self.by_reference: dict[str, Claim] = dict(claims) if isinstance(claims, Mapping) else {}
-        self.claims: list[Claim] = list(self.by_reference.values()) if isinstance(claims, Mapping) else list(claims)
+        self.by_reference: dict[str, Claim] = {}
+        if isinstance(claims, Mapping):
+            self.by_reference.update(claims)
+        self.claims: list[Claim] = [*self.by_reference.values()] if isinstance(claims, Mapping) else [*claims]
         self.settings: set[float] = set()
         words: set[str] = set()
         for value in _flat(allowed):
@@ -156,7 +158,7 @@ class _Reader:
         ]
         shown = _plain(text)
         masked = self._masked(shown)
-        for number in _NUMBER.finditer(masked):
+        for number in _NUMBER.finditer(_NAME.sub(_blank, masked)):
             if not self._known(number[0].replace(",", "")):
                 found.append(Finding("number", where, self._unknown(number[0], shown, number.start())))
         for spelled in _SPELLED.finditer(masked):
@@ -175,7 +177,7 @@ class _Reader:
             text = pattern.sub(_blank, text)
         for word in self.words:
             text = re.sub(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", _blank, text)
-        return _NAME.sub(_blank, _CODE.sub(_code, text))
+        return _CODE.sub(_code, text)
 
     def _known(self, number: str) -> bool:
         if number in self.stated or float(number) in self.settings:
