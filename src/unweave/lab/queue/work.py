@@ -17,6 +17,7 @@ from typing import Any
 
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import remove_partial
+from unweave.base.needs import Needs
 from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
 from unweave.lab.queue.meter import Meter
 from unweave.lab.queue.processes import children, end_family
@@ -150,6 +151,11 @@ def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
     if order["kind"] == "agent":
         run_agent = import_module("unweave.lab.agent.job").run_agent
         return lambda: run_agent(Path(order["lab"]), run)
+    if order["sandboxed"]:
+        from unweave.lab.sandbox.work import run_sandboxed
+
+        needs = Needs.from_json(order["needs"])
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
     from unweave.studies.registry import find_study
 
     if order["source"]:
