@@ -23,6 +23,7 @@ from unweave.cli import (
     lab_people,
     lab_queue,
     lab_runs,
+    lab_sweeps,
     lab_threads,
     labelling,
     running,
@@ -47,6 +48,7 @@ _COMMANDS = (
     | running.COMMANDS
     | lab_runs.COMMANDS
     | lab_queue.COMMANDS
+    | lab_sweeps.COMMANDS
     | lab_threads.COMMANDS
     | lab_audits.COMMANDS
     | lab_people.COMMANDS
