@@ -80,14 +80,14 @@ def test_a_missing_file_is_empty_and_an_unreadable_one_is_refused(tmp_path):
 
 def test_threads_do_not_mix_their_lines(tmp_path, monkeypatch):
     path = tmp_path / "log.jsonl"
-    honest = jsonl._whole_length
+    honest = jsonl.cut_torn_line
 
     def slow(file):
         end = honest(file)
         time.sleep(0.0005)
         return end
 
-    monkeypatch.setattr(jsonl, "_whole_length", slow)
+    monkeypatch.setattr(jsonl, "cut_torn_line", slow)
     work = [
         threading.Thread(target=lambda k=k: [jsonl.append(path, {"k": k, "i": i}) for i in range(40)]) for k in range(4)
     ]

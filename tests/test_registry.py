@@ -16,6 +16,7 @@ class Config:
 
 @pytest.fixture
 def studies(monkeypatch):
+    registry.all_studies()  # imported under the patch they would be lost with it
     monkeypatch.setattr(registry, "_STUDIES", {})
     return registry._STUDIES
 

@@ -72,8 +72,8 @@ def test_a_run_that_goes_on_can_be_looked_at_and_its_figures_agree_with_its_tabl
     logged(run, (200, 250))
     assert "250 of 400 steps done" in write_training_report(run).read_text(encoding="utf-8")
     assert not audit_run(run)
+    assert "The run is finished." in write_training_report(run, ended=True).read_text(encoding="utf-8")
     run.finish()
-    assert "The run is finished." in write_training_report(run).read_text(encoding="utf-8")
 
 
 def test_a_quantity_that_reaches_0_is_drawn_on_a_plain_axis(run):

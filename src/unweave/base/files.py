@@ -130,9 +130,14 @@ def sole_writer(path: Path, seconds: float = 10.0) -> Iterator[None]:
 
 def write_json(path: Path, value: Any, private: bool = False) -> None:
     """Writes ``value`` as readable JSON, whole or not at all. NaN and infinity are refused."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False)
+    content = json_bytes(value)
     with atomic_path(path, private) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(content)
+
+
+def json_bytes(value: Any) -> bytes:
+    """What ``write_json`` writes of ``value``."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=False) + "\n").encode("utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -107,8 +107,8 @@ def _decompose(args: argparse.Namespace) -> Output:
                 raise
             run.progress.say(str(failed))
         run.save_table(_site_table(made))
+        report = write_training_report(run, ended=True)
         run.finish()
-        report = write_training_report(run)
     shown = _decomposition_output(args.out, made)
     lines = [*shown.lines, "", str(report or run.path)]
     return Output(

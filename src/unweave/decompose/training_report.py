@@ -91,8 +91,11 @@ def draw_curves(run: Run) -> list[str]:
     return drawn
 
 
-def write_training_report(run: Run) -> Path | None:
-    """Draws the curves and writes the run's report; None when the run has logged no step yet."""
+def write_training_report(run: Run, ended: bool = False) -> Path | None:
+    """Draws the curves and writes the run's report; None when the run has logged no step yet.
+
+    ``ended`` is for a run whose training is done and that is about to be called finished, and sealed with this report.
+    """
     figures = draw_curves(run)
     if not figures:
         return None
@@ -100,8 +103,9 @@ def write_training_report(run: Run) -> Path | None:
     settings = config.get("config", {})
     single = len(set(curves.column("site"))) == 1
     latest = [row for row in run.metrics() if "step" in row][-1]
-    progress = f"The run is {run.status}"
-    if run.status != "finished":
+    status = "finished" if ended else run.status
+    progress = f"The run is {status}"
+    if status != "finished":
         of = settings.get("steps", latest["step"]) * settings.get("groups", 1)
         progress += f", {latest['step']} of {of} steps done" + ("" if single else f" at `{latest['site']}`")
     sections = [Section("Training", paragraphs=[f"{progress}."], figures=figures)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from unweave.lab.store.database import Database
 if TYPE_CHECKING:
     from unweave.lab.people import People
     from unweave.lab.queue.queue import Queue
+    from unweave.lab.store.curves import Curves
     from unweave.lab.store.index import RunIndex
     from unweave.lab.threads.store import Threads
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 class Lab:
     """The lab in ``root``, the folder that ``unweave run`` writes its runs to; what else it keeps is in ``root/.lab``.
 
-    Opening makes what is missing. Several processes may have the same lab open.
+    Opening makes what is missing. Several processes may have the same lab open. Where ``root`` cannot be written to,
+    the lab is there to be read.
     """
 
     def __init__(self, root: Path | str = "runs") -> None:
@@ -28,10 +31,21 @@ class Lab:
         try:
             if not self.root.exists():
                 self.root.mkdir(mode=0o700, parents=True)
-            self.home.mkdir(mode=0o700, exist_ok=True)
+            if not self.home.exists() and os.access(self.root, os.W_OK):
+                self.home.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise oserror_line(error, self.home) from error
-        self.database = Database(self.home / "lab.db")
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def database(self) -> Database:
+        """The lab's SQLite file, opened when first needed, so that a doctor can look at a lab whose file is damaged."""
+        return Database(self.home / "lab.db")
 
     @cached_property
     def runs(self) -> RunIndex:
@@ -61,6 +75,14 @@ class Lab:
 
         return People(self)
 
+    @cached_property
+    def curves(self) -> Curves:
+        """What its runs logged, as curves."""
+        from unweave.lab.store.curves import Curves
+
+        return Curves()
+
     def close(self) -> None:
-        """Closes this thread's connection to the database."""
-        self.database.close()
+        """Closes the connections to the database."""
+        if "database" in self.__dict__:
+            self.database.close()

@@ -1,13 +1,16 @@
-"""Claims: sentences with a number, bound by hash to the table cell that the number was read from."""
+"""Claims: sentences with a number, bound by hash to what the number was read or reckoned from."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import read_json
+from unweave.record.aggregate import Aggregate, listed
+from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
+from unweave.record.seeds import one_seed_of_many, seeds_left_out
 from unweave.record.table import Table, Value, number_text, plain
 
 if TYPE_CHECKING:
@@ -19,24 +22,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Claim:
-    """``sentence`` states the value of one cell: ``column`` of the one ``row`` of ``table`` with that ``sha256``."""
+    """``sentence`` states the value of one cell: ``column`` of the one ``row`` of ``table`` with that ``sha256``.
+
+    With ``over`` the cell must also come out of the raw rows that it sums up; a claim on the aggregate itself has
+    ``over``'s table, column and ``where`` as its own. A claim on a metric has ``metrics:last`` (or another way of
+    reading it) as its table, the metric as its column and the selected steps as its row.
+    """
 
     sentence: str
     table: str
     sha256: str
-    row: Mapping[str, Value]
+    row: Mapping[str, Any]
     column: str
     value: Value
     digits: int
+    over: Aggregate | None = None
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """For a metric: how many bytes of each metrics file the hash is of."""
+
+    @property
+    def metric(self) -> str | None:
+        """How the metric is read (``last``), or None for a claim on a table."""
+        return self.table.removeprefix(PREFIX) if self.table.startswith(PREFIX) else None
+
+    @property
+    def aggregated(self) -> bool:
+        """True when the value is the aggregate itself and no cell of another table."""
+        return self.over is not None and self.over.table == self.table
 
     def to_json(self) -> dict[str, Any]:
         """The claim as plain JSON."""
-        return asdict(self)
+        entry = asdict(self)
+        for name in ("over", "lengths"):
+            if not entry[name]:
+                del entry[name]
+        return entry
 
     def same_place(self, other: Claim) -> bool:
         """True when both read the same cell in words that differ at most in the number."""
-        here, there = (_wording(claim) for claim in (self, other))
-        return (self.table, self.column, dict(self.row), here) == (other.table, other.column, dict(other.row), there)
+        here, there = (
+            (one.table, one.column, dict(one.row), one.over and replace(one.over, sha256=""), _wording(one))
+            for one in (self, other)
+        )
+        return here == there
 
 
 @dataclass(frozen=True)
@@ -49,30 +77,57 @@ class CheckedClaim:
 
 
 def make_claim(
-    table: Table, sentence: str, row: Mapping[str, Any], column: str, value: Value = None, digits: int = 3
+    table: Table,
+    sentence: str,
+    row: Mapping[str, Any],
+    column: str,
+    value: Value = None,
+    digits: int = 3,
+    over: Aggregate | None = None,
+    raw: Table | None = None,
 ) -> Claim:
-    """A claim on one cell of ``table``; see ``Run.claim``."""
+    """A claim on one cell of ``table``, summed up from the rows of ``raw`` where ``over`` says so; see ``Run.claim``."""
     cell = claimed_cell(table, row, column)
     if cell is None:
         raise UnweaveError(f"the cell of {table.name!r} for {dict(row)} in {column!r} is missing: nothing to claim")
-    wanted = plain(value)
-    if wanted is not None and stated(wanted, digits) != stated(cell, digits):
-        raise UnweaveError(f"claimed {wanted!r}, but {table.name!r} holds {cell!r} for {dict(row)} in {column!r}")
-    sentence = re.sub(r"\{value(:\+)?\}", lambda match: stated(cell, digits, signed=bool(match[1])), sentence)
+    if over is not None and raw is not None:
+        if raw.name == table.name:
+            raise UnweaveError(f"table {raw.name!r} cannot prove its own cell: claim the aggregate without a row")
+        if not over.agrees(raw, cell):
+            raise UnweaveError(
+                f"{table.name!r} holds {cell!r} for {dict(row)} in {column!r}, but {over.how} of {over.column!r} in "
+                f"{raw.name!r} is {over.recompute(raw)!r}"
+            )
+        over = replace(over, sha256=raw.sha256)
     selector = {name: plain(choice) for name, choice in row.items()}
-    claim = Claim(sentence, table.name, table.sha256, selector, column, cell, digits)
-    if not states_value(claim):
-        raise UnweaveError(f"the sentence {sentence!r} does not state its value {stated(cell, digits)}: use {{value}}")
-    return claim
+    return _stating(Claim(sentence, table.name, table.sha256, selector, column, cell, digits, over), value)
+
+
+def make_aggregate_claim(raw: Table, sentence: str, over: Aggregate, value: Value = None, digits: int = 3) -> Claim:
+    """A claim on an aggregate of the rows of ``raw`` that no table holds; see ``Run.claim``."""
+    again, bound = over.recompute(raw), replace(over, sha256=raw.sha256)
+    claim = Claim(sentence, raw.name, raw.sha256, bound.where, over.column, again, digits, bound)
+    return _stating(claim, value)
+
+
+def make_metric_claim(
+    folder: Path, sentence: str, metric: str, how: str = "last", row: Mapping[str, Any] | None = None, digits: int = 3
+) -> Claim:
+    """A claim on a metric in the files of a run's folder; see ``Run.claim_metric``."""
+    lengths = metric_lengths(folder)
+    selector = {name: plain(choice) for name, choice in (row or {}).items()}
+    value = read_metric(metric_rows(folder, lengths), metric, how, selector)
+    table, digest = f"{PREFIX}{how}", metric_digest(folder, lengths)
+    return _stating(Claim(sentence, table, digest, selector, metric, value, digits, lengths=lengths), None)
 
 
 def read_claims(path: Path) -> list[Claim]:
     """The claims in a file, or ``UnweaveError`` that names the file when it holds anything else."""
     try:
-        claims = [Claim(**entry) for entry in read_json(path)]
-    except TypeError as error:
+        claims = [_claim_of(entry) for entry in read_json(path)]
+    except (TypeError, UnweaveError) as error:
         raise UnweaveError(f"{path} holds an entry that is not a claim ({error})") from error
-    if not all(isinstance(claim.row, dict) and isinstance(claim.digits, int) for claim in claims):
+    if not all(_well_formed(claim) for claim in claims):
         raise UnweaveError(f"{path} holds an entry that is not a claim: make the claims again")
     return claims
 
@@ -103,26 +158,103 @@ def states_value(claim: Claim) -> bool:
 
 
 def check_claims(run: Run) -> list[CheckedClaim]:
-    """Recomputes every claim of a run from the saved bytes of its table."""
-    return [_check(run, claim) for claim in run.claims()]
+    """Recomputes every claim of a run from the saved bytes of its tables and metrics."""
+    return [check_claim(run, claim) for claim in run.claims()]
 
 
-def _check(run: Run, claim: Claim) -> CheckedClaim:
+def check_claim(run: Run, claim: Claim) -> CheckedClaim:
+    """Recomputes one claim from the saved bytes of ``run``."""
     try:
-        table = run.load_table(claim.table)
+        if claim.metric:
+            verdict, reason = _check_metric(run, claim)
+        else:
+            verdict, reason = _check_cell(run, claim)
     except UnweaveError as error:
         return CheckedClaim(claim, "not checkable", str(error))
-    try:
-        cell = claimed_cell(table, claim.row, claim.column)
-    except UnweaveError as error:
-        return CheckedClaim(claim, "failed", str(error))
+    if verdict == "held" and not states_value(claim):
+        return CheckedClaim(claim, "failed", f"the sentence does not state {stated(claim.value, claim.digits)}")
+    return CheckedClaim(claim, verdict, reason)
+
+
+def _check_cell(run: Run, claim: Claim) -> tuple[str, str]:
+    table = run.load_table(claim.table)
+    shown = stated(claim.value, claim.digits)
+    if not claim.aggregated:
+        try:
+            cell = claimed_cell(table, claim.row, claim.column)
+        except UnweaveError as error:
+            return "failed", str(error)
+        if table.sha256 == claim.sha256 and (cell != claim.value or type(cell) is not type(claim.value)):
+            return "failed", f"the table holds {cell!r}, the claim {claim.value!r}"
     if table.sha256 != claim.sha256:
-        return CheckedClaim(claim, "failed", f"table {table.name!r} was saved again after the claim was made")
-    if cell != claim.value or type(cell) is not type(claim.value):
-        return CheckedClaim(claim, "failed", f"the table holds {cell!r}, the claim {claim.value!r}")
+        return "failed", f"table {table.name!r} was saved again after the claim was made"
+    if claim.over is not None:
+        return _check_over(run, claim, claim.over)
+    alone = one_seed_of_many(run, table, table.find(claim.row)[0], claim.sentence)
+    return ("failed", alone) if alone else ("held", f"{claim.column} = {shown} in table {table.name!r}")
+
+
+def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
+    raw = run.load_table(over.table)
+    if raw.sha256 != over.sha256:
+        return "failed", f"table {raw.name!r} was saved again after the claim was made"
+    try:
+        again = over.recompute(raw)
+        if not over.agrees(raw, claim.value):
+            return "failed", f"{over.how} of {over.column!r} in {raw.name!r} is {again!r}, the claim {claim.value!r}"
+        told = seeds_left_out(run, over, raw)
+    except UnweaveError as error:
+        return "failed", str(error)
+    if told:
+        return "failed", told
+    seeds = over.seeds(raw)
+    of = f" over seeds {listed(seeds)}" if seeds else ""
+    return "held", f"{over.how} of {over.column!r} in table {raw.name!r}{of} = {stated(claim.value, claim.digits)}"
+
+
+def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
+    if metric_digest(run.path, claim.lengths) != claim.sha256:
+        return "failed", "the metrics were changed after the claim was made"
+    try:
+        then = read_metric(metric_rows(run.path, claim.lengths), claim.column, str(claim.metric), claim.row)
+        now = read_metric(metric_rows(run.path), claim.column, str(claim.metric), claim.row)
+    except UnweaveError as error:
+        return "failed", str(error)
+    if then != claim.value:
+        return "failed", f"the metrics hold {then!r}, the claim {claim.value!r}"
+    if now != then:
+        return "failed", f"the run went on after the claim: {claim.metric} {claim.column!r} is {now!r} at its end"
+    return "held", f"{claim.metric} of metric {claim.column!r} = {stated(claim.value, claim.digits)}"
+
+
+def _claim_of(entry: Mapping[str, Any]) -> Claim:
+    over = entry.get("over") if isinstance(entry, dict) else None
+    return Claim(**entry) if over is None else Claim(**{**entry, "over": Aggregate(**over)})
+
+
+def _well_formed(claim: Claim) -> bool:
+    texts = (claim.sentence, claim.table, claim.sha256, claim.column)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(claim.row, dict)
+        and isinstance(claim.digits, int)
+        and isinstance(claim.lengths, dict)
+        and all(isinstance(length, int) and length >= 0 for length in claim.lengths.values())
+    )
+
+
+def _stating(claim: Claim, value: Value) -> Claim:
+    """The claim with its number written into the sentence, or ``UnweaveError`` where the two do not agree."""
+    wanted, digits, cell = plain(value), claim.digits, claim.value
+    if wanted is not None and stated(wanted, digits) != stated(cell, digits):
+        raise UnweaveError(
+            f"claimed {wanted!r}, but {claim.table!r} holds {cell!r} for {dict(claim.row)} in {claim.column!r}"
+        )
+    written = re.sub(r"\{value(:\+)?\}", lambda match: stated(cell, digits, signed=bool(match[1])), claim.sentence)
+    claim = replace(claim, sentence=written)
     if not states_value(claim):
-        return CheckedClaim(claim, "failed", f"the sentence does not state {stated(cell, claim.digits)}")
-    return CheckedClaim(claim, "held", f"{claim.column} = {stated(cell, claim.digits)} in table {table.name!r}")
+        raise UnweaveError(f"the sentence {written!r} does not state its value {stated(cell, digits)}: use {{value}}")
+    return claim
 
 
 def _stated_as(claim: Claim) -> re.Match[str] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,36 @@ LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "nump
 
 
 def environment() -> dict[str, Any]:
-    """Versions, code commit, platform and CPU count, read without importing the libraries."""
+    """Versions, code commit and hash, platform and CPU count, read without importing the libraries.
+
+    None of the process's environment variables, which may hold keys, is among them. Read once a process: what it has
+    imported does not change with the files.
+    """
     # The package itself is above no room, so it is asked for its version without an import.
+    return {"unweave": sys.modules["unweave"].__version__, **_read_once()}
+
+
+@cache
+def _read_once() -> dict[str, Any]:
+    package = Path(__file__).resolve().parents[1]
     return {
-        "unweave": sys.modules["unweave"].__version__,
-        **_commit(Path(__file__).resolve().parents[1]),
+        **_commit(package),
+        "code": {"tree": code_tree(package)},
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
     }
+
+
+def code_tree(package: Path) -> str:
+    """sha256 over the names and bytes of a package's Python files: one other byte of code is another tree."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def this_process() -> dict[str, Any]:

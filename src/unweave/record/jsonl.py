@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError, oserror_line
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: there one process writes a file
+    fcntl = None
 
 _WRITING = threading.Lock()
 
@@ -16,26 +23,16 @@ _WRITING = threading.Lock()
 def append(path: Path, record: dict[str, Any], durable: bool = False) -> None:
     """Adds one line; with ``durable`` it is on the disk when the call returns.
 
-    One process writes a file at a time, in any of its threads. A torn last line, left by a killed process or a full
-    disk, is cut off first, so that it never joins the new one.
+    One writer at a time, among all threads and processes. A torn last line, left by a killed process or a full disk,
+    is cut off first, so that it never joins the new one.
     Raises ``UnweaveError`` when the line cannot be written, and then leaves the file as it was.
     """
     path = Path(path)
     line = json.dumps(record, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _WRITING, open(path, "ab+", buffering=0) as file:
-            end = _whole_length(file)
-            file.truncate(end)
-            try:
-                written = 0
-                while written < len(line):
-                    written += file.write(line[written:]) or 0
-                if durable:
-                    os.fsync(file.fileno())
-            except BaseException:
-                file.truncate(end)
-                raise
+        with _WRITING, open(path, "ab+", buffering=0) as file, _alone(file.fileno()):
+            write_line(file.fileno(), line, cut_torn_line(file.fileno()), durable)
     except OSError as error:
         raise oserror_line(error, path) from error
 
@@ -52,6 +49,11 @@ def read(path: Path) -> list[dict[str, Any]]:
         return []
     except OSError as error:
         raise oserror_line(error, path) from error
+    return parsed(content, path)
+
+
+def parsed(content: bytes, path: Path) -> list[dict[str, Any]]:
+    """The whole lines of ``content``, which was read from ``path``; see ``read``."""
     records = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
@@ -64,14 +66,43 @@ def read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _whole_length(file: Any) -> int:
-    end = file.seek(0, os.SEEK_END)
-    step = 1
+def write_line(descriptor: int, line: bytes, end: int, durable: bool = False) -> None:
+    """Writes ``line`` at the end, ``end``, of a file opened to append; after an error the file ends there again."""
+    try:
+        written = 0
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+        if durable:
+            os.fsync(descriptor)
+    except BaseException:
+        os.ftruncate(descriptor, end)
+        raise
+
+
+def cut_torn_line(descriptor: int) -> int:
+    """Cuts off what follows the last newline, and returns where the file ends now."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    end, step = size, 1
     while end:
         start = max(0, end - step)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
+        os.lseek(descriptor, start, os.SEEK_SET)
+        newline = os.read(descriptor, end - start).rfind(b"\n")
         if newline >= 0:
-            return start + newline + 1
+            end = start + newline + 1
+            break
         end, step = start, 1 << 16
-    return 0
+    if end < size:
+        os.ftruncate(descriptor, end)
+    return end
+
+
+@contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    if fcntl is None:
+        yield
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import NothingFound, UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_folder, atomic_path, read_json, write_json
 from unweave.base.progress import Progress, Silent
-from unweave.record import jsonl
-from unweave.record.claims import Claim, make_claim, read_claims
+from unweave.record import jsonl, spool
+from unweave.record.about import checked_about, checked_seeds, keep_source, with_identity
+from unweave.record.claims import Claim, make_aggregate_claim, make_claim, make_metric_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
-from unweave.record.table import Table, Value, check_name, plain
+from unweave.record.row import plain_row
+from unweave.record.seal import SEAL, seal_run
+from unweave.record.table import Table, Value, check_name
 
 if TYPE_CHECKING:
+    from unweave.record.aggregate import Aggregate
     from unweave.record.figure import Figure
 
 STATUSES = ("running", "finished", "failed", "interrupted", "cancelled")
+WAITING = "waiting"
 
 
 class RunCancelled(UnweaveError):
@@ -35,12 +42,15 @@ class Run:
     """A study's handle on its folder: ``run.json``, metrics, cells, tables, figures, claims and the report.
 
     Every method that writes has written when it returns. A failed write raises ``UnweaveError`` with the path and the
-    remedy. Used as a context manager it records how the block ended; a run refused before it wrote anything is removed.
+    remedy; so does any write to a run that has finished, which is sealed. Used as a context manager it records how the
+    block ended; a run refused before it wrote anything is removed.
     """
 
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
         self.path = Path(path)
         self.progress: Progress = progress or Silent()
+        self._owner: int | None = None
+        """The process that created or resumed the run, and alone writes ``metrics.jsonl``."""
 
     @classmethod
     def create(
@@ -50,9 +60,17 @@ class Run:
         root: Path = Path("runs"),
         name: str | None = None,
         progress: Progress | None = None,
+        about: Mapping[str, Any] | None = None,
+        waiting: bool = False,
     ) -> Run:
-        """Starts a run in ``root/<study>-<date>-<time>-<4 hex>``, or in ``root/<name>``, which must not exist yet."""
+        """Starts a run in ``root/<study>-<date>-<time>-<4 hex>``, or in ``root/<name>``, which must not exist yet.
+
+        ``about`` is what else it records of itself: ``plan``, ``seeds``, ``thread``, ``job``, ``person``, ``parents``,
+        ``tags``, and ``source``, the Python file of a person's own study, which is copied. A ``waiting`` run begins
+        when some process calls ``Run.begin``.
+        """
         check_name(study, "study")
+        known = checked_about(about or {})
         now = datetime.now(UTC)
         if name is not None:
             check_name(name, "run")
@@ -63,17 +81,25 @@ class Run:
             "id": path.name,
             "study": study,
             "config": _json_config(study, config),
-            "status": "running",
+            "status": WAITING if waiting else "running",
             "created": now.isoformat(),
             "finished": None,
             "resumed": [],
             "note": None,
             "environment": environment(),
             "process": this_process(),
+            **known,
         }
+        if not path.parent.exists():
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise oserror_line(error, path.parent) from error
         with atomic_folder(path) as folder:
+            if "source" in known:
+                state["source"] = keep_source(known["source"], folder)
             write_json(folder / "run.json", state)
-        return cls(path, progress)
+        return cls(path, progress)._owned()
 
     @classmethod
     def open(cls, path: Path, progress: Progress | None = None) -> Run:
@@ -93,17 +119,38 @@ class Run:
     def resume(cls, path: Path, progress: Progress | None = None) -> Run:
         """Opens a run to go on with it. Refuses one that is finished or that a live process still works on."""
         run = cls.open(path, progress)
-        if run.status in ("running", "finished"):
+        if run.status in (WAITING, "running", "finished"):
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
         # Claims are of tables that will be saved again, and are made again with them.
-        for stale in (run.path / "cancel", run.path / "claims.json"):
-            try:
-                stale.unlink(missing_ok=True)
-            except OSError as error:
-                raise oserror_line(error, stale) from error
+        run._remove("cancel", "claims.json", SEAL)
         resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
         run._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
+        return run._owned()
+
+    @classmethod
+    def begin(cls, path: Path, progress: Progress | None = None) -> Run:
+        """Starts a run that was made waiting, in this process; one that began before is resumed."""
+        run = cls.open(path, progress)
+        if run.status != WAITING:
+            return cls.resume(path, progress)
+        run._set(status="running", process=this_process(), environment=environment())
+        return run._owned()
+
+    @classmethod
+    def join(cls, path: Path, progress: Progress | None = None) -> Run:
+        """The run that another process works on, to log to and keep cells of beside it.
+
+        What this process logs goes to a file of its own. Claims, tables and the end are the other process's, which
+        ends the run after this one has.
+        """
+        run = cls.open(path, progress)
+        if run.status != "running":
+            raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run at work can be joined")
         return run
+
+    def _owned(self) -> Run:
+        self._owner = os.getpid()
+        return self
 
     def state(self) -> dict[str, Any]:
         """The content of ``run.json``."""
@@ -136,13 +183,35 @@ class Run:
         return str(state["status"])
 
     def log(self, step: int | None = None, **metrics: Any) -> None:
-        """Adds one line to ``metrics.jsonl`` with the time; a number that is not finite is written as null."""
+        """Adds one line to the metrics with the time; a number that is not finite is written as null."""
+        self._refuse_sealed("metrics")
         stamp: dict[str, Any] = {"time": _now()} if step is None else {"time": _now(), "step": step}
-        jsonl.append(self.path / "metrics.jsonl", {**stamp, **_plain_row(metrics)})
+        name = spool.FIRST if self._owner == os.getpid() else spool.own_name()
+        spool.append(self.path / name, {**stamp, **plain_row(metrics)})
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines logged so far."""
-        return jsonl.read(self.path / "metrics.jsonl")
+        """All lines logged so far, by every process of the run, in the order of their times."""
+        return spool.read(self.path)
+
+    def identify(self, kind: str, name: str, sha256: str, **facts: Any) -> None:
+        """Records what the run's numbers depend on: a ``target``, ``data``, ``held-out`` text or a ``decomposition``.
+
+        Raises ``UnweaveError`` when the run, before it was resumed, depended on other bytes under that name.
+        """
+        self._refuse_sealed("identities")
+        known = self.state().get("identities", [])
+        found = with_identity(known, kind, name, sha256, plain_row(facts))
+        if found != known:
+            self._set(identities=found)
+
+    def use_seeds(self, seeds: Sequence[int]) -> None:
+        """Records the seeds that the study will use; refused where the run was planned with others."""
+        self._refuse_sealed("seeds")
+        wanted, planned = checked_seeds(list(seeds)), self.state().get("seeds")
+        if planned is None:
+            self._set(seeds=wanted)
+        elif sorted(planned) != sorted(wanted):
+            raise UnweaveError(f"run {self.id!r} was planned with seeds {planned}, and its config gives {wanted}")
 
     def put_cell(self, name: str, key: str, row: Mapping[str, Any]) -> None:
         """Keeps one finished piece of the partial table ``name`` on the disk before it returns.
@@ -150,7 +219,8 @@ class Run:
         A later ``put_cell`` under the same key replaces it. A study asks ``cells`` first and skips what is there.
         """
         check_name(name, "cells")
-        jsonl.append(self.path / "cells" / f"{name}.jsonl", {"key": str(key), "row": _plain_row(row)}, durable=True)
+        self._refuse_sealed("cells")
+        jsonl.append(self.path / "cells" / f"{name}.jsonl", {"key": str(key), "row": plain_row(row)}, durable=True)
 
     def cells(self, name: str) -> dict[str, dict[str, Value]]:
         """The finished pieces of the partial table ``name`` by key, in the order in which they were first kept."""
@@ -159,6 +229,7 @@ class Run:
 
     def save_table(self, table: Table) -> str:
         """Saves a table, in place of an older one of that name, and returns the sha256 of its CSV bytes."""
+        self._refuse_sealed("tables")
         return table.save(self.path / "tables")
 
     def load_table(self, name: str) -> Table:
@@ -172,6 +243,7 @@ class Run:
     def draw(self, name: str, figure: Figure) -> Path:
         """Saves ``figures/<name>.svg``, drawn from a table that this run holds in exactly that version."""
         check_name(name, "figure")
+        self._refuse_sealed("figures")
         saved = self.load_table(figure.spec.table)
         if saved.sha256 != figure.spec.sha256:
             raise UnweaveError(
@@ -191,19 +263,48 @@ class Run:
     def claim(
         self,
         sentence: str,
-        table: str,
-        row: Mapping[str, Any],
-        column: str,
+        table: str | None = None,
+        row: Mapping[str, Any] | None = None,
+        column: str | None = None,
         value: Value = None,
         digits: int = 3,
+        over: Aggregate | None = None,
     ) -> Claim:
         """Records a sentence whose number is the one cell of a saved table that ``row`` and ``column`` select.
 
         ``{value}`` in the sentence becomes the cell at ``digits`` decimals, ``{value:+}`` the same with its sign.
+        ``over`` says of which raw rows of another saved table the cell is the median, mean or so; with ``over`` and no
+        ``table`` the claim is on that aggregate itself. A claim on a number over seeds should have it: only then can
+        the audit tell that no seed was left out.
         Raises ``UnweaveError`` when no or several rows match, when ``value`` is given and is not the cell's at those
-        digits, and when the sentence does not state the value.
+        digits, when the cell is not what ``over`` gives, and when the sentence does not state the value.
         """
-        claim = make_claim(self.load_table(table), sentence, row, column, value, digits)
+        raw = None if over is None else self.load_table(over.table)
+        if table is None or row is None or column is None:
+            if over is None or raw is None or (table, row, column) != (None, None, None):
+                raise UnweaveError(
+                    f"the claim {sentence!r} needs a table, a row and a column, or `over` and none of them"
+                )
+            return self._keep(make_aggregate_claim(raw, sentence, over, value, digits))
+        return self._keep(make_claim(self.load_table(table), sentence, row, column, value, digits, over, raw))
+
+    def claim_metric(
+        self,
+        sentence: str,
+        metric: str,
+        how: Literal["last", "first", "max", "min", "mean"] = "last",
+        where: Mapping[str, Any] | None = None,
+        digits: int = 3,
+    ) -> Claim:
+        """Records a sentence whose number is read from what was logged: ``how`` over ``metric``, with ``{value}``.
+
+        ``where`` selects rows by what was logged beside it; ``step>=`` and ``step<=`` in it bound the step.
+        Raises ``UnweaveError`` when no row has the metric and when one of them is not a finite number.
+        """
+        return self._keep(make_metric_claim(self.path, sentence, metric, how, where, digits))
+
+    def _keep(self, claim: Claim) -> Claim:
+        self._refuse_sealed("claims")
         others = [known for known in self.claims() if not known.same_place(claim)]
         write_json(self.path / "claims.json", [known.to_json() for known in (*others, claim)])
         return claim
@@ -230,10 +331,19 @@ class Run:
             raise RunCancelled(f"run {self.id!r} was cancelled: what it finished is kept, and it can be resumed")
 
     def finish(self, status: str = "finished", note: str | None = None) -> None:
-        """Records how the run ended; ``note`` is one line, such as the error's."""
+        """Records how the run ended; ``note`` is one line, such as the error's.
+
+        A finished run is sealed, and before it is called finished, so that a finished one always has its seal.
+        """
         if status not in STATUSES[1:]:
             raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, STATUSES[1:])}")
-        self._set(status=status, finished=_now(), note=note)
+        spool.close(self.path)
+        state = {**self.state(), "status": status, "finished": _now(), "note": note}
+        if status == "finished":
+            seal_run(self, state)
+        else:
+            self._remove(SEAL)
+        write_json(self.path / "run.json", state)
 
     def __enter__(self) -> Run:
         return self
@@ -254,7 +364,26 @@ class Run:
 
     def _untouched(self) -> bool:
         """True for a first start that wrote nothing: a refusal, not a run that anybody would resume or open."""
-        return [path.name for path in self.path.iterdir()] == ["run.json"] and not self.state()["resumed"]
+        state = self.state()
+        written = {path.name for path in self.path.iterdir()} - {"run.json", "code"}
+        return not (written or state["resumed"] or "job" in state)
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise oserror_line(error, self.path / name) from error
+
+    def _refuse_sealed(self, what: str) -> None:
+        if os.path.exists(self._seal_path):
+            raise UnweaveError(
+                f"run {self.id!r} is finished and sealed, and its {what} stay as they are: start another"
+            )
+
+    @cached_property
+    def _seal_path(self) -> str:
+        return str(self.path / SEAL)
 
     def _set(self, **changes: Any) -> None:
         write_json(self.path / "run.json", {**self.state(), **changes})
@@ -275,20 +404,6 @@ def _json_config(study: str, config: Mapping[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise UnweaveError(f"field {name!r} of the config of {study!r} is not plain JSON ({error})") from error
     return dict(config)
-
-
-def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): _plain_deep(value) for name, value in row.items()}
-
-
-def _plain_deep(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _plain_row(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain_deep(item) for item in value]
-    if hasattr(value, "tolist") and getattr(value, "ndim", 0):
-        return _plain_deep(value.tolist())
-    return plain(value)
 
 
 def _now() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from pkgutil import iter_modules
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.configs import Field, config_fields, typed_config
@@ -63,12 +64,24 @@ def study(
     return register
 
 
+def registered() -> Mapping[str, Study]:
+    """What is registered so far, whoever did it."""
+    return MappingProxyType(_STUDIES)
+
+
+def unregister(name: str) -> None:
+    """Takes a study out, so that a changed file may register it anew."""
+    _STUDIES.pop(name, None)
+
+
 def all_studies() -> dict[str, Study]:
-    """Every study of this package, by name. Each module of ``unweave.studies`` may register some."""
+    """Every study by name: each module of ``unweave.studies`` may register some, and so may installed packages."""
     import unweave.studies as room
+    from unweave.studies.discover import load_entry_points
 
     for module in iter_modules(room.__path__):
         import_module(f"unweave.studies.{module.name}")
+    load_entry_points()
     return dict(sorted(_STUDIES.items()))
 
 

@@ -1,0 +1,159 @@
+"""What is asked of the queue, and what is answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from unweave.lab.operations.models import Amounts, Answer, Id, Line, RunProgress, Settings
+from unweave.lab.operations.registry import Request
+from unweave.lab.operations.run_models import Name, RunStatus
+
+Priority = Annotated[int, Field(ge=-1_000, le=1_000, description="higher goes first")]
+
+
+class Limits(Request):
+    """What a run may take; what is left out is what the study says."""
+
+    threads: float | None = Field(None, gt=0, le=10_000)
+    memory_gb: float | None = Field(None, gt=0, le=1e6)
+    gpu_gb: float | None = Field(None, ge=0, le=1e6)
+    disk_gb: float | None = Field(None, gt=0, le=1e6)
+    tokens: float | None = Field(None, ge=0, le=1e12)
+    dollars: float | None = Field(None, ge=0, le=1e9)
+    seconds: float | None = Field(None, gt=0, le=1e9)
+
+
+class QueueRequest(Request):
+    states: list[RunStatus] = Field(default_factory=list, description="only these; all where there are none")
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 200
+
+
+class JobEntry(Answer):
+    id: str = Field(description="the run's id too")
+    kind: str = Field(description="study or agent")
+    run: str
+    study: str
+    state: RunStatus
+    priority: int
+    after: list[str]
+    attempt: int = Field(description="how often it was started")
+    losses: int = Field(description="how often its worker was lost")
+    retries: int
+    thread: str | None
+    person: str | None
+    account: str | None = Field(description="whose budget pays for it")
+    sandboxed: bool
+    note: str | None
+    wish: str | None = Field(description="what was asked of it and is not done yet: cancel, pause or resume")
+    needs: Amounts
+    usage: dict[str, float]
+    submitted: str
+    started: str | None
+    ended: str | None
+    progress: RunProgress | None = None
+
+
+class QueueAnswer(Answer):
+    jobs: list[JobEntry]
+    by_state: dict[str, int]
+    scheduler: bool
+
+
+class WorkerEntry(Answer):
+    """A process that runs studies."""
+
+    name: str
+    process: int | None
+    job: str | None
+    run: str | None
+    seconds: float | None = Field(description="since it began with that run")
+    used: Amounts | None
+
+
+class BudgetEntry(Answer):
+    """What an account (a thread, an agent) may spend of one resource, and has spent."""
+
+    account: str
+    resource: str
+    granted: float | None
+    reserved: float
+    spent: float
+
+
+class ResourcesAnswer(Answer):
+    scheduler: bool
+    capacity: Amounts
+    used: Amounts = Field(description="reserved by the jobs that run")
+    waiting: int
+    running: int
+    workers: list[WorkerEntry]
+    disk_free_gb: float
+    budgets: list[BudgetEntry]
+
+
+class StartRunRequest(Request):
+    study: Name
+    settings: Settings = Field(default_factory=dict)
+    priority: Priority = 0
+    needs: Limits | None = None
+    after: list[Id] = Field(default_factory=list, max_length=1_000, description="jobs that must have finished")
+    thread: Id | None = None
+    name: Id | None = Field(None, description="the run's id; study, date and time where it is left out")
+    retries: Annotated[int, Field(ge=0, le=10)] = 1
+
+
+class Started(Answer):
+    """Runs that now wait in the queue, in the order of their jobs."""
+
+    jobs: list[JobEntry]
+    sweep: str | None = None
+
+
+class JobOfRunRequest(Request):
+    run: Id
+
+
+class PrioritiseRequest(Request):
+    run: Id
+    priority: Priority
+
+
+class StartSweepRequest(Request):
+    study: Name
+    method: Literal["grid", "random", "halving"] = "grid"
+    space: dict[str, Any] = Field(
+        min_length=1, description="by field: a list of values, or {low, high, log, whole} to draw from"
+    )
+    settings: Settings = Field(default_factory=dict, description="what all of its runs have")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0, 1, 2], min_length=1, max_length=100)
+    samples: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="configs to draw: random, halving")
+    priority: Priority = 0
+    thread: Id | None = None
+
+
+class StartAgentRequest(Request):
+    question: Line
+    runs: Annotated[int, Field(ge=1, le=10_000, description="runs that it may start")] = 40
+    seconds: float | None = Field(None, gt=0, description="wall time; null is no limit")
+    tokens: float | None = Field(None, ge=0, description="of a language model")
+    dollars: float | None = Field(None, ge=0)
+    planner: Literal["built-in", "language-model"] = "built-in"
+    wait_for_approval: bool = True
+    study: Name | None = Field(None, description="keep to this study")
+    thread: Id | None = None
+
+
+class AgentStarted(Answer):
+    thread: str
+    job: JobEntry
+
+
+class StopAgentRequest(Request):
+    thread: Id
+
+
+class AgentStopped(Answer):
+    thread: str
+    stopped: list[JobEntry] = Field(description="the agent's job and the runs of it that had not ended")

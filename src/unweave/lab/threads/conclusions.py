@@ -1,0 +1,65 @@
+"""Whether what a conclusion rests on holds: each reference is recomputed when it is made, and when it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unweave.base.errors import UnweaveError
+from unweave.lab.threads.events import Conclusion, Reference, content_hash
+from unweave.record.claims import CheckedClaim, check_claims
+from unweave.record.run import Run
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A reference of a conclusion as it stands now: the claim's sentence, its verdict, and why."""
+
+    reference: Reference
+    sentence: str
+    verdict: str
+    reason: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim is the one that was referred to, and holds."""
+        return self.verdict == "held"
+
+
+def checked_conclusion(root: Path, conclusion: Conclusion) -> Conclusion:
+    """The conclusion with the hash of each claim it rests on. Refuses a claim that is not there or does not hold."""
+    checked = []
+    for reference in conclusion.claims:
+        found = _claim(root, reference)
+        if found.verdict != "held":
+            raise UnweaveError(
+                f"claim {reference.claim} of run {reference.run!r} is {found.verdict} ({found.reason}): "
+                "conclude only from claims that hold"
+            )
+        checked.append(replace(reference, sha256=content_hash(found.claim.to_json())))
+    return replace(conclusion, claims=tuple(checked))
+
+
+def grounds(root: Path, conclusion: Conclusion) -> list[Ground]:
+    """What the conclusion rests on, recomputed now."""
+    found = []
+    for reference in conclusion.claims:
+        try:
+            checked = _claim(root, reference)
+        except UnweaveError as error:
+            found.append(Ground(reference, "", "not checkable", str(error)))
+            continue
+        verdict, reason = checked.verdict, checked.reason
+        if content_hash(checked.claim.to_json()) != reference.sha256:
+            verdict, reason = "failed", "the claim is not the one that was concluded from"
+        found.append(Ground(reference, checked.claim.sentence, verdict, reason))
+    return found
+
+
+def _claim(root: Path, reference: Reference) -> CheckedClaim:
+    checked = check_claims(Run.open(root / reference.run))
+    if reference.claim >= len(checked):
+        raise UnweaveError(
+            f"run {reference.run!r} has {len(checked)} claims, and number {reference.claim} was referred to, from 0"
+        )
+    return checked[reference.claim]

@@ -1,0 +1,84 @@
+"""The seeds of a run: those that it said it would use, and those that it wrote something of."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.errors import UnweaveError
+from unweave.record import jsonl
+from unweave.record.aggregate import listed, seed_order
+from unweave.record.metric import metric_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from unweave.record.aggregate import Aggregate
+    from unweave.record.run import Run
+    from unweave.record.table import Table
+
+
+def planned_seeds(run: Run) -> list[str]:
+    """The seeds of the run's description, else those of its plan; empty where neither names any."""
+    state = run.state()
+    plan = state.get("plan")
+    seeds = state.get("seeds") or (plan.get("seeds") if isinstance(plan, dict) else None) or []
+    return seed_order(map(str, seeds)) if isinstance(seeds, list) else []
+
+
+def logged_seeds(run: Run, seed: str = "seed", where: Mapping[str, Any] | None = None) -> list[str]:
+    """The seeds in what the run kept and logged while it worked: its cells and its metrics.
+
+    With ``where`` only those of rows that say nothing against it: a row that lacks one of its columns counts.
+    """
+    wanted = {name: choice for name, choice in (where or {}).items() if name != seed}
+    return seed_order(
+        str(row[seed])
+        for row in _rows(run)
+        if row.get(seed) is not None and all(_fits(row[name], wanted[name]) for name in wanted if name in row)
+    )
+
+
+def seeds_left_out(run: Run, over: Aggregate, raw: Table) -> str | None:
+    """How the seeds that an aggregate is made of differ from those planned or those run; None where they do not."""
+    planned = planned_seeds(run)
+    if over.seed is None:
+        if "seed" in raw.columns and len(planned) > 1:
+            return f"{raw.name!r} has seeds, and the claim does not name their column: seeds {listed(planned)} were to be run"
+        return None
+    reported = over.seeds(raw)
+    ran = seed_order([*over.arm_seeds(raw), *logged_seeds(run, over.seed, over.where)])
+    if over.unseeded:
+        if len(reported) == 1 and ran == reported:
+            return None
+        return f"the arm is said to draw nothing at random, and seeds {listed(ran)} of it were run"
+    for known, what in ((planned, "were to be run"), (ran, "were run")):
+        if known and known != reported:
+            return f"reports seeds {listed(reported)}, and seeds {listed(known)} {what}"
+    return None
+
+
+def one_seed_of_many(run: Run, table: Table, row: int, sentence: str) -> str | None:
+    """What is wrong with a sentence on one row that is of one seed among several and does not say so."""
+    if "seed" not in table.columns:
+        return None
+    seed = table.rows[row][table.index("seed")]
+    known = seed_order([*planned_seeds(run), *logged_seeds(run)])
+    if seed is None or len(known) < 2 or re.search(rf"\bseed {re.escape(str(seed))}\b", sentence, re.IGNORECASE):
+        return None
+    return f"reports seed {seed} alone of {listed(known)}, and does not say so: write “seed {seed}”, or claim over all"
+
+
+def _rows(run: Run) -> Iterator[dict[str, Any]]:
+    for path in sorted((run.path / "cells").glob("*.jsonl")):
+        kept = {record.get("key"): record.get("row") for record in jsonl.read(path)}
+        yield from (row for row in kept.values() if isinstance(row, dict))
+    try:
+        yield from metric_rows(run.path)
+    except UnweaveError:
+        # Metrics that cannot be read are told of where they are claimed from or sealed.
+        return
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    return value in wanted if isinstance(wanted, list) else value == wanted

@@ -1,0 +1,86 @@
+"""Studies from elsewhere: a single Python file, and packages that offer some by the entry point ``unweave.studies``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import warnings
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unweave.base.errors import UnweaveError, first_line, oserror_line
+from unweave.studies import registry
+
+if TYPE_CHECKING:
+    from unweave.studies.registry import Study
+
+GROUP = "unweave.studies"
+
+
+def load_source(path: Path | str) -> dict[str, Study]:
+    """Runs a Python file, which is to register studies with ``@study``, and returns those, by name.
+
+    The same file may be loaded again, changed or not; what it registered before is replaced. It runs with all rights
+    of this process: code that nobody has read belongs into the sandbox. Raises ``UnweaveError`` for a file that is
+    none, that fails, that registers nothing, or that takes the name of a study from elsewhere.
+    """
+    path = Path(path).resolve()
+    if path.suffix != ".py":
+        raise UnweaveError(f"{path.name} is not a Python file: give one ending in .py that registers a study")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise oserror_line(error, path) from error
+    # Named for the place, so that a second file of the same name does not replace the first one's module.
+    name = f"unweave_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    forget_module(name)
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    if spec is None:
+        raise UnweaveError(f"{path} cannot be loaded as a module")
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path)
+    sys.modules[name] = module
+    try:
+        # Compiled from the bytes that were read: those whose hash is recorded, and no cached version of others.
+        exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102  # the user's own file
+    except Exception as error:
+        forget_module(name)
+        where = f" ({type(error).__name__})" if not isinstance(error, UnweaveError) else ""
+        raise UnweaveError(f"{path.name} does not load: {first_line(error)}{where}") from error
+    found = {study.name: study for study in registry.registered().values() if study.function.__module__ == name}
+    if not found:
+        forget_module(name)
+        raise UnweaveError(f"{path.name} registers no study: decorate a function with @study(name, question, Config)")
+    return found
+
+
+def source_hash(path: Path | str) -> str:
+    """sha256 of a source file's bytes, by which it is recorded and allowed."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise oserror_line(error, path) from error
+
+
+@cache
+def load_entry_points() -> None:
+    """Imports what installed packages offer under ``unweave.studies``; one that fails is said and left out."""
+    for point in metadata.entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:  # another package's fault must not take the other studies away
+            warnings.warn(
+                f"the studies of {point.value!r} do not load: {first_line(error)} ({type(error).__name__})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def forget_module(name: str) -> None:
+    """Takes back what the module ``name`` registered."""
+    sys.modules.pop(name, None)
+    for study in [study for study in registry.registered().values() if study.function.__module__ == name]:
+        registry.unregister(study.name)
