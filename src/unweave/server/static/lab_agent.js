@@ -20,7 +20,7 @@ function doingNow(thread, job, runs) {
   if (!job) return "It has not started.";
   if (!LIVE.has(job.state)) return { finished: "It is done.", cancelled: "It was stopped.", failed: "It failed; its run says why.", interrupted: "It was interrupted, and can be resumed." }[job.state] ?? job.state;
   if (!plan) return "It makes a plan.";
-  if (!plan.approvals.length && !thread.runs.length) return "Its plan waits for approval.";
+  if (thread.agents.some((one) => one.waits)) return "Its plan waits for approval.";
   return going ? `${count(going)} ${going === 1 ? "run is" : "runs are"} going.` : "It reads results and decides the next step.";
 }
 
@@ -48,7 +48,7 @@ export async function show(page) {
   const { place, does } = doing(signal, () => polled.now());
   const stop_ = button("Stop the agent", () => does("stop-agent", { thread: id }, "the agent stops, and its runs with it"));
   const approve = (plan) => {
-    if (plan.approvals.length) return null;
+    if (plan.approved) return null;
     if (!who.may("review")) return h("p.help", {}, "It waits for a reviewer or an owner to approve it.");
     return h("p.buttons", {}, button("Approve", () => does("approve-plan", { thread: id, sha256: plan.sha256 }, "plan approved"), { quiet: false }), h("span.help", {}, "The approval is of this sha256 only."));
   };
@@ -67,7 +67,7 @@ export async function show(page) {
     stop_.hidden = !who.may("run") || !job || !LIVE.has(job.state);
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
     settle(parts.plan, thread.plans, (list) => plans(list, approve));
-    settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.role)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.role]))));
+    settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part]))));
     const granted = resources.budgets.filter((one) => one.account === id || one.account === job?.run || one.account === job?.id);
     settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
     settle(parts.critic, thread.reviews, findings);

@@ -4,15 +4,17 @@ import { announce, h, replace, said } from "./dom.js";
 import { button, hash, plain, runLink, verdict } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { trouble } from "./parts.js";
-import { remember } from "./route.js";
+import { lab, remember } from "./route.js";
 import { TablePart } from "./table_part.js";
 
-const KINDS = { cell: "one cell of a table", metric: "a logged metric", derived: "computed from its evidence" };
+const KINDS = { cell: "one cell of a table", metric: "a logged metric", aggregate: "computed from several rows" };
+const MOST = 20;
 
 /** Where one of a claim's numbers stands, with the table itself below. */
 function evidence(entry, run, signal) {
   const place = h("div");
   const open = async () => {
+    if (!entry.table) return;
     const part = new TablePart({ run: entry.run, table: entry.table, signal, mark: entry, rows: 50 });
     replace(place, part.root);
     try {
@@ -25,9 +27,12 @@ function evidence(entry, run, signal) {
   const root = h("div.evidence", {},
     h("dl.facts.small", {},
       entry.run !== run && [h("dt", {}, "Run"), h("dd", {}, runLink(entry.run))],
-      h("dt", {}, "Table"), h("dd", {}, said(entry.table)),
-      h("dt", {}, "Row"), h("dd", {}, Object.keys(entry.row).length ? Object.entries(entry.row).map(([name, value], at) => [at ? ", " : "", said(name), " = ", plain(value)]) : "the only one"),
-      h("dt", {}, "Column"), h("dd", {}, said(entry.column)),
+      entry.table ? [
+        h("dt", {}, "Table"), h("dd", {}, h("a", { href: lab("table", [entry.run, entry.table]) }, said(entry.table))),
+        h("dt", {}, "Rows"), h("dd", {}, Object.keys(entry.row).length ? Object.entries(entry.row).map(([name, value], at) => [at ? ", " : "", said(name), " = ", plain(value)]) : "all", entry.rows.length !== 1 && ` (${entry.rows.length})`),
+        h("dt", {}, "Column"), h("dd", {}, said(entry.column)),
+      ] : [h("dt", {}, "Metric"), h("dd", {}, said(entry.column))],
+      entry.how && [h("dt", {}, "How"), h("dd", {}, said(entry.how))],
       h("dt", {}, "Value"), h("dd", {}, h("b", {}, plain(entry.value))),
       h("dt", {}, "sha256"), h("dd", {}, hash(entry.sha256))),
     place);
@@ -49,11 +54,11 @@ function claim(one, run, opened, signal) {
     filled = true;
     const parts = one.evidence.map((entry) => evidence(entry, run, signal));
     replace(inside,
-      h("p.help", {}, KINDS[one.kind] ?? said(one.kind), one.how && [": ", said(one.how)], parts.length > 1 && ` (${parts.length} numbers)`),
-      parts.slice(0, 20).map((part) => part.root),
-      parts.length > 20 && h("p.help", {}, `${parts.length - 20} more are in claims.json.`));
+      h("p.help", {}, `Its number is ${KINDS[one.kind] ?? "read from its evidence"}${parts.length > 1 ? `, ${parts.length} pieces of evidence` : ""}.`),
+      parts.slice(0, MOST).map((part) => part.root),
+      parts.length > MOST && h("p.help", {}, `${parts.length - MOST} more are in the run's claims.json.`));
     // One at a time: a claim over many runs has many tables.
-    for (const part of parts.slice(0, 20)) await part.open();
+    for (const part of parts.slice(0, MOST)) await part.open();
   };
   const judge = (given) => {
     replace(marks, verdict(given.verdict));

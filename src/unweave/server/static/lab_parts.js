@@ -22,6 +22,12 @@ export function verdict(word) {
   return h(`span.verdict.${name}`, {}, h("span.sign", { "aria-hidden": "true" }, VERDICTS[word] ?? "·"), " ", said(word ?? "not audited"));
 }
 
+/** Whether what a finished run wrote is still what it wrote. */
+export function validity({ status, valid }) {
+  if (valid === false) return verdict("invalid");
+  return status === "finished" ? verdict("valid") : h("span.none", {}, "–");
+}
+
 /** `1:05` or `2:00:05` for a minute and more, `4.2 s` for less. */
 export function duration(seconds) {
   if (typeof seconds !== "number" || !Number.isFinite(seconds)) return "–";

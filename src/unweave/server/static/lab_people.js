@@ -3,7 +3,6 @@
 import { h, replace, said } from "./dom.js";
 import { button, doing, plain, when } from "./lab_parts.js";
 import { act, look } from "./lab_server.js";
-import { count } from "./numbers.js";
 import { field, section, trouble } from "./parts.js";
 
 const ROLES = ["reader", "runner", "reviewer", "owner"];
@@ -23,12 +22,12 @@ function fresh(answer) {
 
 function table(people, does, secret) {
   return h("table", { "aria-label": "People" },
-    h("thead", {}, h("tr", {}, ["Name", "Role", "Since", ""].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", {}, h("tr", {}, ["Name", "Role", ""].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, people.map((one) => {
       const select = roles(one.role);
       select.setAttribute("aria-label", `Role of ${one.name}`);
       select.addEventListener("change", () => does("set-role", { name: one.name, role: select.value }, `${one.name} is a ${select.value}`));
-      return h("tr", {}, h("th", { scope: "row" }, said(one.name)), h("td", {}, select), h("td", {}, when(one.added)),
+      return h("tr", {}, h("th", { scope: "row" }, said(one.name)), h("td", {}, select),
         h("td.does", {}, button("New token", () => secret("rotate-token", { name: one.name }), { "aria-label": `New token for ${one.name}` }), " ",
           button("Remove", () => does("remove-person", { name: one.name }, `${one.name} removed`), { "aria-label": `Remove ${one.name}` })));
     })));
@@ -42,6 +41,16 @@ function deedsTable(deeds) {
       h("td", {}, h("details", {}, h("summary", {}, "request"), plain(one.detail))))))));
 }
 
+/** A button that puts the deeds before these below them. */
+function older(place, after, signal) {
+  const more = button("Earlier deeds", async () => {
+    const answer = await look("deeds", { after, limit: SHOWN }, signal);
+    more.replaceWith(deedsTable(answer.deeds));
+    if (answer.next !== null) place.append(older(place, answer.next, signal));
+  });
+  return more;
+}
+
 export async function show(page) {
   const { signal, who } = page;
   page.root.append(h("h1", {}, "People"));
@@ -53,10 +62,9 @@ export async function show(page) {
   const deeds = h("div");
   const tokens = h("div");
   const draw = async () => {
-    const [listed, first] = await Promise.all([look("people", {}, signal), look("deeds", { after: 0, limit: 1 }, signal)]);
-    const last = await look("deeds", { after: Math.max(0, first.total - SHOWN), limit: SHOWN }, signal);
+    const [listed, done] = await Promise.all([look("people", {}, signal), look("deeds", { limit: SHOWN }, signal)]);
     replace(people, listed.people.length ? table(listed.people, does, secret) : h("p.none", {}, "There are no accounts: whoever has the token is the owner."));
-    replace(deeds, deedsTable([...last.deeds].reverse()), first.total > SHOWN && h("p.help", {}, `The last ${SHOWN} of ${count(first.total)}.`));
+    replace(deeds, deedsTable(done.deeds), done.next !== null && older(deeds, done.next, signal));
   };
   const { place, does } = doing(signal, draw);
   const secret = async (operation, request) => {

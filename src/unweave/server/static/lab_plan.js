@@ -86,11 +86,10 @@ export function plans(list, buttons) {
   if (!list.length) return h("p.none", {}, "No plan was proposed.");
   return [...list].reverse().map((one, at) => {
     const before = list[list.length - at - 2];
-    const approved = one.approvals.map((given) => [h("b", {}, "✓ approved"), " by ", said(given.by), " ", ago(given.at)]);
     return h("article.plan", {},
-      h("p.plan-head", {}, h("b", {}, `Version ${list.length - at}`), h("span", {}, "by ", said(one.by), " ", ago(one.at)), h("span", {}, "sha256 ", hash(one.sha256)), h("span", {}, approved.length ? approved.map((each, number_) => [number_ ? ", " : "", each]) : "not approved")),
+      h("p.plan-head", {}, h("b", {}, `Version ${list.length - at}`), h("span", {}, "by ", said(one.by), " ", ago(one.at)), h("span", {}, "sha256 ", hash(one.sha256)), h("span", {}, one.approved ? [h("b", {}, "✓ approved"), " by ", said(one.approved.by), " ", ago(one.approved.at), one.approved.note && [": ", said(one.approved.note)]] : "not approved")),
       at === 0 && buttons(one),
-      h("details", { open: at === 0 }, h("summary", {}, at === 0 ? "The plan in force" : "This version"), planContent(one.plan)),
-      before && h("details", {}, h("summary", {}, `What changed since version ${list.length - at - 1}`), changes(before.plan, one.plan)));
+      h("details", { open: at === 0 }, h("summary", {}, at === 0 ? "The plan in force" : "This version"), planContent(one.content)),
+      before && h("details", {}, h("summary", {}, `What changed since version ${list.length - at - 1}`), changes(before.content, one.content)));
   });
 }

@@ -52,12 +52,13 @@ export function record(run) {
       run.person && ["By", said(run.person)],
       filled(run.seeds) && ["Seeds", plain(run.seeds)],
       filled(run.tags) && ["Tags", plain(run.tags)],
-      run.sealed && ["Seal", hash(run.sealed)],
+      filled(run.resumed) && ["Resumed", `${run.resumed.length} times`],
+      run.source && ["Source", h("code", {}, said(run.source))],
+      run.job_state && ["Queue", said(run.job_state)],
     ]),
     part("Config", plain(run.config), true),
     part("Plan", filled(run.plan) && plain(run.plan)),
     part("Identities", filled(run.identities) && identities(run.identities)),
     part("Environment", filled(run.environment) && plain(run.environment)),
-    part("Job", filled(run.job) && plain(run.job)),
   ];
 }

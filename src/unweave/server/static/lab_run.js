@@ -8,7 +8,7 @@ import { poll } from "./lab_poll.js";
 import { ProgressBar } from "./lab_progress.js";
 import { record, usage } from "./lab_record.js";
 import { look } from "./lab_server.js";
-import { count, number } from "./numbers.js";
+import { count } from "./numbers.js";
 import { section, trouble } from "./parts.js";
 import { lab } from "./route.js";
 
@@ -43,13 +43,12 @@ function heading(run) {
     run.thread && h("span", {}, "Thread ", threadLink(run.thread)),
     run.person && h("span", {}, "by ", said(run.person)),
     run.parents.length > 0 && h("span", {}, "after ", run.parents.map((one, at) => [at ? ", " : "", runLink(one)])),
-    run.headline && h("span", {}, said(run.headline.name), " ", h("b", {}, number(run.headline.value))),
   ];
 }
 
 function invalid(run) {
   return [
-    !run.valid && h("div.problem", { role: "alert" }, h("p", {}, h("b", {}, "Invalid. "), said(run.invalid_reason ?? "Its files are not those that it finished with."))),
+    !run.valid && h("div.problem", { role: "alert" }, h("p", {}, h("b", {}, "Invalid. "), said(run.reason ?? "Its files are not those that it finished with."))),
     run.question && h("p.lead", {}, said(run.question)),
     run.note && h("p", {}, h("span.dim", {}, "Note: "), said(run.note)),
   ];
@@ -94,9 +93,9 @@ export async function show(page) {
   let drawn = null;
   const draw = async (run) => {
     settle(top, [run.status, Math.round(run.seconds ?? 0), run.thread, run.person], () => heading(run));
-    settle(troubles, [run.valid, run.invalid_reason, run.note, run.question], () => invalid(run));
+    settle(troubles, [run.valid, run.reason, run.note, run.question], () => invalid(run));
     progress.update(run.progress, run.status, run.created);
-    steer?.update(run.status, run.job !== null);
+    steer?.update(run.status, run.job_state !== null);
     settle(parts.tables, run.tables, () => tables(run));
     settle(parts.usage, [run.usage, run.needs], () => usage(run));
     settle(parts.record, [run.config, run.plan, run.seeds, run.identities, run.environment, run.finished], () => record(run));

@@ -2,12 +2,12 @@
 
 import { announce, h, replace, said } from "./dom.js";
 import { typing } from "./keys.js";
-import { LIVE, ago, button, duration, runLink, state, threadLink, verdict } from "./lab_parts.js";
+import { LIVE, ago, button, duration, runLink, state, threadLink, validity } from "./lab_parts.js";
 import { CursorPages } from "./lab_pages.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
 import { look } from "./lab_server.js";
-import { count, number } from "./numbers.js";
+import { count } from "./numbers.js";
 import { field, trouble } from "./parts.js";
 import { go, lab, remember } from "./route.js";
 import { Rows } from "./rows.js";
@@ -15,8 +15,8 @@ import { newest } from "./server.js";
 
 const STATES = ["running", "waiting", "paused", "finished", "failed", "cancelled", "interrupted"];
 const MOST_COMPARED = 12;
-const SORTS = ["created", "finished", "study", "status", "id"];
-const UPWARDS = new Set(["study", "status", "id"]);
+const SORTS = ["created", "seconds", "study", "status", "thread", "id"];
+const UPWARDS = new Set(["study", "status", "thread", "id"]);
 
 function choices(query) {
   return {
@@ -40,11 +40,11 @@ function columns(chosen, choose) {
     { key: "run", title: "Run", sort: "id", cell: (row) => runLink(row.id) },
     { key: "study", title: "Study", sort: "study", cell: (row) => said(row.study) },
     { key: "state", title: "State", sort: "status", cell: (row) => (row.status === "running" && row.progress ? progressLine(row.progress) : state(row.status)) },
-    { key: "result", title: "Result", cell: (row) => row.headline && h("span", {}, h("b", {}, number(row.headline.value)), row.headline.unit && ` ${row.headline.unit}`, " ", h("span.dim", {}, said(row.headline.name))) },
-    { key: "valid", title: "Files", help: "Whether what a finished run wrote is still what it wrote", cell: (row) => (row.valid ? LIVE.has(row.status) ? "–" : verdict("valid") : verdict("invalid")) },
-    { key: "thread", title: "Thread", cell: (row) => threadLink(row.thread) },
+    { key: "result", title: "First claim", cell: (row) => row.headline && said(row.headline) },
+    { key: "valid", title: "Files", help: "Whether what a finished run wrote is still what it wrote", cell: (row) => validity(row) },
+    { key: "thread", title: "Thread", sort: "thread", cell: (row) => threadLink(row.thread) },
     { key: "started", title: "Started", sort: "created", cell: (row) => ago(row.created) },
-    { key: "took", title: "Took", number: true, cell: (row) => duration(row.seconds) },
+    { key: "took", title: "Took", sort: "seconds", number: true, cell: (row) => duration(row.seconds) },
     { key: "note", title: "Note", cell: (row) => row.note && said(row.note) },
   ];
 }

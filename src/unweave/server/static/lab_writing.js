@@ -34,10 +34,12 @@ const ID = { pattern: "[a-z0-9][a-z0-9._\\-]{0,99}", maxlength: "100", spellchec
 export function adding(thread, does) {
   const note = area();
   const statement = text();
-  const prediction = text({ required: false });
+  const prediction = text();
+  const named = text({ required: false, maxlength: "100" });
   const run = text(ID);
-  const role = choice([["effect", "effect"], ["null", "null"], ["control", "control"], ["baseline", "baseline"]]);
+  const role = choice(["confirm", "screen", "null", "control", "baseline", "replication"].map((one) => [one, one]));
   const failed = text();
+  const why = text();
   const failedRun = text({ ...ID, required: false });
   const relation = choice([["extends", "extends"], ["replicates", "replicates"], ["contradicts", "contradicts"]]);
   const to = text(ID);
@@ -45,14 +47,14 @@ export function adding(thread, does) {
   const claims = text({ placeholder: "RUN 1, RUN 2" });
   return {
     note: form("Write a note", [["Markdown", note]], () => does("add-note", { thread, text: note.value }, "note added")),
-    hypothesis: form("Write a hypothesis", [["What is supposed", statement], ["What would be seen if it held", prediction]],
-      () => does("add-hypothesis", { thread, statement: statement.value.trim(), prediction: prediction.value.trim() }, "hypothesis added")),
-    run: form("Add a run", [["Its id", run], ["What it is for", role]], () => does("add-run", { thread, run: run.value.trim(), role: role.value }, "run added")),
-    tried: form("Record what failed", [["What was tried, and why it failed", failed], ["Run, if there is one", failedRun]],
-      () => does("add-tried", { thread, text: failed.value.trim(), run: failedRun.value.trim() || null }, "recorded")),
-    link: form("Link another thread", [["This thread", relation], ["Its id", to]], () => does("link", { thread, kind: relation.value, to: to.value.trim() }, "linked")),
+    hypothesis: form("Write a hypothesis", [["What is supposed", statement], ["What would be seen if it held", prediction], ["A short name, if it needs one", named]],
+      () => does("add-hypothesis", { thread, text: statement.value.trim(), predicted: prediction.value.trim(), name: named.value.trim() }, "hypothesis added")),
+    run: form("Add a run", [["Its id", run], ["What it is for", role]], () => does("add-run", { thread, run: run.value.trim(), part: role.value }, "run added")),
+    tried: form("Record what failed", [["What was tried", failed], ["Why it failed", why], ["Its run, if there is one", failedRun]],
+      () => does("add-tried", { thread, what: failed.value.trim(), why: why.value.trim(), runs: failedRun.value.trim() ? [failedRun.value.trim()] : [] }, "recorded")),
+    link: form("Link another thread", [["This thread", relation], ["Its id", to]], () => does("link", { thread, relation: relation.value, to: to.value.trim() }, "linked")),
     conclusion: form("Conclude", [["What was found", sentence], ["The claims that it rests on: a run's id and the claim's number, several with commas", claims]],
-      () => does("conclude", { thread, sentence: sentence.value.trim(), claims: cited(claims.value) }, "concluded")),
+      () => does("conclude", { thread, text: sentence.value.trim(), claims: cited(claims.value) }, "concluded")),
   };
 }
 

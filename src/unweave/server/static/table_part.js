@@ -6,8 +6,6 @@ import { look } from "./lab_server.js";
 import { count } from "./numbers.js";
 
 const PAGE = 100;
-const SEARCHED = 1000;
-const MOST_SEARCHED = 50;
 
 /** A cell's value as its column writes it; an exact number is in the cell's title. */
 export function cellText(value, column) {
@@ -21,27 +19,9 @@ export function cellText(value, column) {
   return h("span", { title: String(value) }, text.replaceAll("-", "−"));
 }
 
-function fits(row, columns, selector) {
-  return Object.entries(selector).every(([name, wanted]) => {
-    const at = columns.findIndex((column) => column.name === name);
-    return at >= 0 && row[at] === wanted;
-  });
-}
-
-/** The first row of a table that a selector fits, by number; 0 where none does. */
-async function locate(run, table, selector, signal) {
-  for (let page = 0; page < MOST_SEARCHED; page += 1) {
-    const answer = await look("table", { run, table, offset: page * SEARCHED, limit: SEARCHED }, signal);
-    const at = answer.rows.findIndex((row) => fits(row, answer.columns, selector));
-    if (at >= 0) return page * SEARCHED + at;
-    if (answer.offset + answer.rows.length >= answer.total) break;
-  }
-  return 0;
-}
-
 /**
- * Rows of a table with buttons to its other pages. `mark` is `{row, column}`: values by column that select rows, and the
- * column of the cell that counts.
+ * Rows of a table with buttons to its other pages. `mark` is `{rows, column}`: the numbers of the rows that
+ * count, from 0, and the column of their cells.
  */
 export class TablePart {
   constructor({ run, table, signal, mark = null, rows = PAGE }) {
@@ -56,8 +36,8 @@ export class TablePart {
   }
 
   /** The first page, or the one that holds the marked row. */
-  async open() {
-    const row = this.mark ? await locate(this.run, this.table, this.mark.row, this.signal) : 0;
+  open() {
+    const row = this.mark?.rows[0] ?? 0;
     return this.show(Math.floor(row / this.page) * this.page);
   }
 
@@ -67,8 +47,9 @@ export class TablePart {
     replace(this.caption, answer.caption && said(answer.caption));
     const counted = (column) => column.kind === "integer" || column.kind === "number";
     const marked = this.mark ? answer.columns.findIndex((column) => column.name === this.mark.column) : -1;
-    const body = answer.rows.map((row) => {
-      const chosen = this.mark && fits(row, answer.columns, this.mark.row);
+    const counting = new Set(this.mark?.rows);
+    const body = answer.rows.map((row, number_) => {
+      const chosen = counting.has(answer.offset + number_);
       return h(chosen ? "tr.chosen" : "tr", { "aria-current": chosen ? "true" : null }, row.map((value, at) =>
         h(`td${counted(answer.columns[at]) ? ".number" : ""}${chosen && at === marked ? ".cell" : ""}`, {}, cellText(value, answer.columns[at]))));
     });
