@@ -304,7 +304,7 @@ def _object(body: bytes, shown: str) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        value = None
+        raise _no_chat(shown) from None
     _message(value, shown)
     return value
 

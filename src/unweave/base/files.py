@@ -143,7 +143,7 @@ def json_bytes(value: Any) -> bytes:
 def read_json(path: Path) -> Any:
     """Reads JSON, or raises ``UnweaveError`` that names the file and what is wrong with it."""
     try:
-        return _parsed(Path(path).read_bytes(), path)
+        return parsed_json(Path(path).read_bytes(), path)
     except OSError as error:
         raise oserror_line(error, path) from error
 
@@ -200,7 +200,7 @@ def read_json_inside(folder: Path, name: str) -> Any:
     """Reads JSON as ``read_inside`` reads a file; every refusal is an ``UnweaveError`` that names the file."""
     path = Path(folder, name)
     try:
-        return _parsed(read_inside(folder, name), path)
+        return parsed_json(read_inside(folder, name), path)
     except OSError as error:
         if error.errno is None or path.is_symlink() or path.parent.is_symlink():
             from unweave.base.errors import UnweaveError
@@ -218,7 +218,8 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _parsed(content: bytes, path: Path) -> Any:
+def parsed_json(content: bytes, path: Path) -> Any:
+    """JSON from bytes that were read at ``path``, which a refusal names."""
     from unweave.base.errors import UnweaveError
 
     try:

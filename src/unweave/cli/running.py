@@ -1,4 +1,4 @@
-"""The commands round studies and their runs: list, run, open, export."""
+"""The commands round studies: list them, run one, export what a run made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
 from unweave.cli.shared import (
     Command,
-    current_report,
     grid,
     hardware_options,
     new_run,
@@ -92,35 +91,6 @@ def _studies(args: argparse.Namespace) -> Output:
     return Output(value, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
 
 
-def _runs(args: argparse.Namespace) -> Output:
-    from unweave.record import Table, list_runs
-
-    columns = ("run", "study", "status", "created", "note")
-    found = [(run, run.state()) for run in list_runs(args.runs)]
-    rows = [(run.id, state["study"], run.status, state["created"][:19], state.get("note")) for run, state in found]
-    table = Table("runs", columns, tuple(rows))
-    return Output({"runs": table.records()}, grid(table) if rows else [f"There are no runs in {args.runs}."])
-
-
-def _open_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="its id, its path, or last")
-    parser.add_argument("--browser", action="store_true", help="show the report in the browser")
-
-
-def _open(args: argparse.Namespace) -> Output:
-    from unweave.record import find_run
-
-    run = find_run(args.run, args.runs)
-    report = current_report(run)
-    if report is None:
-        raise UnweaveError(f"run {run.id!r} is {run.status} and has no report; its tables are in {run.path / 'tables'}")
-    if args.browser:
-        import webbrowser
-
-        webbrowser.open(report.resolve().as_uri())
-    return Output(run_value(run), [str(report)])
-
-
 def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="its id, its path, or last")
     parser.add_argument("--format", required=True, choices=("peft", "merged"), help="an adapter or a whole model")
@@ -160,7 +130,5 @@ def _export(args: argparse.Namespace) -> Output:
 COMMANDS = {
     "run": Command(_run, "run a study, or go on with one that stopped", _run_options),
     "studies": Command(_studies, "list the studies, or show the fields of one", _studies_options),
-    "runs": Command(_runs, "list the runs, oldest first"),
-    "open": Command(_open, "print the path of a run's report", _open_options),
     "export": Command(_export, "write a run's edit as a PEFT adapter or a merged model", _export_options),
 }

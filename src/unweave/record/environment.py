@@ -48,9 +48,10 @@ def code_tree(package: Path) -> str:
     return digest.hexdigest()
 
 
-def this_process() -> dict[str, Any]:
-    """What later tells this process from another one: host, process id, and when the process started."""
-    return {"host": platform.node(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+def this_process(pid: int | None = None) -> dict[str, Any]:
+    """What later tells this process (or ``pid``) from another one: host, process id, and when the process started."""
+    pid = pid or os.getpid()
+    return {"host": platform.node(), "pid": pid, "started": _start_of(pid)}
 
 
 def is_gone(process: dict[str, Any]) -> bool:

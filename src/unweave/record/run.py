@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +20,7 @@ from unweave.record import jsonl, spool
 from unweave.record.about import checked_about, checked_seeds, keep_source, with_identity
 from unweave.record.claims import Claim, make_aggregate_claim, make_claim, make_metric_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
+from unweave.record.pair import settle
 from unweave.record.row import plain_row
 from unweave.record.seal import SEAL, seal_run
 from unweave.record.table import Table, Value, check_name
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from unweave.record.aggregate import Aggregate
     from unweave.record.figure import Figure
 
-STATUSES = ("running", "finished", "failed", "interrupted", "cancelled")
-WAITING = "waiting"
+STATUSES = ("waiting", "running", "finished", "failed", "interrupted", "cancelled")
+ENDINGS = STATUSES[2:]
 
 
 class RunCancelled(UnweaveError):
@@ -49,6 +50,8 @@ class Run:
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
         self.path = Path(path)
         self.progress: Progress = progress or Silent()
+        self.measure: Callable[[], Mapping[str, float]] | None = None
+        """What the run used, asked when it ends and kept as ``usage``."""
         self._owner: int | None = None
         """The process that created or resumed the run, and alone writes ``metrics.jsonl``."""
 
@@ -61,13 +64,13 @@ class Run:
         name: str | None = None,
         progress: Progress | None = None,
         about: Mapping[str, Any] | None = None,
-        waiting: bool = False,
+        status: Literal["running", "waiting"] = "running",
     ) -> Run:
         """Starts a run in ``root/<study>-<date>-<time>-<4 hex>``, or in ``root/<name>``, which must not exist yet.
 
         ``about`` is what else it records of itself: ``plan``, ``seeds``, ``thread``, ``job``, ``person``, ``parents``,
-        ``tags``, and ``source``, the Python file of a person's own study, which is copied. A ``waiting`` run begins
-        when some process calls ``Run.begin``.
+        ``tags``, and ``source``, the Python file of a person's own study, which is copied. A ``waiting`` run has only
+        its folder; the process that works on it calls ``begin``.
         """
         check_name(study, "study")
         known = checked_about(about or {})
@@ -81,12 +84,13 @@ class Run:
             "id": path.name,
             "study": study,
             "config": _json_config(study, config),
-            "status": WAITING if waiting else "running",
+            "status": status,
             "created": now.isoformat(),
+            "began": now.isoformat() if status == "running" else None,
             "finished": None,
             "resumed": [],
             "note": None,
-            "environment": environment(),
+            "environment": environment() if status == "running" else {},
             "process": this_process(),
             **known,
         }
@@ -99,7 +103,9 @@ class Run:
             if "source" in known:
                 state["source"] = keep_source(known["source"], folder)
             write_json(folder / "run.json", state)
-        return cls(path, progress)._owned()
+        run = cls(path, progress)
+        run._owner = os.getpid()
+        return run
 
     @classmethod
     def open(cls, path: Path, progress: Progress | None = None) -> Run:
@@ -119,22 +125,40 @@ class Run:
     def resume(cls, path: Path, progress: Progress | None = None) -> Run:
         """Opens a run to go on with it. Refuses one that is finished or that a live process still works on."""
         run = cls.open(path, progress)
-        if run.status in (WAITING, "running", "finished"):
+        if run.status in ("waiting", "running", "finished"):
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run that stopped early can be resumed")
-        # Claims are of tables that will be saved again, and are made again with them.
-        run._remove("cancel", "claims.json", SEAL)
-        resumed = [*run.state().get("resumed", []), {"at": _now(), "environment": environment()}]
-        run._set(status="running", finished=None, note=None, resumed=resumed, process=this_process())
-        return run._owned()
+        run.begin()
+        return run
 
-    @classmethod
-    def begin(cls, path: Path, progress: Progress | None = None) -> Run:
-        """Starts a run that was made waiting, in this process; one that began before is resumed."""
-        run = cls.open(path, progress)
-        if run.status != WAITING:
-            return cls.resume(path, progress)
-        run._set(status="running", process=this_process(), environment=environment())
-        return run._owned()
+    def begin(self, surroundings: Mapping[str, Any] | None = None) -> None:
+        """Marks a run that waits or stopped early as worked on by this process, in ``surroundings``: ``environment``'s.
+
+        A run that another process works on, or that is finished, is refused.
+        """
+        state, status = self.state(), self.status
+        if status in ("running", "finished"):
+            raise UnweaveError(f"run {self.id!r} is {status}: there is nothing to begin")
+        surroundings = dict(surroundings or environment())
+        began: dict[str, Any] = {"status": "running", "note": None, "process": this_process()}
+        # A run of an earlier version, which had not the key, has begun.
+        if state.get("began", state["created"]) is None:
+            self._set(**began, began=_now(), environment=surroundings)
+        else:
+            # Claims are of tables that will be saved again, and are made again with them.
+            self._remove("cancel", "claims.json", SEAL)
+            try:
+                settle(self.path / "tables")
+            except OSError as error:
+                raise oserror_line(error, self.path / "tables") from error
+            resumed = [*state.get("resumed", []), {"at": _now(), "environment": surroundings}]
+            self._set(**began, finished=None, resumed=resumed)
+        self._owner = os.getpid()
+
+    def wait(self, note: str | None = None) -> None:
+        """Marks a run that no process works on as one that a queue will begin, or go on with."""
+        if self.status in ("running", "finished"):
+            raise UnweaveError(f"run {self.id!r} is {self.status}: it cannot wait for a worker")
+        self._set(status="waiting", finished=None, note=note)
 
     @classmethod
     def join(cls, path: Path, progress: Progress | None = None) -> Run:
@@ -147,10 +171,6 @@ class Run:
         if run.status != "running":
             raise UnweaveError(f"run {run.path.name!r} is {run.status}: only a run at work can be joined")
         return run
-
-    def _owned(self) -> Run:
-        self._owner = os.getpid()
-        return self
 
     def state(self) -> dict[str, Any]:
         """The content of ``run.json``."""
@@ -335,10 +355,11 @@ class Run:
 
         A finished run is sealed, and before it is called finished, so that a finished one always has its seal.
         """
-        if status not in STATUSES[1:]:
-            raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, STATUSES[1:])}")
+        if status not in ENDINGS:
+            raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, ENDINGS)}")
         spool.close(self.path)
-        state = {**self.state(), "status": status, "finished": _now(), "note": note}
+        used = {"usage": dict(self.measure())} if self.measure is not None else {}
+        state = {**self.state(), "status": status, "finished": _now(), "note": note, **used}
         if status == "finished":
             seal_run(self, state)
         else:
@@ -366,7 +387,7 @@ class Run:
         """True for a first start that wrote nothing: a refusal, not a run that anybody would resume or open."""
         state = self.state()
         written = {path.name for path in self.path.iterdir()} - {"run.json", "code"}
-        return not (written or state["resumed"] or "job" in state)
+        return not (written or state["resumed"] or state.get("job"))
 
     def _remove(self, *names: str) -> None:
         for name in names:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
-from unweave.base.files import atomic_path, read_json, write_json
+from unweave.base.files import json_bytes, parsed_json
+from unweave.record.pair import read_file, write_pair
 from unweave.record.svg import clean
 
 if TYPE_CHECKING:
@@ -167,15 +169,13 @@ class Table:
 
     def save(self, folder: Path) -> str:
         """Writes ``<name>.csv`` and ``<name>.json`` and returns the sha256 of the CSV bytes."""
-        folder = Path(folder)
-        with atomic_path(folder / f"{self.name}.csv") as temporary:
-            temporary.write_bytes(self.csv)
         columns = [
             {"name": name, "kind": kind, "unit": self.units.get(name), "digits": self.digits.get(name)}
             for name, kind in zip(self.columns, self.kinds, strict=True)
         ]
         described = {"name": self.name, "caption": self.caption, "columns": columns, "rows": len(self.rows)}
-        write_json(folder / f"{self.name}.json", {**described, "sha256": self.sha256})
+        described_bytes = json_bytes({**described, "sha256": self.sha256})
+        write_pair(Path(folder), self.name, {"csv": self.csv, "json": described_bytes})
         return self.sha256
 
     @classmethod
@@ -184,14 +184,7 @@ class Table:
         folder = Path(folder)
         check_name(name, "table")
         source = folder / f"{name}.csv"
-        if not source.exists():
-            there = sorted(path.stem for path in folder.glob("*.csv"))
-            raise UnweaveError(f"there is no table {name!r} in {folder}; {nearest(name, there)}")
-        try:
-            content = source.read_bytes()
-        except OSError as error:
-            raise oserror_line(error, source) from error
-        described = read_json(folder / f"{name}.json")
+        content, described = _read(folder, name)
         try:
             if described["sha256"] != hashlib.sha256(content).hexdigest():
                 raise UnweaveError(
@@ -215,6 +208,27 @@ class Table:
                 return kind
         names = " and ".join(sorted(kind.__name__ for kind in present))
         raise UnweaveError(f"column {self.columns[index]!r} of table {self.name!r} mixes {names}: use one kind")
+
+
+def _read(folder: Path, name: str) -> tuple[bytes, Any]:
+    """The bytes and the description of a table, of one version where another process saves it meanwhile."""
+    for attempt in range(5):
+        time.sleep(0.002 * attempt)
+        try:
+            described = parsed_json(read_file(folder, name, "json"), folder / f"{name}.json")
+            content = read_file(folder, name, "csv")
+        except FileNotFoundError as error:
+            there = sorted(path.stem for path in folder.glob("*.csv"))
+            if name in there:
+                raise UnweaveError(
+                    f"{folder / name}.json: the table's description is missing: save it again"
+                ) from error
+            raise UnweaveError(f"there is no table {name!r} in {folder}; {nearest(name, there)}") from error
+        except OSError as error:
+            raise oserror_line(error, folder / f"{name}.csv") from error
+        if isinstance(described, dict) and described.get("sha256") == hashlib.sha256(content).hexdigest():
+            break
+    return content, described
 
 
 def check_name(name: str, what: str) -> None:

@@ -56,5 +56,5 @@ class Accounts:
         return self.people.get(name) if wanted is not None and same(given, wanted) else None
 
     def _session(self, name: str) -> str | None:
-        key = self.people.token_hash(name) if self.people is not None else None
+        key = self.people.session_key(name) if self.people is not None else None
         return None if key is None else f"{name}.{cookie_of(key, self.settings.port)}"

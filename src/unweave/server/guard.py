@@ -32,6 +32,8 @@ PATH_LENGTH, QUERY_LENGTH = 1024, 8192
 # Printable ASCII without quotes, brackets and backslashes; once decoded no percent sign is left to be decoded again.
 _RAW_PATH = re.compile(rb"/(?:[A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&()*+,;=:@/-]*")
+# Where a page of the lab may be opened at once; it begins with one slash, so it is no other server's address.
+_INSIDE = re.compile(r"/lab(?:/[a-z0-9][a-z0-9._-]{0,99}){0,4}")
 _ODD_SEGMENT = re.compile(r"//|/\.+(?:/|$)")
 _ENCODED_SLASH = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 _FRAMES = (b"iframe", b"frame", b"fencedframe", b"embed", b"object")
@@ -152,7 +154,10 @@ class Guard:
         session = self.accounts.session_of(given[0].encode()) if len(given) == 1 else None
         if session is None:
             raise Refused(401, "this is not the server's token: use the URL that it printed when it started")
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
+        wanted = [value for name, value in query if name == "to"]
+        if len(wanted) == 1 and _INSIDE.fullmatch(wanted[0]):
+            return wanted[0], session
+        rest = urlencode([(name, value) for name, value in query if name not in ("token", "to")])
         return f"/?{rest}" if rest else "/", session
 
     def _set_cookie(self, scope: Scope, session: str) -> str:

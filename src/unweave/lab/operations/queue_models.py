@@ -120,15 +120,32 @@ class PrioritiseRequest(Request):
     priority: Priority
 
 
+class HalvingFields(Request):
+    """Races configs over the values of a field, from the cheapest to the full one; one in ``keep`` goes on."""
+
+    field: Name
+    values: list[Any] = Field(min_length=2, max_length=20)
+    keep: float = Field(3.0, gt=1, le=100)
+    screen: int = Field(1, ge=1, le=20, description="seeds on each rung before the last")
+    final: int = Field(3, ge=3, le=100, description="seeds on the last rung")
+
+
 class StartSweepRequest(Request):
     study: Name
-    method: Literal["grid", "random", "halving"] = "grid"
-    space: dict[str, Any] = Field(
-        min_length=1, description="by field: a list of values, or {low, high, log, whole} to draw from"
+    grid: dict[str, Any] = Field(default_factory=dict, description="by field: values to combine with all others")
+    random: dict[str, Any] = Field(
+        default_factory=dict, description="by field: values, or a range such as log:1e-4:1e-1 or int:1:8, to draw from"
     )
+    draws: int = Field(0, ge=0, le=10_000)
     settings: Settings = Field(default_factory=dict, description="what all of its runs have")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0, 1, 2], min_length=1, max_length=100)
-    samples: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="configs to draw: random, halving")
+    seed: int = Field(0, ge=0, description="of the draws; the runs have their own")
+    seeds: int = Field(3, ge=1, le=100, description="runs of each config, each with a seed of its own")
+    first_seed: int = Field(0, ge=0)
+    halving: HalvingFields | None = None
+    measure: Annotated[str, Field(max_length=1_000)] | None = Field(
+        None, description="TABLE.COLUMN[FIELD=VALUE] or a logged metric; what the study answers with where left out"
+    )
+    better: Literal["higher", "lower"] | None = None
     priority: Priority = 0
     thread: Id | None = None
 

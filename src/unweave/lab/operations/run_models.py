@@ -276,44 +276,55 @@ class AuditAnswer(Answer):
 
 class CompareRequest(Request):
     runs: list[Id] = Field(min_length=1, max_length=200)
-    table: Id | None = Field(None, description="where the number stands; the study's outcome where none is given")
-    metric: Name | None = Field(None, description="a column of the table, or a logged metric")
-    by: Name | None = Field(None, description="a field of the config that tells the groups apart")
+    measure: Annotated[str, Field(max_length=1_000)] | None = Field(
+        None,
+        description="TABLE.COLUMN[FIELD=VALUE], or a logged metric's name; what the study answers with where left out",
+    )
+    better: Literal["higher", "lower"] | None = Field(None, description="as the study says where it is left out")
+    by: list[Name] = Field(
+        default_factory=list, max_length=20, description="fields of the config; all in which the runs differ if none"
+    )
+    baseline: list[Name] = Field(
+        default_factory=list, max_length=20, description="FIELD=VALUE of the arm that the others are compared with"
+    )
 
 
-class GroupEntry(Answer):
-    """Runs that are alike but for their seeds."""
+class ArmEntry(Answer):
+    """Runs that are alike but for their seeds, and how they stand to the baseline."""
 
     name: str
+    settings: dict[str, Any]
     runs: list[str]
     seeds: list[int]
-    values: list[float | None]
-    mean: float | None
-    low: float | None = Field(description="of a 95 % interval of the mean; null with fewer than three seeds")
+    values: list[float]
+    mean: float
+    low: float | None = Field(description="of Student's 95 % interval of the mean")
     high: float | None
-
-
-class PairEntry(Answer):
-    """Two groups, compared on the seeds that both have."""
-
-    first: str
-    second: str
-    seeds: int
+    median: float
+    verdict: str = Field(description="baseline, better, worse, that no difference was seen, or too few seeds")
+    pairs: int = Field(description="seeds that this arm and the baseline both have")
     difference: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    noise_floor: float | None
-    better: str | None = Field(description="the better group, only where the difference is past the noise floor")
-    sentence: str
+    difference_low: float | None
+    difference_high: float | None
+    floor: float | None = Field(description="the difference that arms equal to the baseline stay within")
+    detectable: float | None = Field(description="the true difference that would be seen four times in five")
+    p: float | None
+    adjusted: float | None = Field(description="p by Holm's method over all arms")
+    test: str
+    note: str
+
+
+class LeftOut(Answer):
+    run: str
+    reason: str
 
 
 class CompareAnswer(Answer):
-    metric: str
-    table: str | None
-    by: str | None
-    better: str = Field(description="higher or lower")
-    groups: list[GroupEntry]
-    pairs: list[PairEntry]
-    varying: list[str] = Field(description="fields of the config in which these runs differ")
-    note: str
+    study: str
+    measure: str
+    better: str
+    by: list[str]
+    arms: list[ArmEntry] = Field(description="the baseline first")
+    left_out: list[LeftOut]
+    said: list[str] = Field(description="verdicts and notes in words")
+    digits: int = Field(description="decimals that the uncertainty allows")

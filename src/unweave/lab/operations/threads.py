@@ -115,12 +115,10 @@ def waits_for_approval(found: Thread) -> bool:
 def _agents(lab: Lab, found: Thread) -> list[AgentEntry]:
     waits = waits_for_approval(found)
     return [
-        AgentEntry(
-            run=job.run, job=job.id, state=job.state, note=job.note, waits=waits and job.state not in ("finished", "failed")
-        )
+        AgentEntry(run=job.run, job=job.id, state=job.state, note=job.note, waits=waits and not job.has_ended)
         for job in lab.queue.list(thread=found.id)
         if job.kind == "agent"
-    ]  # fmt: skip
+    ]
 
 
 def _run(lab: Lab, event: ThreadRun) -> ThreadRunEntry:

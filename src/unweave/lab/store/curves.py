@@ -1,4 +1,4 @@
-"""What runs logged, as curves: read once, then only what was added, and gathered into as many points as fit a screen."""
+"""What runs logged, as curves: read once, then only what was added, in as many points as fit a screen."""
 
 from __future__ import annotations
 

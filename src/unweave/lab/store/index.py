@@ -248,9 +248,9 @@ class RunIndex:
         return len(changed) + len(gone)
 
     def _jobs(self) -> dict[str, str]:
-        """The state of the jobs that wait or pause, by run: the folder of such a run does not know."""
-        found = self.database.read("SELECT run, state FROM jobs WHERE state IN ('waiting', 'paused')")
-        return {row["run"]: row["state"] for row in found}
+        """The state of the jobs that wait or pause, by run, whose id a job has: its folder need not know."""
+        found = self.database.read("SELECT id, state FROM jobs WHERE state IN ('waiting', 'paused')")
+        return {row["id"]: row["state"] for row in found}
 
     def _shown(self, row: Mapping[str, Any]) -> RunRow:
         names = (
