@@ -104,7 +104,7 @@ export class Curve {
     const xs = this.series.flatMap((one) => one.points.map((point) => point[0]));
     const ys = this.series.flatMap((one) => one.points.flatMap((point) => point.slice(1)));
     const x = (this.x = scale(xs, LEFT, width - right, clamp(width / 90, 2, 9), { widen: false }));
-    const y = (this.y = scale(ys, this.height - BOTTOM, TOP, 4, { log: this.log }));
+    const y = (this.y = scale(ys, this.height - BOTTOM, TOP, 5, { log: this.log }));
     this.drawing.setAttribute("width", String(width));
     this.drawing.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.drawing.setAttribute("aria-label", `${visibleText(this.title)}. ${this.words()} Arrow keys read values.`);

@@ -16,12 +16,14 @@ export function range(values) {
   return low <= high ? [low, high] : null;
 }
 
-/** Round values from `low` to `high`, about `wanted` of them. */
-export function ticks(low, high, wanted) {
+/** The round distance between ticks, of which there are about `wanted`. */
+function stepOf(low, high, wanted) {
   const rough = (high - low) / Math.max(1, wanted);
-  if (!(rough > 0)) return [low];
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
+  return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
+}
+
+function ticks(low, high, step) {
   const list = [];
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at += 1) list.push(Number((at * step).toPrecision(12)));
   return list;
@@ -57,10 +59,7 @@ export function scale(values, from, to, wanted, { log = false, widen = true } = 
     const [a, b] = [Math.log10(low), Math.log10(high)];
     return { low, high, log, ticks: powers(low, high, wanted), at: (value) => (value > 0 ? from + ((Math.log10(value) - a) / (b - a)) * (to - from) : NaN) };
   }
-  if (widen) {
-    const step = ticks(low, high, wanted);
-    const size = step.length > 1 ? step[1] - step[0] : 0;
-    if (size > 0) [low, high] = [Math.floor(low / size + 1e-9) * size, Math.ceil(high / size - 1e-9) * size];
-  }
-  return { low, high, log, ticks: ticks(low, high, wanted), at: (value) => from + ((value - low) / (high - low)) * (to - from) };
+  const step = stepOf(low, high, wanted);
+  if (widen) [low, high] = [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step];
+  return { low, high, log, ticks: ticks(low, high, step), at: (value) => from + ((value - low) / (high - low)) * (to - from) };
 }

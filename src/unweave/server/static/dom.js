@@ -26,7 +26,8 @@ function fill(element, properties, children) {
   return element;
 }
 
-function append(element, children) {
+/** Adds children to an element; lists are taken apart, and nothing, null and false are left out. */
+export function append(element, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue;
     element.append(child instanceof Node ? child : document.createTextNode(String(child)));

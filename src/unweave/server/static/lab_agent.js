@@ -1,6 +1,6 @@
 // One agent at work: its plan with Approve and Stop, what runs now, what it has spent, what the critic found, its report.
 
-import { announce, h, replace, said, settle } from "./dom.js";
+import { announce, append, h, replace, said, settle } from "./dom.js";
 import { LIVE, button, doing, runLink, state, threadLink } from "./lab_parts.js";
 import { plans } from "./lab_plan.js";
 import { poll } from "./lab_poll.js";
@@ -43,7 +43,7 @@ export async function show(page) {
   const { signal, who } = page;
   const [id] = page.route.ids;
   const parts = Object.fromEntries(["plan", "runs", "budget", "critic", "report", "facts"].map((name) => [name, h("div")]));
-  const now = h("p.agent-now", { role: "status" });
+  const now = h("p", { role: "status" });
   const errors = h("div");
   const { place, does } = doing(signal, () => polled.now());
   const stop_ = button("Stop the agent", () => does("stop-agent", { thread: id }, "the agent stops, and its runs with it"));
@@ -77,7 +77,7 @@ export async function show(page) {
     return job && LIVE.has(job.state) ? 2000 : 20000;
   };
   const first = await look("thread", { thread: id }, signal);
-  page.root.append(h("div.heading", {}, h("h1.question", {}, said(first.question)), stop_), parts.facts, now, place, errors,
+  append(page.root, h("h1.question", {}, said(first.question)), parts.facts, h("div.agent-now", {}, now, stop_), place, errors,
     h("div.columns", {},
       h("div.left", {}, section("Plan", parts.plan), section("Report", parts.report)),
       h("div.right", {}, section("Budget", parts.budget), section("Runs", parts.runs), section("Critic", parts.critic))));

@@ -1,6 +1,6 @@
 // The agent: a form that starts one with a question and a budget, and those that work or have worked.
 
-import { h, replace, said } from "./dom.js";
+import { append, h, replace, said } from "./dom.js";
 import { ago, doing, state } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { field, section } from "./parts.js";
@@ -62,7 +62,7 @@ export async function show(page) {
   for (const job of queue.jobs) if (job.kind === "agent" && job.thread) newest.set(job.thread, job);
   const jobs = [...newest.values()].sort((a, b) => b.submitted.localeCompare(a.submitted)).map((job) => ({ job, question: questions.get(job.thread) }));
   const place = h("div");
-  page.root.append(h("h1", {}, "Agent"),
+  append(page.root, h("h1", {}, "Agent"),
     h("p.lead", {}, "It proposes a plan with its predictions, runs studies within the budget, and reports only numbers that are claims."),
     who.may("run") ? start(studies.studies.filter((one) => one.planned), signal) : h("p.help", {}, "Starting one needs the role of a runner."),
     section("Agents", place));

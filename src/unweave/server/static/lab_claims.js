@@ -1,6 +1,6 @@
 // A run's claims: the verdict on each, and one click away the row that its number was read from, with its hash.
 
-import { announce, h, replace, said } from "./dom.js";
+import { announce, append, h, replace, said } from "./dom.js";
 import { button, hash, plain, runLink, verdict } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { trouble } from "./parts.js";
@@ -93,7 +93,8 @@ export async function show(page) {
   const [run] = route.ids;
   const answer = await look("claims", { run }, signal);
   const claims = answer.claims.map((one) => claim(one, run, (number) => remember({ claim: number + 1 }), signal));
-  page.root.append(
+  append(
+    page.root,
     h("h1", {}, "Claims"),
     h("p.run-facts", {}, h("span", {}, "Run ", runLink(run)), h("span", {}, `${claims.length} ${claims.length === 1 ? "claim" : "claims"}`)),
     auditing(run, claims, signal),

@@ -3,7 +3,7 @@
 import { visibleText } from "./characters.js";
 import { Curve } from "./curve.js";
 import { range } from "./curve_scale.js";
-import { h, replace, s, said } from "./dom.js";
+import { append, h, replace, s, said } from "./dom.js";
 import { askMetrics, seriesOf } from "./lab_metrics.js";
 import { plain, runLink, state } from "./lab_parts.js";
 import { look } from "./lab_server.js";
@@ -93,11 +93,11 @@ function sideBySide(runs, logged) {
   const names = [...new Set(logged.flatMap((answer) => answer.series.map((one) => one.name)))].slice(0, 12);
   const last = (answer, name) => answer.series.find((one) => one.name === name)?.value.findLast((value) => value !== null) ?? null;
   return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Runs side by side" }, h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Run"), h("th", { scope: "col" }, "State"), varying.map((name) => h("th", { scope: "col" }, said(name))), h("th.number", { scope: "col" }, "Result"), names.map((name) => h("th.number", { scope: "col" }, said(name), h("span.dim", {}, " last"))))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Run"), h("th", { scope: "col" }, "State"), varying.map((name) => h("th", { scope: "col" }, said(name))), h("th", { scope: "col" }, "First claim"), names.map((name) => h("th.number", { scope: "col" }, said(name), h("span.dim", {}, " last"))))),
     h("tbody", {}, runs.map((run, at) => h("tr", {},
       h("th", { scope: "row" }, runLink(run.id)), h("td", {}, state(run.status), !run.valid && h("span.tag.bad", {}, "invalid")),
       varying.map((name) => h("td", {}, plain(run.config[name]))),
-      h("td.number", {}, run.headline ? number(run.headline.value) : "–"),
+      h("td", {}, run.headline ? said(run.headline) : "–"),
       names.map((name) => h("td.number", {}, number(last(logged[at], name)))))))));
 }
 
@@ -122,9 +122,9 @@ function curves(page, runs, logged) {
 export async function show(page) {
   const { signal, route } = page;
   const ids = wanted(route.query);
-  page.root.append(h("h1", {}, "Comparison"));
+  append(page.root, h("h1", {}, "Comparison"));
   if (ids.length < 2) {
-    page.root.append(h("p.none", {}, "Choose two runs or more in the ", h("a", { href: lab("runs") }, "list of runs"), "."));
+    append(page.root, h("p.none", {}, "Choose two runs or more in the ", h("a", { href: lab("runs") }, "list of runs"), "."));
     return "Comparison";
   }
   const [runs, logged] = await Promise.all([
@@ -146,12 +146,13 @@ export async function show(page) {
     place.setAttribute("aria-busy", "false");
   };
   const metrics = [...new Set(logged.flatMap((answer) => answer.names))];
-  page.root.append(
+  append(
+    page.root,
     section("Side by side", sideBySide(runs, logged)),
     section("Groups", form(route, runs, metrics, ask), place),
   );
   const drawn = h("div");
-  page.root.append(section("Curves", drawn));
+  append(page.root, section("Curves", drawn));
   replace(drawn, curves(page, runs, logged));
   await ask();
   return `Comparison of ${ids.length} runs`;

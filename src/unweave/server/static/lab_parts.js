@@ -13,7 +13,7 @@ export const LIVE = new Set(["running", "waiting", "paused"]);
 
 /** A run's or a job's state, as a mark and a word. */
 export function state(word) {
-  return h(`span.state.${/^[a-z]+$/.test(word ?? "") ? word : "other"}`, {}, h("span.sign", { "aria-hidden": "true" }, MARKS[word] ?? "·"), " ", said(word ?? "not known"));
+  return h(`span.state.is-${/^[a-z]+$/.test(word ?? "") ? word : "other"}`, {}, h("span.sign", { "aria-hidden": "true" }, MARKS[word] ?? "·"), " ", said(word ?? "not known"));
 }
 
 /** A verdict, as a mark and a word. */
@@ -31,7 +31,8 @@ export function validity({ status, valid }) {
 /** `1:05` or `2:00:05` for a minute and more, `4.2 s` for less. */
 export function duration(seconds) {
   if (typeof seconds !== "number" || !Number.isFinite(seconds)) return "–";
-  if (seconds < 60) return `${number(seconds < 10 ? seconds : Math.round(seconds))} s`;
+  if (seconds < 0.05) return "0 s";
+  if (seconds < 60) return `${number(seconds < 10 ? Number(seconds.toFixed(1)) : Math.round(seconds))} s`;
   const whole = Math.round(seconds);
   const two = (value) => String(value).padStart(2, "0");
   const hours = Math.floor(whole / 3600);
@@ -47,15 +48,33 @@ export function when(text, style = { dateStyle: "medium", timeStyle: "short" }) 
   return h("time", { datetime: date.toISOString(), title: date.toLocaleString() }, date.toLocaleString(undefined, style));
 }
 
-/** How long ago a time was. */
+const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [86400 * 14, 86400, "d"]];
+
+function since(date) {
+  const seconds = (Date.now() - date.getTime()) / 1000;
+  const step = STEPS.find(([below]) => seconds < below);
+  if (seconds < 5) return "now";
+  return step ? `${Math.floor(seconds / step[1])} ${step[2]} ago` : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
+/** How long ago a time was; the words are kept true while they are in sight. */
 export function ago(text) {
   const date = new Date(text ?? NaN);
   if (Number.isNaN(date.getTime())) return h("span.none", {}, "–");
-  const seconds = (Date.now() - date.getTime()) / 1000;
-  const steps = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [86400 * 14, 86400, "d"]];
-  const step = steps.find(([below]) => seconds < below);
-  const words = seconds < 5 ? "now" : step ? `${Math.floor(seconds / step[1])} ${step[2]} ago` : date.toLocaleDateString(undefined, { dateStyle: "medium" });
-  return h("time", { datetime: date.toISOString(), title: date.toLocaleString() }, words);
+  return h("time", { datetime: date.toISOString(), title: date.toLocaleString(), "data-ago": true }, since(date));
+}
+
+setInterval(() => {
+  if (document.hidden) return;
+  for (const one of document.querySelectorAll("time[data-ago]")) {
+    const words = since(new Date(one.dateTime));
+    if (one.textContent !== words) one.textContent = words;
+  }
+}, 5000);
+
+/** `1 thread`, `2 threads`. */
+export function plural(many, one) {
+  return `${number(many)} ${one}${many === 1 ? "" : "s"}`;
 }
 
 export function bytes(value) {
@@ -81,8 +100,7 @@ export function hash(text) {
 /** A bar of something used of something there is. `text` stands beside it. */
 export function meter(name, used, most, text) {
   const share = most > 0 ? Math.min(1, Math.max(0, used / most)) : 0;
-  const full = most > 0 && used >= most * 0.999;
-  return h(full ? "div.meter.full" : "div.meter", {},
+  return h("div.meter", {},
     h("span.meter-name", {}, name),
     h("span.track", { role: "meter", "aria-label": name, "aria-valuemin": "0", "aria-valuemax": String(most || 1), "aria-valuenow": String(used), "aria-valuetext": text }, h("span.filled", { vars: { "--size": share } })),
     h("span.figure", {}, text));

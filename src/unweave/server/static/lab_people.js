@@ -1,6 +1,6 @@
 // The people of a lab and their roles, and who did what. For owners.
 
-import { h, replace, said } from "./dom.js";
+import { append, h, replace, said } from "./dom.js";
 import { button, doing, plain, when } from "./lab_parts.js";
 import { act, look } from "./lab_server.js";
 import { field, section, trouble } from "./parts.js";
@@ -53,9 +53,9 @@ function older(place, after, signal) {
 
 export async function show(page) {
   const { signal, who } = page;
-  page.root.append(h("h1", {}, "People"));
+  append(page.root, h("h1", {}, "People"));
   if (!who.may("own")) {
-    page.root.append(h("p.none", {}, "This is for owners of the lab."));
+    append(page.root, h("p.none", {}, "This is for owners of the lab."));
     return "People";
   }
   const people = h("div");
@@ -83,7 +83,8 @@ export async function show(page) {
     event.preventDefault();
     await secret("add-person", { name: name.value.trim(), role: role.value });
   };
-  page.root.append(
+  append(
+    page.root,
     h("ul.roles", {}, ROLES.map((one) => h("li", {}, h("b", {}, one), ` ${MAY[one]}`))),
     place, tokens, section("Accounts", people, h("form.make", { on: { submit } }, field("Name", name), field("Role", role), h("button", {}, "Add"))),
     section("Who did what", deeds));

@@ -1,7 +1,7 @@
 // The queue: what runs, what waits and in which order, who submitted it, and what the machine has left.
 
-import { h, replace, said, settle } from "./dom.js";
-import { ago, bytes, doing, facts, runLink, state, threadLink } from "./lab_parts.js";
+import { append, h, replace, said, settle } from "./dom.js";
+import { ago, bytes, doing, facts, plural, runLink, state, threadLink } from "./lab_parts.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
 import { budgets, capacity, workers } from "./lab_resources.js";
@@ -59,7 +59,7 @@ function people(list) {
     found.set(name, mine);
   }
   if (!found.size) return h("p.none", {}, "Nobody.");
-  return facts([...found].map(([name, mine]) => [name ? said(name) : "not known", `${count(mine.running)} running on ${number(mine.threads)} threads and ${bytes(mine.memory * 1e9)}, ${count(mine.waiting)} waiting`]));
+  return facts([...found].map(([name, mine]) => [name ? said(name) : "not known", `${count(mine.running)} running on ${plural(mine.threads, "thread")} and ${bytes(mine.memory * 1e9)}, ${count(mine.waiting)} waiting`]));
 }
 
 export async function show(page) {
@@ -83,7 +83,7 @@ export async function show(page) {
     settle(parts.budgets, resources.budgets, (all) => (all.length ? [...new Set(all.map((one) => one.account))].map((account) => [h("h3", {}, said(account)), budgets(all.filter((one) => one.account === account))]) : h("p.none", {}, "No budget was granted.")));
     return list.some((job) => job.state === "running") ? 1500 : 5000;
   };
-  page.root.append(h("h1", {}, "Queue"), parts.top, place, errors,
+  append(page.root, h("h1", {}, "Queue"), parts.top, place, errors,
     section("What the machine has", parts.capacity), section("Jobs", parts.jobs),
     h("div.columns.even", {}, h("div", {}, section("Who", parts.people), section("Budgets", parts.budgets)), h("div", {}, section("Workers", parts.workers))));
   const pause = await ask(signal);

@@ -1,7 +1,7 @@
 // What the machine has and what is set aside for runs; what accounts may spend and have spent.
 
 import { h, said } from "./dom.js";
-import { bytes, duration, meter, runLink } from "./lab_parts.js";
+import { bytes, duration, meter, plural, runLink } from "./lab_parts.js";
 import { count, number } from "./numbers.js";
 
 const KINDS = [
@@ -43,5 +43,5 @@ export function workers(list) {
       h("th", { scope: "row" }, said(one.name)), h("td", {}, one.process ?? "–"),
       h("td", {}, one.run ? runLink(one.run) : h("span.none", {}, "waits for work")),
       h("td", {}, one.seconds === null ? "–" : duration(one.seconds)),
-      h("td", {}, one.used ? `${number(one.used.threads)} threads, ${bytes((one.used.memory_gb ?? 0) * 1e9)}` : "–"))))));
+      h("td", {}, one.used ? `${plural(one.used.threads, "thread")}, ${bytes((one.used.memory_gb ?? 0) * 1e9)}` : "–"))))));
 }

@@ -1,6 +1,6 @@
 // One run: its state and progress, curves, figures, tables, claims, log, what it was made with and what it used.
 
-import { announce, h, picture, replace, said, settle } from "./dom.js";
+import { announce, append, h, picture, replace, said, settle } from "./dom.js";
 import { LogTail } from "./lab_log.js";
 import { Metrics } from "./lab_metrics.js";
 import { LIVE, button, doing, duration, runLink, state, threadLink, verdict } from "./lab_parts.js";
@@ -109,7 +109,8 @@ export async function show(page) {
     settle(parts.claims, [list, run.status], () => claims(run, list));
     await figures(run, parts.figures, signal);
   };
-  page.root.append(
+  append(
+    page.root,
     h("div.heading", {}, h("h1.run-title", {}, said(id)), steer?.root ?? ""),
     top, place, errors, troubles, progress.root,
     h("div.columns", {},

@@ -1,6 +1,6 @@
 // The list of runs: filtered and sorted by the lab, read by cursor as one scrolls, those that run kept up to date.
 
-import { announce, h, replace, said } from "./dom.js";
+import { announce, append, h, replace, said } from "./dom.js";
 import { typing } from "./keys.js";
 import { LIVE, ago, button, duration, runLink, state, threadLink, validity } from "./lab_parts.js";
 import { CursorPages } from "./lab_pages.js";
@@ -142,7 +142,8 @@ export async function show(page) {
   };
   const nothing = h("p.none.nothing", { hidden: true }, "No run fits. `unweave run STUDY --queue` or “Start a run” makes one.");
   const studies = await look("studies", {}, signal).then((answer) => answer.studies.map((one) => one.name), () => []);
-  page.root.append(
+  append(
+    page.root,
     h("div.heading", {}, h("h1", {}, "Runs"), total, h("span.grow"), who.may("run") && h("a", { href: lab("start") }, "Start a run")),
     filters(chosen, changed, studies),
     errors,

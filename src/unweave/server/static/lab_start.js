@@ -1,6 +1,6 @@
 // A form that puts a run of a study into the queue: the study's own fields, each with what it means and its default.
 
-import { h, replace, said } from "./dom.js";
+import { append, h, replace, said } from "./dom.js";
 import { doing } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { field, trouble } from "./parts.js";
@@ -36,9 +36,9 @@ function settings(study) {
 export async function show(page) {
   const { signal, who, route } = page;
   const { studies } = await look("studies", {}, signal);
-  page.root.append(h("h1", {}, "Start a run"));
+  append(page.root, h("h1", {}, "Start a run"));
   if (!who.may("run")) {
-    page.root.append(h("p.none", {}, "Starting one needs the role of a runner: ask an owner of the lab."));
+    append(page.root, h("p.none", {}, "Starting one needs the role of a runner: ask an owner of the lab."));
     return "Start a run";
   }
   const place = h("div");
@@ -63,7 +63,7 @@ export async function show(page) {
     }
   };
   select.addEventListener("change", () => (remember({ study: select.value }), draw(select.value)));
-  page.root.append(h("div.filters", {}, field("Study", select)), refusals, place);
+  append(page.root, h("div.filters", {}, field("Study", select)), refusals, place);
   select.value = studies.some((one) => one.name === route.query.study) ? route.query.study : "";
   await draw(select.value);
   return "Start a run";

@@ -1,6 +1,6 @@
 // One thread: question, hypotheses, plan and its versions, runs, notes, conclusions, what failed, reviews and links.
 
-import { h, replace, said, settle } from "./dom.js";
+import { append, h, replace, said, settle } from "./dom.js";
 import { LIVE, ago, button, doing, runLink, state, threadLink, validity, verdict } from "./lab_parts.js";
 import { plans } from "./lab_plan.js";
 import { poll } from "./lab_poll.js";
@@ -109,7 +109,8 @@ export async function show(page) {
   };
   const first = await look("thread", { thread: id }, signal);
   const write = who.may("run") ? adding(id, does) : {};
-  page.root.append(
+  append(
+    page.root,
     h("h1.question", {}, said(first.question)), parts.top, place, errors,
     h("div.columns", {},
       h("div.left", {},

@@ -1,6 +1,6 @@
 // Threads of research: what each asks, how far it is, and whether somebody has to look at it.
 
-import { h, replace, said } from "./dom.js";
+import { append, h, replace, said } from "./dom.js";
 import { ago, doing } from "./lab_parts.js";
 import { papers } from "./lab_paper.js";
 import { look } from "./lab_server.js";
@@ -44,13 +44,14 @@ export async function show(page) {
   const { signal, who } = page;
   const { place: refusals, does } = doing(signal, (made) => go(lab("thread", made.thread)));
   const answer = await look("threads", {}, signal);
-  page.root.append(
+  append(
+    page.root,
     h("div.heading", {}, h("h1", {}, "Threads"), h("p.total", {}, count(answer.threads.length))),
     who.may("run") && start(signal),
     answer.threads.length ? list(answer.threads) : h("p.none", {}, "None yet."),
   );
   const place = h("div");
-  page.root.append(section("Papers that can be replicated", refusals, place));
+  append(page.root, section("Papers that can be replicated", refusals, place));
   look("replications", {}, signal).then(
     (found) => replace(place, papers(found.papers, who, does)),
     (error) => error.name !== "AbortError" && replace(place, trouble(error)),
