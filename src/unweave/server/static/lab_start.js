@@ -19,6 +19,11 @@ export function written(text) {
   return plain;
 }
 
+/** A text with what stands between backticks set as code. */
+function coded(text) {
+  return text.split(/`+/).map((part, at) => (at % 2 ? h("code", {}, said(part)) : said(part)));
+}
+
 function shown(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
@@ -29,7 +34,7 @@ function settings(study) {
     const input = h("input", { name: one.name, placeholder: one.required ? "must be given" : shown(one.default), required: one.required, autocomplete: "off", spellcheck: "false" });
     return { one, input };
   });
-  const root = h("div.settings", {}, inputs.map(({ one, input }) => h("div.setting", {}, field(one.name, input), h("p.help", {}, h("code", {}, said(one.type)), " ", one.meaning && said(one.meaning)))));
+  const root = h("div.settings", {}, inputs.map(({ one, input }) => h("div.setting", {}, field(one.name, input), h("p.help", {}, h("code", {}, said(one.type)), " ", coded(one.meaning)))));
   return { root, read: () => Object.fromEntries(inputs.filter(({ input }) => input.value.trim() !== "").map(({ one, input }) => [one.name, written(input.value)])) };
 }
 
