@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from unweave.base.errors import oserror_line
 
@@ -167,8 +167,9 @@ def save_tensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[str, 
         raise OSError(int(code[1]) if code else errno.EIO, str(error)) from error
 
 
-def read_inside(folder: Path, name: str) -> bytes:
-    """The content of the regular file ``name`` (parts joined by ``/``) below ``folder``, through no symlink.
+@contextmanager
+def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """The regular file ``name`` (parts joined by ``/``) below ``folder``, open to read, reached through no symlink.
 
     Raises ``OSError`` where there is no such file, and for a symlink even one that has just taken a file's place: each
     part is opened from the folder that holds it. Where a system cannot do that, the resolved path is compared instead.
@@ -180,7 +181,9 @@ def read_inside(folder: Path, name: str) -> bytes:
         path = Path(folder, *parts)
         if path.resolve() != Path(folder).resolve().joinpath(*parts) or not path.is_file():
             raise FileNotFoundError(f"{path} is not a file of its own")
-        return path.read_bytes()
+        with open(path, "rb") as source:
+            yield source
+        return
     opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
     try:
         for part in parts[:-1]:
@@ -190,10 +193,16 @@ def read_inside(folder: Path, name: str) -> bytes:
         with open(file, "rb") as source:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise FileNotFoundError(f"{name!r} is not a regular file below {folder}")
-            return source.read()
+            yield source
     finally:
         for each in opened:
             os.close(each)
+
+
+def read_inside(folder: Path, name: str) -> bytes:
+    """The content of a file that ``open_inside`` opens."""
+    with open_inside(folder, name) as source:
+        return source.read()
 
 
 def read_json_inside(folder: Path, name: str) -> Any:

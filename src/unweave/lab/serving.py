@@ -33,7 +33,7 @@ class Served:
 
 @contextmanager
 def announced(lab: Lab, url: str) -> Iterator[None]:
-    """Says in the lab, while it is entered, that ``url`` (with its token) serves it. A lab that is read only says no more."""
+    """Says in the lab, while it is entered, that ``url`` (with its token) serves it; one that is only read stays so."""
     path = lab.home / FILE
     # Another server of the same lab may have said so; the last one is found.
     with suppress(UnweaveError):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from unweave.record.aggregate import Aggregate
     from unweave.record.audit import Discrepancy, audit_run
     from unweave.record.bar_chart import bars
     from unweave.record.claims import CheckedClaim, Claim, check_claims
     from unweave.record.curves import lines, scatter
+    from unweave.record.evidence import Evidence, check_evidence, cite
     from unweave.record.figure import Figure, FigureSpec
     from unweave.record.figure_audit import audit_figure
     from unweave.record.find import find_run, list_runs
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from unweave.record.table import Table
 
 _HOME = {
+    "Aggregate": "aggregate",
     "CheckedClaim": "claims",
     "Claim": "claims",
     "Continuation": "report",
     "Discrepancy": "audit",
+    "Evidence": "evidence",
     "Figure": "figure",
     "FigureSpec": "figure",
     "Headline": "report",
@@ -34,6 +38,8 @@ _HOME = {
     "audit_run": "audit",
     "bars": "bar_chart",
     "check_claims": "claims",
+    "check_evidence": "evidence",
+    "cite": "evidence",
     "find_run": "find",
     "lines": "curves",
     "list_runs": "find",
@@ -41,10 +47,12 @@ _HOME = {
     "write_report": "report",
 }
 __all__ = [
+    "Aggregate",
     "CheckedClaim",
     "Claim",
     "Continuation",
     "Discrepancy",
+    "Evidence",
     "Figure",
     "FigureSpec",
     "Headline",
@@ -56,6 +64,8 @@ __all__ = [
     "audit_run",
     "bars",
     "check_claims",
+    "check_evidence",
+    "cite",
     "find_run",
     "lines",
     "list_runs",

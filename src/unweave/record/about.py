@@ -68,8 +68,8 @@ def with_identity(
     """``known`` with one more identity; one that is there already must be of the same bytes."""
     if kind not in KINDS:
         raise UnweaveError(f"{kind!r} is no kind of what a run depends on; {nearest(kind, KINDS)}")
-    if not name or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise UnweaveError(f"{kind} {name!r} has sha256 {sha256!r}: give a name and 64 hexadecimal digits")
+    if not name or not re.fullmatch(r"[0-9a-f]{16,64}", sha256):
+        raise UnweaveError(f"{kind} {name!r} has sha256 {sha256!r}: give a name and at least 16 hexadecimal digits")
     for one in known:
         if (one["kind"], one["name"]) == (kind, name) and one["sha256"] != sha256:
             raise UnweaveError(
@@ -77,6 +77,15 @@ def with_identity(
             )
     others = [dict(one) for one in known if (one["kind"], one["name"]) != (kind, name)]
     return [*others, {"kind": kind, "name": name, "sha256": sha256, **facts}]
+
+
+def with_deviation(known: Mapping[str, str], what: str, why: str) -> dict[str, str]:
+    """``known`` deviations from the plan with one more: what differs, as ``config.tokens`` or ``seeds``, and why."""
+    if not re.fullmatch(r"(config|data|identities)\..+|study|seeds|code|metric", what):
+        raise UnweaveError(f"{what!r} is no part of a plan: use study, seeds, code, metric, config.NAME or data.NAME")
+    if not why.strip():
+        raise UnweaveError(f"a deviation from the plan in {what!r} needs a reason: say why")
+    return {**known, what: why}
 
 
 def check_id(name: str) -> str:

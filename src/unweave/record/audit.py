@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,16 @@ from unweave.base.files import read_json
 from unweave.record.claims import check_claims
 from unweave.record.figure import FigureSpec
 from unweave.record.figure_audit import audit_figure
-from unweave.record.markup import table_html
+from unweave.record.markup import rich_html, table_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from unweave.record.run import Run
+
+
+_CLAIMED = re.compile(r'<li class="[a-z-]*"><p>(.*?)</p>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,12 @@ class Discrepancy:
         return f"{self.where}: {self.what}"
 
 
-def audit_run(run: Run) -> list[Discrepancy]:
-    """Compares every figure, claim and the report of a run with the saved tables; an empty list means no difference."""
+def audit_run(run: Run, claims: bool = True) -> list[Discrepancy]:
+    """Compares every figure, claim and the report of a run with the saved tables; an empty list means no difference.
+
+    ``claims`` are left to somebody who checks them in another way. What the lab audits beside this is in
+    ``unweave.lab.audit``.
+    """
     found: list[Discrepancy] = []
     for name in run.tables():
         try:
@@ -44,16 +52,18 @@ def audit_run(run: Run) -> list[Discrepancy]:
             found.append(Discrepancy(f"figure {stray}", "has no specification, so nothing says what it shows"))
     for name in run.figures():
         found += [Discrepancy(f"figure {name}", what) for what in _saved_figure(run, name)]
-    try:
-        checked = check_claims(run)
-        found += [
-            Discrepancy(f"claim {one.claim.sentence!r}", f"{one.verdict}: {one.reason}")
-            for one in checked
-            if one.verdict != "held"
-        ]
-    except UnweaveError as error:
-        found.append(Discrepancy("claims", str(error)))
+    if claims:
+        found += _claims(run)
     return found + [Discrepancy("report", what) for what in _report(run)]
+
+
+def _claims(run: Run) -> Iterator[Discrepancy]:
+    try:
+        for one in check_claims(run):
+            if one.verdict != "held":
+                yield Discrepancy(f"claim {one.claim.sentence!r}", f"{one.verdict}: {one.reason}")
+    except UnweaveError as error:
+        yield Discrepancy("claims", str(error))
 
 
 def _saved_figure(run: Run, name: str) -> Iterator[str]:
@@ -79,6 +89,10 @@ def _report(run: Run) -> Iterator[str]:
         for name in run.tables():
             if f'id="table-{name}"' in page and table_html(run.load_table(name)) not in page:
                 yield f"shows other values than table {name!r}"
+        known = {rich_html(claim.sentence) for claim in run.claims()}
+        for sentence in _CLAIMED.findall(page.partition('<ol class="claims">')[2].partition("</ol>")[0]):
+            if sentence not in known:
+                yield f"shows a claim that the run does not make: {sentence!r}"
     except UnweaveError as error:
         yield str(error)
 

@@ -86,7 +86,7 @@ def make_claim(
     over: Aggregate | None = None,
     raw: Table | None = None,
 ) -> Claim:
-    """A claim on one cell of ``table``, summed up from the rows of ``raw`` where ``over`` says so; see ``Run.claim``."""
+    """A claim on one cell of ``table``, that of ``raw``'s rows where ``over`` says so; see ``Run.claim``."""
     cell = claimed_cell(table, row, column)
     if cell is None:
         raise UnweaveError(f"the cell of {table.name!r} for {dict(row)} in {column!r} is missing: nothing to claim")
@@ -124,12 +124,18 @@ def make_metric_claim(
 def read_claims(path: Path) -> list[Claim]:
     """The claims in a file, or ``UnweaveError`` that names the file when it holds anything else."""
     try:
-        claims = [_claim_of(entry) for entry in read_json(path)]
+        claims = [claim_of(entry) for entry in read_json(path)]
     except (TypeError, UnweaveError) as error:
         raise UnweaveError(f"{path} holds an entry that is not a claim ({error})") from error
     if not all(_well_formed(claim) for claim in claims):
         raise UnweaveError(f"{path} holds an entry that is not a claim: make the claims again")
     return claims
+
+
+def claim_of(entry: Mapping[str, Any]) -> Claim:
+    """The claim back from ``to_json``."""
+    over = entry.get("over") if isinstance(entry, dict) else None
+    return Claim(**entry) if over is None else Claim(**{**entry, "over": Aggregate(**over)})
 
 
 def claimed_cell(table: Table, row: Mapping[str, Any], column: str) -> Value:
@@ -225,11 +231,6 @@ def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
     if now != then:
         return "failed", f"the run went on after the claim: {claim.metric} {claim.column!r} is {now!r} at its end"
     return "held", f"{claim.metric} of metric {claim.column!r} = {stated(claim.value, claim.digits)}"
-
-
-def _claim_of(entry: Mapping[str, Any]) -> Claim:
-    over = entry.get("over") if isinstance(entry, dict) else None
-    return Claim(**entry) if over is None else Claim(**{**entry, "over": Aggregate(**over)})
 
 
 def _well_formed(claim: Claim) -> bool:

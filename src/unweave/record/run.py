@@ -17,7 +17,7 @@ from unweave.base.errors import NothingFound, UnweaveError, nearest, oserror_lin
 from unweave.base.files import atomic_folder, atomic_path, read_json, write_json
 from unweave.base.progress import Progress, Silent
 from unweave.record import jsonl, spool
-from unweave.record.about import checked_about, checked_seeds, keep_source, with_identity
+from unweave.record.about import checked_about, checked_seeds, keep_source, with_deviation, with_identity
 from unweave.record.claims import Claim, make_aggregate_claim, make_claim, make_metric_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
 from unweave.record.pair import settle
@@ -232,6 +232,14 @@ class Run:
             self._set(seeds=wanted)
         elif sorted(planned) != sorted(wanted):
             raise UnweaveError(f"run {self.id!r} was planned with seeds {planned}, and its config gives {wanted}")
+
+    def deviate(self, what: str, why: str) -> None:
+        """Declares that the run does not do as it was planned in ``what``: ``config.tokens``, ``seeds``, ``data.NAME``.
+
+        The audit calls a difference from the plan that is not declared a reason not to believe the run.
+        """
+        self._refuse_sealed("deviations")
+        self._set(deviations=with_deviation(self.state().get("deviations", {}), what, why))
 
     def put_cell(self, name: str, key: str, row: Mapping[str, Any]) -> None:
         """Keeps one finished piece of the partial table ``name`` on the disk before it returns.

@@ -44,7 +44,7 @@ def seeds_left_out(run: Run, over: Aggregate, raw: Table) -> str | None:
     planned = planned_seeds(run)
     if over.seed is None:
         if "seed" in raw.columns and len(planned) > 1:
-            return f"{raw.name!r} has seeds, and the claim does not name their column: seeds {listed(planned)} were to be run"
+            return f"does not name the column of seeds of {raw.name!r}: seeds {listed(planned)} were to be run"
         return None
     reported = over.seeds(raw)
     ran = seed_order([*over.arm_seeds(raw), *logged_seeds(run, over.seed, over.where)])

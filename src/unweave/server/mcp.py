@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from unweave.lab.people import Person
 from unweave.server.accounts import Accounts
 from unweave.server.guard import PERSON, Guard
 from unweave.server.problem import fault
+from unweave.server.scheduling import scheduling
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -87,7 +89,7 @@ def lab_server(lab: Lab, allowed: str, who: Callable[[Any], Person]) -> Server[A
 
 
 def serve_stdio(lab: Lab, allowed: str) -> int:
-    """Serves the process that started this one until it hangs up."""
+    """Serves the process that started this one until it hangs up; starts the runs that its tools can submit."""
     import anyio
 
     here = lab.people.here()
@@ -98,7 +100,8 @@ def serve_stdio(lab: Lab, allowed: str) -> int:
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
 
-    anyio.run(serve)
+    with scheduling(lab) if allowed != "none" else nullcontext():
+        anyio.run(serve)
     return 0
 
 

@@ -137,7 +137,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
 
 
 def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None:
-    """Records what the run's cells are of, and refuses to go on with anything else."""
+    """Records what the run's cells are of, for its audit too, and refuses to go on with anything else."""
     from unweave.base.files import file_hash
 
     basis = {
@@ -148,10 +148,22 @@ def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None
     kept = run.cells("basis").get("basis")
     if kept is None:
         run.put_cell("basis", "basis", basis)
-        return
-    for what, digest in basis.items():
-        if kept[what] != digest:
+    for what, digest in (kept or {}).items():
+        if basis[what] != digest:
             raise UnweaveError(f"run {run.id!r} was started with another {what}: put that one back, or start a new run")
+    _identify(run, target, decomposition, basis["decomposition"], corpus)
+
+
+def _identify(run: Run, target: Target, decomposition: Path, digest: str, corpus: Corpus) -> None:
+    """Tells the run what its numbers depend on: the text by the part of the corpus that it is from."""
+    from unweave.corpora.bundled import declaration
+
+    run.identify("target", target.name, target.identity.digest)
+    run.identify("decomposition", decomposition.name, digest)
+    for part in ("selection", "training", "decomposition"):
+        run.identify("data", f"{corpus.name}/{part}", corpus.fingerprint(part))
+    for held_out in {found.name: found for found in (declaration(), corpus)}.values():
+        run.identify("held-out", f"{held_out.name}/evaluation", held_out.fingerprint("evaluation"))
 
 
 def doubts(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:

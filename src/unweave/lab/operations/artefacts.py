@@ -77,8 +77,11 @@ def figure(lab: Lab, person: Person, request: FigureRequest) -> FigureAnswer:
     if name not in run.figures():
         raise Missing(f"run {run.id!r} has no figure {name!r}; {nearest(name, run.figures())}")
     folder = run.path / "figures"
-    spec = FigureSpec.from_json(read_json_inside(folder, f"{name}.json"))
-    wide, narrow = (read_inside(folder, f"{name}{part}.svg").decode("utf-8", "replace") for part in ("", ".narrow"))
+    try:
+        spec = FigureSpec.from_json(read_json_inside(folder, f"{name}.json"))
+        wide, narrow = (read_inside(folder, f"{name}{part}.svg").decode("utf-8", "replace") for part in ("", ".narrow"))
+    except OSError as error:
+        raise Missing(f"run {run.id!r} has no figure {name!r} that can be read ({error.strerror})") from error
     return FigureAnswer(
         run=run.id, figure=name, svg=wide, narrow=narrow, title=spec.title, table=spec.table, sha256=spec.sha256
     )

@@ -50,7 +50,7 @@ def claims(lab: Lab, person: Person, request: RunRequest) -> ClaimsAnswer:
 
 @operation("audit", "recomputes everything that a run claims and shows", RunRequest, AuditAnswer, "read", agent=True)
 def audit(lab: Lab, person: Person, request: RunRequest) -> AuditAnswer:
-    from unweave.lab.audit.auditor import audit as examine
+    from unweave.lab.audit import audit as examine
 
     run = open_run(lab, request.run)
     found = examine(lab, run.id)

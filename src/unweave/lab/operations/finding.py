@@ -42,8 +42,9 @@ def open_thread(lab: Lab, id: str) -> Thread:
 
 
 def find_job(lab: Lab, run: str) -> Job | None:
-    """The job that fills a run; None for a run that did not come through the queue."""
-    return lab.queue.find(run)
+    """The job that fills a run, which has its id; None for a run that did not come through the queue."""
+    known = lab.database.read("SELECT 1 FROM jobs WHERE id = ?", (run,))
+    return lab.queue.get(run) if known else None
 
 
 def open_job(lab: Lab, run: str) -> Job:

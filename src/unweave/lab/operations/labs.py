@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @operation("lab", "what this lab is, who asks, and what they may", Nothing, LabAnswer, "read", agent=True)
 def lab(lab: Lab, person: Person, request: Nothing) -> LabAnswer:
-    from unweave.lab.queue.scheduler import is_scheduled
+    from unweave.lab.operations.queueing import is_scheduled
     from unweave.studies.registry import all_studies
 
     lab.runs.sync()

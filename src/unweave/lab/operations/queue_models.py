@@ -8,8 +8,9 @@ from pydantic import Field
 
 from unweave.lab.operations.models import Amounts, Answer, Id, Line, RunProgress, Settings
 from unweave.lab.operations.registry import Request
-from unweave.lab.operations.run_models import Name, RunStatus
+from unweave.lab.operations.run_models import Name
 
+JobState = Literal["waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted"]
 Priority = Annotated[int, Field(ge=-1_000, le=1_000, description="higher goes first")]
 
 
@@ -26,7 +27,7 @@ class Limits(Request):
 
 
 class QueueRequest(Request):
-    states: list[RunStatus] = Field(default_factory=list, description="only these; all where there are none")
+    states: list[JobState] = Field(default_factory=list, description="only these; all where there are none")
     limit: Annotated[int, Field(ge=1, le=1_000)] = 200
 
 
@@ -35,7 +36,7 @@ class JobEntry(Answer):
     kind: str = Field(description="study or agent")
     run: str
     study: str
-    state: RunStatus
+    state: JobState
     priority: int
     after: list[str]
     attempt: int = Field(description="how often it was started")
@@ -68,7 +69,7 @@ class WorkerEntry(Answer):
     process: int | None
     job: str | None
     run: str | None
-    seconds: float | None = Field(description="since it began with that run")
+    since: str | None = Field(description="when it began with that run")
     used: Amounts | None
 
 
@@ -82,9 +83,17 @@ class BudgetEntry(Answer):
     spent: float
 
 
+class NodeEntry(Answer):
+    """A machine that runs studies, and what runs may use of it altogether."""
+
+    name: str
+    total: Amounts
+
+
 class ResourcesAnswer(Answer):
     scheduler: bool
-    capacity: Amounts
+    nodes: list[NodeEntry]
+    capacity: Amounts = Field(description="of all machines together")
     used: Amounts = Field(description="reserved by the jobs that run")
     waiting: int
     running: int

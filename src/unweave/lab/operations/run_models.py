@@ -75,7 +75,8 @@ class StudyAnswer(Answer):
     words: dict[str, dict[str, Any]] = Field(description="by field: a question's word and the value it stands for")
     effect: OutcomeEntry | None
     harms: list[OutcomeEntry]
-    needs: Amounts | None = Field(description="of a run with the defaults, where the study says")
+    needs: Amounts | None = Field(description="of a run with the defaults")
+    needs_from: str = Field(description="where that comes from")
 
 
 class RunsRequest(Request):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.operations.models import Amounts
@@ -54,15 +54,16 @@ def study(lab: Lab, person: Person, request: StudyRequest) -> StudyAnswer:
         words={knob.field: dict(knob.words) for knob in inquiry.knobs} if inquiry else {},
         effect=_outcome(inquiry.effect) if inquiry else None,
         harms=[_outcome(harm) for harm in inquiry.harms] if inquiry else [],
-        needs=_usual_needs(found),
+        **_usual_needs(lab, found),
     )
 
 
-def _usual_needs(found: Study) -> Amounts | None:
+def _usual_needs(lab: Lab, found: Study) -> dict[str, Any]:
     try:
-        return None if found.needs is None else Amounts(**found.needs(found.configure({})).to_json())
-    except UnweaveError:  # a field without a default has to be set before anything can be reckoned
-        return None
+        needs, said = lab.queue.estimate(found.name, {})
+    except UnweaveError as error:  # a field without a default has to be set before anything can be reckoned
+        return {"needs": None, "needs_from": str(error)}
+    return {"needs": Amounts(**needs.to_json()), "needs_from": said}
 
 
 def _outcome(one: Outcome) -> OutcomeEntry:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.audit.text import check_text
 from unweave.lab.threads.events import Conclusion, Reference, content_hash
 from unweave.record.claims import CheckedClaim, check_claims
 from unweave.record.run import Run
+
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,30 @@ class Ground:
         return self.verdict == "held"
 
 
-def checked_conclusion(root: Path, conclusion: Conclusion) -> Conclusion:
-    """The conclusion with the hash of each claim it rests on. Refuses a claim that is not there or does not hold."""
-    checked = []
+def checked_conclusion(lab: Lab, conclusion: Conclusion) -> Conclusion:
+    """The conclusion with the hash of each claim that it rests on.
+
+    Refuses a claim that is not there, that does not hold, or that is of a run which has not finished or is not valid;
+    and a text that states a number which is neither one of those claims nor a setting of their runs.
+    """
+    checked, claims, settings = [], {}, []
     for reference in conclusion.claims:
-        found = _claim(root, reference)
+        row = lab.runs.get(reference.run)
+        if row.status != "finished" or not row.valid:
+            why = f"is not valid ({row.reason})" if row.status == "finished" else f"is {row.status}"
+            raise UnweaveError(f"run {reference.run!r} {why}: conclude only from runs that finished and are valid")
+        found = _claim(lab.root, reference)
         if found.verdict != "held":
             raise UnweaveError(
                 f"claim {reference.claim} of run {reference.run!r} is {found.verdict} ({found.reason}): "
                 "conclude only from claims that hold"
             )
+        claims[f"{reference.run}#{reference.claim}"] = found.claim
+        settings.append(lab.runs.open(reference.run).config)
         checked.append(replace(reference, sha256=content_hash(found.claim.to_json())))
+    stray = check_text(conclusion.text, claims, settings, "the conclusion")
+    if stray:
+        raise UnweaveError(f"{stray[0]}: refer to the claim that holds the number, or leave it out")
     return replace(conclusion, claims=tuple(checked))
 
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from unweave.base.errors import UnweaveError, oserror_line
-from unweave.base.files import read_inside
+from unweave.base.files import read_inside, read_json_inside
 from unweave.lab.threads.events import Event, Question, event_from_json
 from unweave.record import jsonl
 
 FILE = "events.jsonl"
+IMPORTED = "imported.json"
+"""Says, beside the events, how many of them came from another lab."""
 
 
 def append(folder: Path, event: Event, last: Event | None) -> Event:
@@ -22,7 +24,7 @@ def append(folder: Path, event: Event, last: Event | None) -> Event:
     """
     placed = replace(event, seq=last.seq + 1 if last else 1, previous=last.digest if last else "")
     jsonl.append(folder / FILE, placed.to_json(), durable=True)
-    return _event(_lines(folder)[-1], placed.seq, placed.previous, folder)
+    return _event(_content(folder).split(b"\n")[-2], placed.seq, placed.previous, folder / FILE)
 
 
 def read(folder: Path) -> list[Event]:
@@ -30,12 +32,27 @@ def read(folder: Path) -> list[Event]:
 
     Raises ``UnweaveError`` naming the line where the history was changed: its place or its hash is not what follows.
     """
+    return parse(_content(folder), folder / FILE)
+
+
+def parse(content: bytes, where: object) -> list[Event]:
+    """The events in a file's ``content``, as ``read`` reads them; ``where`` names it in an error."""
     events: list[Event] = []
-    for line in _lines(folder):
-        events.append(_event(line, len(events) + 1, events[-1].digest if events else "", folder))
+    for line in content.split(b"\n")[:-1]:
+        events.append(_event(line, len(events) + 1, events[-1].digest if events else "", where))
     if events and not isinstance(events[0], Question):
-        raise UnweaveError(f"{folder / FILE} does not begin with a question: it is not a thread's history")
+        raise UnweaveError(f"{where} does not begin with a question: it is not a thread's history")
     return events
+
+
+def imported(folder: Path) -> int:
+    """How many of the first events came from another lab with a bundle."""
+    if not (folder / IMPORTED).is_file():
+        return 0
+    count = read_json_inside(folder, IMPORTED).get("events")
+    if not isinstance(count, int):
+        raise UnweaveError(f"{folder / IMPORTED} does not say how many events were imported: it was damaged")
+    return count
 
 
 def check(folder: Path, count: int = 0, head: str = "") -> str | None:
@@ -53,20 +70,20 @@ def check(folder: Path, count: int = 0, head: str = "") -> str | None:
     return None
 
 
-def _lines(folder: Path) -> list[bytes]:
+def _content(folder: Path) -> bytes:
     path = folder / FILE
     try:
-        return read_inside(folder.parent, f"{folder.name}/{FILE}").split(b"\n")[:-1]
+        return read_inside(folder.parent, f"{folder.name}/{FILE}")
     except FileNotFoundError:
-        return []
+        return b""
     except OSError as error:
         if path.is_symlink() or folder.is_symlink():
             raise UnweaveError(f"{path} is a link, and links are not followed: put the file itself there") from error
         raise oserror_line(error, path) from error
 
 
-def _event(line: bytes, number: int, previous: str, folder: Path) -> Event:
-    where = f"{folder / FILE} line {number}"
+def _event(line: bytes, number: int, previous: str, path: object) -> Event:
+    where = f"{path} line {number}"
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -38,11 +38,15 @@ class Backlink:
 
 @dataclass(frozen=True)
 class Thread:
-    """A line of research. Everything is derived from ``events``; ``linked_from`` comes from the other threads."""
+    """A line of research. Everything is derived from ``events``; ``linked_from`` comes from the other threads.
+
+    The first ``imported`` events came from another lab: their names are no accounts of this one.
+    """
 
     id: str
     events: tuple[Event, ...]
     linked_from: tuple[Backlink, ...] = ()
+    imported: int = 0
 
     @property
     def question(self) -> str:
@@ -147,8 +151,9 @@ class Thread:
         return self.events[-1].digest
 
     def approved(self, sha256: str) -> Approval | None:
-        """The approval of exactly the plan with this hash."""
-        return next((event for event in reversed(self.approvals) if event.sha256 == sha256), None)
+        """The approval of exactly the plan with this hash, given in this lab: an imported one permits nothing here."""
+        here = [event for event in self.approvals if event.seq > self.imported]
+        return next((event for event in reversed(here) if event.sha256 == sha256), None)
 
     def is_current(self, review: Review) -> bool:
         """Whether what the review judged is still what stands there: nothing but reviews came after it."""
@@ -177,6 +182,7 @@ class Thread:
             "state": self.state,
             "content": self.content,
             "head": self.head,
+            "imported": self.imported,
             "hypotheses": _told(self.hypotheses),
             "plans": [
                 {**_of(event), "sha256": event.sha256, "approved_by": approval.by if approval else None}

@@ -1,0 +1,94 @@
+"""The audit of a run in a process of its own, which shares nothing with the one that made the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unweave.base.errors import UnweaveError, first_line
+from unweave.lab.audit.finding import Audit, Ledger
+from unweave.lab.audit.secrets import without_keys
+from unweave.record.evidence import cited_runs
+
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
+
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
+"""The environment variables that the auditor gets; none of them holds a key."""
+_SECONDS = 600
+# The package is found where this one lies, whatever the caller's search path: -I leaves out the working folder, the
+# environment and the user's own packages, none of which the maker of a run may use to put code into the auditor.
+_START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); import unweave.lab.audit; del sys.path[0]; "
+    "from unweave.lab.audit.__main__ import main; sys.exit(main())"
+)
+
+
+def audit(lab: Lab, run_id: str) -> Audit:
+    """Audits a run of the lab, and marks a finished one that is invalid in the index.
+
+    The auditor is given what the lab keeps outside the run's folder: the digests of seals as they were first seen, so
+    that one that was written anew is noticed; the runs found invalid; and the study and config that were queued.
+    Raises ``UnweaveError`` where there is no such run, and where the auditor could not do its work.
+    """
+    run = lab.runs.open(run_id)
+    found = audit_process(run.path, lab.root, _ledger(lab, run_id))
+    if found.verdict == "invalid" and run.status == "finished":
+        lab.runs.invalidate(run_id, "; ".join(found.reasons)[:2000])
+    return found
+
+
+def audit_process(folder: Path, root: Path, ledger: Ledger | None = None) -> Audit:
+    """The audit of one folder by a process with an allow-list of environment variables."""
+    package = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-I", "-B", "-c", _START, str(package), str(folder.resolve())]
+    command += ["--root", str(Path(root).resolve()), "--json", "--ledger"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps((ledger or Ledger()).to_json()),
+            capture_output=True,
+            encoding="utf-8",
+            env=auditor_environment(),
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnweaveError(
+            f"the audit of {folder.name} did not end within {_SECONDS} s: look at the run's size"
+        ) from error
+    except OSError as error:
+        raise UnweaveError(f"the auditor could not be started: {error.strerror}") from error
+    try:
+        return Audit.from_json(json.loads(done.stdout))
+    except (ValueError, KeyError, TypeError) as error:
+        last = without_keys(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else first_line(error))
+        raise UnweaveError(
+            f"the auditor of {folder.name} failed ({last}): run `python -m unweave.lab.audit`"
+        ) from error
+
+
+def auditor_environment() -> dict[str, str]:
+    """The part of this process's environment that the auditor gets."""
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+
+
+def _ledger(lab: Lab, run_id: str) -> Ledger:
+    run = lab.runs.open(run_id)
+    digests = {name: lab.runs.sealed(name) for name in (run_id, *cited_runs(run))}
+    invalid = lab.database.read("SELECT id, invalid_reason FROM runs WHERE valid = 0")
+    return Ledger(
+        {name: digest for name, digest in digests.items() if digest},
+        {row["id"]: row["invalid_reason"] or "" for row in invalid if row["id"] != run_id},
+        _submitted(lab, run_id),
+    )
+
+
+def _submitted(lab: Lab, run_id: str) -> dict[str, object]:
+    """The study and config of the job that the run was queued as, from the queue's own record of it."""
+    rows = lab.database.read("SELECT spec FROM jobs WHERE run = ? ORDER BY number DESC LIMIT 1", (run_id,))
+    spec = json.loads(rows[0]["spec"]) if rows else {}
+    return {key: spec[key] for key in ("study", "config", "plan", "seeds") if spec.get(key) is not None}
