@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from lab_places import ANN, BOB, CARL
+from lab_places import ANN, BOB, CARL, EVE
 from made_subject import HOSTILE
 
 from unweave.lab import Lab
@@ -27,6 +27,7 @@ from unweave.lab.threads.events import (
 )
 from unweave.record import Run, Table, bars, lines
 from unweave.record.claims import Aggregate
+from unweave.record.seal import check_seal
 from unweave.server.app import make_app
 from unweave.server.serve import bind, make_server
 from unweave.server.settings import ServerSettings
@@ -162,7 +163,7 @@ def made_lab(folder: Path) -> Lab:
     lab.runs.sync()
     text = (changed.path / "tables" / "seeds.csv").read_text()
     (changed.path / "tables" / "seeds.csv").write_text(text.replace("0.99", "0.999"))
-    lab.runs.sync()
+    lab.runs.invalidate(changed.id, "; ".join(check_seal(changed.path, lab.runs.sealed(changed.id))))
     _threads(lab)
     return lab
 
@@ -233,4 +234,4 @@ def account(lab: Lab, person: Person) -> str:
     return lab.people.add(person.name, person.role)
 
 
-__all__ = ["ANN", "BOB", "CARL", "HOSTILE", "PLAN", "QUESTION", "TOKEN", "LabServed", "account", "at_work", "made_lab", "say"]
+__all__ = ["ANN", "BOB", "CARL", "EVE", "HOSTILE", "PLAN", "QUESTION", "TOKEN", "LabServed", "account", "at_work", "made_lab", "say"]

@@ -26,8 +26,9 @@ function doingNow(thread, job, runs) {
 
 function runsTable(runs, roles) {
   if (!runs.length) return h("p.none", {}, "Nothing was launched yet.");
-  const order = ["running", "waiting", "paused"];
-  const sorted = [...runs].sort((a, b) => (order.indexOf(b.state) - order.indexOf(a.state)) || b.submitted.localeCompare(a.submitted));
+  const order = ["running", "paused", "waiting"];
+  const place = (job) => (order.indexOf(job.state) + order.length + 1) % (order.length + 1);
+  const sorted = [...runs].sort((a, b) => place(a) - place(b));
   return h("div.scroll.table-scroll", { tabindex: "0", role: "region", "aria-label": "Runs of the agent" }, h("table", {},
     h("thead", {}, h("tr", {}, ["Run", "For", "State"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, sorted.map((job) => h("tr", {}, h("th", { scope: "row" }, runLink(job.run)), h("td", {}, said(roles.get(job.run) ?? "–")),
@@ -56,7 +57,7 @@ export async function show(page) {
   const ask = async (stop) => {
     const [thread, queue, resources] = await Promise.all([look("thread", { thread: id }, stop), look("queue", { limit: 1000 }, stop), look("resources", {}, stop)]);
     const mine = queue.jobs.filter((job) => job.thread === id);
-    const job = mine.filter((one) => one.kind === "agent").at(-1) ?? null;
+    const job = mine.find((one) => one.kind === "agent") ?? null;
     const runs = mine.filter((one) => one.kind !== "agent");
     const words = doingNow(thread, job, runs);
     if (words !== before) {
@@ -68,7 +69,8 @@ export async function show(page) {
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
     settle(parts.plan, thread.plans, (list) => plans(list, approve));
     settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part]))));
-    const granted = resources.budgets.filter((one) => one.account === id || one.account === job?.run || one.account === job?.id);
+    const accounts = new Set([id, `thread:${id}`, ...mine.map((one) => one.account)]);
+    const granted = resources.budgets.filter((one) => accounts.has(one.account));
     settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
     settle(parts.critic, thread.reviews, findings);
     settle(parts.report, [thread.report, thread.conclusions.length], () => (thread.report

@@ -59,8 +59,9 @@ export async function show(page) {
   const [studies, queue, threads] = await Promise.all([look("studies", {}, signal), look("queue", { limit: 1000 }, signal), look("threads", {}, signal)]);
   const questions = new Map(threads.threads.map((one) => [one.id, one.question]));
   const newest = new Map();
-  for (const job of queue.jobs) if (job.kind === "agent" && job.thread) newest.set(job.thread, job);
-  const jobs = [...newest.values()].sort((a, b) => b.submitted.localeCompare(a.submitted)).map((job) => ({ job, question: questions.get(job.thread) }));
+  // The newest comes first.
+  for (const job of queue.jobs) if (job.kind === "agent" && job.thread && !newest.has(job.thread)) newest.set(job.thread, job);
+  const jobs = [...newest.values()].map((job) => ({ job, question: questions.get(job.thread) }));
   const place = h("div");
   append(page.root, h("h1", {}, "Agent"),
     h("p.lead", {}, "It proposes a plan with its predictions, runs studies within the budget, and reports only numbers that are claims."),

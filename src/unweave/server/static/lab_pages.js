@@ -1,6 +1,6 @@
 // A list that the server gives by cursor, asked for by row number: cursors of pages passed on the way are remembered.
 
-const STRIDE = 500;
+const STRIDE = 1000;
 
 /** `fetch(after, limit, signal)` gives `{rows, total, next}`, where `next` is the cursor after these rows or null. */
 export class CursorPages {

@@ -4,18 +4,13 @@ import { append, h, replace, said, settle } from "./dom.js";
 import { ago, bytes, doing, facts, plural, runLink, state, threadLink } from "./lab_parts.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
-import { budgets, capacity, workers } from "./lab_resources.js";
+import { amounts, budgets, capacity, workers } from "./lab_resources.js";
 import { steering } from "./lab_run.js";
 import { look } from "./lab_server.js";
 import { count, number } from "./numbers.js";
 import { section, trouble } from "./parts.js";
 
 const GOING = ["running", "paused", "waiting"];
-
-function needs(amounts) {
-  const gpu = amounts.gpu_gb > 0 ? `, ${bytes(amounts.gpu_gb * 1e9)} GPU` : "";
-  return `${number(amounts.threads)} thr, ${bytes((amounts.memory_gb ?? 0) * 1e9)}${gpu}`;
-}
 
 /** A form for a waiting job's priority, sent when it is changed. */
 function priority(job, does) {
@@ -32,18 +27,25 @@ function line(job, who, does, again) {
     h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)),
     h("td", {}, job.person ? said(job.person) : "–"),
     h("td", {}, threadLink(job.thread)),
-    h("td", {}, needs(job.needs)),
+    h("td", {}, amounts(job.needs)),
     h("td", {}, job.state === "waiting" && who.may("run") ? priority(job, does) : String(job.priority)),
     h("td", {}, job.state === "waiting" ? ago(job.submitted) : job.started ? ago(job.started) : "–"),
-    h("td", {}, job.after.length > 0 && `after ${count(job.after.length)} `, job.attempt > 1 && `attempt ${job.attempt} `, job.note && said(job.note)),
+    h("td", {}, job.wish && h("span.tag", {}, `asked to ${job.wish}`), " ", job.after.length > 0 && `after ${count(job.after.length)} `, job.attempt > 1 && `attempt ${job.attempt} `, job.note && said(job.note)),
     h("td.does", {}, steer?.root ?? ""));
+}
+
+/** What runs and rests first, the longest first; then what waits, in the order in which it will start. */
+function inOrder(list) {
+  const first = (key) => (a, b) => (a[key] ?? "").localeCompare(b[key] ?? "");
+  const of = (state_) => list.filter((job) => job.state === state_);
+  return [...of("running").sort(first("started")), ...of("paused").sort(first("started")), ...of("waiting").sort((a, b) => b.priority - a.priority || first("submitted")(a, b))];
 }
 
 function jobs(list, who, does, again) {
   if (!list.length) return h("p.none", {}, "Nothing runs and nothing waits.");
   return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Jobs" }, h("table.jobs", {},
     h("thead", {}, h("tr", {}, ["Run", "State", "Who", "Thread", "Needs", "Priority", "Since", "Note", ""].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, GOING.flatMap((one) => list.filter((job) => job.state === one)).map((job) => line(job, who, does, again)))));
+    h("tbody", {}, inOrder(list).map((job) => line(job, who, does, again)))));
 }
 
 function people(list) {
@@ -73,12 +75,12 @@ export async function show(page) {
     const list = queue.jobs.filter((job) => GOING.includes(job.state));
     settle(parts.top, [resources.running, resources.waiting, queue.scheduler], () => [
       h("p.run-facts", { role: "status" }, h("span", {}, `${count(resources.running)} running`), h("span", {}, `${count(resources.waiting)} waiting`)),
-      !queue.scheduler && resources.waiting > 0 && h("p.problem", {}, "Nothing starts the runs that wait: run `unweave queue`, or start the server with its scheduler."),
+      !queue.scheduler && resources.waiting > 0 && h("p.problem", {}, "Nothing starts the runs that wait: no process keeps the queue."),
     ]);
     // A priority that somebody is writing is not written over.
     if (!parts.jobs.querySelector("input:focus")) settle(parts.jobs, list, () => jobs(list, who, does, again));
-    settle(parts.capacity, [resources.capacity, resources.used, resources.disk_free_gb.toFixed(1)], () => capacity(resources));
-    settle(parts.workers, resources.workers, workers);
+    settle(parts.capacity, [resources.nodes, resources.used, resources.disk_free_gb.toFixed(1)], () => capacity(resources));
+    settle(parts.workers, resources.workers, (all) => workers(all, new Map(list.map((job) => [job.run, job.needs]))));
     settle(parts.people, list.map((job) => [job.person, job.state]), () => people(list));
     settle(parts.budgets, resources.budgets, (all) => (all.length ? [...new Set(all.map((one) => one.account))].map((account) => [h("h3", {}, said(account)), budgets(all.filter((one) => one.account === account))]) : h("p.none", {}, "No budget was granted.")));
     return list.some((job) => job.state === "running") ? 1500 : 5000;

@@ -5,6 +5,7 @@ import { bytes, duration, facts, hash, meter, plain, threadLink, when } from "./
 import { number } from "./numbers.js";
 
 const USES = [
+  ["threads", "CPU threads", (value) => number(value)],
   ["seconds", "Wall time", (value) => duration(value)],
   ["cpu_seconds", "CPU time", (value) => duration(value)],
   ["memory_gb", "Memory, most", (value) => bytes(value * 1e9)],
