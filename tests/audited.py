@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from unweave.lab.audit.sources import path_hash
+from unweave.base.files import path_hash
 from unweave.record.aggregate import Aggregate
 from unweave.record.bar_chart import bars
 from unweave.record.run import Run
@@ -40,7 +40,9 @@ def started(root, name="one", levels=None, about=None, study="removal", config=N
 def claimed(run, digits=2, **more):
     """The claim that the run is about."""
     row = {"method": "factor"}
-    return run.claim("One factor leaves Spanish at {value} ln V.", "summary", row, "level", digits=digits, over=OVER, **more)
+    return run.claim(
+        "One factor leaves Spanish at {value} ln V.", "summary", row, "level", digits=digits, over=OVER, **more
+    )
 
 
 def finished(root, name="one", **options):

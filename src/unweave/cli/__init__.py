@@ -19,7 +19,6 @@ from unweave.cli import (
     decomposing,
     evaluating,
     harvesting,
-    lab_agents,
     lab_audits,
     lab_people,
     lab_queue,
@@ -51,7 +50,6 @@ _COMMANDS = (
     | lab_queue.COMMANDS
     | lab_sweeps.COMMANDS
     | lab_threads.COMMANDS
-    | lab_agents.COMMANDS
     | lab_audits.COMMANDS
     | lab_people.COMMANDS
     | serving.COMMANDS

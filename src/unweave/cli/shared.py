@@ -43,10 +43,12 @@ def grid(table: Table, limit: int | None = None) -> list[str]:
     return ["  ".join(format(cell, side) for cell, side in zip(row, sides, strict=True)).rstrip() for row in cells]
 
 
-def new_run(args: argparse.Namespace, study: str, config: dict[str, Any]) -> Run:
+def new_run(
+    args: argparse.Namespace, study: str, config: dict[str, Any], about: Mapping[str, Any] | None = None
+) -> Run:
     from unweave.record import Run
 
-    run = Run.create(study, config, args.runs, getattr(args, "name", None), Terminal(study))
+    run = Run.create(study, config, args.runs, getattr(args, "name", None), Terminal(study), about)
     args.kept.append(f"run {run.id} keeps what it wrote")
     return run
 

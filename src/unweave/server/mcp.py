@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import unweave
 from unweave.base.errors import UnweaveError
 from unweave.base.terminal import one_line
 from unweave.lab.operations.registry import Operation, all_operations, perform
-from unweave.lab.people import Person
+from unweave.lab.people import Person, Role
 from unweave.server.accounts import Accounts
 from unweave.server.guard import PERSON, Guard
 from unweave.server.problem import fault
@@ -34,8 +34,8 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "run": ("read", "run"),
     "review": ("read", "run", "review"),
 }
-_ROLES = {"none": "reader", "run": "runner", "review": "reviewer"}
-_RANK = ("reader", "runner", "reviewer", "owner")
+_ROLES: dict[str, Role] = {"none": "reader", "run": "runner", "review": "reviewer"}
+_RANK: tuple[Role, ...] = ("reader", "runner", "reviewer", "owner")
 _ENDING = ("cancel-run", "stop-agent")
 _INSTRUCTIONS = (
     "A lab of experiments on models: studies, runs, claims bound by hash to tables, threads of research. Numbers come "
@@ -177,6 +177,5 @@ def _failed(types: Any, line: str) -> Any:
 
 def _capped(person: Person, allowed: str) -> Person:
     """The person's agent: it has their name and at most the role that ``allowed`` gives."""
-    roles: Sequence[Any] = _RANK
-    role = min(person.role, _ROLES[allowed], key=roles.index)
+    role: Role = min(person.role, _ROLES[allowed], key=_RANK.index)
     return Person(f"{person.name}.mcp"[-100:], role)

@@ -125,8 +125,10 @@ class _Reader:
     def __init__(
         self, claims: Mapping[str, Claim] | Iterable[Claim], allowed: Iterable[Any], cells: Iterable[Any] = ()
     ) -> None:
-        self.by_reference: dict[str, Claim] = {**claims} if isinstance(claims, Mapping) else {}
-        self.claims: list[Claim] = list(self.by_reference.values()) if isinstance(claims, Mapping) else list(claims)
+        self.by_reference: dict[str, Claim] = {}
+        if isinstance(claims, Mapping):
+            self.by_reference.update(claims)
+        self.claims: list[Claim] = [*self.by_reference.values()] if isinstance(claims, Mapping) else [*claims]
         self.settings: set[float] = set()
         words: set[str] = set()
         for value in _flat(allowed):

@@ -78,7 +78,7 @@ def _evidence(run: Run, claim: Claim) -> list[EvidenceEntry]:
         found.append(
             EvidenceEntry(
                 kind="cell", run=run.id, table=claim.table, sha256=claim.sha256, row=dict(claim.row),
-                rows=_rows(run, claim.table, claim.row), column=claim.column, value=claim.value,
+                rows=_rows(run, claim.table, claim.row), column=claim.column, how=None, value=claim.value,
             )
         )  # fmt: skip
     if claim.over is not None:

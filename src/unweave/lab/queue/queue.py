@@ -52,7 +52,7 @@ class Queue:
         person: str | None = None,
         account: str | None = None,
         name: str | None = None,
-        plan: str | None = None,
+        plan: Mapping[str, Any] | None = None,
         seeds: Sequence[int] | None = None,
         parents: Sequence[str] = (),
         tags: Sequence[str] = (),
