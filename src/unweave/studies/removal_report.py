@@ -13,6 +13,7 @@ from unweave.studies.removal_beyond import (
     strangers,
     write_continuations,
 )
+from unweave.studies.removal_inquiry import REMOVED
 from unweave.studies.removal_tables import (
     cost_table,
     effects_table,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from unweave.studies.remove_language import Removal, RemoveLanguage
 
 NATS = "nats per token"
-REMOVED = 0.9
-"""A label below this many ln V is not called removed."""
 
 
 def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Removal, progress: Progress) -> Path:

@@ -51,7 +51,10 @@ def admit(
     starts: list[tuple[Job, str]] = []
     blocked: Job | None = None
     place, at, spare = "", math.inf, Needs(0, 0, 0, 0)
+    unfit: set[Needs] = set()
     for job in waiting:
+        if job.needs in unfit:
+            continue
         fitting = [node for node in nodes if not job.needs.lacking(_free(node, held))]
         if not fitting and not any(not job.needs.lacking(node.total) for node in nodes):
             fitting = [node for node in _largest(nodes, job) if all(one.node != node.name for one in held)]
@@ -72,9 +75,12 @@ def admit(
             held.append(Running(job.id, node.name, job.needs, until))
             if blocked is not None and node.name == place and until > at:
                 spare = _less(spare, job.needs)
-        elif blocked is None:
-            blocked = job
-            place, at, spare = _reservation(job, held, nodes, now)
+        else:
+            # What did not fit fits no better after others have started: most jobs of a sweep need the same.
+            unfit.add(job.needs)
+            if blocked is None:
+                blocked = job
+                place, at, spare = _reservation(job, held, nodes, now)
     return Decision(tuple(starts), blocked.id if blocked else None)
 
 
@@ -86,9 +92,7 @@ def _free(node: Node, held: Collection[Running]) -> Needs:
     return free
 
 
-def _reservation(
-    job: Job, held: Sequence[Running], nodes: Sequence[Node], now: float
-) -> tuple[str, float, Needs]:
+def _reservation(job: Job, held: Sequence[Running], nodes: Sequence[Node], now: float) -> tuple[str, float, Needs]:
     """The node on which ``job`` will fit first, when that is, and what is spare there beside it at that time."""
     best = ("", math.inf, Needs(0, 0, 0, 0))
     for node in nodes:
@@ -119,5 +123,3 @@ def _less(free: Needs, taken: Needs) -> Needs:
 
 def _more(free: Needs, given: Needs) -> Needs:
     return Needs(**{name: getattr(free, name) + getattr(given, name) for name in HELD})
-
-

@@ -106,7 +106,8 @@ def follow_run(lab: Lab, job: Job) -> None:
             run.wait("interrupted, and waits for a worker to go on with it")
         if job.state == "waiting":
             return
-        state = "paused" if job.state == "paused" and job.wish != "resume" else "waiting"
+        paused = job.wish == "pause" or (job.state == "paused" and job.wish != "resume")
+        state = "paused" if paused else "waiting"
         with lab.database.write() as connection:
             change_job(connection, job.id, ACTIVE, state=state, worker=None, wish=None)
 
@@ -125,5 +126,3 @@ def finish_submissions(lab: Lab) -> None:
                 continue
             with lab.database.write() as connection:
                 change_job(connection, job.id, ready=1)
-
-

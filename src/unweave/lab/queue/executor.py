@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,10 +36,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that runs workers, and what it has. ``total`` changes with the free disk and with other programs."""
+    """A machine that runs workers, and what it has for them. ``total.disk_gb`` is what is free now."""
 
     name: str
     total: Needs
+    memory_left_gb: float = math.inf
+    """Memory that can still be filled now, by whatever program."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""What a running job may use: what was asked for is a limit; what was estimated is one only when the machine runs short."""
+"""What a running job may use: an amount that was asked for is a limit, an estimate only once the machine runs short."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from unweave.lab.queue.executor import Usage
+from unweave.lab.queue.executor import Node, Usage
 from unweave.lab.queue.job import Job
 
 SHORT_OF_MEMORY = 0.05
@@ -13,7 +13,7 @@ SHORT_OF_MEMORY = 0.05
 SHORT_OF_DISK_GB = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spent:
     """A running job with what it uses now and the seconds it has run, without those in which it was suspended."""
 
@@ -34,25 +34,26 @@ def broken_limit(spent: Spent) -> str | None:
     for name, (amount, unit) in amounts.items():
         limit = getattr(needs, name)
         if name in spent.job.given and amount > limit:
-            return f"stopped at its limit {name}={limit:g}: it used {amount:.3g} {unit}; give it more, or ask it for less"
+            return (
+                f"stopped at its limit {name}={limit:g}: it used {amount:.3g} {unit}; give it more, or ask it for less"
+            )
     return None
 
 
-def furthest_above(running: Collection[Spent], memory_left: float, memory: float, disk_left_gb: float) -> tuple[str, str] | None:
-    """The job to stop when the machine runs short of memory or disk, with the note; None while it does not."""
-    if memory_left < SHORT_OF_MEMORY * memory:
-        name, what, left = "memory_gb", "memory", f"{memory_left / 1e9:.2g} of {memory / 1e9:.3g} GB"
-    elif disk_left_gb < SHORT_OF_DISK_GB:
-        name, what, left = "disk_gb", "disk", f"{disk_left_gb:.2g} GB"
+def furthest_above(running: Collection[Spent], node: Node) -> tuple[str, str] | None:
+    """The job to stop when a machine runs short of memory or disk, with the note; None while it does not."""
+    if node.memory_left_gb < SHORT_OF_MEMORY * node.total.memory_gb:
+        name, what, left = "memory_gb", "memory", node.memory_left_gb
+    elif node.total.disk_gb < SHORT_OF_DISK_GB:
+        name, what, left = "disk_gb", "disk", node.total.disk_gb
     else:
         return None
-    above = {one.job.id: getattr(one.usage, name) - getattr(one.job.needs, name) for one in running}
-    worst = max(above, key=lambda job: above[job], default=None)
+    above = {one: getattr(one.usage, name) - getattr(one.job.needs, name) for one in running}
+    worst = max(above, key=lambda one: above[one], default=None)
     if worst is None or above[worst] <= 0:
         return None
-    one = next(one for one in running if one.job.id == worst)
-    used, needs = getattr(one.usage, name), getattr(one.job.needs, name)
-    return worst, (
-        f"stopped because the machine ran short of {what} ({left} left): it used {used:.3g} GB and {needs:.3g} GB were "
-        f"set aside for it; ask for {name}={used * 1.5:.2g} or more"
+    used, needs = getattr(worst.usage, name), getattr(worst.job.needs, name)
+    return worst.job.id, (
+        f"stopped because the machine ran short of {what} ({left:.2g} GB left): it used {used:.3g} GB, and {needs:.3g} "
+        f"GB were set aside for it; submit it with {name}={used * 1.5:.2g} or more, so that less runs beside it"
     )

@@ -17,7 +17,7 @@ EVERY = 0.2
 
 
 class FileProgress:
-    """Writes ``progress.json``: {"done", "total", "note", "at"}. It is for the eye, so a crash may lose the last one."""
+    """Writes ``progress.json``: {"done", "total", "note", "at"}. A crash may lose the last one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

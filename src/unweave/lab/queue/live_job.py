@@ -122,4 +122,3 @@ class LiveJob:
         elif self._stage == 1 and since > CANCEL_SECONDS + TERMINATE_SECONDS:
             self._stage = 2
             executor.stop(self.job, "kill")
-

@@ -12,7 +12,7 @@ from unweave.base.files import file_hash
 from unweave.base.needs import Needs
 from unweave.lab.queue.executor import Event, Node, Usage, Work
 from unweave.lab.queue.processes import cpu_seconds, resident
-from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu
+from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu, memory_left
 from unweave.lab.queue.worker_process import WorkerProcess
 from unweave.record.run import Run
 
@@ -40,28 +40,29 @@ class LocalPool:
         self._inbox: SimpleQueue[tuple[WorkerProcess, dict[str, Any] | None]] = SimpleQueue()
         self._looked = 0.0
         self._gpu_gb: float | None = None if may_have_gpu() else 0.0
-        self._stamp, self._stamped = code_stamp(), time.monotonic()
+        self._stamp: int | None = None
+        self._stamped = -STAMP_EVERY
 
     def nodes(self) -> Sequence[Node]:
-        if self._given is not None:
-            return (Node(self.name, self._given),)
-        if self._gpu_gb is None:
+        if self._given is None and self._gpu_gb is None:
             self._gpu_gb = self._ask_for_gpu()
-        return (Node(self.name, machine(self.home, self._gpu_gb)),)
+        total = self._given if self._given is not None else machine(self.home, self._gpu_gb or 0.0)
+        return (Node(self.name, total, memory_left() / GB),)
 
     def claim(self, work: Work, node: str) -> Mapping[str, Any]:
         del node
-        source = file_hash(Path(work.source)) if work.source else None
-        worker = None if work.sandboxed else self._idle(work.threads, source)
-        if worker is None:
-            worker = self._hire(work.threads, work if work.sandboxed else None)
+        # What runs in the sandbox is not loaded by the worker itself, which only watches it.
+        source = file_hash(Path(work.source)) if work.source and not work.sandboxed else None
+        worker = self._idle(work.threads, source) or self._hire(work.threads)
         worker.work, worker.began, worker.source = work, False, source or worker.source
         worker.cpu_before = cpu_seconds(worker.family()[:1])
         self._jobs[work.job] = worker
         return worker.identity
 
     def start(self, job: str) -> None:
-        self._jobs[job].begin()
+        worker = self._jobs[job]
+        if worker.work is not None:
+            worker.begin(worker.work)
 
     def release(self, job: str) -> None:
         self._jobs.pop(job).work = None
@@ -125,6 +126,8 @@ class LocalPool:
         stamp = self._stamp
         if time.monotonic() - self._stamped > STAMP_EVERY:
             stamp, self._stamped = code_stamp(), time.monotonic()
+        if self._stamp is None:
+            self._stamp = stamp
         if stamp != self._stamp:
             # Half of a changed package in a process that has imported the other half is no version at all.
             self._stamp = stamp
@@ -136,7 +139,6 @@ class LocalPool:
             for worker in self._workers
             if worker.work is None
             and not worker.worn
-            and worker.sandbox is None
             and worker.threads == threads
             and worker.source in (None, source)
             and worker.alive()
@@ -144,14 +146,8 @@ class LocalPool:
         # One that has loaded the file already; else the one that worked last, whose memory is at hand.
         return max(fitting, key=lambda worker: (worker.source is not None, worker.idle_since), default=None)
 
-    def _hire(self, threads: int, sandboxed: Work | None = None) -> WorkerProcess:
-        if sandboxed is None:
-            worker = WorkerProcess(threads, self._hear, self.home / "workers")
-        else:
-            from unweave.lab.sandbox.command import sandboxed_worker
-
-            worker = WorkerProcess(threads, self._hear, self.home / "workers", sandboxed_worker(sandboxed))
-            worker.sandbox = sandboxed.folder
+    def _hire(self, threads: int) -> WorkerProcess:
+        worker = WorkerProcess(threads, self._hear, self.home / "workers")
         self._workers.append(worker)
         return worker
 
@@ -173,7 +169,7 @@ class LocalPool:
             return []
         worker.work, worker.idle_since = None, time.monotonic()
         self._jobs.pop(work.job, None)
-        if message["worn"] or worker.sandbox is not None:
+        if message["worn"]:
             worker.worn = True
             worker.dismiss()
         return [Event(work.job, "ended", message["status"], message["note"], message["usage"])]

@@ -14,7 +14,7 @@ import psutil
 
 from unweave.record.environment import is_gone, this_process
 
-TOKEN = "UNWEAVE_WORKER"
+MARK = "UNWEAVE_WORKER"
 """Environment variable that a worker's descendants inherit, those too that left its session and its tree."""
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied)
 
@@ -51,7 +51,7 @@ def marked(token: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(*GONE, OSError):
-            if process.environ().get(TOKEN) == token:
+            if process.environ().get(MARK) == token:
                 found.append(process)
     return found
 

@@ -229,8 +229,9 @@ class Queue:
                 said, note_said = end_run(self.lab, job, "cancelled", note, job.usage)
                 end_job(connection, job, said, note_said, job.usage)
             else:
-                state = "paused" if wish == "pause" else "waiting"
-                change_job(connection, job.id, ("waiting", "paused", "interrupted"), state=state, wish=None)
+                # An interrupted one goes on by itself, with the next scheduler.
+                before: tuple[State, ...] = ("waiting", "interrupted") if wish == "pause" else ("paused",)
+                change_job(connection, job.id, before, state="paused" if wish == "pause" else "waiting", wish=None)
 
     def _configured(
         self, study: str, config: Mapping[str, Any], kind: Kind, source: object, sandboxed: bool
@@ -289,5 +290,6 @@ class Queue:
 
     def _check_after(self, job: Job) -> None:
         for other in job.after:
-            if self.get(other).state in ("failed", "cancelled"):
-                raise UnweaveError(f"job {other!r} is {self.get(other).state}, and this one would wait for it for ever")
+            state = self.get(other).state
+            if state in ENDED and state != "finished":
+                raise UnweaveError(f"job {other!r} is {state}, and this one would wait for it for ever")

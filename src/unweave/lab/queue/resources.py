@@ -23,10 +23,7 @@ def machine(folder: Path, gpu_gb: float = 0.0) -> Needs:
 @cache
 def threads() -> float:
     """CPU threads that this process may use, by affinity and by the quota of its container."""
-    if hasattr(os, "sched_getaffinity"):
-        count = float(len(os.sched_getaffinity(0)))
-    else:
-        count = float(os.cpu_count() or 1)
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     for group in _control_groups():
         quota, _, period = _setting(group, "cpu.max").partition(" ")
         if quota.isdigit() and period.isdigit():

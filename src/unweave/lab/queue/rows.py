@@ -25,11 +25,23 @@ def add_job(connection: sqlite3.Connection, job: Job, about: Mapping[str, Any], 
     """Adds a job that is not ready yet, and returns its number. ``about`` is what else the run's folder is told."""
     spec = {name: getattr(job, name) for name in _SPEC} | {"needs": job.needs.to_json(), "about": dict(about)}
     number = int(connection.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM jobs").fetchone()[0])
+    columns = {
+        "id": job.id,
+        "number": number,
+        "spec": json.dumps(spec),
+        "study": job.study,
+        "state": job.state,
+        "priority": job.priority,
+        "thread": job.thread,
+        "person": job.person,
+        "maker": json.dumps(dict(maker)),
+        "submitted": job.submitted,
+    }
+    names = ", ".join(columns)
     connection.execute(
-        "INSERT INTO jobs (id, number, spec, study, state, priority, thread, person, maker, revision, submitted) VALUES "
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT COALESCE(MAX(revision), 0) + 1 FROM jobs), ?)",
-        (job.id, number, json.dumps(spec), job.study, job.state, job.priority, job.thread, job.person)
-        + (json.dumps(dict(maker)), job.submitted),
+        f"INSERT INTO jobs ({names}, revision) "  # noqa: S608  the names are those above
+        f"VALUES ({', '.join('?' * len(columns))}, (SELECT COALESCE(MAX(revision), 0) + 1 FROM jobs))",
+        list(columns.values()),
     )
     return number
 
@@ -52,7 +64,8 @@ def change_job(
 
 def job_rows(database: Database, where: str = "1", values: Iterable[Any] = (), order: str = "number") -> list[Job]:
     """The jobs of which ``where`` is true."""
-    return [row_job(row) for row in database.read(f"SELECT * FROM jobs WHERE {where} ORDER BY {order}", list(values))]
+    query = f"SELECT * FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608  both are written in this package
+    return [row_job(row) for row in database.read(query, list(values))]
 
 
 def row_job(row: sqlite3.Row) -> Job:

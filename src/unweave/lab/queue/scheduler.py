@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
-from unweave.lab.queue.admission import Running, admit
+from unweave.lab.queue.admission import admit
 from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile
 from unweave.lab.queue.executor import Event, Executor, Work
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.keeper import Keeper
-from unweave.lab.queue.live_job import LiveJob
+from unweave.lab.queue.limits import furthest_above
+from unweave.lab.queue.live_job import LOOK_EVERY, LiveJob
 from unweave.lab.queue.meter import together
 from unweave.lab.queue.pool import LocalPool
-from unweave.lab.queue.rows import change_job, job_rows, now
+from unweave.lab.queue.rows import change_job, job_rows, now, row_job
 from unweave.record.run import Run
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Scheduler:
         self._seen = -1
         self._revision = -1
         self._blocked: dict[str, float] = {}
-        self._healed = 0.0
+        self._healed = self._looked = 0.0
+        self._finished: set[str] = set()
         self._changed = True
 
     def run(self, until: Callable[[], bool] | None = None) -> None:
@@ -79,15 +81,12 @@ class Scheduler:
         if seen == self._seen:
             return
         self._seen, self._changed = seen, True
-        for job in job_rows(database, "revision > ? AND ready = 1", (self._revision,)):
-            self._keep(job)
-        self._revision = int(database.read("SELECT COALESCE(MAX(revision), 0) FROM jobs")[0][0])
-
-    def _keep(self, job: Job) -> None:
-        if job.state in ACTIVE:
-            self.jobs[job.id] = job
-        else:
-            self.jobs.pop(job.id, None)
+        for row in database.read("SELECT * FROM jobs WHERE revision > ?", (self._revision,)):
+            self._revision = max(self._revision, row["revision"])
+            if row["state"] in ACTIVE and row["ready"]:
+                self.jobs[row["id"]] = row_job(row)
+            elif row["ready"]:
+                self.jobs.pop(row["id"], None)
 
     def _change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
         if not changes:
@@ -138,11 +137,13 @@ class Scheduler:
             return job.wish == "resume" and job.id in self.live
         if job.state != "waiting" or job.wish is not None:
             return False
-        left = [other for other in job.after if other in self.jobs]
-        if left:
+        left = [other for other in job.after if other not in self._finished]
+        if any(other in self.jobs for other in left):
             return False
-        for other in job_rows(self.lab.database, f"id IN ({', '.join('?' * len(job.after))})", job.after):
-            if other.state != "finished":
+        for other in job_rows(self.lab.database, f"id IN ({', '.join('?' * len(left))})", left) if left else ():
+            if other.state == "finished":
+                self._finished.add(other.id)
+            else:
                 if other.has_ended:
                     self._cancel_waiting(job, f"{other.id!r}, which it waits for, was not finished but {other.state}")
                 return False
@@ -255,6 +256,14 @@ class Scheduler:
     def _watch(self) -> None:
         for job, live in list(self.live.items()):
             live.watch(self.jobs[job], self.executor)
+        if not self.live or time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        for node in self.executor.nodes():
+            here = [live.spent(self.jobs[job]) for job, live in self.live.items() if live.node == node.name]
+            stopped = furthest_above([one for one in here if self.live[one.job.id].verdict is None], node)
+            if stopped is not None:
+                self.live[stopped[0]].condemn(stopped[1], self.executor)
 
     def _heal(self) -> None:
         if time.monotonic() - self._healed < HEAL_EVERY:

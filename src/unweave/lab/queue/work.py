@@ -11,11 +11,13 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import remove_partial
+from unweave.base.needs import Needs
 from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
 from unweave.lab.queue.meter import Meter
 from unweave.lab.queue.processes import children, end_family
@@ -34,7 +36,7 @@ class Surroundings:
         self.environment = environment
         """The code, libraries and machine; of when this process began, since that is the code that it runs."""
         self.variables = dict(os.environ)
-        self.filters = list(warnings.filters)
+        self.filters: list[Any] = list(warnings.filters)
         self.folder = os.getcwd()
         self.jobs = 0
         self.first_gb: float | None = None
@@ -45,7 +47,8 @@ class Surroundings:
         """The state that every job starts in, whatever ran before it."""
         os.environ.clear()
         os.environ.update(self.variables)
-        warnings.filters[:] = self.filters
+        warnings.resetwarnings()
+        warnings.filters.extend(self.filters)  # type: ignore[attr-defined]
         os.chdir(order["start_in"] or self.folder)
         random.seed(0)
         if "numpy" in sys.modules:
@@ -146,9 +149,13 @@ def _ended(
 
 def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
     if order["kind"] == "agent":
-        from unweave.lab.agent.job import run_agent
-
+        run_agent = import_module("unweave.lab.agent.job").run_agent
         return lambda: run_agent(Path(order["lab"]), run)
+    if order["sandboxed"]:
+        from unweave.lab.sandbox.work import run_sandboxed
+
+        needs = Needs.from_json(order["needs"])
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
     from unweave.studies.registry import find_study
 
     if order["source"]:
@@ -178,4 +185,3 @@ def stopped_by_signal(run: Run) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
-

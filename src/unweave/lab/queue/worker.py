@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO

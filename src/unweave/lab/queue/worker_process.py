@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import psutil
 
 from unweave.lab.queue.executor import Work
-from unweave.lab.queue.processes import GONE, TOKEN, end_family, end_marked, family, how_it_ended
+from unweave.lab.queue.processes import GONE, MARK, end_family, end_marked, family, how_it_ended
 from unweave.record.environment import this_process
 
 COMMAND = (sys.executable, "-P", "-m", "unweave.lab.queue.worker")
@@ -40,7 +40,6 @@ class WorkerProcess:
         self.threads = threads
         self.source: str | None = None
         """The content of the user's file that it has loaded, as a hash; it serves no other file after that."""
-        self.sandbox: Path | None = None
         self.work: Work | None = None
         self.began = self.worn = False
         self.cpu_before = 0.0
@@ -58,20 +57,18 @@ class WorkerProcess:
                 # Ctrl-C in a terminal is for the scheduler, which tells its workers.
                 start_new_session=True,
             )
+        self._orders, self._messages = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
         self.identity: Mapping[str, Any] = {**this_process(self.process.pid), "token": self.token}
         threading.Thread(target=self._listen, args=(heard,), name=f"worker {self.process.pid}", daemon=True).start()
 
     def order(self, **order: Any) -> None:
         """Sends an order; to a dead worker it is lost, as the end of its pipe will say."""
-        assert self.process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
-            self.process.stdin.flush()
+            self._orders.write(json.dumps(order).encode() + b"\n")
+            self._orders.flush()
 
-    def begin(self) -> None:
+    def begin(self, work: Work) -> None:
         """Orders the work that it was claimed for."""
-        work = self.work
-        assert work is not None
         self.order(
             do="run",
             job=work.job,
@@ -83,6 +80,8 @@ class WorkerProcess:
             used=dict(work.used),
             gpu_gb=work.needs.gpu_gb if "gpu_gb" in work.given else 0.0,
             lab=str(work.lab) if work.lab else None,
+            sandboxed=work.sandboxed,
+            needs=work.needs.to_json(),
         )
 
     def alive(self) -> bool:
@@ -117,18 +116,16 @@ class WorkerProcess:
     def dismiss(self) -> None:
         """Closes the pipe of a worker that has nothing to do, which ends it."""
         with contextlib.suppress(OSError):
-            if self.process.stdin is not None:
-                self.process.stdin.close()
+            self._orders.close()
 
     def bury(self) -> str:
         """After its death: ends what it left behind, and says how it died."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         end_marked(self.token)
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self._orders, self._messages):
             with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+                pipe.close()
         how = how_it_ended(self.process.returncode)
         with contextlib.suppress(OSError):
             said = self.diary.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -138,15 +135,14 @@ class WorkerProcess:
         return how
 
     def _listen(self, heard: Callable[[WorkerProcess, dict[str, Any] | None], None]) -> None:
-        assert self.process.stdout is not None
         with contextlib.suppress(OSError, ValueError):
-            for line in self.process.stdout:
+            for line in self._messages:
                 with contextlib.suppress(ValueError):
                     heard(self, json.loads(line))
         heard(self, None)
 
     def _environment(self) -> dict[str, str]:
-        variables = dict(os.environ) | dict.fromkeys(_THREADS, str(self.threads)) | {TOKEN: self.token}
+        variables = dict(os.environ) | dict.fromkeys(_THREADS, str(self.threads)) | {MARK: self.token}
         package = str(Path(__file__).resolve().parents[3])
         paths = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path and path != package]
         variables["PYTHONPATH"] = os.pathsep.join([package, *paths])

@@ -252,7 +252,7 @@ class RunIndex:
         found = self.database.read("SELECT id, state FROM jobs WHERE state IN ('waiting', 'paused')")
         return {row["id"]: row["state"] for row in found}
 
-    def _shown(self, row: Mapping[str, Any]) -> RunRow:
+    def _shown(self, row: Any) -> RunRow:
         names = (
             "id",
             "study",
