@@ -168,9 +168,7 @@ def test_a_cell_that_its_rows_do_not_give_is_refused_and_found(tmp_path):
 def test_an_aggregate_of_the_tables_own_rows_proves_nothing(tmp_path):
     run = seeded(tmp_path)
     with pytest.raises(UnweaveError, match="cannot prove its own cell"):
-        run.claim(
-            "{value}", "cells", {"seed": 4}, "level", over=Aggregate("cells", "level", {"seed": 4}, seed="seed")
-        )
+        run.claim("{value}", "cells", {"seed": 4}, "level", over=Aggregate("cells", "level", {"seed": 4}, seed="seed"))
     with pytest.raises(UnweaveError, match="needs a table, a row and a column, or `over` and none of them"):
         run.claim("{value}", "cells")
     with pytest.raises(UnweaveError, match="needs a table, a row and a column, or `over` and none of them"):
