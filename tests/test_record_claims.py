@@ -213,7 +213,8 @@ def test_the_same_sentence_on_another_aggregate_is_another_claim(tmp_path):
         '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, "over": 3}]',
         '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, '
         '"over": {"table": "t", "column": "c", "how": "magic"}}]',
-        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, "lengths": 3}]',
+        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, '
+        '"lengths": 3}]',
         '[{"sentence": 1, "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0}]',
     ],
 )
