@@ -224,6 +224,11 @@ class Run:
         if found != known:
             self._set(identities=found)
 
+    def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Records another config, of a script that settles its settings while it runs."""
+        self._refuse_sealed("config")
+        self._set(config=_json_config(self.study, config))
+
     def use_seeds(self, seeds: Sequence[int]) -> None:
         """Records the seeds that the study will use; refused where the run was planned with others."""
         self._refuse_sealed("seeds")
