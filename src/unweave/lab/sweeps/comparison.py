@@ -63,6 +63,11 @@ class Comparison:
         """The arm that the others are compared with."""
         return self.rows[0]
 
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import comparison_html
+
+        return comparison_html(self)
+
     def row(self, name: str) -> Row:
         """The row of the arm called ``name``."""
         found = {row.arm.name: row for row in self.rows}
