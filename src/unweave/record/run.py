@@ -224,6 +224,11 @@ class Run:
         if found != known:
             self._set(identities=found)
 
+    def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Records another config, of a script that settles its settings while it runs."""
+        self._refuse_sealed("config")
+        self._set(config=_json_config(self.study, config))
+
     def use_seeds(self, seeds: Sequence[int]) -> None:
         """Records the seeds that the study will use; refused where the run was planned with others."""
         self._refuse_sealed("seeds")
@@ -366,6 +371,8 @@ class Run:
         if status not in ENDINGS:
             raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, ENDINGS)}")
         spool.close(self.path)
+        # An error's text may hold what no file takes.
+        note = note.encode("utf-8", "replace").decode("utf-8") if note is not None else None
         used = {"usage": dict(self.measure())} if self.measure is not None else {}
         state = {**self.state(), "status": status, "finished": _now(), "note": note, **used}
         if status == "finished":

@@ -158,7 +158,7 @@ class _Reader:
         ]
         shown = _plain(text)
         masked = self._masked(shown)
-        for number in _NUMBER.finditer(masked):
+        for number in _NUMBER.finditer(_NAME.sub(_blank, masked)):
             if not self._known(number[0].replace(",", "")):
                 found.append(Finding("number", where, self._unknown(number[0], shown, number.start())))
         for spelled in _SPELLED.finditer(masked):
@@ -177,7 +177,7 @@ class _Reader:
             text = pattern.sub(_blank, text)
         for word in self.words:
             text = re.sub(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", _blank, text)
-        return _NAME.sub(_blank, _CODE.sub(_code, text))
+        return _CODE.sub(_code, text)
 
     def _known(self, number: str) -> bool:
         if number in self.stated or float(number) in self.settings:

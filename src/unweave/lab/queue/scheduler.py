@@ -117,7 +117,7 @@ class Scheduler:
         if not self._changed and not self._blocked:
             return
         self._changed = False
-        waiting = [job for job in self.jobs.values() if self._may_start(job)]
+        waiting = [job for job in list(self.jobs.values()) if self._may_start(job)]
         waiting.sort(key=lambda job: (-job.priority, job.number))
         if not waiting:
             self._blocked.clear()

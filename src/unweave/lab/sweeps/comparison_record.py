@@ -23,7 +23,7 @@ def comparison_table(comparison: Comparison) -> Table:
     rows = [_record(row) for row in comparison.rows]
     caption = (
         f"{comparison.measure.text} of {comparison.study} ({comparison.measure.better} is better). Mean with Student's "
-        f"95 % interval over seeds; difference to {comparison.baseline.arm.name} over shared seeds, p adjusted by Holm. "
+        f"95 % interval over seeds; difference to {comparison.baseline.arm.name} over shared seeds, with p by Holm. "
         "Floor: what equal arms stay within, by the baseline's spread over seeds; detectable: the true difference that "
         "passes it four times in five."
     )
