@@ -144,7 +144,9 @@ def test_a_figure_and_a_report_that_show_something_else_are_found(tmp_path):
 def test_a_number_beside_the_claimed_one_fails_the_claim(tmp_path):
     run = started(tmp_path)
     row = {"method": "factor"}
-    run.claim("One factor tuned on 4 tokens leaves Spanish at {value}, all 5 seeds.", "summary", row, "level", over=OVER)
+    run.claim(
+        "One factor tuned on 4 tokens leaves Spanish at {value}, all 5 seeds.", "summary", row, "level", over=OVER
+    )
     run.claim("It leaves Spanish at {value}, or 0.99 on a good day.", "summary", row, "level", over=OVER)
     run.finish()
     audit = audited(run)
@@ -186,7 +188,10 @@ def test_what_was_launched_must_be_what_was_planned(tmp_path):
         ({"data": {"text": "0" * 64}}, "data.text: was planned, and the run recorded no such data"),
         ({"identities": {"target": "0" * 64}}, "identities.target: was planned, and the run recorded none"),
         ({"code": "0" * 64}, "code: is other code than planned"),
-        ({"metric": {"table": "summary", "column": "loss"}}, "metric: planned to be judged by 'loss' of table 'summary'"),
+        (
+            {"metric": {"table": "summary", "column": "loss"}},
+            "metric: planned to be judged by 'loss' of table 'summary'",
+        ),
         ({"metric": "accuracy"}, "metric: planned to be judged by 'accuracy'"),
     ],
 )
@@ -460,4 +465,3 @@ def test_auditing_a_run_of_fifty_tables_takes_less_than_a_second(tmp_path):
     audit = audited(run)
     assert time.process_time() - begun < 1.0
     assert len(audit.claims) == 50
-

@@ -130,7 +130,9 @@ def test_the_auditor_loads_no_model_library_and_no_database(tmp_path):
         "print(sorted({'torch', 'transformers', 'numpy', 'sqlite3', 'pydantic', 'fastapi'} & set(sys.modules)))"
     )
     environment = {"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"]}
-    done = subprocess.run([sys.executable, "-B", "-c", code, str(run.path)], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(run.path)], capture_output=True, text=True, env=environment
+    )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 

@@ -115,7 +115,9 @@ def test_placeholders_become_numbers_sentences_and_tables(tmp_path):
     tables = cited_tables(text, tmp_path, own="one")
     assert set(claims) == {"one#0", "#0"}
     shown = render_text(text, claims, tables)
-    assert shown.startswith("Left at 0.94 (+0.94): One factor leaves Spanish at 0.94 ln V.\n\n| method | tokens | level |")
+    assert shown.startswith(
+        "Left at 0.94 (+0.94): One factor leaves Spanish at 0.94 ln V.\n\n| method | tokens | level |"
+    )
     assert check_text(text, claims) == []
     assert check_text(shown, claims, [run.config, 0.942, "Median"]) == []
     assert cited_claims("{{one#9}}", tmp_path) == {}

@@ -142,7 +142,9 @@ def test_a_waiting_job_is_cancelled_paused_and_resumed(lab):
 def running(lab, job):
     """Once the study itself is at work."""
     lab.queue.background.keep()
-    until(lambda: (lab.root / job.run / "log.txt").is_file() and "doing" in (lab.root / job.run / "log.txt").read_text())
+    until(
+        lambda: (lab.root / job.run / "log.txt").is_file() and "doing" in (lab.root / job.run / "log.txt").read_text()
+    )
     return lab.queue.get(job.id)
 
 
@@ -267,7 +269,7 @@ def test_ctrl_c_while_waiting_interrupts_the_jobs_which_go_on_next_time(lab):
     with pytest.raises(KeyboardInterrupt):
         lab.queue.wait([job.id], seconds=60)
     done = lab.queue.get(job.id)
-    assert (done.state, done.note) == ("interrupted", "stopped by the queue")
+    assert (done.state, done.note) == ("interrupted", "the queue was stopped: it goes on with the next one")
     agree(lab)
     steps = len(run_of(lab, job).cells("steps"))
     assert 0 < steps < 200

@@ -104,7 +104,5 @@ def test_seeds_are_listed_by_their_number():
 @settings(max_examples=60, deadline=None)
 def test_any_order_of_the_rows_gives_the_same(values, how):
     over = Aggregate("t", "x", how=how)
-    tables = [
-        Table("t", ("seed", "x"), tuple(sorted(enumerate(values), reverse=reverse))) for reverse in (False, True)
-    ]
+    tables = [Table("t", ("seed", "x"), tuple(sorted(enumerate(values), reverse=reverse))) for reverse in (False, True)]
     assert over.agrees(tables[0], over.recompute(tables[1]))

@@ -168,9 +168,7 @@ def test_a_cell_that_its_rows_do_not_give_is_refused_and_found(tmp_path):
 def test_an_aggregate_of_the_tables_own_rows_proves_nothing(tmp_path):
     run = seeded(tmp_path)
     with pytest.raises(UnweaveError, match="cannot prove its own cell"):
-        run.claim(
-            "{value}", "cells", {"seed": 4}, "level", over=Aggregate("cells", "level", {"seed": 4}, seed="seed")
-        )
+        run.claim("{value}", "cells", {"seed": 4}, "level", over=Aggregate("cells", "level", {"seed": 4}, seed="seed"))
     with pytest.raises(UnweaveError, match="needs a table, a row and a column, or `over` and none of them"):
         run.claim("{value}", "cells")
     with pytest.raises(UnweaveError, match="needs a table, a row and a column, or `over` and none of them"):
@@ -215,7 +213,8 @@ def test_the_same_sentence_on_another_aggregate_is_another_claim(tmp_path):
         '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, "over": 3}]',
         '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, '
         '"over": {"table": "t", "column": "c", "how": "magic"}}]',
-        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, "lengths": 3}]',
+        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, '
+        '"lengths": 3}]',
         '[{"sentence": 1, "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0}]',
     ],
 )

@@ -20,6 +20,7 @@ from unweave.cli import (
     evaluating,
     harvesting,
     lab_audits,
+    lab_papers,
     lab_people,
     lab_queue,
     lab_runs,
@@ -50,6 +51,7 @@ _COMMANDS = (
     | lab_queue.COMMANDS
     | lab_sweeps.COMMANDS
     | lab_threads.COMMANDS
+    | lab_papers.COMMANDS
     | lab_audits.COMMANDS
     | lab_people.COMMANDS
     | serving.COMMANDS

@@ -90,6 +90,11 @@ class Lab:
 
         return Curves()
 
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import lab_html
+
+        return lab_html(self)
+
     def close(self) -> None:
         """Closes the connections to the database."""
         if "database" in self.__dict__:

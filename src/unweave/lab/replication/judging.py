@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unweave.lab.audit.finding import Audit
 from unweave.lab.audit.process import audit
@@ -38,9 +38,10 @@ def judge_replication(lab: Lab, thread: str, by: Person | None = None) -> dict[s
     if run is not None:
         lab.threads.add(thread, ThreadRun(run.id, "replication"), author)
         judged = _Judged(run, audit(lab, run.id))
-    verdicts = {row.id: _verdict(row, sources.get(row.id), judged) for row in paper.rows}
-    for verdict in verdicts.values():
-        lab.threads.add(thread, verdict, author)
+    verdicts: dict[str, RowVerdict] = {}
+    for row in paper.rows:
+        added = lab.threads.add(thread, _verdict(row, sources.get(row.id), judged), author)
+        verdicts[row.id] = cast(RowVerdict, added)
     _conclude(lab, thread, verdicts, sources, author)
     return verdicts
 

@@ -72,6 +72,8 @@ class Cell:
         check_name(self.table, "table")
         if not self.column or not isinstance(self.digits, int):
             raise UnweaveError(f"the cell in table {self.table!r} names no column, or digits that are none")
+        if any(self.by in selector for selector in (self.where, self.minus or {})):
+            raise UnweaveError(f"a number is of every {self.by} that was run: leave it out of what selects the rows")
         self.aggregate("")
 
     def aggregate(self, item: str) -> Aggregate:

@@ -20,6 +20,7 @@ LEAST_SEEDS = 3
 LEVEL = 0.95
 TOO_FEW = "too few seeds"
 BASELINE = "baseline"
+BETTER = "better"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,19 @@ class Comparison:
     def baseline(self) -> Row:
         """The arm that the others are compared with."""
         return self.rows[0]
+
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import comparison_html
+
+        return comparison_html(self)
+
+    @property
+    def best(self) -> Row:
+        """The arm with the best mean among those that are better than the baseline; the baseline if none is."""
+        found = [row for row in self.rows if row.verdict == BETTER]
+        if not found:
+            return self.baseline
+        return (max if self.measure.better == "higher" else min)(found, key=lambda row: row.mean.mean)
 
     def row(self, name: str) -> Row:
         """The row of the arm called ``name``."""
@@ -165,7 +179,7 @@ def _contrast(base: Arm, arm: Arm, seeds: Sequence[int], measure: Measure, p: fl
     note = ""
     if significant and past:
         gain = difference.mean > 0 if measure.better == "higher" else difference.mean < 0
-        verdict = "better" if gain else "worse"
+        verdict = BETTER if gain else "worse"
     else:
         verdict = f"no difference seen (noise floor {floor:.3g})"
         if significant:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from unweave.lab.sweeps.comparison import BASELINE, TOO_FEW, Comparison, Row
 from unweave.record.aggregate import Aggregate
 from unweave.record.run import Run
+from unweave.record.seeds import planned_seeds
 from unweave.record.table import Table
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
+    from unweave.lab.sweeps.arms import Arm
 
 COMPARISON = "comparison"
 _DIGITS = ("mean", "low", "high", "median", "difference", "from", "to", "floor", "detectable")
@@ -83,17 +85,32 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     return [*said, *comparison.notes]
 
 
-def keep_comparison(comparison: Comparison, run: Run) -> None:
-    """Saves the tables in ``run`` and claims every arm's verdict, and its difference where it was tested."""
+def keep_comparison(
+    comparison: Comparison, run: Run, first: tuple[str, Mapping[str, Any], Aggregate] | None = None
+) -> None:
+    """Saves the tables in ``run`` and claims every arm's verdict, and its difference where it was tested.
+
+    ``first`` is a claim to make before: a sentence, the row of the comparison whose mean it states, and of what.
+    """
     run.save_table(values_table(comparison))
     run.save_table(comparison_table(comparison))
     if comparison.left_out:
         run.save_table(left_out_table(comparison))
     digits, base = comparison_digits(comparison), comparison.baseline.arm
+    planned = planned_seeds(run)
+
+    def whole(arm: Arm) -> bool:
+        """Whether the arm has every seed that was planned: a claim over it that lacks one would not hold."""
+        return not planned or sorted(map(str, arm.values)) == sorted(planned)
+
+    if first is not None:
+        sentence, chosen, of = first
+        arm = comparison.row(str(chosen["arm"])).arm
+        run.claim(sentence, "comparison", chosen, "mean", digits=digits, over=of if whole(arm) else None)
     for row in comparison.rows[1:]:
         arm, where = row.arm.name, {"arm": row.arm.name}
         if row.difference is not None and row.verdict != TOO_FEW:
-            same = row.arm.values.keys() == base.values.keys()
+            same = row.arm.values.keys() == base.values.keys() and whole(base)
             over = Aggregate("values", "value", where, "mean", minus={"arm": base.name}) if same else None
             sentence = f"{comparison.measure.text}: {arm} less {base.name} is {{value:+}} over {row.pairs} seeds."
             run.claim(sentence, "comparison", where, "difference", digits=digits, over=over)
