@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from unweave.studies.registry import Study
 
 GROUP = "unweave.studies"
+_LOADED: dict[Path, str] = {}
+"""The module that a file was last loaded as."""
 
 
 def load_source(path: Path | str) -> dict[str, Study]:
@@ -34,9 +36,11 @@ def load_source(path: Path | str) -> dict[str, Study]:
         content = path.read_bytes()
     except OSError as error:
         raise oserror_line(error, path) from error
-    # Named for the place, so that a second file of the same name does not replace the first one's module.
-    name = f"unweave_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    forget_module(name)
+    # Named for the content, so that a second file of the same name does not replace the first one's module, and a copy
+    # of a file, as every run has one, takes the place of the file.
+    name = f"unweave_user_{hashlib.sha256(content).hexdigest()[:12]}"
+    for other in {name, _LOADED.pop(path, name)}:
+        forget_module(other)
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
     if spec is None:
         raise UnweaveError(f"{path} cannot be loaded as a module")
@@ -54,6 +58,7 @@ def load_source(path: Path | str) -> dict[str, Study]:
     if not found:
         forget_module(name)
         raise UnweaveError(f"{path.name} registers no study: decorate a function with @study(name, question, Config)")
+    _LOADED[path] = name
     return found
 
 
