@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from unweave.studies.registry import Study
 
 GROUP = "unweave.studies"
-_LOADED: dict[Path, str] = {}
-"""The module that a file was last loaded as."""
+_OWN = "unweave_user_"
 
 
 def load_source(path: Path | str) -> dict[str, Study]:
@@ -36,11 +35,9 @@ def load_source(path: Path | str) -> dict[str, Study]:
         content = path.read_bytes()
     except OSError as error:
         raise oserror_line(error, path) from error
-    # Named for the content, so that a second file of the same name does not replace the first one's module, and a copy
-    # of a file, as every run has one, takes the place of the file.
-    name = f"unweave_user_{hashlib.sha256(content).hexdigest()[:12]}"
-    for other in {name, _LOADED.pop(path, name)}:
-        forget_module(other)
+    # Named for the place, so that a second file of the same name does not replace the first one's module.
+    name = f"{_OWN}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    forget_module(name)
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
     if spec is None:
         raise UnweaveError(f"{path} cannot be loaded as a module")
@@ -58,7 +55,6 @@ def load_source(path: Path | str) -> dict[str, Study]:
     if not found:
         forget_module(name)
         raise UnweaveError(f"{path.name} registers no study: decorate a function with @study(name, question, Config)")
-    _LOADED[path] = name
     return found
 
 
@@ -82,6 +78,12 @@ def load_entry_points() -> None:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def forget_sources() -> None:
+    """Takes back what files loaded by ``load_source`` registered."""
+    for name in [name for name in sys.modules if name.startswith(_OWN)]:
+        forget_module(name)
 
 
 def forget_module(name: str) -> None:

@@ -94,7 +94,7 @@ class State:
                     runs[event["run"]] = event["entry"]
                 case "refused":
                     refused.append(event["why"])
-                    idle += event.get("turn") is not None
+                    idle += event["idle"]
                 case "asked":
                     asked = tuple(event["missing"])
                     turns += 1

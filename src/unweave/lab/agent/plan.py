@@ -112,6 +112,10 @@ class Stopping:
     """Fresh seeds that every confirmed arm needs at least."""
     finalists: int = 1
     """Candidates that are confirmed at most."""
+    first: int = 0
+    """Of those seeds, how many are looked at first: an arm that misses a bar on them is dropped. 0 is all."""
+    checks: int = 3
+    """Seeds, of those that confirmed the answer, on which the null and the control are run."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,11 @@ class Plan:
         arms = self.of_role("candidate", "baseline")
         names = {name for arm in arms for name in arm.settings}
         return {name for name in names if len({canonical(arm.settings.get(name)) for arm in arms}) > 1}
+
+    def laid(self, arm: str, on: str | None = None) -> dict[str, Any]:
+        """The settings of an arm, over those of the arm beneath it."""
+        beneath = self.arm(on).settings if on is not None else {}
+        return {**beneath, **self.arm(arm).settings}
 
     def next(self, launch: Iterable[Launch], said: str = "") -> Plan:
         """The same plan with another next step."""
@@ -308,8 +317,7 @@ def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
     if arm.on != (launch.on is not None):
         what = "is laid over another arm: name that in 'on'" if arm.on else "is laid over nothing: leave out 'on'"
         raise UnweaveError(f"arm {arm.name!r} {what}")
-    beneath = plan.arm(launch.on).settings if launch.on is not None else {}
-    settings = {**beneath, **arm.settings, **plan.stage(launch.stage).settings, **seeds}
+    settings = {**plan.laid(launch.arm, launch.on), **plan.stage(launch.stage).settings, **seeds}
     return plain_config(study.configure(settings))
 
 

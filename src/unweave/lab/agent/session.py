@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.journal import Journal, State
-from unweave.lab.agent.judge import judge
+from unweave.lab.agent.judge import judge, ranked
 from unweave.lab.agent.plan import Entry, Plan, canonical, launches_of
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 
@@ -114,12 +114,12 @@ class Session:
         """A changed design is another plan: it is put on record, and what counts as an answer may not change."""
         if answer.criterion != plan.criterion or answer.study != plan.study:
             why = "the plan's criterion or study was changed after it was proposed"
-            self.journal.add("refused", why=f"{why}: a new question needs a new thread", turn=state.turns)
+            self.journal.add("refused", why=f"{why}: a new question needs a new thread", idle=True)
             return
         try:
             self._take(answer, plan.question)
         except UnweaveError as error:
-            self.journal.add("refused", why=str(error), turn=state.turns)
+            self.journal.add("refused", why=str(error), idle=True)
 
     def _step(self, state: State, plan: Plan, answer: Plan, results: Results) -> None:
         study = self.view.study(plan.study)
@@ -128,24 +128,24 @@ class Session:
             answer.check(study)
             proposed = launches_of(answer, study, _read_first(plan, results))
         except UnweaveError as error:
-            self.journal.add("refused", why=str(error), turn=state.turns)
+            self.journal.add("refused", why=str(error), idle=True)
             return
         kept: list[Entry] = []
+        faults: list[str] = [] if proposed else ["the step launches nothing"]
         for entry in proposed:
             mark = fingerprint(plan.study, entry.config)
             if mark in known:
-                why = f"{entry.arm} on seeds {list(entry.seeds)} was run already"
-                self.journal.add("refused", why=why, turn=state.turns)
+                faults.append(f"{entry.arm} on seeds {list(entry.seeds)} was run already")
                 continue
             known.add(mark)
             kept.append(entry)
-        room = results.left.get("runs")
-        if room is not None and len(kept) > room:
-            self.journal.add("refused", why=f"{len(kept)} runs were proposed, and the budget has {room:g}", turn=None)
+        room = results.left.get("runs", float("inf"))
+        if len(kept) > room:
+            faults.append(f"{len(kept)} runs were proposed, and the budget has {room:g}")
             kept = kept[: int(room)]
+        if faults:
+            self.journal.add("refused", why="; ".join(faults[:5]), idle=not kept)
         if not kept:
-            if not proposed:
-                self.journal.add("refused", why="the step launches nothing", turn=state.turns)
             return
         first = len(state.runs) + 1
         runs = {f"{number:04d}": entry.to_json() for number, entry in enumerate(kept, start=first)}
@@ -165,12 +165,15 @@ class Session:
 def unmet(plan: Plan, results: Results) -> list[str]:
     """What the plan's own stopping rule still asks for: empty when it may stop."""
     judgement = judge(plan, results)
-    missing = []
-    for one in judgement.standings:
-        if plan.arm(one.arm).role != "candidate" and plan.kind != "compare":
-            continue
-        if plan.kind != "compare" and one.verdict != "fails":
-            missing += [f"{one.arm} lacks {what}" for what in one.lacking]
+    missing: list[str] = []
+    if plan.kind != "compare":
+        candidates = [one for one in judgement.standings if plan.arm(one.arm).role == "candidate"]
+        holding = ranked(plan, results, [one.arm for one in candidates if one.verdict == "holds"])
+        for one in candidates:
+            # Only the best of what holds is the answer, and needs its null and its control.
+            if one.verdict == "unclear" or one.arm in holding[:1]:
+                missing += [f"{one.arm} lacks {what}" for what in one.lacking]
+    missing += [f"{name} lacks seeds" for name in judgement.close]
     for one in judgement.contrasts:
         missing += [f"{one.first} against {one.second} lacks {what}" for what in one.lacking]
     if not results.measured:

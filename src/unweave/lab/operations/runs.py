@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @operation("runs", "the lab's runs, a page at a time", RunsRequest, RunsAnswer, "read", agent=True)
 def runs(lab: Lab, person: Person, request: RunsRequest) -> RunsAnswer:
-    lab.runs.sync()
+    lab.freshness.ensure()
     page = lab.runs.list(**request.model_dump())
     return RunsAnswer(rows=[RunRow(**row_of(one)) for one in page.rows], total=page.total, next=page.next)
 

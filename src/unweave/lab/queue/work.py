@@ -19,6 +19,7 @@ import numpy
 
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import remove_partial
+from unweave.base.needs import Needs
 from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
 from unweave.lab.queue.meter import Meter, loaded_torch
 from unweave.lab.queue.processes import children, end_family
@@ -158,11 +159,18 @@ def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
         module, name = _DRIVERS[order["kind"]]
         drive = getattr(import_module(module), name)
         return lambda: drive(Path(order["lab"]), run)
+    if order["sandboxed"]:
+        from unweave.lab.sandbox.work import run_sandboxed
+
+        needs = Needs.from_json(order["needs"])
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
     from unweave.studies.registry import find_study
 
     if order["source"]:
-        from unweave.studies.discover import load_source
+        from unweave.studies.discover import forget_sources, load_source
 
+        # A warm worker ran other runs of this study from their own copies of the file.
+        forget_sources()
         load_source(Path(order["source"]))
     study = find_study(run.study)
     config = study.configure(run.config)

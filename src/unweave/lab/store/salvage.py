@@ -68,9 +68,7 @@ def examine_database(lab: Lab, repair: bool) -> Iterator[Finding]:
         return
     said = ", ".join(f"{count} {table}" for table, count in counts.items() if count) or "nothing in it could be read"
     where = f"; what was there is {kept.relative_to(lab.root).as_posix()}" if kept is not None else ""
-    remedy = (
-        f"made anew with {said}; the index was read from the run folders{where}; look whether all accounts are right"
-    )
+    remedy = f"made anew with {said}; the index was read from the run folders{where}; check the accounts"
     yield Finding("lab.db", wrong, True, remedy)
 
 
@@ -89,6 +87,7 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
             copies = [_copied(source, Path(folder) / f"{number}.db") for number, source in enumerate(sources)]
             counts = _fill(database, [*copies, *_backups(lab)])
             wrong = database.problems()
+            database.copy_to(Path(folder) / "whole.db")
         finally:
             database.close()
         if wrong:
@@ -99,7 +98,7 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
             if log.exists() and kept is not None:
                 # Beside another database it would be taken for that one's.
                 os.replace(log, kept.with_name(kept.name + side))
-        os.replace(Path(folder) / "new.db", path)
+        os.replace(Path(folder) / "whole.db", path)
     lab.runs.sync()
     return counts, kept
 

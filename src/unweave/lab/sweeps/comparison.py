@@ -65,6 +65,11 @@ class Comparison:
         """The arm that the others are compared with."""
         return self.rows[0]
 
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import comparison_html
+
+        return comparison_html(self)
+
     @property
     def best(self) -> Row:
         """The arm with the best mean among those that are better than the baseline; the baseline if none is."""
