@@ -16,7 +16,7 @@ class Play:
     """What the server answers, one entry a request, the last again and again; and the requests that it got.
 
     An entry is a text (a good answer that says it), a status, ``(status, headers)`` or ``(status, headers, body)``,
-    bytes (a raw body), a callable of the request's JSON that gives the text, ``"hang"``, or ``"flood"``.
+    bytes (a raw body), a callable of the request's JSON that gives the text or bytes, ``"hang"``, or ``"flood"``.
     """
 
     answers: list[Any]
@@ -28,6 +28,21 @@ class Play:
 
 def _completion(text, usage):
     return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage}).encode()
+
+
+def calling(*calls, text=None, usage=None):
+    """A body that calls tools: each of ``calls`` is (name, arguments), the arguments an object or a raw text."""
+    listed = [
+        {
+            "id": f"call-{number}",
+            "type": "function",
+            "function": {"name": name, "arguments": given if isinstance(given, str) else json.dumps(given)},
+        }
+        for number, (name, given) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": text, "tool_calls": listed}
+    usage = usage if usage is not None else {"prompt_tokens": 100, "completion_tokens": 10}
+    return json.dumps({"choices": [{"message": message}], "usage": usage}).encode()
 
 
 @contextmanager
@@ -74,7 +89,7 @@ def playing(*answers, **settings):
                 self.send(answer[0], answer[2] if len(answer) > 2 else b"{}", answer[1])
             else:
                 text = answer(play.requests[-1]) if callable(answer) else answer
-                self.send(200, _completion(text, play.usage))
+                self.send(200, text if isinstance(text, bytes) else _completion(text, play.usage))
 
         def send(self, status, body, headers=()):
             self.send_response(status)

@@ -231,7 +231,7 @@ def test_an_early_sparsify_transcoder_is_refused(narrow, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".joblib", ".npz", ".npy"])
-def test_a_file_that_can_run_code_is_never_opened(narrow, tmp_path, suffix):
+def test_f3_18_a_file_that_can_run_code_is_never_opened(narrow, tmp_path, suffix):
     """A pickle that would write a marker: refused by name, alone, in a folder and in a folder of folders; no marker."""
     marker = tmp_path / "marker"
 

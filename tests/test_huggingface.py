@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import socket
 import struct
@@ -211,7 +212,7 @@ def test_masks_saved_by_older_versions_are_no_weights(tmp_path):
 
 
 @pytest.mark.parametrize("model_type", ["llama", "strange"])
-def test_code_that_comes_with_a_model_is_never_run(llama, model_type, monkeypatch):
+def test_f3_19_code_that_comes_with_a_model_is_never_run(llama, model_type, monkeypatch):
     marker = llama / "ran"
     (llama / "modeling_strange.py").write_text(f"open({str(marker)!r}, 'w')\n")
     auto_map = {"AutoConfig": "modeling_strange.Config", "AutoModelForCausalLM": "modeling_strange.Model"}
@@ -227,7 +228,72 @@ def test_code_that_comes_with_a_model_is_never_run(llama, model_type, monkeypatc
     assert not marker.exists()
 
 
-def test_a_local_folder_opens_no_socket_and_prints_nothing(saved, monkeypatch, capfd):
+class Planted:
+    """What a pickle would run when it is opened."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return open, (str(self.marker), "w")
+
+
+def test_f3_18_pickles_beside_the_weights_are_never_opened(llama):
+    marker = llama / "ran"
+    for name in (
+        "pytorch_model.bin",
+        "optimizer.pt",
+        "scheduler.pt",
+        "rng_state.pth",
+        "training_args.bin",
+        "tokenizer.pkl",
+        "model.joblib",
+        "embeddings.npy",
+    ):
+        (llama / name).write_bytes(pickle.dumps(Planted(marker)))
+    load_folder(llama, torch.float32, CPU)
+    assert not marker.exists()
+    pickle.loads((llama / "optimizer.pt").read_bytes()).close()  # noqa: S301  # it would have shown
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        (
+            "config.json",
+            {"_attn_implementation_internal": "evil/kernel"},
+            "_implementation_internal names code on a",
+        ),
+        ("config.json", {"attn_implementation": "evil/kernel:f"}, "attn_implementation names code on a hub"),
+        ("config.json", {"text_config": {"_attn_implementation": {"": "evil/x"}}}, "text_config._attn_implementation"),
+        ("config.json", {"deep": [{"er": {"trust_remote_code": True}}]}, "deep.er.trust_remote_code is True"),
+        ("config.json", {"trust_remote_code": "yes"}, "trust_remote_code is 'yes'"),
+        ("config.json", {"use_kernels": True}, "use_kernels asks for kernels"),
+        ("tokenizer_config.json", {"trust_remote_code": True}, "tokenizer_config.json: trust_remote_code"),
+        ("generation_config.json", {"x": {"trust_remote_code": 1}}, "generation_config.json: x.trust_remote_code"),
+    ],
+)
+def test_f3_19_keys_that_fetch_or_run_code_are_refused_at_any_depth(llama, file, changes, said):
+    edit_json(llama / file, **changes)
+    with pytest.raises(UnweaveError, match=said):
+        load_folder(llama, torch.float32, CPU)
+
+
+def test_f3_19_a_chat_template_cannot_leave_its_sandbox(llama):
+    marker = llama / "ran"
+    escape = (
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}"
+        "{{ cycler.__init__.__globals__.os.system('touch " + str(marker) + "') }}"
+    )
+    edit_json(llama / "tokenizer_config.json", chat_template=escape)
+    _, tokenizer = load_folder(llama, torch.float32, CPU)
+    with pytest.raises(Exception, match=r"unsafe|undefined|has no attribute"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
+    assert not marker.exists()
+
+
+def test_f3_21_a_local_folder_opens_no_socket_and_prints_nothing(saved, monkeypatch, capfd):
     def refuse(*_):
         raise AssertionError("a socket was opened")
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from scripted_endpoint import playing
 
+from unweave.base.endpoint import Endpoint
 from unweave.base.errors import UnweaveError
 from unweave.read.labels.asking import Asker
-from unweave.read.labels.endpoint import Endpoint
 from unweave.read.labels.evidence import Evidence, EvidenceSource
 from unweave.read.labels.labeler import LABELERS, find_labeler
 from unweave.read.labels.predicate import from_json

@@ -11,12 +11,12 @@ import pytest
 from planted_features import TRUTHS
 from scripted_endpoint import playing
 
+from unweave.base.endpoint import Endpoint
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
 from unweave.read.labels import label_harvest
 from unweave.read.labels import language_model as module
 from unweave.read.labels.asking import Asker, Spent, check_prices, fence, plain, read_json_object
-from unweave.read.labels.endpoint import Endpoint
 from unweave.read.labels.evidence import EvidenceSource
 from unweave.read.labels.judges import offline_judge
 from unweave.read.labels.labeler import make_label

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from unweave.base.endpoint import Endpoint
     from unweave.read.harvest import Harvest
     from unweave.read.labels import Labels
     from unweave.read.labels.asking import Asker
-    from unweave.read.labels.endpoint import Endpoint
     from unweave.record import Table
 
 SHOWN_LABELS = 12
@@ -143,8 +143,8 @@ def _endpoint(args: argparse.Namespace) -> Endpoint | None:
             option = given[0].replace("_", "-")
             raise UnweaveError(f"--{option} is for a language model: add --labeler {MODEL} or --score-with {MODEL}")
         return None
+    from unweave.base.endpoint import Endpoint
     from unweave.read.labels.asking import check_prices
-    from unweave.read.labels.endpoint import Endpoint
 
     if not args.endpoint or not args.model:
         raise UnweaveError("a language model needs --endpoint URL and --model NAME")

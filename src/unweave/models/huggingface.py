@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError, first_line, nearest, oserror_line
 from unweave.base.files import read_json
 from unweave.base.settings import offline
+from unweave.models.screen import screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,6 +86,10 @@ def check_folder(root: Path) -> dict[str, Any]:
     raw = read_json(root / "config.json")
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
         raise UnweaveError(f"{root / 'config.json'} names no model_type: it is not the config of a transformers model")
+    screen(raw, root / "config.json")
+    for name in ("tokenizer_config.json", "generation_config.json"):
+        if name in names:
+            screen(read_json(root / name), root / name)
     if raw.get("quantization_config"):
         raise UnweaveError(
             f"{root} has weights packed by quantisation (quantization_config in config.json), and a plain matrix is "

@@ -55,15 +55,31 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Several:
+    """What a word stands for when that is more than one value: ``"lora"`` in one matrix, and in all of them."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Knob:
     """A field that a planner may vary, its candidate values, and the words that name each value in a question."""
 
     field: str
     values: tuple[Any, ...] = ()
     words: Mapping[str, Any] = field(default_factory=dict)
-    """``{"spanish": "es"}``: a word of the question, in lower case, and the value that it stands for."""
+    """``{"spanish": "es"}``: words of the question, in lower case, and the value (or ``Several``) they stand for."""
     searched: bool = False
     """Tried out over ``values`` where the question names none; else the field's default is taken."""
+    required: bool = False
+    """A question that names no value is refused: the default would answer another question."""
+    after: tuple[str, ...] = ()
+    """Words that introduce a value, such as ``from``: an unknown word after one is refused, and a path is taken."""
+    ordered: bool = False
+    """Neighbours in ``values`` do alike, so a few tell about the others."""
+    joint: bool = False
+    """The field takes several values at once, and together they do at least what each does alone: half of them can be
+    ruled out with one run. A candidate's setting is then a tuple of one."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +100,9 @@ class Inquiry:
     """Field for the number of seeds in one run, counted from ``first_seed``; None where a run has one."""
     cheap: Mapping[str, Any] = field(default_factory=dict)
     """Settings that make a run cheaper and noisier, for screening."""
+    equal: tuple[Outcome, ...] = ()
+    """What two settings spend, which must be equal where they are compared at equal cost."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of every run that a planner starts."""
+    examples: tuple[str, ...] = ()
+    """Questions that can be asked, shown to somebody whose question was not understood."""

@@ -152,6 +152,7 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
     from unweave.record.table import Table
 
     rows = []
+    others = other_labels(labels, config)
     for row in removal.cells:
         effects = row["effects"]
         rows.append(
@@ -161,6 +162,8 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
                 "tokens seen": row["seen_tokens"],
                 "seed": row["seed"],
                 "level": effects[config.language]["edited"] / removal.ceiling,
+                "retained": effects[config.retain]["change"],
+                "worst other": max((effects[label]["change"] for label in others), default=None),
                 **{f"change {label}": effects[label]["change"] for label in labels if label != config.language},
                 "factor": row["detail"].get("factor"),
                 "stopped": row["detail"].get("stopped"),
@@ -172,7 +175,7 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
         rows,
         units={"level": "ln V"},
         caption="Every cell: one method, budget and seed",
-        digits={"level": 3, **{f"change {label}": 3 for label in labels if label != config.language}},
+        digits={"level": 3, "retained": 3, "worst other": 3, **{f"change {label}": 3 for label in labels if label != config.language}},
     )
 
 

@@ -11,6 +11,7 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.base.progress import Progress, Silent
 from unweave.studies.registry import study
 from unweave.studies.removal_bench import WINDOW, Bench, prepare
+from unweave.studies.removal_inquiry import INQUIRY
 
 if TYPE_CHECKING:
     from unweave.edit.edits import Edit
@@ -50,6 +51,8 @@ class RemoveLanguage:
     """Budgets: tokens of the removed label in the loss."""
     seeds: int = 3
     """Seeds, each with its own training text."""
+    first_seed: int = 0
+    """The first of them: what confirms a finding uses seeds that nothing else has used."""
     target: str = "smollm2"
     """A name, a Hugging Face folder or id, or a GGUF file."""
     decomposition: str | None = None
@@ -90,6 +93,8 @@ class RemoveLanguage:
         for name in ("seeds", "windows", "selection_windows"):
             if getattr(self, name) < 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
+        if self.first_seed < 0:
+            raise UnweaveError(f"first_seed is {self.first_seed}, and it must be at least 0")
         if not self.methods:
             raise UnweaveError(f"methods is empty: give at least one of {', '.join(RECORD)}")
         for name in self.methods:
@@ -128,7 +133,7 @@ class Removal:
         return f"Removal({self.label} by {self.site}:{self.index}, {len(self.cells)} cells, report {self.report})"
 
 
-@study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage)
+@study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage, inquiry=INQUIRY)
 def remove_language(config: RemoveLanguage, run: Run | None = None, target: Target | None = None) -> Removal:
     """Selects the label's own subcomponent, tunes its factor, compares methods, and measures every other label.
 
@@ -184,9 +189,9 @@ def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:
                 if name not in ("factor", "lora-1-here", "lora-1", "lora-4"):
                     continue
                 seeds = min(seeds, 2)
-            cells += [(name, budget, seed, False) for seed in range(seeds)]
+            cells += [(name, budget, config.first_seed + seed, False) for seed in range(seeds)]
         if config.strict and 2 <= min(config.tokens) == budget <= WINDOW and "factor" in config.methods:
-            cells += [("factor", budget, seed, True) for seed in range(config.seeds)]
+            cells += [("factor", budget, config.first_seed + seed, True) for seed in range(config.seeds)]
     return cells
 
 

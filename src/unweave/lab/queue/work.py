@@ -19,6 +19,7 @@ import numpy
 
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import remove_partial
+from unweave.base.needs import Needs
 from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
 from unweave.lab.queue.meter import Meter, loaded_torch
 from unweave.lab.queue.processes import children, end_family
@@ -28,6 +29,8 @@ from unweave.record.run import ENDINGS, Run, RunCancelled
 GROWTH_GB = 0.5
 """A worker that holds so much more memory than after its first job is replaced."""
 MOST_JOBS = 200
+_DRIVERS = {"agent": ("unweave.lab.agent.job", "run_agent"), "sweep": ("unweave.lab.sweeps.sweep", "run_sweep")}
+"""What does a job that is no study but submits others."""
 
 
 class Surroundings:
@@ -152,14 +155,22 @@ def _word(run: Run) -> tuple[str, str | None, dict[str, float]]:
 
 
 def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
-    if order["kind"] == "agent":
-        run_agent = import_module("unweave.lab.agent.job").run_agent
-        return lambda: run_agent(Path(order["lab"]), run)
+    if order["kind"] in _DRIVERS:
+        module, name = _DRIVERS[order["kind"]]
+        drive = getattr(import_module(module), name)
+        return lambda: drive(Path(order["lab"]), run)
+    if order["sandboxed"]:
+        from unweave.lab.sandbox.work import run_sandboxed
+
+        needs = Needs.from_json(order["needs"])
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
     from unweave.studies.registry import find_study
 
     if order["source"]:
-        from unweave.studies.discover import load_source
+        from unweave.studies.discover import forget_sources, load_source
 
+        # A warm worker ran other runs of this study from their own copies of the file.
+        forget_sources()
         load_source(Path(order["source"]))
     study = find_study(run.study)
     config = study.configure(run.config)

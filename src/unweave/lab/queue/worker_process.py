@@ -34,23 +34,22 @@ class WorkerProcess:
         self,
         threads: int,
         heard: Callable[[WorkerProcess, dict[str, Any] | None], None],
-        diary: Path,
+        home: Path,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.threads = threads
         self.source: str | None = None
         """The content of the user's file that it has loaded, as a hash; it serves no other file after that."""
-        self.sandbox: Path | None = None
         self.work: Work | None = None
         self.began = self.worn = False
         self.cpu_before = 0.0
         self.idle_since = time.monotonic()
         self.token = secrets.token_hex(8)
-        self.diary = diary / f"{self.token}.txt"
+        self.diary = home / "workers" / f"{self.token}.txt"
         self.diary.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(self.diary, "wb") as said:
             self.process = subprocess.Popen(
-                list(command),
+                [*command, str(home.resolve())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -81,6 +80,8 @@ class WorkerProcess:
             used=dict(work.used),
             gpu_gb=work.needs.gpu_gb if "gpu_gb" in work.given else 0.0,
             lab=str(work.lab) if work.lab else None,
+            sandboxed=work.sandboxed,
+            needs=work.needs.to_json(),
         )
 
     def alive(self) -> bool:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from unweave.base.endpoint import Endpoint
 from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
 from unweave.base.settings import cache_folder
-from unweave.read.labels.endpoint import Endpoint
 
 Answer = TypeVar("Answer")
 LONGEST_ANSWER = 20_000

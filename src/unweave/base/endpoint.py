@@ -13,7 +13,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
 from typing import IO, Any, NamedTuple
@@ -23,6 +23,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.settings import refuse_when_offline
 
 LARGEST_REPLY = 4 << 20
+MOST_CALLS = 32
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 ATTEMPTS = 4
 LONGEST_WAIT = 30.0
@@ -35,6 +36,23 @@ class Reply(NamedTuple):
     """What a model said, with the tokens that the endpoint counted; -1 where it counted none."""
 
     text: str
+    tokens_in: int
+    tokens_out: int
+
+
+class Call(NamedTuple):
+    """A tool that the model wants called. ``arguments`` is its own text: JSON if it kept to what it was told."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Turn(NamedTuple):
+    """One turn of a conversation: what the model said, the tools it wants called, and the tokens counted (or -1)."""
+
+    text: str
+    calls: tuple[Call, ...]
     tokens_in: int
     tokens_out: int
 
@@ -83,17 +101,45 @@ class Endpoint:
         Raises ``UnweaveError`` when offline is set, when the key's variable is not set, for an address that leads to a
         link-local or metadata service, for a redirect, and when the endpoint goes on failing. No error holds the key.
         """
+        extra = {"response_format": {"type": "json_object"}} if self.json_mode else {}
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        found = self._asked(messages, extra, most_tokens, wait)
+        return Reply(_text(found, self.shown), *_tokens(found))
+
+    def converse(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        most_tokens: int,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> Turn:
+        """The model's next turn in a conversation in which it may call ``tools`` (functions, as the API has them).
+
+        Raises ``UnweaveError`` as ``ask`` does. What a call asks for is the model's word and is checked by whoever
+        does it.
+        """
+        found = self._asked(messages, {"tools": list(tools)} if tools else {}, most_tokens, wait)
+        message = _message(found, self.shown)
+        text = message.get("content")
+        return Turn(text if isinstance(text, str) else "", _calls(message, self.shown), *_tokens(found))
+
+    def _asked(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        extra: Mapping[str, Any],
+        most_tokens: int,
+        wait: Callable[[float], None],
+    ) -> dict[str, Any]:
         refuse_when_offline(f"asking {self.shown}")
         key = self._key()
         self._check_name()
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+            "messages": list(messages),
             "temperature": 0,
             "max_tokens": most_tokens,
+            **extra,
         }
-        if self.json_mode:
-            body["response_format"] = {"type": "json_object"}
         plain = {name: value for name, value in body.items() if name not in OPTIONAL}
         if self._refused:
             body = plain
@@ -106,10 +152,10 @@ class Endpoint:
         self._refused.update(OPTIONAL)
         return found
 
-    def _answer(self, body: dict[str, Any], key: str | None, wait: Callable[[float], None]) -> Reply:
+    def _answer(self, body: dict[str, Any], key: str | None, wait: Callable[[float], None]) -> dict[str, Any]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return _reply(self._post(body, key), self.shown)
+                return _object(self._post(body, key), self.shown)
             except _Again as failure:
                 if attempt == ATTEMPTS:
                     raise UnweaveError(f"{self.shown}: {failure.what}, {ATTEMPTS} times: try again later") from None
@@ -254,17 +300,51 @@ def _said(error: urllib.error.HTTPError, key: str | None) -> str:
     return f", {line[:LONGEST_SAID]!r}" if line and line != "{}" else ""
 
 
-def _reply(body: bytes, shown: str) -> Reply:
+def _object(body: bytes, shown: str) -> dict[str, Any]:
     try:
         value = json.loads(body)
-        text = value["choices"][0]["message"]["content"]
-        if not isinstance(text, str):
-            raise TypeError("no text")
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        raise UnweaveError(f"{shown} does not answer as a chat endpoint does: check the address") from None
+    except (ValueError, RecursionError):
+        raise _no_chat(shown) from None
+    _message(value, shown)
+    return value
+
+
+def _message(value: Any, shown: str) -> dict[str, Any]:
+    try:
+        message = value["choices"][0]["message"]
+        if isinstance(message, dict):
+            return message
+    except (KeyError, IndexError, TypeError):
+        pass
+    raise _no_chat(shown)
+
+
+def _text(value: dict[str, Any], shown: str) -> str:
+    text = _message(value, shown).get("content")
+    if not isinstance(text, str):
+        raise _no_chat(shown)
+    return text
+
+
+def _calls(message: dict[str, Any], shown: str) -> tuple[Call, ...]:
+    listed = message.get("tool_calls") or []
+    try:
+        found = [Call(str(one["id"]), one["function"]["name"], one["function"]["arguments"]) for one in listed]
+    except (KeyError, TypeError):
+        raise _no_chat(shown) from None
+    if len(found) > MOST_CALLS or not all(isinstance(part, str) for one in found for part in one):
+        raise _no_chat(shown)
+    return tuple(found)
+
+
+def _no_chat(shown: str) -> UnweaveError:
+    return UnweaveError(f"{shown} does not answer as a chat endpoint does: check the address")
+
+
+def _tokens(value: dict[str, Any]) -> tuple[int, int]:
     usage = value.get("usage")
     counts = usage if isinstance(usage, dict) else {}
-    return Reply(text, *(_count(counts.get(name)) for name in ("prompt_tokens", "completion_tokens")))
+    return _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
 
 
 def _count(value: Any) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from scripted_endpoint import playing
 
+from unweave.base import endpoint as module
+from unweave.base.endpoint import ATTEMPTS, OPTIONAL, Endpoint
 from unweave.base.errors import UnweaveError
-from unweave.read.labels import endpoint as module
-from unweave.read.labels.endpoint import ATTEMPTS, OPTIONAL, Endpoint
 
 KEY = "sk-secret-0123456789"
 
@@ -100,7 +100,7 @@ def test_a_refusal_is_not_asked_again_and_names_no_key(status):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(status):
+def test_f3_22_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(status):
     with playing("stolen") as thief, playing((status, {"Location": "PLACE"})) as play:
         play.answers[0][1]["Location"] = f"{thief.url}/chat/completions"
         with pytest.raises(UnweaveError, match="redirect"):
@@ -125,7 +125,7 @@ def test_what_is_no_chat_answer_is_refused(body):
         ask(play)
 
 
-def test_offline_opens_no_connection(monkeypatch):
+def test_f3_21_offline_opens_no_connection(monkeypatch):
     monkeypatch.setenv("UNWEAVE_OFFLINE", "1")
     with playing("hello") as play, pytest.raises(UnweaveError, match="offline is set"):
         ask(play)
@@ -137,7 +137,7 @@ def test_offline_opens_no_connection(monkeypatch):
     ["file:///etc/passwd", "ftp://host/v1", "host/v1", "http://", "data:text/plain,x", "http://user:secret@host/v1",
      "https://host/v1?key=secret"],
 )  # fmt: skip
-def test_only_plain_web_addresses_are_taken_and_none_is_said_with_its_secret(url):
+def test_f3_22_only_plain_web_addresses_are_taken_and_none_is_said_with_its_secret(url):
     with pytest.raises(UnweaveError) as refusal:
         Endpoint(url, "model")
     assert "secret" not in str(refusal.value)
@@ -146,7 +146,7 @@ def test_only_plain_web_addresses_are_taken_and_none_is_said_with_its_secret(url
 @pytest.mark.parametrize(
     "host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "100.100.100.200", "[::]", "2852039166"]
 )
-def test_metadata_and_link_local_addresses_are_refused(host, monkeypatch):
+def test_f3_22_metadata_and_link_local_addresses_are_refused(host, monkeypatch):
     def connect(*_, **__):
         raise AssertionError("a connection was opened")
 
@@ -155,7 +155,7 @@ def test_metadata_and_link_local_addresses_are_refused(host, monkeypatch):
         Endpoint(f"http://{host}/v1", "model").ask("s", "u", 5, lambda _: None)
 
 
-def test_a_name_that_leads_elsewhere_once_connected_gets_no_key(monkeypatch):
+def test_f3_22_a_name_that_leads_elsewhere_once_connected_gets_no_key(monkeypatch):
     """The name was looked up as a good address, and the connection reached another."""
     real = module._check_address
 
@@ -181,7 +181,7 @@ def test_a_missing_or_odd_key_is_refused_before_anything_is_sent(monkeypatch):
     assert play.requests == []
 
 
-def test_a_proxy_of_the_environment_gets_nothing(monkeypatch):
+def test_f3_22_a_proxy_of_the_environment_gets_nothing(monkeypatch):
     with playing("stolen") as proxy, playing("hello") as play:
         monkeypatch.setenv("http_proxy", proxy.url)
         assert ask(play, key_variable="LABEL_KEY").text == "hello"
