@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from audited import finished
 from hypothesis import given, settings
@@ -145,3 +147,27 @@ def test_only_the_claims_own_rounding_passes(value, digits, other):
     wrong = stated(other, digits)
     if wrong != stated(value, digits):
         assert check_text(f"It is {wrong} here.", [claim])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{" + " " * 200_000,
+        "`" * 200_000,
+        "\n" * 200_000,
+        "1" * 200_000,
+        "a-" * 100_000,
+        "``` `` ` " * 20_000,
+        "1," * 99_999,
+    ],
+    ids=["braces", "backticks", "lines", "digits", "hyphens", "runs of backticks", "commas"],
+)
+def test_a_text_made_to_be_slow_is_read_in_time(text):
+    begun = time.process_time()
+    check_text(text, CLAIMS)
+    assert time.process_time() - begun < 5.0
+
+
+def test_a_text_without_end_is_not_read():
+    (finding,) = check_text("x" * 1_000_001, CLAIMS)
+    assert "has 1,000,001 characters" in finding.what
