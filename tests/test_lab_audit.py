@@ -176,6 +176,21 @@ def test_numbers_of_a_written_report_must_be_claims(tmp_path):
     ]
 
 
+def test_a_written_report_may_refer_to_other_runs_whose_claims_hold(tmp_path):
+    source = finished(tmp_path, "source")
+    run = started(tmp_path)
+    (run.path / "report.md").write_text("Spanish is at {{source#0}}: {{source#0:sentence}}\n{{source/summary}}\n")
+    run.finish()
+    assert audited(run).verdict == "valid"
+    digest = str(read_seal(source.path))
+    restate(source, note="another")
+    assert "whose seal is broken" in findings(audited(run, seals={"source": digest}), "evidence")[0]
+    edited(source.path / "claims.json", "0.94 ln", "0.95 ln")
+    assert "refers to claim source#0, which is failed" in findings(audited(run), "evidence")[0]
+    shutil.rmtree(source.path)
+    assert "refers to {{source#0}}, and there is no such claim" in findings(audited(run), "number")[0]
+
+
 def test_what_was_launched_must_be_what_was_planned(tmp_path):
     run = started(tmp_path, about={"plan": plan(), "seeds": list(LEVELS)})
     run.finish()

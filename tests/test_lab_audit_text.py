@@ -127,9 +127,10 @@ def test_placeholders_become_numbers_sentences_and_tables(tmp_path):
 
 def test_references_are_ids_and_no_paths(tmp_path):
     finished(tmp_path / "runs")
-    with pytest.raises(UnweaveError, match=r"is not a run|run name"):
-        cited_claims("{{..#0}} {{...#0}} {{nobody#0}}", tmp_path / "runs")
-    assert cited_claims("{{../one#0}}", tmp_path / "runs") == {}
+    text = "{{..#0}} {{...#0}} {{nobody#0}} {{../one#0}} {{/etc#0}} {{one#1}} {{one/nothing}} {{nobody/summary}}"
+    assert cited_claims(text, tmp_path / "runs") == {}
+    assert cited_tables(text, tmp_path / "runs") == {}
+    assert len(check_text(text, {})) >= 6
 
 
 def test_a_studys_prose_must_be_in_its_cells_at_the_decimals_that_it_shows():

@@ -53,7 +53,7 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
         held_out_findings(run),
         _evidence(sources),
         left_out(run, root, kept.invalid),
-        report_findings(run),
+        report_findings(run, root, kept.seals),
     ):
         findings += _whole(check)
     return Audit(run.id, tuple(claims), tuple(dict.fromkeys(findings)))

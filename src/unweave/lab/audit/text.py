@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,8 +102,8 @@ def cited_claims(text: str, root: Path, own: str | None = None) -> dict[str, Cla
     for place in _PLACE.finditer(text):
         reference = _CLAIM.fullmatch(place[1].strip())
         if reference and (reference[1] or own):
-            claims = _open(root, reference[1] or str(own)).claims()
-            if int(reference[2]) < len(claims):
+            with suppress(UnweaveError, IndexError):
+                claims = _open(root, reference[1] or str(own)).claims()
                 found[f"{reference[1] or ''}#{reference[2]}"] = claims[int(reference[2])]
     return found
 
@@ -113,7 +114,8 @@ def cited_tables(text: str, root: Path, own: str | None = None) -> dict[str, Tab
     for place in _PLACE.finditer(text):
         reference = _TABLE.fullmatch(place[1].strip())
         if reference and (reference[1] or own):
-            found[reference[0]] = _open(root, reference[1] or str(own)).load_table(reference[2])
+            with suppress(UnweaveError):
+                found[reference[0]] = _open(root, reference[1] or str(own)).load_table(reference[2])
     return found
 
 
