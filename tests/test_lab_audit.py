@@ -265,6 +265,23 @@ def test_the_plan_is_compared_with_the_data_that_was_read(tmp_path):
     ]
 
 
+def test_what_was_read_must_be_of_the_planned_kind_and_hash(tmp_path):
+    about = {"plan": plan(identities={"target": "1" * 64, "data": "2" * 64}), "seeds": list(LEVELS)}
+    run = started(tmp_path, about=about)
+    run.identify("target", "smollm2", "1" * 64)
+    for part, digit in (("training", "2"), ("selection", "3")):
+        run.identify("data", part, digit * 64)
+    run.finish()
+    assert audited(run).verdict == "valid"
+    other = started(tmp_path, "other", about=about)
+    other.identify("target", "smollm2", "4" * 64)
+    other.identify("data", "training", "2" * 64)
+    other.finish()
+    assert findings(audited(other)) == [
+        "identities.target: is another than planned: 444444444444, not 111111111111; not declared"
+    ]
+
+
 def test_held_out_text_is_hashed_again_where_it_lies(tmp_path):
     folder = tmp_path / "text"
     folder.mkdir()
