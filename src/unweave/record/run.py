@@ -366,6 +366,8 @@ class Run:
         if status not in ENDINGS:
             raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, ENDINGS)}")
         spool.close(self.path)
+        # An error's text may hold what no file takes.
+        note = note.encode("utf-8", "replace").decode("utf-8") if note is not None else None
         used = {"usage": dict(self.measure())} if self.measure is not None else {}
         state = {**self.state(), "status": status, "finished": _now(), "note": note, **used}
         if status == "finished":

@@ -117,7 +117,7 @@ class Scheduler:
         if not self._changed and not self._blocked:
             return
         self._changed = False
-        waiting = [job for job in self.jobs.values() if self._may_start(job)]
+        waiting = [job for job in list(self.jobs.values()) if self._may_start(job)]
         waiting.sort(key=lambda job: (-job.priority, job.number))
         if not waiting:
             self._blocked.clear()
@@ -227,8 +227,8 @@ class Scheduler:
         if said in ENDED:
             self._ended(job, *end_run(self.lab, job, said, None, usage), usage)
         elif self.closing:
-            end_run(self.lab, job, "interrupted", "its scheduler ended: it goes on with the next one", usage)
-            self._change({job.id: {"state": "interrupted", "worker": None, "usage": usage}})
+            _, note = end_run(self.lab, job, "interrupted", "the queue was stopped: it goes on with the next one", usage)
+            self._change({job.id: {"state": "interrupted", "note": note, "worker": None, "usage": usage}})
         elif job.losses < job.retries:
             note = f"its worker was lost ({how}): started again, {job.losses + 1} of {job.retries}"
             if said != "waiting":

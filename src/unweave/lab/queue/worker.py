@@ -80,13 +80,14 @@ def serve(line: Line) -> None:
 
     surroundings = Surroundings(environment())
     line.say(**{"is": "ready", "process": this_process()})
-    warm = False
+    warming: threading.Thread | None = None
     while True:
         try:
-            order = line.orders.get(timeout=None if warm else IDLE_SECONDS)
+            order = line.orders.get(timeout=None if warming else IDLE_SECONDS)
         except Empty:
-            warm_up()
-            warm = True
+            # In a thread, because the next job may not need it and should not wait.
+            warming = threading.Thread(target=warm_up, name="warming", daemon=True)
+            warming.start()
             continue
         if order["do"] == "gpu":
             line.say(**{"is": "gpu", "gb": gpu_gb()})
