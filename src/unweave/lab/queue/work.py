@@ -164,10 +164,8 @@ def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
     from unweave.studies.registry import find_study
 
     if order["source"]:
-        from unweave.studies.discover import forget_sources, load_source
+        from unweave.studies.discover import load_source
 
-        # A warm worker ran other runs of this study from their own copies of the file.
-        forget_sources()
         load_source(Path(order["source"]))
     study = find_study(run.study)
     config = study.configure(run.config)
