@@ -282,7 +282,7 @@ def test_the_audit_of_a_run_covers_every_saved_drawing(run, file):
 
 def test_the_audit_of_a_run_covers_claims_tables_and_the_report(run):
     replace_in(run.path / "claims.json", "0.930", "0.931")
-    assert [str(one).partition(":")[0] for one in audit_run(run)] == ["claim 'German rose by 0.931.'"]
+    assert [str(one).partition(":")[0] for one in audit_run(run)] == ["claim 'German rose by 0.931.'", "report"]
     replace_in(run.path / "claims.json", "0.931", "0.930")
     replace_in(run.path / "report.html", ">0.930</td>", ">0.931</td>")
     assert [str(one) for one in audit_run(run)] == ["report: shows other values than table 'effects'"]

@@ -24,9 +24,11 @@ from unweave.edit import methods, persistence
 from unweave.edit import setting as setting_module
 from unweave.edit.edits import applied
 from unweave.edit.export import export_peft
+from unweave.lab.audit.auditor import audit_folder
 from unweave.models.load import load_target
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
+from unweave.record.seal import check_seal
 from unweave.studies.registry import find_study
 from unweave.studies.removal_bench import doubts
 from unweave.studies.removal_report import _frontiers
@@ -147,6 +149,25 @@ def test_the_run_has_every_table_figure_and_claim_and_the_audit_finds_nothing(fi
     assert removal.report == str(run.path / "report.html")
     assert f"{removal.site}:{removal.index}" in page
     assert "leaves qb at" in " ".join(claim.sentence for claim in run.claims())
+
+
+def test_the_run_says_what_its_numbers_depend_on_and_is_sealed(finished, planted_target, planted_text):
+    run = finished[0]
+    state = run.state()
+    assert state["seeds"] == [0, 1]
+    known = {(one["kind"], one["name"]): one["sha256"] for one in state["identities"]}
+    name = planted_text.name
+    assert known["target", planted_target.name] == planted_target.identity.digest
+    assert known["held-out", f"{name}/evaluation"] == planted_text.fingerprint("evaluation")
+    assert known["data", f"{name}/training"] == planted_text.fingerprint("training")
+    assert {kind for kind, _ in known} == {"target", "decomposition", "data", "held-out"}
+    assert check_seal(run.path) == []
+
+
+def test_the_labs_auditor_finds_nothing_either_and_recomputes_medians_from_their_seeds(finished):
+    audit = audit_folder(finished[0].path)
+    assert (audit.verdict, [one.verdict for one in audit.claims]) == ("valid", ["held"] * len(audit.claims)), audit
+    assert [one.claim.over.table for one in audit.claims if one.claim.over] == ["seeds"] * 4
 
 
 def test_the_tables_hold_the_cells(finished, config):

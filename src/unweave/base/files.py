@@ -227,13 +227,24 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def path_hash(path: Path) -> str:
+    """sha256 of a file's bytes, or of the names and hashes of all files below a folder."""
+    path = Path(path)
+    if path.is_file():
+        return file_hash(path)
+    digest = hashlib.sha256()
+    for file in sorted(one for one in path.rglob("*") if one.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def parsed_json(content: bytes, path: Path) -> Any:
     """JSON from bytes that were read at ``path``, which a refusal names."""
     from unweave.base.errors import UnweaveError
 
     try:
         return json.loads(content.decode("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnweaveError(f"{path} is not valid JSON ({error}): it was damaged or is another kind of file") from error
 
 

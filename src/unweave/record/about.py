@@ -68,8 +68,8 @@ def with_identity(
     """``known`` with one more identity; one that is there already must be of the same bytes."""
     if kind not in KINDS:
         raise UnweaveError(f"{kind!r} is no kind of what a run depends on; {nearest(kind, KINDS)}")
-    if not name or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise UnweaveError(f"{kind} {name!r} has sha256 {sha256!r}: give a name and 64 hexadecimal digits")
+    if not name or not re.fullmatch(r"[0-9a-f]{16,64}", sha256):
+        raise UnweaveError(f"{kind} {name!r} has sha256 {sha256!r}: give a name and at least 16 hexadecimal digits")
     for one in known:
         if (one["kind"], one["name"]) == (kind, name) and one["sha256"] != sha256:
             raise UnweaveError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError
 from unweave.record.claims import claimed_cell
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
+from unweave.record.pair import read_file
 from unweave.record.run import Run
 from unweave.record.seal import check_seal
 from unweave.record.table import Table, Value, check_name, plain
@@ -24,6 +26,7 @@ CITED = ("run", "table", "sha256", "row", "column", "value")
 class Evidence:
     """Cited cells as records: ``run``, ``table``, ``sha256``, ``row`` (canonical JSON), ``column``, ``value``.
 
+    ``row`` is a selector, or the number of a row. A record without a table is of the last value of a logged metric.
     What else a record holds (``arm``, ``seed``) says what the number is for, and is what a claim selects it by.
     """
 
@@ -77,7 +80,7 @@ class CheckedSource:
     reason: str
 
 
-def cite(run: Run, table: str, column: str, row: Mapping[str, Any], **about: Any) -> dict[str, Value]:
+def cite(run: Run, table: str, column: str, row: Mapping[str, Any], /, **about: Any) -> dict[str, Value]:
     """A record of evidence: the cell of ``run`` that ``row`` and ``column`` select, with ``about`` it."""
     reserved = sorted(set(about) & set(CITED))
     if reserved:
@@ -105,12 +108,12 @@ def evidence_tables(run: Run) -> list[Table]:
     """The tables of a run that cite others; one that cannot be read is left out, for the audit of tables to tell."""
     found = []
     for name in run.tables():
-        try:
-            table = run.load_table(name)
-        except UnweaveError:
-            continue
-        if is_evidence(table):
-            found.append(table)
+        # The heading tells, and most tables are read no further.
+        with suppress(UnweaveError, OSError):
+            heading = read_file(run.path / "tables", name, "csv").partition(b"\n")[0]
+            if all(f'"{column}"'.encode() in heading for column in CITED):
+                table = run.load_table(name)
+                found += [table] if is_evidence(table) else []
     return found
 
 
@@ -152,12 +155,15 @@ def _rows_of(run: Run, table: str, row: Mapping[str, Any], seed: str | None) -> 
     yield from ({**row, seed: loaded.rows[number][index]} for number in numbers)
 
 
-def _cell(run: Run, table: str, column: str, row: Mapping[str, Any]) -> tuple[Value, str]:
+def _cell(run: Run, table: str, column: str, row: Mapping[str, Any] | int) -> tuple[Value, str]:
     if table.startswith(PREFIX):
         lengths = metric_lengths(run.path)
-        value = read_metric(metric_rows(run.path, lengths), column, table.removeprefix(PREFIX), row)
+        chosen = row if isinstance(row, dict) else {}
+        value = read_metric(metric_rows(run.path, lengths), column, table.removeprefix(PREFIX), chosen)
         return value, metric_digest(run.path, lengths)
     loaded = run.load_table(table)
+    if isinstance(row, int):
+        return loaded.rows[row][loaded.index(column)], loaded.sha256
     return claimed_cell(loaded, row, column), loaded.sha256
 
 
@@ -180,14 +186,16 @@ def _source(name: str, root: Path, seals: Mapping[str, str], invalid: Mapping[st
 
 def _compare(source: Run, record: Mapping[str, Value]) -> tuple[str, str]:
     try:
-        row = json.loads(str(record["row"]))
-        value, sha256 = _cell(source, str(record["table"]), str(record["column"]), row)
-    except (ValueError, AttributeError):
-        return "failed", f"{record['row']!r} selects no row: it is not JSON"
+        table = str(record["table"] or f"{PREFIX}last")
+        row = json.loads(str(record["row"] if record["row"] is not None else "{}"))
+        value, sha256 = _cell(source, table, str(record["column"]), row)
+    except (ValueError, AttributeError, IndexError):
+        return "failed", f"{record['row']!r} selects no row of {record['table']!r}"
     except UnweaveError as error:
         return "failed", str(error)
-    if sha256 != record["sha256"]:
+    # A metric without a hash is bound by the seal of the run that logged it.
+    if sha256 != record["sha256"] and (record["table"] is not None or record["sha256"] is not None):
         return "failed", f"{record['table']!r} of run {source.id!r} has other bytes than were cited"
     if value != record["value"] or isinstance(value, bool) is not isinstance(record["value"], bool):
         return "failed", f"run {source.id!r} holds {value!r} there, the evidence says {record['value']!r}"
-    return "held", f"{record['column']} = {value!r} in {record['table']!r} of run {source.id!r}"
+    return "held", f"{record['column']} = {value!r} in {table!r} of run {source.id!r}"

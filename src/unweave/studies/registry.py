@@ -85,6 +85,11 @@ def all_studies() -> dict[str, Study]:
     return dict(sorted(_STUDIES.items()))
 
 
+def registered_by(module: str) -> list[str]:
+    """The names of the studies that a module has registered."""
+    return [name for name, known in _STUDIES.items() if known.function.__module__ == module]
+
+
 def find_study(name: str) -> Study:
     """The study called ``name``, or ``UnweaveError`` with the nearest."""
     studies = all_studies()

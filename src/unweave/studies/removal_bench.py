@@ -78,7 +78,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
         target = load_target(config.target, device=config.device, dtype=config.dtype, progress=progress)
     decomposition.check_target(target.identity.digest)
     if run is not None:
-        _bind(run, target, where, corpus)
+        _bind(run, target, where, corpus, config.corpus)
     warnings = doubts(decomposition, corpus)
     for warning in warnings:
         progress.say(f"warning: {warning}")
@@ -136,8 +136,8 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     return Bench(target, corpus, decomposition, selection, setting, yardstick, tuning, plain, spent, warnings)
 
 
-def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None:
-    """Records what the run's cells are of, and refuses to go on with anything else."""
+def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus, spec: str) -> None:
+    """Records what the run's cells are of, for its audit too, and refuses to go on with anything else."""
     from unweave.base.files import file_hash
 
     basis = {
@@ -148,10 +148,25 @@ def _bind(run: Run, target: Target, decomposition: Path, corpus: Corpus) -> None
     kept = run.cells("basis").get("basis")
     if kept is None:
         run.put_cell("basis", "basis", basis)
-        return
-    for what, digest in basis.items():
-        if kept[what] != digest:
+    for what, digest in (kept or {}).items():
+        if basis[what] != digest:
             raise UnweaveError(f"run {run.id!r} was started with another {what}: put that one back, or start a new run")
+    _identify(run, target, decomposition, basis["decomposition"], corpus, spec)
+
+
+def _identify(run: Run, target: Target, decomposition: Path, digest: str, corpus: Corpus, spec: str) -> None:
+    """Tells the run what its numbers depend on: the text by the part of the corpus that it is from."""
+    from unweave.corpora.bundled import declaration
+    from unweave.corpora.place import corpus_place
+
+    run.identify("target", target.name, target.identity.digest)
+    run.identify("decomposition", decomposition.name, digest)
+    for part in ("selection", "training", "decomposition"):
+        run.identify("data", f"{corpus.name}/{part}", corpus.fingerprint(part))
+    places = {"declaration": "declaration", corpus.name: spec}
+    for held_out in {found.name: found for found in (declaration(), corpus)}.values():
+        place = corpus_place(places[held_out.name])
+        run.identify("held-out", f"{held_out.name}/evaluation", held_out.fingerprint("evaluation"), **place)
 
 
 def doubts(decomposition: Decomposition, corpus: Corpus) -> tuple[str, ...]:

@@ -147,6 +147,9 @@ def remove_language(config: RemoveLanguage, run: Run | None = None, target: Targ
 
     config = config.resolved()
     progress = run.progress if run is not None else Silent()
+    if run is not None:
+        first = getattr(config, "first_seed", 0)
+        run.use_seeds(range(first, first + config.seeds))
     bench = prepare(config, progress, run, target)
     cells: list[dict[str, Any]] = []
 

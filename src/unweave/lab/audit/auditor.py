@@ -123,12 +123,14 @@ def _checked(run: Run, checked: CheckedClaim, sources: list[CheckedSource], sett
                 return replace(
                     checked, verdict=verdict, reason=f"row {source.row} of {source.table!r}: {source.reason}"
                 )
-    cells: list[Any] = []
-    for name, table in tables.items():
-        if table is not None:
-            cells += [cell for row in _rows_of(claim, table, name) for cell in table.rows[row]]
-    allowed = [*settings, dict(claim.row), *([claim.over.to_json()] if claim.over else [])]
-    stray = check_stated(claim.sentence, claim, cells if claim.over is None else [], allowed, "sentence")
+    table, allowed = tables.get(claim.table), [*settings, dict(claim.row)]
+    beside = [] if table is None or claim.aggregated else table.find(claim.row)
+    cells = [cell for row in beside if table is not None for cell in table.rows[row]]
+    if claim.over is not None:
+        raw = tables[claim.over.table]
+        seeds = [] if raw is None else claim.over.seeds(raw)
+        allowed += [claim.over.to_json(), [int(seed) for seed in seeds if seed.isdigit()], len(seeds)]
+    stray = check_stated(claim.sentence, claim, cells, allowed, "sentence")
     return replace(checked, verdict="failed", reason=stray[0].what) if stray else checked
 
 

@@ -22,11 +22,12 @@ def left_out(run: Run, root: Path, invalid: Mapping[str, str]) -> Iterator[Findi
 
     Runs are of one arm when they have the same thread, study, ``arm`` and ``stage`` of the plan, and config apart from
     its seeds. One that finished before the run with the evidence did must be cited; one that failed, was cancelled or
-    was found invalid is told of.
+    was found invalid is told of, and so is one that the run's own table ``left-out`` gives a reason for.
     """
     tables = evidence_tables(run)
     if not tables:
         return
+    reasons = _reasons(run)
     states = _states(root)
     own = states.get(run.id) or run.state()
     arms: dict[str, list[str]] = {}
@@ -41,22 +42,39 @@ def left_out(run: Run, root: Path, invalid: Mapping[str, str]) -> Iterator[Findi
         for arm in dict.fromkeys(cited.values()):
             missing = [name for name in arms.get(arm, []) if name not in labels]
             label = next(labels[name] for name in cited if cited[name] == arm)
-            yield from _findings(table.name, label, {name: states[name] for name in missing}, invalid)
+            yield from _findings(table.name, label, {name: states[name] for name in missing}, invalid, reasons)
 
 
 def _findings(
-    table: str, label: str, missing: Mapping[str, Mapping[str, Any]], invalid: Mapping[str, str]
+    table: str,
+    label: str,
+    missing: Mapping[str, Mapping[str, Any]],
+    invalid: Mapping[str, str],
+    reasons: Mapping[str, str],
 ) -> Iterator[Finding]:
     of = f" of arm {label!r}" if label else ""
     done = {name: state for name, state in missing.items() if state["status"] == "finished" and name not in invalid}
+    for name in sorted(set(done) & set(reasons)):
+        told = f"run {name}{of} is left out; declared: {reasons[name]}"
+        yield Finding("evidence", f"table {table}", told, grave=False)
+    done = {name: state for name, state in done.items() if name not in reasons}
     if done:
         seeds = [seed for state in done.values() for seed in _seeds(state)]
         what = f"seeds {listed(seeds)}{of} were run" if seeds else f"{len(done)} runs{of} were made"
         yield Finding("evidence", f"table {table}", f"{what} and are not reported: {', '.join(sorted(done))}")
     for name, state in missing.items():
-        if name not in done:
+        if name not in done and name not in reasons:
             how = f"invalid ({invalid[name]})" if name in invalid else state["status"]
             yield Finding("evidence", f"table {table}", f"run {name}{of} is {how}, and not reported", grave=False)
+
+
+def _reasons(run: Run) -> dict[str, str]:
+    if "left-out" not in run.tables():
+        return {}
+    table = run.load_table("left-out")
+    if not {"run", "reason"} <= set(table.columns):
+        return {}
+    return {str(record["run"]): str(record["reason"]) for record in table.records() if record["reason"]}
 
 
 def _states(root: Path) -> dict[str, dict[str, Any]]:

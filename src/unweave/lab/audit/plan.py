@@ -103,7 +103,7 @@ def _data(state: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[s
         hashes = [one.get("sha256") for one in launched if one.get("kind") == kind]
         if not hashes:
             yield f"identities.{kind}", "was planned, and the run recorded none"
-        elif any(sha256 != wanted for sha256 in hashes):
+        elif wanted not in hashes:
             yield (
                 f"identities.{kind}",
                 f"is another than planned: {', '.join(map(_short, hashes))}, not {_short(wanted)}",

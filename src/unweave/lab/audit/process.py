@@ -35,6 +35,7 @@ def audit(lab: Lab, run_id: str) -> Audit:
     that one that was written anew is noticed; the runs found invalid; and the study and config that were queued.
     Raises ``UnweaveError`` where there is no such run, and where the auditor could not do its work.
     """
+    lab.runs.update(run_id)
     run = lab.runs.open(run_id)
     found = audit_process(run.path, lab.root, _ledger(lab, run_id))
     if found.verdict == "invalid" and run.status == "finished":
@@ -77,18 +78,20 @@ def auditor_environment() -> dict[str, str]:
 
 
 def _ledger(lab: Lab, run_id: str) -> Ledger:
-    run = lab.runs.open(run_id)
-    digests = {name: lab.runs.sealed(name) for name in (run_id, *cited_runs(run))}
-    invalid = lab.database.read("SELECT id, invalid_reason FROM runs WHERE valid = 0")
+    digests = {name: lab.runs.sealed(name) for name in (run_id, *cited_runs(lab.runs.open(run_id)))}
+    invalid = lab.database.read("SELECT run, reason FROM invalid WHERE run != ?", (run_id,))
     return Ledger(
         {name: digest for name, digest in digests.items() if digest},
-        {row["id"]: row["invalid_reason"] or "" for row in invalid if row["id"] != run_id},
+        {row["run"]: row["reason"] for row in invalid},
         _submitted(lab, run_id),
     )
 
 
 def _submitted(lab: Lab, run_id: str) -> dict[str, object]:
-    """The study and config of the job that the run was queued as, from the queue's own record of it."""
-    rows = lab.database.read("SELECT spec FROM jobs WHERE run = ? ORDER BY number DESC LIMIT 1", (run_id,))
-    spec = json.loads(rows[0]["spec"]) if rows else {}
-    return {key: spec[key] for key in ("study", "config", "plan", "seeds") if spec.get(key) is not None}
+    """What the run was queued with, from the queue's own record of it."""
+    rows = lab.database.read("SELECT study, spec FROM jobs WHERE id = ?", (run_id,))
+    if not rows:
+        return {}
+    spec = json.loads(rows[0]["spec"])
+    about = {key: value for key, value in spec.get("about", {}).items() if key in ("plan", "seeds", "thread")}
+    return {"study": rows[0]["study"], "config": spec["config"], **about}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError
-from unweave.base.files import file_hash, read_inside
+from unweave.base.files import path_hash, read_inside
 from unweave.lab.audit.finding import Finding
 from unweave.lab.audit.plan import code_hash, environments
 from unweave.record.environment import code_tree
@@ -45,32 +45,36 @@ def code_findings(run: Run) -> Iterator[Finding]:
 
 
 def held_out_findings(run: Run) -> Iterator[Finding]:
-    """Held-out text that lies in a file of its own, hashed again; other data that changed since is a note."""
-    for one in run.state().get("identities") or []:
-        if not isinstance(one, Mapping) or one.get("kind") not in ("held-out", "data") or not one.get("path"):
+    """Held-out text hashed again where it lies; other data that changed since is a note.
+
+    An identity says where: ``path``, or ``bundled`` for a file of the package, with the hash of the bytes there in
+    ``bytes`` (else in ``sha256``).
+    """
+    state = run.state()
+    versions = {one.get("unweave") for one in environments(state)}
+    for one in state.get("identities") or []:
+        if not isinstance(one, Mapping) or one.get("kind") not in ("held-out", "data"):
             continue
-        where, path = f"{one['kind']} {one.get('name')}", Path(str(one["path"]))
-        if not path.exists():
-            yield Finding("data", where, f"{path.name} is not there any more, and cannot be compared", grave=False)
+        path, where = _place(one), f"{one['kind']} {one.get('name')}"
+        if path is None:
             continue
         try:
-            now = path_hash(path)
+            now = path_hash(path) if path.exists() else None
         except OSError as error:
-            yield Finding("data", where, f"{path.name} cannot be read: {error.strerror}", grave=False)
-            continue
-        if now != one.get("sha256"):
-            told = f"{path.name} has other bytes now: sha256 {now[:12]} instead of {str(one.get('sha256'))[:12]}"
-            yield Finding("data", where, told, grave=one["kind"] == "held-out")
+            now, path = None, Path(f"{path.name} ({error.strerror})")
+        if now is None:
+            yield Finding("data", where, f"{path.name} cannot be read now, and not be compared", grave=False)
+        elif now != (then := str(one.get("bytes") or one.get("sha256"))):
+            other = "bundled" in one and versions != {sys.modules["unweave"].__version__}
+            told = f"{path.name} has other bytes now: sha256 {now[:12]} instead of {then[:12]}"
+            yield Finding("data", where, told, grave=one["kind"] == "held-out" and not other)
 
 
-def path_hash(path: Path) -> str:
-    """sha256 of a file's bytes, or of the names and hashes of all files below a folder."""
-    if path.is_file():
-        return file_hash(path)
-    digest = hashlib.sha256()
-    for file in sorted(one for one in path.rglob("*") if one.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\n".encode())
-    return digest.hexdigest()
+def _place(identity: Mapping[str, Any]) -> Path | None:
+    bundled = identity.get("bundled")
+    if isinstance(bundled, str) and re.fullmatch(r"[a-z0-9.-]+", bundled):
+        return Path(__file__).resolve().parents[2] / "corpora" / "data" / bundled
+    return Path(str(identity["path"])) if identity.get("path") else None
 
 
 def _copy(run: Run, source: Mapping[str, Any]) -> Iterator[Finding]:

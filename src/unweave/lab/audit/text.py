@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.audit.finding import Finding
@@ -51,7 +51,7 @@ _SPELLED = re.compile(
 
 
 def check_text(
-    text: str, claims: Mapping[str, Claim] | Iterable[Claim], allowed: Iterable[Any] = (), where: str = "text"
+    text: str, claims: Mapping[str, Claim] | Sequence[Claim], allowed: Iterable[Any] = (), where: str = "text"
 ) -> list[Finding]:
     """The numbers of ``text`` that no claim holds, and the placeholders that lead nowhere.
 
@@ -123,10 +123,11 @@ class _Reader:
     """Reads the numbers of texts against one set of claims, cells and settings."""
 
     def __init__(
-        self, claims: Mapping[str, Claim] | Iterable[Claim], allowed: Iterable[Any], cells: Iterable[Any] = ()
+        self, claims: Mapping[str, Claim] | Sequence[Claim], allowed: Iterable[Any], cells: Iterable[Any] = ()
     ) -> None:
-        self.by_reference: dict[str, Claim] = dict(claims) if isinstance(claims, Mapping) else {}
-        self.claims: list[Claim] = list(self.by_reference.values()) if isinstance(claims, Mapping) else list(claims)
+        referred = cast("Mapping[str, Claim]", claims) if isinstance(claims, Mapping) else {}
+        self.by_reference: dict[str, Claim] = dict(referred)
+        self.claims = list(referred.values() if isinstance(claims, Mapping) else cast("Sequence[Claim]", claims))
         self.settings: set[float] = set()
         words: set[str] = set()
         for value in _flat(allowed):
@@ -156,7 +157,7 @@ class _Reader:
         ]
         shown = _plain(text)
         masked = self._masked(shown)
-        for number in _NUMBER.finditer(masked):
+        for number in _NUMBER.finditer(_NAME.sub(_blank, masked)):
             if not self._known(number[0].replace(",", "")):
                 found.append(Finding("number", where, self._unknown(number[0], shown, number.start())))
         for spelled in _SPELLED.finditer(masked):
@@ -175,7 +176,7 @@ class _Reader:
             text = pattern.sub(_blank, text)
         for word in self.words:
             text = re.sub(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", _blank, text)
-        return _NAME.sub(_blank, _CODE.sub(_code, text))
+        return _CODE.sub(_code, text)
 
     def _known(self, number: str) -> bool:
         if number in self.stated or float(number) in self.settings:

@@ -21,6 +21,10 @@ from unweave.lab.store.migrations import MIGRATIONS
 WRITE_SECONDS = 60.0
 
 
+class Newer(UnweaveError):
+    """The file was made or changed by a newer version of this package."""
+
+
 class Database:
     """Opens (and makes) the file, bringing its schema up to date. Any thread may use it, and a forked process too.
 
@@ -123,6 +127,12 @@ class Database:
         newest = len(MIGRATIONS)
         version = self.version()
         self._refuse_newer(version)
+        copy = self.path.parent / "backups" / f"{self.path.stem}-latest.db"
+        if version == 0 and copy.exists():
+            # To begin with nothing would hide that jobs and accounts are gone.
+            raise UnweaveError(
+                f"{self.path} is gone or empty: `unweave doctor --repair` makes it anew from {copy.name}"
+            )
         if version == newest and self._connections.logs_ahead():
             return
         with sole_writer(self._file, WRITE_SECONDS):
@@ -146,7 +156,7 @@ class Database:
 
     def _refuse_newer(self, version: int) -> None:
         if version > len(MIGRATIONS):
-            raise UnweaveError(
+            raise Newer(
                 f"{self.path} has schema {version}, and this unweave knows up to {len(MIGRATIONS)}: use a newer unweave"
                 f", or put back a copy from {self.path.parent / 'backups'}"
             )

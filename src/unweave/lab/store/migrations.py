@@ -25,20 +25,31 @@ def _runs(connection: sqlite3.Connection) -> None:
 
 
 def _jobs(connection: sqlite3.Connection) -> None:
-    """The queue. ``spec`` is the job as submitted; the other columns are what the scheduler changes."""
+    """The queue. ``spec`` is the job as submitted; the other columns are what changes.
+
+    ``ready`` is 0 while the process ``maker`` brings the run's folder in line with the row. ``revision`` counts changes
+    over all rows, so that the scheduler reads only the rows that others changed.
+    """
     connection.execute(
         """CREATE TABLE jobs (
-            id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, kind TEXT NOT NULL, run TEXT NOT NULL,
-            spec TEXT NOT NULL, state TEXT NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
-            thread TEXT, person TEXT, worker TEXT, process TEXT, usage TEXT, note TEXT,
+            id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, spec TEXT NOT NULL, study TEXT NOT NULL,
+            state TEXT NOT NULL, priority INTEGER NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
+            losses INTEGER NOT NULL DEFAULT 0, thread TEXT, person TEXT, wish TEXT, worker TEXT, usage TEXT, note TEXT,
+            maker TEXT, ready INTEGER NOT NULL DEFAULT 0, revision INTEGER NOT NULL UNIQUE,
             submitted TEXT NOT NULL, started TEXT, ended TEXT) STRICT"""
     )
     connection.execute("CREATE INDEX jobs_by_state ON jobs (state, priority DESC, number)")
-    connection.execute("CREATE INDEX jobs_by_run ON jobs (run)")
+    connection.execute("CREATE INDEX jobs_by_study ON jobs (study, state, number)")
+    connection.execute("CREATE INDEX jobs_by_thread ON jobs (thread, number)")
     connection.execute(
         """CREATE TABLE spending (
             account TEXT NOT NULL, resource TEXT NOT NULL, granted REAL, reserved REAL NOT NULL DEFAULT 0,
             spent REAL NOT NULL DEFAULT 0, PRIMARY KEY (account, resource)) STRICT"""
+    )
+    connection.execute(
+        """CREATE TABLE reservations (
+            id TEXT PRIMARY KEY, account TEXT NOT NULL, resource TEXT NOT NULL, amount REAL NOT NULL,
+            process TEXT NOT NULL, made TEXT NOT NULL) STRICT"""
     )
 
 

@@ -1,0 +1,128 @@
+"""Keeping a job and its run's folder of one mind: the folder's final word is written first, and it wins."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from unweave.base.errors import UnweaveError
+from unweave.base.files import remove_partial
+from unweave.lab.queue.budget import count_the_dead_as_spent, spend
+from unweave.lab.queue.job import ACTIVE, ENDED, Job
+from unweave.lab.queue.processes import end_stranger
+from unweave.lab.queue.rows import about_job, change_job, job_rows, now
+from unweave.record.environment import is_gone
+from unweave.record.run import Run
+
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
+
+
+def make_folder(lab: Lab, job: Job) -> None:
+    """The run's folder, waiting: new, or one that stopped early and is to go on."""
+    path = lab.root / job.run
+    if not (path / "run.json").is_file():
+        about = about_job(lab.database, job.id)
+        Run.create(job.study, job.config, lab.root, job.run, about=about, status="waiting")
+        return
+    run = Run.open(path)
+    if run.status not in ("waiting", "running", "finished"):
+        remove_partial(path / "run.json")
+        run.wait()
+
+
+def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[str, float]) -> tuple[str, str | None]:
+    """Writes how a run ended that no process works on any more, unless it says so itself; returns what it says."""
+    path = lab.root / job.run
+    try:
+        run = Run.open(path)
+        said = run.status
+        if said in ENDED:
+            return said, run.state().get("note")
+        remove_partial(path / "run.json")
+        run.measure = lambda: usage
+        run.finish(status, note)
+    except UnweaveError as error:
+        return status, f"{note or status} ({error})"
+    return status, note
+
+
+def end_job(
+    connection: sqlite3.Connection, job: Job, status: str, note: str | None, usage: Mapping[str, float]
+) -> None:
+    """Inside a transaction: the job has ended as its run's folder says, and its budget is settled."""
+    done = change_job(
+        connection, job.id, ACTIVE, state=status, note=note, usage=usage, ended=now(), wish=None, worker=None
+    )
+    if done and job.account is not None:
+        spent = {"runs": 1.0 if job.attempt else 0.0, "seconds": usage.get("seconds", 0.0)}
+        spend(connection, job.account, job.reserved, spent)
+
+
+def reconcile(lab: Lab) -> None:
+    """What the last scheduler left, however it ended: workers that outlived it are ended, and jobs follow their runs.
+
+    A job whose run has a final word ends with that; every other one that ran waits again.
+    """
+    with lab.database.write() as connection:
+        count_the_dead_as_spent(connection)
+    finish_submissions(lab)
+    states = "state IN ('waiting', 'running', 'paused', 'interrupted')"
+    for job in job_rows(lab.database, f"ready = 1 AND {states}"):
+        if job.worker and not end_stranger(job.worker):
+            # Of another machine, or not to be killed: it may still be writing.
+            continue
+        follow_run(lab, job)
+
+
+def follow_run(lab: Lab, job: Job) -> None:
+    """Brings a job that has no worker in line with its run."""
+    path = lab.root / job.run
+    try:
+        run = Run.open(path)
+        said = run.status
+        note = run.state().get("note")
+    except UnweaveError as error:
+        with lab.database.write() as connection:
+            end_job(connection, job, "failed", f"its run's folder cannot be read: {error}", job.usage)
+        return
+    if said in ENDED:
+        usage = run.state().get("usage") or job.usage
+        with lab.database.write() as connection:
+            end_job(connection, job, said, note, usage)
+    elif job.wish == "cancel":
+        said, note = end_run(lab, job, "cancelled", "cancelled while no worker had it", job.usage)
+        with lab.database.write() as connection:
+            end_job(connection, job, said, note, job.usage)
+    elif said == "running":
+        # Somebody goes on with it outside of the queue.
+        with lab.database.write() as connection:
+            change_job(connection, job.id, ACTIVE, state="interrupted", worker=None, wish=None)
+    else:
+        if said != "waiting":
+            remove_partial(path / "run.json")
+            run.wait("interrupted, and waits for a worker to go on with it")
+        if job.state == "waiting":
+            return
+        paused = job.wish == "pause" or (job.state == "paused" and job.wish != "resume")
+        state = "paused" if paused else "waiting"
+        with lab.database.write() as connection:
+            change_job(connection, job.id, ACTIVE, state=state, worker=None, wish=None)
+
+
+def finish_submissions(lab: Lab) -> None:
+    """Makes the folders of jobs whose submitter died after it wrote the job and before it said so."""
+    for row in lab.database.read("SELECT id, maker FROM jobs WHERE ready = 0"):
+        if not is_gone(json.loads(row["maker"])):
+            continue
+        for job in job_rows(lab.database, "id = ?", (row["id"],)):
+            try:
+                make_folder(lab, job)
+            except UnweaveError as error:
+                with lab.database.write() as connection:
+                    end_job(connection, job, "failed", f"its run's folder could not be made: {error}", {})
+                continue
+            with lab.database.write() as connection:
+                change_job(connection, job.id, ready=1)

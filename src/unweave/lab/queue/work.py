@@ -1,0 +1,197 @@
+"""One job inside a worker: the run is begun, the study called, and how it ended written into the run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from unweave.base.errors import UnweaveError, first_line
+from unweave.base.files import remove_partial
+from unweave.base.needs import Needs
+from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
+from unweave.lab.queue.meter import Meter, loaded_torch
+from unweave.lab.queue.processes import children, end_family
+from unweave.lab.queue.resources import GB
+from unweave.record.run import ENDINGS, Run, RunCancelled
+
+GROWTH_GB = 0.5
+"""A worker that holds so much more memory than after its first job is replaced."""
+MOST_JOBS = 200
+_DRIVERS = {"agent": ("unweave.lab.agent.job", "run_agent"), "sweep": ("unweave.lab.sweeps.sweep", "run_sweep")}
+"""What does a job that is no study but submits others."""
+
+
+class Surroundings:
+    """What a job may change for those after it in the same process, and how it is put back."""
+
+    def __init__(self, environment: dict[str, Any]) -> None:
+        self.environment = environment
+        """The code, libraries and machine; of when this process began, since that is the code that it runs."""
+        self.variables = dict(os.environ)
+        self.filters: list[Any] = list(warnings.filters)
+        self.folder = os.getcwd()
+        self.jobs = 0
+        self.first_gb: float | None = None
+        self.meter = Meter()
+        self.become_parent_of_orphans()
+
+    def prepare(self, order: dict[str, Any]) -> None:
+        """The state that every job starts in, whatever ran before it."""
+        os.environ.clear()
+        os.environ.update(self.variables)
+        warnings.resetwarnings()
+        warnings.filters.extend(self.filters)  # type: ignore[attr-defined]
+        os.chdir(order["start_in"] or self.folder)
+        random.seed(0)
+        numpy.random.seed(0)
+        if order["gpu_gb"]:
+            import torch  # noqa: F401
+        torch = loaded_torch()
+        if torch is not None:
+            torch.manual_seed(0)
+            torch.set_default_dtype(torch.float32)
+            torch.set_grad_enabled(True)
+            torch.set_num_threads(order["threads"])
+            torch.use_deterministic_algorithms(False)
+            for index in range(torch.cuda.device_count()):
+                total = torch.cuda.get_device_properties(index).total_memory
+                share = min(order["gpu_gb"] * GB / total, 1.0) if order["gpu_gb"] else 1.0
+                torch.cuda.set_per_process_memory_fraction(share, index)
+
+    def worn(self) -> str | None:
+        """Why this process should serve no further job; None while it may."""
+        left = children(os.getpid())
+        for child in left:
+            end_family(child)
+        self._collect()
+        held = self.meter.resident_gb()
+        self.jobs += 1
+        if self.first_gb is None:
+            self.first_gb = held
+        if left:
+            return f"the study left {len(left)} process{'es' * (len(left) > 1)} running, which were ended"
+        if held > self.first_gb + GROWTH_GB:
+            return f"it holds {held:.1f} GB, and {self.first_gb:.1f} GB after its first job"
+        return f"it has done {self.jobs} jobs" if self.jobs >= MOST_JOBS else None
+
+    def become_parent_of_orphans(self) -> None:
+        """Makes this process the parent of what its children leave behind, daemons too, where the system can (Linux).
+
+        When memory runs out, the system is asked to end this process before the scheduler or a desktop.
+        """
+        if not sys.platform.startswith("linux"):
+            return
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+    def _collect(self) -> None:
+        if hasattr(os, "WNOHANG"):
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+
+
+def run_work(order: dict[str, Any], surroundings: Surroundings, began: Callable[[], None]) -> dict[str, Any]:
+    """Does one job to its end: ``status``, ``note``, ``usage``, and ``worn``, why the worker should be replaced."""
+    folder = Path(order["folder"])
+    surroundings.meter.start(folder, order["used"])
+    worn = None
+    try:
+        with Log(folder / "log.txt", LOG_BYTES) as log, surroundings.meter.watching(log):
+            status, note, usage = _ended(order, folder, surroundings, began)
+            worn = surroundings.worn()
+            if worn and "left" in worn:
+                log.add(f"{worn[0].upper()}{worn[1:]}.")
+    except (UnweaveError, OSError) as error:
+        # The run's folder cannot be read or written, so the scheduler is told what it would have said.
+        status, note, usage = "failed", first_line(error), surroundings.meter.used()
+    return {"status": status, "note": note, "usage": usage, "worn": worn}
+
+
+def _ended(
+    order: dict[str, Any], folder: Path, surroundings: Surroundings, began: Callable[[], None]
+) -> tuple[str, str | None, dict[str, float]]:
+    progress = FileProgress(folder / "progress.json")
+    run = Run.open(folder, progress)
+    if run.status in ENDINGS and run.status != "interrupted":
+        return _word(run)
+    run.measure = surroundings.meter.used
+    remove_partial(folder / "run.json")
+    run.begin(surroundings.environment)
+    began()
+    try:
+        with run, stopped_by_signal(run):
+            surroundings.prepare(order)
+            _function(order, run)()
+    except BaseException as error:
+        # The folder has recorded it; a person who reads the log wants to know where it happened.
+        if not isinstance(error, RunCancelled):
+            traceback.print_exc()
+    progress.flush()
+    if run.status == "running":
+        run.finish("interrupted", "stopped while it wrote how it ended")
+    return _word(run)
+
+
+def _word(run: Run) -> tuple[str, str | None, dict[str, float]]:
+    state = run.state()
+    return str(state["status"]), state.get("note"), state.get("usage") or {}
+
+
+def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
+    if order["kind"] in _DRIVERS:
+        module, name = _DRIVERS[order["kind"]]
+        drive = getattr(import_module(module), name)
+        return lambda: drive(Path(order["lab"]), run)
+    if order["sandboxed"]:
+        from unweave.lab.sandbox.work import run_sandboxed
+
+        needs = Needs.from_json(order["needs"])
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
+    from unweave.studies.registry import find_study
+
+    if order["source"]:
+        from unweave.studies.discover import forget_sources, load_source
+
+        # A warm worker ran other runs of this study from their own copies of the file.
+        forget_sources()
+        load_source(Path(order["source"]))
+    study = find_study(run.study)
+    config = study.configure(run.config)
+    return lambda: study.function(config, run=run)
+
+
+@contextlib.contextmanager
+def stopped_by_signal(run: Run) -> Iterator[None]:
+    """SIGTERM ends the study as a cancelled run where it was cancelled, else as an interrupted one."""
+    if not hasattr(signal, "SIGTERM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        if run.cancelled():
+            raise RunCancelled(f"run {run.id!r} was cancelled: what it finished is kept, and it can be resumed")
+        raise KeyboardInterrupt("stopped by the queue")
+
+    before = signal.signal(signal.SIGTERM, stop), signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
