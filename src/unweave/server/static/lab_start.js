@@ -28,12 +28,23 @@ function shown(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** What a field of few values is chosen from, or null for one that is written. */
+function choices(type) {
+  if (type === "bool") return ["true", "false"];
+  const found = /^Literal\[(('[^']*'(, )?)+)\]$/.exec(type);
+  return found ? [...found[1].matchAll(/'([^']*)'/g)].map(([, value]) => value) : null;
+}
+
+function control(one) {
+  const usual = one.required ? "must be given" : shown(one.default);
+  const options = choices(one.type);
+  if (options) return h("select", { name: one.name, required: one.required }, h("option", { value: "" }, one.required ? usual : `${usual}, as usual`), options.filter((value) => value !== usual).map((value) => h("option", { value }, value)));
+  return h("input", { name: one.name, placeholder: usual, required: one.required, autocomplete: "off", spellcheck: "false" });
+}
+
 /** The fields of a study; those left as they were are not sent. */
 function settings(study) {
-  const inputs = study.fields.map((one) => {
-    const input = h("input", { name: one.name, placeholder: one.required ? "must be given" : shown(one.default), required: one.required, autocomplete: "off", spellcheck: "false" });
-    return { one, input };
-  });
+  const inputs = study.fields.map((one) => ({ one, input: control(one) }));
   const root = h("div.settings", {}, inputs.map(({ one, input }) => h("div.setting", {}, field(one.name, input), h("p.help", {}, h("code", {}, said(one.type)), " ", coded(one.meaning)))));
   return { root, read: () => Object.fromEntries(inputs.filter(({ input }) => input.value.trim() !== "").map(({ one, input }) => [one.name, written(input.value)])) };
 }
