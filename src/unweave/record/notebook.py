@@ -23,7 +23,7 @@ class Listed(list[Item]):
     """A list of claims or checked claims that a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
-        return claims_html(self)
+        return claims_html(self)  # type: ignore[arg-type]  # there are no other lists of it
 
 
 def rows_html(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", more: int = 0) -> str:
@@ -65,7 +65,8 @@ def claims_html(claims: Sequence[Claim | CheckedClaim]) -> str:
     """Claims with where each number stands, and their verdicts where they were checked."""
     rows = []
     for number, entry in enumerate(claims[:MOST_ROWS]):
-        claim, verdict = getattr(entry, "claim", entry), getattr(entry, "verdict", None)
+        claim: Any = getattr(entry, "claim", entry)
+        verdict = getattr(entry, "verdict", None)
         where = f"{claim.table}, {claim.column}"
         rows.append([number, claim.sentence, where, *([verdict, entry.reason] if verdict else [])])  # type: ignore[union-attr]
     checked = bool(claims) and hasattr(claims[0], "verdict")

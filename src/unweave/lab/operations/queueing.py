@@ -58,7 +58,7 @@ def start_run(lab: Lab, person: Person, request: StartRunRequest) -> Started:
     job = lab.queue.submit(
         request.study,
         request.settings,
-        needs=_asked(request.needs.model_dump() if request.needs else {}),
+        needs=asked(request.needs.model_dump() if request.needs else {}),
         priority=request.priority,
         after=tuple(request.after),
         retries=request.retries,
@@ -160,10 +160,10 @@ def _progress(lab: Lab, job: Job) -> RunProgress | None:
     return progress_of(said) if isinstance(said, dict) else None
 
 
-def _asked(given: dict[str, Any]) -> dict[str, float] | None:
+def asked(given: dict[str, Any]) -> dict[str, float] | None:
     """What was asked for; the rest is estimated."""
-    asked = {name: amount for name, amount in given.items() if amount is not None}
-    return asked or None
+    found = {name: amount for name, amount in given.items() if amount is not None}
+    return found or None
 
 
 def _held(needs: Needs) -> Needs:
