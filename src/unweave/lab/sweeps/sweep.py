@@ -64,7 +64,10 @@ def submit_sweep(
 def run_sweep(root: Path, run: Run) -> None:
     """Does the sweep whose plan is the config of ``run``, from wherever it was; what a worker of the queue calls."""
     from unweave.lab.lab import Lab
+    from unweave.studies.discover import forget_sources
 
+    # What an earlier job of this process loaded may be the same study from another place.
+    forget_sources()
     lab = Lab(root)
     try:
         Sweep(lab, run).go()
