@@ -155,9 +155,12 @@ class Run:
             self._set(**began, finished=None, resumed=resumed)
         self._owner = os.getpid()
 
-    def wait(self, note: str | None = None) -> None:
-        """Marks a run that no process works on as one that a queue will begin, or go on with."""
-        if self.status in ("running", "finished"):
+    def wait(self, note: str | None = None, lost: bool = False) -> None:
+        """Marks a run that no process works on as one that a queue will begin, or go on with.
+
+        ``lost``: the process, of another machine perhaps, is known to be gone, whatever the run says.
+        """
+        if self.status == "finished" or (self.status == "running" and not lost):
             raise UnweaveError(f"run {self.id!r} is {self.status}: it cannot wait for a worker")
         self._set(status="waiting", finished=None, note=note)
 
