@@ -357,6 +357,28 @@ def test_f3_30_taking_away_the_seal_or_the_end_does_not_help(lab, change):
     assert not lab.runs.get("one").valid
 
 
+def test_finished_runs_are_looked_at_in_turns_and_by_a_new_index_at_once(lab, monkeypatch):
+    monkeypatch.setattr(index_module, "TURN", 2)
+    for number in range(5):
+        small_run(lab.root, f"r-{number}", seeds=1)
+    bare_run(lab, "other")
+    lab.runs.sync()
+    for number in range(5):
+        tamper(lab.root / f"r-{number}" / "run.json", '"de"', '"fr"')
+    bare_run(lab, "other", note="changed")
+    invalid = []
+    for _ in range(4):
+        lab.runs.sync()
+        invalid.append(lab.runs.counts().invalid)
+        assert lab.runs.list(study="s").rows[0].note == "changed"
+    assert invalid == [2, 4, 5, 5]
+    shutil.rmtree(lab.root / "r-3")
+    (lab.root / "r-4" / "run.json").unlink()
+    with Lab(lab.root) as fresh:
+        fresh.runs.sync()
+        assert sorted(ids(fresh.runs.list())) == ["other", "r-0", "r-1", "r-2"]
+
+
 def test_a_lost_index_is_made_anew_and_seals_and_verdicts_stay(lab):
     for name in ("one", "two"):
         small_run(lab.root, name)

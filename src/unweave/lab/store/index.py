@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import read_json_inside
-from unweave.lab.store.folders import Described, describe, refuse_link, stamp_of, stamps
+from unweave.lab.store.folders import Described, describe, folder_names, refuse_link, stamp_of, stamps
 from unweave.lab.store.page import Counts, Page, RunRow, cursor_of, place_after
 from unweave.record.about import check_id
 from unweave.record.run import Run
@@ -39,6 +39,8 @@ _COLUMNS = (
 _LIVE = ("running", "waiting", "paused")
 MOST = 1000
 """Rows of one page."""
+TURN = 1000
+"""Finished runs whose files' times are compared in one call; the first looks at all."""
 
 
 class RunIndex:
@@ -47,16 +49,24 @@ class RunIndex:
     def __init__(self, root: Path, database: Database) -> None:
         self.root = Path(root)
         self.database = database
+        self._turn: int | None = None
 
     def sync(self) -> int:
         """Reads the folders that are new or were written anew, and runs at work; returns how many rows changed.
+
+        Finished runs, which nobody writes to, are all looked at the first time and then in turns, so many a call.
 
         A finished run's seal is kept when it is first seen. A run that was written anew after that is compared with
         its seal, and is invalid from then on where it differs.
         """
         known = {row["id"]: row for row in self.database.read("SELECT id, stamp, status FROM runs")}
         jobs = self._jobs()
-        found = dict(stamps(self.root))
+        there = folder_names(self.root)
+        done = [name for name in there if name in known and known[name]["status"] == "finished"]
+        turn = set(done if self._turn is None else done[self._turn : self._turn + TURN])
+        self._turn = 0 if self._turn is None or self._turn + TURN >= len(done) else self._turn + TURN
+        looked = [name for name in there if name in turn or name not in known or known[name]["status"] != "finished"]
+        found = stamps(self.root, looked)
         stale = [
             name
             for name, stamp in found.items()
@@ -65,7 +75,8 @@ class RunIndex:
             or known[name]["status"] in _LIVE
             or jobs.get(name, known[name]["status"]) != known[name]["status"]
         ]
-        return self._renew(stale, known, jobs, [name for name in known if name not in found])
+        gone = {*known} - {*there} | {name for name in looked if name in known and name not in found}
+        return self._renew(stale, known, jobs, sorted(gone))
 
     def update(self, id: str) -> None:
         """Reads one run's folder now, as ``sync`` does with all; a run that just finished is seen as it was sealed."""
