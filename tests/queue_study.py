@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from unweave.base.errors import NothingFound, UnweaveError
 from unweave.record import Table
 from unweave.studies.registry import study
@@ -32,11 +34,24 @@ class Act:
 @study("act", "Does the queue do what it should?", Act)
 def act(config, run=None):
     if config.mark:
+        # A second process in the same run would find the first one alive.
+        holder = run.path / "holder"
+        twice = holder.exists() and lives(int(holder.read_text() or 0))
+        holder.write_text(str(os.getpid()))
         with open(config.mark, "a", encoding="utf-8") as file:
-            file.write(f"{run.id} {os.getpid()}\n")
+            file.write(f"{run.id} {os.getpid()}{' twice' * twice}\n")
     print("doing", config.do)
     ACTS[config.do](config, run)
     run.save_table(Table("result", ("seed", "pid"), ((config.seed, os.getpid()),)))
+    if config.mark:
+        holder.unlink()
+
+
+def lives(pid):
+    try:
+        return pid != os.getpid() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def nothing(config, run):
@@ -90,6 +105,14 @@ def fill_memory(config, run):
         held.append(b"x" * 10_000_000)
         time.sleep(0.005)
     time.sleep(config.seconds)
+
+
+KEPT = []
+
+
+def keep(config, run):
+    """Holds memory after its end."""
+    KEPT.append(b"x" * int(config.amount * 1e9))
 
 
 def fill_disk(config, run):
@@ -149,7 +172,7 @@ def read_input(config, run):
 ACTS = {
     each.__name__: each
     for each in (
-        nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, fill_disk, flood, have_children,
+        nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, keep, fill_disk, flood, have_children,
         surroundings, threads, read_input,
     )
 }  # fmt: skip

@@ -26,7 +26,8 @@ from unweave.lab.bundle import archive as archives
 from unweave.lab.bundle import export_bundle, exporting, import_bundle, importing
 from unweave.lab.bundle.contents import check_contents
 from unweave.lab.threads import Approval, Conclusion, Note, Plan, Review, ThreadRun
-from unweave.record import Run, audit_run
+from unweave.record import Run, Table, audit_run
+from unweave.record.seal import read_seal, seal_run
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def contents(folder):
 
 def unchanged(lab):
     """What a refused import must leave as it was: the runs and threads, and nothing aside."""
-    return contents(lab.root), sorted(path.name for path in lab.home.iterdir() if path.suffix != ".lock")
+    return contents(lab.root), list(lab.home.glob("import-*"))
 
 
 def unpacked(path):
@@ -146,12 +147,30 @@ def test_names_in_an_imported_thread_are_no_accounts_here(lab, there, thread, tm
 
 
 def test_seals_enter_the_ledger_as_imported(lab, there, tmp_path):
-    with lab.database.write() as connection:
-        connection.execute("INSERT OR REPLACE INTO seals VALUES ('first', ?, 'now')", ("ab" * 32,))
+    digest = read_seal(lab.root / "first")
     import_bundle(there, export_bundle(lab, "first", tmp_path / "out.zip").path)
     (row,) = there.database.read("SELECT digest, seen FROM seals WHERE run = 'first'")
-    assert row["digest"] == "ab" * 32
+    assert row["digest"] == digest
     assert row["seen"].startswith("imported 20")
+    assert there.runs.get("first").valid
+
+
+def test_f3_30_a_run_changed_after_it_finished_is_invalid_where_it_comes_from_and_where_it_goes(lab, there, tmp_path):
+    lab.runs.sync()
+    folder = lab.root / "first"
+    Table.from_records("seeds", [{"seed": 0, "level": 0.999}]).save(folder / "tables")
+    seal_run(Run.open(folder))
+    import_bundle(there, export_bundle(lab, "first", tmp_path / "out.zip").path)
+    for one in (lab, there):
+        assert not one.runs.get("first").valid
+        assert "seal.json is another one" in one.runs.get("first").reason
+
+
+def test_a_run_that_was_here_before_with_other_content_is_refused(lab, there, tmp_path):
+    small_run(there.root, "first", 0.7)
+    there.runs.sync()
+    shutil.rmtree(there.root / "first")
+    refused(there, export_bundle(lab, "first", tmp_path / "out.zip").path, "was here before with other content")
 
 
 def test_an_id_that_is_here_with_other_content_is_refused_whole(lab, there, thread, tmp_path):

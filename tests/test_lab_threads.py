@@ -192,12 +192,30 @@ def test_f3_31_a_conclusion_needs_claims_that_hold(threads, thread, lab):
     with pytest.raises(UnweaveError, match="has 3 claims, and number 3"):
         threads.add(thread.id, Conclusion("It leaves 0.970 ln V.", (("first", 3),)), CARL)
     other = small_run(lab.root, "other", 0.5)
-    other.save_table(Table.from_records("seeds", [{"seed": 0, "level": 0.999}]))
+    Table.from_records("seeds", [{"seed": 0, "level": 0.999}]).save(other.path / "tables")
     with pytest.raises(UnweaveError, match=r"claim 0 of run 'other' is failed \(.*saved again"):
         threads.add(thread.id, Conclusion("It leaves 0.999 ln V.", (("other", 0),)), CARL)
+    lab.runs.invalidate("other", "its table was changed")
+    with pytest.raises(UnweaveError, match=r"run 'other' is not valid \(its table was changed\)"):
+        threads.add(thread.id, Conclusion("It leaves 0.999 ln V.", (("other", 0),)), CARL)
+    going = Run.create("s", {}, root=lab.root, name="going")
+    going.save_table(Table.from_records("t", [{"x": 0.5}]))
+    going.claim("It is {value}.", "t", {}, "x")
+    with pytest.raises(UnweaveError, match="run 'going' is running: conclude only from runs that finished"):
+        threads.add(thread.id, Conclusion("It is 0.500.", (("going", 0),)), CARL)
     with pytest.raises(UnweaveError, match="missing"):
         threads.add(thread.id, Conclusion("It leaves 0.999 ln V.", (("missing", 0),)), CARL)
     assert not threads.get(thread.id).conclusions
+
+
+@pytest.mark.parametrize("text", ["It leaves 0.999 ln V.", "It leaves 0.98 ln V."])
+def test_f3_31_a_conclusion_states_no_number_that_its_claims_do_not(threads, thread, text):
+    with pytest.raises(UnweaveError, match=r"and no claim holds it|the claim holds"):
+        threads.add(thread.id, Conclusion(text, (("first", 0),)), CARL)
+    three = Conclusion("Seeds 0, 1 and 2 leave {{first#0}} and 0.980 ln V.", (("first", 0), ("first", 1)))
+    with pytest.raises(UnweaveError, match="states 2 in"):
+        threads.add(thread.id, three, CARL)
+    threads.add(thread.id, Conclusion("Seeds 0 and 1 leave {{first#0}} and 0.980 ln V.", three.claims), CARL)
 
 
 def test_f3_30_what_a_conclusion_rests_on_is_looked_at_again_when_it_is_shown(threads, thread, lab):

@@ -12,10 +12,10 @@ from unweave.lab.bundle.archive import Archive
 from unweave.lab.bundle.members import shown
 from unweave.lab.threads import log
 from unweave.lab.threads.thread import Thread
+from unweave.record.run import ENDINGS
 
 LARGEST_JSON = 64 << 20
 LARGEST_HEADER = 100_000_000  # as in the safetensors library
-ENDED = ("finished", "failed", "cancelled", "interrupted")
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
     "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -78,7 +78,7 @@ def _check_run(archive: Archive, run: str) -> None:
         state = _json(source.read(), name)
     kinds = {"study": str, "config": dict, "status": str, "created": str, "environment": dict, "process": dict}
     wrong = next((key for key, kind in kinds.items() if not isinstance(state.get(key), kind)), None)
-    if wrong or state.get("id") != run or state["status"] not in ENDED:
+    if wrong or state.get("id") != run or state["status"] not in ENDINGS:
         what = f"lacks {wrong!r}" if wrong else f"is {shown(str(state.get('id')))}, {shown(str(state['status']))}"
         raise UnweaveError(f"the bundle's run {run!r} {what}, not a run of that id that ended: it is refused whole")
 

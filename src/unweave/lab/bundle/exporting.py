@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_path, open_inside
 from unweave.lab.bundle.archive import copy, entry
-from unweave.lab.bundle.contents import ENDED
 from unweave.lab.bundle.manifest import NAME, Manifest
 from unweave.lab.bundle.members import check_members, files_of
-from unweave.record.run import Run
+from unweave.record.run import ENDINGS
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
@@ -40,6 +39,7 @@ def export_bundle(lab: Lab, id: str, out: Path | str | None = None) -> Exported:
     path = Path(out) if out is not None else Path(f"{id}.zip")
     if path.exists():
         raise UnweaveError(f"{path} already exists: choose another --out, or remove it first")
+    lab.runs.sync()
     folders = list(_folders(lab, id))
     kind = "thread" if folders[-1][0].startswith("threads/") else "run"
     files: dict[str, tuple[str, int]] = {}
@@ -63,18 +63,15 @@ def _folders(lab: Lab, id: str) -> Iterable[tuple[str, Path]]:
             yield f"runs/{run.run}", _ended(lab, run.run)
         yield f"threads/{id}", lab.threads.path(id)
         return
-    if not (lab.root / id / "run.json").is_file():
-        known = [path.parent.name for path in lab.root.glob("[!.]*/run.json")]
+    known = [row.id for row in lab.runs.list(limit=1000).rows]
+    if id not in known and not lab.runs.list(ids=[id]).total:
         raise UnweaveError(f"there is no run or thread {id!r} in {lab.root}; {nearest(id, [*threads, *known])}")
     yield f"runs/{id}", _ended(lab, id)
 
 
 def _ended(lab: Lab, id: str) -> Path:
-    run = Run.open(lab.root / id)
-    if run.path.is_symlink():
-        raise UnweaveError(f"{run.path} is a link, and a bundle holds files: put the run's folder there")
-    status = run.state()["status"]
-    if status not in ENDED:
+    run = lab.runs.open(id)
+    if run.state()["status"] not in ENDINGS:
         raise UnweaveError(f"run {id!r} is {run.status}: wait for its end, resume it or cancel it, then export it")
     return run.path
 
@@ -95,5 +92,5 @@ def _packed(archive: zipfile.ZipFile, name: str, folder: Path, below: str) -> tu
 
 
 def _seals(lab: Lab, runs: list[str]) -> dict[str, str]:
-    rows = lab.database.read("SELECT run, digest FROM seals")
-    return {row["run"]: row["digest"] for row in rows if row["run"] in runs}
+    """The digests that the lab keeps, of runs that were sealed before and after it saw them first."""
+    return {run: digest for run in runs if (digest := lab.runs.sealed(run))}

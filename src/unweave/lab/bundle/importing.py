@@ -73,6 +73,7 @@ def _take(lab: Lab, archive: Archive, path: Path) -> Imported:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     _seal(lab, manifest, new)
+    lab.runs.sync()
     lab.threads.sync()
     return Imported(manifest, tuple(new), tuple(known))
 
@@ -83,11 +84,14 @@ def _place(lab: Lab, folder: str) -> Path:
 
 def _is_there(lab: Lab, manifest: Manifest, folder: str) -> bool:
     """Whether the folder is there with the very same files; refuses one that is there with others."""
-    place = _place(lab, folder)
+    place, named = _place(lab, folder), folder.replace("s/", " ", 1)
     if not os.path.lexists(place):
+        known = lab.runs.sealed(place.name) if folder.startswith("runs/") else None
+        if known not in (None, manifest.seals.get(place.name)):
+            raise UnweaveError(f"{named} was here before with other content, as the ledger says: it is refused whole")
         return False
     listed = manifest.of(folder)
-    refusal = f"{folder.replace('s/', ' ', 1)} is here already, with other content: remove it first, or keep yours"
+    refusal = f"{named} is here already, with other content: remove it first, or keep yours"
     if place.is_symlink() or not place.is_dir() or files_of(place) != sorted(listed):
         raise UnweaveError(refusal)
     for name, what in listed.items():
@@ -125,14 +129,10 @@ def _move(lab: Lab, new: list[str], aside: Path) -> None:
 
 
 def _seal(lab: Lab, manifest: Manifest, new: list[str]) -> None:
-    """The seals that the runs had where they come from enter the ledger here, so that a later change is noticed."""
+    """The seals that the runs had where they come from enter the ledger here, so that any change since is noticed."""
+    rows = [(run, digest, f"imported {_now()}") for run, digest in manifest.seals.items() if f"runs/{run}" in new]
     with lab.database.write() as connection:
-        for run, digest in manifest.seals.items():
-            if f"runs/{run}" in new:
-                connection.execute(
-                    "INSERT OR IGNORE INTO seals (run, digest, seen) VALUES (?, ?, ?)",
-                    (run, digest, f"imported {_now()}"),
-                )
+        connection.executemany("INSERT OR REPLACE INTO seals (run, digest, seen) VALUES (?, ?, ?)", rows)
 
 
 def _check_room(archive: Archive, root: Path) -> None:

@@ -61,6 +61,11 @@ def change_job(
     return connection.execute(query, [*values, job, *wanted]).rowcount == 1
 
 
+def newest(database: Database) -> int:
+    """The number of the last change to any job: not SQLite's own count, which is of one connection's view of others."""
+    return int(database.read("SELECT COALESCE(MAX(revision), 0) FROM jobs")[0][0])
+
+
 def job_rows(database: Database, where: str = "1", values: Iterable[Any] = (), order: str = "number") -> list[Job]:
     """The jobs of which ``where`` is true."""
     query = f"SELECT * FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608  both are written in this package

@@ -29,6 +29,8 @@ from unweave.record.run import ENDINGS, Run, RunCancelled
 GROWTH_GB = 0.5
 """A worker that holds so much more memory than after its first job is replaced."""
 MOST_JOBS = 200
+_DRIVERS = {"agent": ("unweave.lab.agent.job", "run_agent"), "sweep": ("unweave.lab.sweeps.sweep", "run_sweep")}
+"""What does a job that is no study but submits others."""
 
 
 class Surroundings:
@@ -153,9 +155,10 @@ def _word(run: Run) -> tuple[str, str | None, dict[str, float]]:
 
 
 def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
-    if order["kind"] == "agent":
-        run_agent = import_module("unweave.lab.agent.job").run_agent
-        return lambda: run_agent(Path(order["lab"]), run)
+    if order["kind"] in _DRIVERS:
+        module, name = _DRIVERS[order["kind"]]
+        drive = getattr(import_module(module), name)
+        return lambda: drive(Path(order["lab"]), run)
     if order["sandboxed"]:
         from unweave.lab.sandbox.work import run_sandboxed
 

@@ -1,7 +1,8 @@
 """A worker: a process that runs one job after another, told by its scheduler over a pipe of its own.
 
-    python -m unweave.lab.queue.worker
+    python -m unweave.lab.queue.worker HOME
 
+``HOME`` is only for a person who lists processes: the folder of the lab, or of the pool, that it works for.
 Standard input and output are that pipe, one JSON object a line, and nothing else sees them: a study reads an empty
 input, and what it prints goes to its run's ``log.txt``.
 """

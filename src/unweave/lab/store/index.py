@@ -73,6 +73,11 @@ class Page:
     total: int
     next: str | None
 
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import page_html
+
+        return page_html(self)
+
 
 @dataclass(frozen=True)
 class Counts:

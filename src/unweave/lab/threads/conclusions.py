@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.audit.text import check_text, cited_claims, cited_tables, render_text
 from unweave.lab.threads.events import Conclusion, Reference, content_hash
 from unweave.record.claims import CheckedClaim, check_claims
 from unweave.record.run import Run
+
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,30 @@ class Ground:
         return self.verdict == "held"
 
 
-def checked_conclusion(root: Path, conclusion: Conclusion) -> Conclusion:
-    """The conclusion with the hash of each claim it rests on. Refuses a claim that is not there or does not hold."""
-    checked = []
+def checked_conclusion(lab: Lab, conclusion: Conclusion) -> Conclusion:
+    """The conclusion with the hash of each claim that it rests on.
+
+    Refuses a claim that is not there, that does not hold, or that is of a run which has not finished or is not valid;
+    and a text that states a number which is neither one of those claims nor a setting or seed of theirs.
+    """
+    checked, claims, settings = [], {}, []
     for reference in conclusion.claims:
-        found = _claim(root, reference)
+        row = lab.runs.get(reference.run)
+        if row.status != "finished" or not row.valid:
+            why = f"is not valid ({row.reason})" if row.status == "finished" else f"is {row.status}"
+            raise UnweaveError(f"run {reference.run!r} {why}: conclude only from runs that finished and are valid")
+        found = _claim(lab.root, reference)
         if found.verdict != "held":
             raise UnweaveError(
                 f"claim {reference.claim} of run {reference.run!r} is {found.verdict} ({found.reason}): "
                 "conclude only from claims that hold"
             )
+        claims[f"{reference.run}#{reference.claim}"] = found.claim
+        settings += [lab.runs.open(reference.run).config, dict(found.claim.row)]
         checked.append(replace(reference, sha256=content_hash(found.claim.to_json())))
+    stray = check_text(conclusion.text, claims, settings, "the conclusion")
+    if stray:
+        raise UnweaveError(f"{stray[0]}: refer to the claim that holds the number, or leave it out")
     return replace(conclusion, claims=tuple(checked))
 
 
@@ -54,6 +72,14 @@ def grounds(root: Path, conclusion: Conclusion) -> list[Ground]:
             verdict, reason = "failed", "the claim is not the one that was concluded from"
         found.append(Ground(reference, checked.claim.sentence, verdict, reason))
     return found
+
+
+def conclusion_text(root: Path, conclusion: Conclusion) -> str:
+    """The conclusion's text with its references to claims filled in, as far as those claims are there."""
+    try:
+        return render_text(conclusion.text, cited_claims(conclusion.text, root), cited_tables(conclusion.text, root))
+    except UnweaveError:
+        return conclusion.text
 
 
 def _claim(root: Path, reference: Reference) -> CheckedClaim:

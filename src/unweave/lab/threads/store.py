@@ -30,7 +30,6 @@ from unweave.lab.threads.events import (
 )
 from unweave.lab.threads.fields import id_field
 from unweave.lab.threads.thread import Backlink, Thread
-from unweave.record.run import Run
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
@@ -151,7 +150,7 @@ class Threads:
         changed = [id for id in self._folders() if id not in known or known[id]["stamp"] != self._stamp(id)]
         if not changed:
             return
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             for id in changed:
                 self._index(connection, id)
 
@@ -160,13 +159,13 @@ class Threads:
         if isinstance(event, Approval) and event.sha256 not in {plan.sha256 for plan in thread.plans}:
             raise UnweaveError(f"thread {thread.id!r} has no plan {event.sha256[:12]}: approve one that was proposed")
         if isinstance(event, ThreadRun):
-            Run.open(self.lab.root / event.run)
+            self.lab.runs.open(event.run)
         if isinstance(event, Link):
             if event.to == thread.id:
                 raise UnweaveError(f"thread {thread.id!r} cannot be linked to itself: name another thread")
             self._existing(event.to)
         if isinstance(event, Conclusion):
-            return checked_conclusion(self.lab.root, event)
+            return checked_conclusion(self.lab, event)
         if isinstance(event, Review):
             return self._checked_review(thread, event)
         return event
@@ -186,9 +185,8 @@ class Threads:
         found = set()
         for run in thread.runs:
             with suppress(UnweaveError):
-                person = Run.open(self.lab.root / run.run).state().get("person")
-                found.add(str(person["name"] if isinstance(person, Mapping) else person))
-        return found - {"None"}
+                found.add(str(self.lab.runs.open(run.run).state().get("person")))
+        return found
 
     def _unchanged(self, id: str) -> Sequence[Event]:
         """The events, for somebody who is about to add one: refused where the history is not the one known before."""
@@ -225,7 +223,7 @@ class Threads:
 
     def _note_change(self, id: str) -> None:
         """Indexes one thread. The event is on the disk already, so a failure here is left to the next ``sync``."""
-        with suppress(UnweaveError, sqlite3.Error), self.lab.database.write() as connection:
+        with suppress(UnweaveError, sqlite3.Error), self.lab.database.write(derived=True) as connection:
             self._index(connection, id)
 
     def _index(self, connection: sqlite3.Connection, id: str) -> None:
