@@ -7,9 +7,11 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -112,7 +114,10 @@ FAILING = {"fail": View("fail", "Has a fault", Question, Answer, fail)}
 
 
 def stand_in_app(
-    settings: ServerSettings | None = None, subjects: dict[str, Any] | None = None, views: dict[str, View] | None = None
+    settings: ServerSettings | None = None,
+    subjects: dict[str, Any] | None = None,
+    views: dict[str, View] | None = None,
+    lab: Any = None,
 ) -> Guard:
     page = {**bundled_static(), "app.js": StaticFile(b"export const loaded = true;\n", "text/javascript", '"1"')}
     return make_app(
@@ -120,6 +125,7 @@ def stand_in_app(
         settings or ServerSettings(TOKEN, 8765),
         VIEWS if views is None else views,
         page,
+        lab,
     )
 
 
@@ -201,9 +207,22 @@ class Server:
         path = f"/api/subjects/{subject}/views/{view}"
         return self.ask("POST", path, ("Content-Type", "application/json"), *headers, body=body)
 
-    def sign_in(self) -> str:
+    def look(self, operation: str, *headers: tuple[str, str], **fields: Any) -> Reply:
+        """An operation of the lab that only reads."""
+        query = urlencode(fields, doseq=True)
+        signed = not any(name in ("Authorization", "Cookie") for name, _ in headers)
+        return self.ask("GET", f"/api/lab/{operation}{query and '?' + query}", *headers, signed=signed)
+
+    def act(self, operation: str, *headers: tuple[str, str], **fields: Any) -> Reply:
+        """An operation of the lab that changes something."""
+        body = json.dumps(fields).encode()
+        signed = not any(name in ("Authorization", "Cookie") for name, _ in headers)
+        kind = ("Content-Type", "application/json")
+        return self.ask("POST", f"/api/lab/{operation}", kind, *headers, body=body, signed=signed)
+
+    def sign_in(self, token: str | None = None) -> str:
         """The cookie, as a browser sends it back."""
-        reply = self.ask("GET", f"/?token={self.token}", ("Sec-Fetch-Site", "none"), signed=False)
+        reply = self.ask("GET", f"/?token={token or self.token}", ("Sec-Fetch-Site", "none"), signed=False)
         assert reply.status == 303, reply
         return reply.one("set-cookie").partition(";")[0]
 
@@ -236,12 +255,14 @@ def serving(
     trusted: tuple[str, ...] = (),
     subjects: dict[str, Any] | None = None,
     views: dict[str, View] | None = None,
+    lab: Any = None,
+    make: Callable[[ServerSettings], Guard] | None = None,
 ):
-    """A running server; it is stopped, and its thread joined, when the block ends."""
+    """A running server, of what ``make`` makes if it is given; it is stopped, and its thread joined, at the end."""
     bound = bind("127.0.0.1", port)
     subjects = {"stand-in": StandIn()} if subjects is None else subjects
     settings = ServerSettings(token, bound.getsockname()[1], trusted, limits or Limits())
-    app = stand_in_app(settings, subjects, views)
+    app = stand_in_app(settings, subjects, views, lab) if make is None else make(settings)
     server = make_server(app, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()

@@ -14,6 +14,8 @@ LIGHT = [
     "unweave.decompose",
     "unweave.decompose.config",
     "unweave.edit",
+    "unweave.lab.sweeps.comparison_record",
+    "unweave.lab.tracking",
     "unweave.read.dictionaries",
     "unweave.read.labels",
     "unweave.read.labels.labeler",

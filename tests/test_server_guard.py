@@ -179,7 +179,7 @@ def test_f3_02_a_websocket_from_another_origin_is_refused(origin):
     sent = asyncio.run(handshake(guard, headers=[*signed, ("Origin", origin)]))
     assert sent == [{"type": "websocket.close", "code": 1008}]
     assert reached == []
-    cookie = ("Cookie", f"unweave-8765={guard.session}")
+    cookie = ("Cookie", f"unweave-8765={guard.accounts.session}")
     asyncio.run(handshake(guard, headers=[("Host", "127.0.0.1:8765"), cookie]))
     assert reached == []
     asyncio.run(handshake(guard, headers=[("Host", "127.0.0.1:8765"), cookie, ("Origin", "http://127.0.0.1:8765")]))

@@ -17,7 +17,8 @@ _VIEWS: dict[str, View] = {}
 class View:
     """A registered view: ``function(subject, request)`` gives a ``response``; both models are pydantic's.
 
-    An ``exclusive`` view is alone on its subject while it runs, because it changes the target (an edit does).
+    An ``exclusive`` view is alone on its subject while it runs, because it changes the target (an edit does). One that
+    ``writes`` keeps something in the subject's folder, which who may only read must not do.
     """
 
     name: str
@@ -26,10 +27,16 @@ class View:
     response: type[BaseModel]
     function: Callable[[Any, Any], BaseModel]
     exclusive: bool = False
+    writes: bool = False
 
 
 def view(
-    name: str, summary: str, request: type[BaseModel], response: type[BaseModel], exclusive: bool = False
+    name: str,
+    summary: str,
+    request: type[BaseModel],
+    response: type[BaseModel],
+    exclusive: bool = False,
+    writes: bool = False,
 ) -> Callable[[Callable[[Any, Any], BaseModel]], Callable[[Any, Any], BaseModel]]:
     """Registers a function ``(subject, request) -> response`` as a live view."""
 
@@ -37,7 +44,7 @@ def view(
         known = _VIEWS.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise TypeError(f"view {name!r} is registered by {known.function.__module__} already")
-        _VIEWS[name] = View(name, summary, request, response, function, exclusive)
+        _VIEWS[name] = View(name, summary, request, response, function, exclusive, writes)
         return function
 
     return register

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import unweave
 from unweave.base.arguments import Parser
@@ -19,6 +19,13 @@ from unweave.cli import (
     decomposing,
     evaluating,
     harvesting,
+    lab_audits,
+    lab_papers,
+    lab_people,
+    lab_queue,
+    lab_runs,
+    lab_sweeps,
+    lab_threads,
     labelling,
     running,
     scanning,
@@ -29,6 +36,8 @@ from unweave.cli import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from unweave.cli.shared import Command
+
 _COMMANDS = (
     scanning.COMMANDS
     | decomposing.COMMANDS
@@ -37,8 +46,15 @@ _COMMANDS = (
     | labelling.COMMANDS
     | searching.COMMANDS
     | attributing.COMMANDS
-    | serving.COMMANDS
     | running.COMMANDS
+    | lab_runs.COMMANDS
+    | lab_queue.COMMANDS
+    | lab_sweeps.COMMANDS
+    | lab_threads.COMMANDS
+    | lab_papers.COMMANDS
+    | lab_audits.COMMANDS
+    | lab_people.COMMANDS
+    | serving.COMMANDS
 )
 
 
@@ -63,6 +79,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return conclude(command, "--json" in arguments, kept)
 
 
+def _add(commands: Any, common: Parser, name: str, command: Command) -> None:
+    added = commands.add_parser(name, parents=[common], help=command.summary, description=command.summary)
+    added.set_defaults(function=command.function)
+    command.options(added)
+    if command.commands:
+        inner = added.add_subparsers(metavar="WHAT", dest="what")
+        for each, below in command.commands.items():
+            _add(inner, common, each, below)
+
+
 def _parse(arguments: list[str]) -> argparse.Namespace:
     common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
@@ -73,9 +99,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for name, command in _COMMANDS.items():
-        added = commands.add_parser(name, parents=[common], help=command.summary, description=command.summary)
-        added.set_defaults(function=command.function)
-        command.options(added)
+        _add(commands, common, name, command)
     defaults = argparse.Namespace(json=False, offline=False, cache=None, runs=Path("runs"))
     args = parser.parse_args(arguments, defaults)
     if args.version:
@@ -83,6 +107,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         args.function = lambda _: Output({"version": version}, [f"unweave {version}"])
     elif args.command is None:
         parser.error(f"give a command: {', '.join(_COMMANDS)}")
+    elif args.function is None:
+        parser.error(f"what? {args.command} takes one of {', '.join(_COMMANDS[args.command].commands)}")
     if args.offline:
         set_offline()
     if args.cache is not None:

@@ -1,4 +1,4 @@
-"""The commands round studies and their runs: list, run, open, export."""
+"""The commands round studies: list them, run one, export what a run made."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.arguments import count
 from unweave.base.configs import parse_settings, plain_config
-from unweave.base.errors import UnweaveError, nearest
+from unweave.base.errors import UnweaveError
 from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
+from unweave.cli.lab_queue import waited
+from unweave.cli.lab_shared import ask_in, chosen_study, open_lab, told
 from unweave.cli.shared import (
     Command,
-    current_report,
     grid,
     hardware_options,
     new_run,
@@ -24,43 +26,112 @@ from unweave.cli.shared import (
     set_option,
 )
 
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
+    from unweave.record import Run
+    from unweave.studies.registry import Study
+
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", nargs="?", help="its name, as `unweave studies` lists it")
+    parser.add_argument(
+        "study",
+        metavar="STUDY",
+        nargs="?",
+        help="its name, as `unweave studies` lists it, or a .py file that registers one",
+    )
+    parser.add_argument("--study", metavar="NAME", dest="which", help="the study, where the file registers several")
     parser.add_argument("--name", help="name of the run's folder (default: study, date and time)")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that stopped early: its id, path, or last")
+    parser.add_argument("--thread", metavar="THREAD", help="make the run part of this thread")
+    parser.add_argument(
+        "--part", metavar="PART", default="confirm", help="its part there: screen, confirm, null, control, baseline or "
+        "replication (default: confirm)",
+    )  # fmt: skip
     hardware_options(parser)
     set_option(parser)
+    queued = parser.add_argument_group("in the queue")
+    queued.add_argument("--queue", "--detach", action="store_true", help="submit it to the lab's queue, and return")
+    queued.add_argument("--wait", action="store_true", help="with --queue: wait for its end, and run it if nobody does")
+    queued.add_argument("--priority", metavar="N", type=int, help="higher goes first (default: 0)")
+    queued.add_argument(
+        "--after", metavar="RUN", action="append", default=[], help="a run in the queue to finish first"
+    )
+    queued.add_argument(
+        "--needs", metavar="NAME=AMOUNT", action="append", default=[],
+        help="a limit on threads, memory_gb, gpu_gb, disk_gb or seconds (default: estimated)",
+    )  # fmt: skip
+    queued.add_argument("--sandbox", action="store_true", help="run the file's code without network and without files")
+    queued.add_argument(
+        "--force-unsandboxed", action="store_true", help="with --sandbox: run it as your own code all the same"
+    )
 
 
 def _run(args: argparse.Namespace) -> Output:
+    if args.resume:
+        return _resume(args)
+    study, source = chosen_study(args)
+    settings = parse_settings(args.set) | _hardware(args)
+    if args.queue:
+        return _submit(args, study, settings, source)
+    given = [flag for flag, value in (("--wait", args.wait), ("--priority", args.priority), ("--after", args.after),
+                                      ("--needs", args.needs), ("--sandbox", args.sandbox)) if value]  # fmt: skip
+    if given:
+        raise UnweaveError(f"{given[0]} is for runs in the queue: add --queue")
+    config = study.configure(settings)
+    lab = open_lab(args, make=True)
+    person = lab.people.here()
+    person.must("run")
+    if args.thread is not None:
+        ask_in(lab, "thread", {"thread": args.thread})
+    about = {"thread": args.thread, "person": person.name, "source": source}
+    run = new_run(args, study.name, plain_config(config), about)
+    args.kept.append(f"go on with `unweave run --resume {run.id}`")
+    lab.people.record(person, "run", {"run": run.id, "study": study.name, "settings": settings}, run.id)
+    if args.thread is not None:
+        ask_in(lab, "add-run", {"thread": args.thread, "run": run.id, "part": args.part})
+    return _worked(lab, run, study, config)
+
+
+def _resume(args: argparse.Namespace) -> Output:
     from unweave.record import Run, find_run
-    from unweave.record.audit import audit_run
+    from unweave.studies.discover import load_source
     from unweave.studies.registry import all_studies, find_study
 
-    hardware = {name: getattr(args, name) for name in ("device", "dtype") if getattr(args, name)}
-    if args.resume:
-        found = find_run(args.resume, args.runs)
-        if args.set or hardware or args.name or args.study not in (None, found.study):
-            raise UnweaveError(f"run {found.id!r} is resumed with its own study {found.study!r}, settings and name")
-        if found.study not in all_studies():
-            raise UnweaveError(
-                f"run {found.id!r} is of `unweave {found.study}`, which is not resumed: give the same command again (a "
-                "decomposition goes on from where it was)"
-            )
-        study = find_study(found.study)
-        config = study.configure(found.config)
-        run = Run.resume(found.path, Terminal(study.name))
-    else:
-        if args.study is None:
-            raise UnweaveError(f"which study? {nearest('', all_studies())}")
-        study = find_study(args.study)
-        config = study.configure(parse_settings(args.set) | hardware)
-        run = new_run(args, study.name, plain_config(config))
-    args.kept.append(f"go on with `unweave run --resume {run.id}`")
+    found = find_run(args.resume, args.runs)
+    if args.set or _hardware(args) or args.name or args.thread or args.study not in (None, found.study):
+        raise UnweaveError(f"run {found.id!r} is resumed with its own study {found.study!r}, settings and name")
+    source = found.state().get("source")
+    if source:
+        load_source(found.path / source["file"])
+    if found.study not in all_studies():
+        raise UnweaveError(
+            f"run {found.id!r} is of `unweave {found.study}`, which is not resumed: give the same command again (a "
+            "decomposition goes on from where it was)"
+        )
+    study = find_study(found.study)
+    config = study.configure(found.config)
+    lab = open_lab(args, make=True)
+    job = found.state().get("job")
+    if job is not None and found.status != "finished":
+        resumed = ask_in(lab, "resume-run", {"run": found.id})
+        return Output({"jobs": [told(resumed)]}, [f"run {found.id} goes on in the queue", *_how_to_start(lab)])
+    run = Run.resume(found.path, Terminal(study.name))
+    args.kept += [f"run {run.id} keeps what it wrote", f"go on with `unweave run --resume {run.id}`"]
+    return _worked(lab, run, study, config)
+
+
+def _worked(lab: Lab, run: Run, study: Study, config: Any) -> Output:
+    """Works on a run in this process, and says what came of it."""
+    from unweave.record.audit import audit_run
+
     keep_freed_memory()
-    with run:
-        study.function(config, run=run)
+    try:
+        with run:
+            study.function(config, run=run)
+    finally:
+        if run.path.is_dir():
+            lab.runs.update(run.id)
+        lab.close()
     wrong = audit_run(run)
     report = report_path(run)
     lines = [*grid(run.load_table("summary")), ""] if "summary" in run.tables() else []
@@ -68,6 +139,55 @@ def _run(args: argparse.Namespace) -> Output:
     lines += [f"run {run.id}: {', '.join(run.tables()) or 'no tables'}", str(report or run.path)]
     lines += [f"the audit found a difference: {one.where}: {one.what}" for one in wrong]
     return Output(run_value(run) | {"audit": [asdict(one) for one in wrong]}, lines, exit_code=1 if wrong else 0)
+
+
+def _submit(args: argparse.Namespace, study: Study, settings: dict[str, Any], source: Path | None) -> Output:
+    needs = {name: _amount(name, text) for name, text in parse_settings(args.needs).items()}
+    study.configure(settings)
+    lab = open_lab(args, make=True)
+    fields = {"settings": settings, "needs": needs or None, "priority": args.priority or 0, "after": args.after}
+    fields |= {"thread": args.thread, "name": args.name}
+    if source is None:
+        job = ask_in(lab, "start-run", {"study": study.name, **fields}).jobs[0]
+    else:
+        job = _submit_file(lab, study, source, fields, args.sandbox and not args.force_unsandboxed)
+    if args.thread is not None:
+        ask_in(lab, "add-run", {"thread": args.thread, "run": job.run, "part": args.part})
+    if args.wait:
+        return waited(lab, [job.id])
+    lines = [f"run {job.run} waits in the queue", *_how_to_start(lab)]
+    return Output({"jobs": [told(job)]}, lines)
+
+
+def _submit_file(lab: Lab, study: Study, source: Path, fields: dict[str, Any], sandboxed: bool) -> Any:
+    """A run of a file's study. No operation does this: over the network nobody names a file of this machine."""
+    from unweave.lab.operations.queueing import job_entry
+
+    person = lab.people.here()
+    person.must("run")
+    job = lab.queue.submit(
+        study.name, fields["settings"], needs=fields["needs"], priority=fields["priority"], after=fields["after"],
+        thread=fields["thread"], person=person.name, name=fields["name"], source=source, sandboxed=sandboxed,
+    )  # fmt: skip
+    lab.people.record(person, "start-run", {"run": job.run, "study": study.name, "file": source.name}, job.run)
+    return job_entry(lab, job)
+
+
+def _how_to_start(lab: Lab) -> list[str]:
+    from unweave.lab.operations.queueing import is_scheduled
+
+    return [] if is_scheduled(lab) else ["Nothing starts it yet: run `unweave queue work`, or `unweave serve`."]
+
+
+def _hardware(args: argparse.Namespace) -> dict[str, str]:
+    return {name: getattr(args, name) for name in ("device", "dtype") if getattr(args, name)}
+
+
+def _amount(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UnweaveError(f"--needs {name}={text!r}: give a number") from error
 
 
 def _studies_options(parser: argparse.ArgumentParser) -> None:
@@ -90,35 +210,6 @@ def _studies(args: argparse.Namespace) -> Output:
         lines += [f"    {each.meaning}"] if each.meaning else []
     value = {"name": study.name, "question": study.question, "fields": [asdict(each) for each in fields]}
     return Output(value, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
-
-
-def _runs(args: argparse.Namespace) -> Output:
-    from unweave.record import Table, list_runs
-
-    columns = ("run", "study", "status", "created", "note")
-    found = [(run, run.state()) for run in list_runs(args.runs)]
-    rows = [(run.id, state["study"], run.status, state["created"][:19], state.get("note")) for run, state in found]
-    table = Table("runs", columns, tuple(rows))
-    return Output({"runs": table.records()}, grid(table) if rows else [f"There are no runs in {args.runs}."])
-
-
-def _open_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="its id, its path, or last")
-    parser.add_argument("--browser", action="store_true", help="show the report in the browser")
-
-
-def _open(args: argparse.Namespace) -> Output:
-    from unweave.record import find_run
-
-    run = find_run(args.run, args.runs)
-    report = current_report(run)
-    if report is None:
-        raise UnweaveError(f"run {run.id!r} is {run.status} and has no report; its tables are in {run.path / 'tables'}")
-    if args.browser:
-        import webbrowser
-
-        webbrowser.open(report.resolve().as_uri())
-    return Output(run_value(run), [str(report)])
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
@@ -160,7 +251,5 @@ def _export(args: argparse.Namespace) -> Output:
 COMMANDS = {
     "run": Command(_run, "run a study, or go on with one that stopped", _run_options),
     "studies": Command(_studies, "list the studies, or show the fields of one", _studies_options),
-    "runs": Command(_runs, "list the runs, oldest first"),
-    "open": Command(_open, "print the path of a run's report", _open_options),
     "export": Command(_export, "write a run's edit as a PEFT adapter or a merged model", _export_options),
 }

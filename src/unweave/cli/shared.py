@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from unweave.base.settings import launched_process
 from unweave.base.terminal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from unweave.corpora import Corpus
     from unweave.decompose import Decomposition
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command's function, its one-line summary, and what adds its options to a parser."""
+    """A command's function, its one-line summary, and what adds its options to a parser; or commands of its own."""
 
-    function: Callable[[argparse.Namespace], Output]
+    function: Callable[[argparse.Namespace], Output] | None
     summary: str
     options: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
 
 def grid(table: Table, limit: int | None = None) -> list[str]:
@@ -42,10 +43,12 @@ def grid(table: Table, limit: int | None = None) -> list[str]:
     return ["  ".join(format(cell, side) for cell, side in zip(row, sides, strict=True)).rstrip() for row in cells]
 
 
-def new_run(args: argparse.Namespace, study: str, config: dict[str, Any]) -> Run:
+def new_run(
+    args: argparse.Namespace, study: str, config: dict[str, Any], about: Mapping[str, Any] | None = None
+) -> Run:
     from unweave.record import Run
 
-    run = Run.create(study, config, args.runs, getattr(args, "name", None), Terminal(study))
+    run = Run.create(study, config, args.runs, getattr(args, "name", None), Terminal(study), about)
     args.kept.append(f"run {run.id} keeps what it wrote")
     return run
 

@@ -44,25 +44,27 @@ def edits(subject: Subject, _: EditsRequest) -> EditsAnswer:
     return _listed(subject)
 
 
-@view("make-edit", "makes an edit of factors, and adds it to the active ones", MakeEditRequest, EditsAnswer)
+@view(
+    "make-edit", "makes an edit of factors, and adds it to the active ones", MakeEditRequest, EditsAnswer, writes=True
+)
 def make_edit(subject: Subject, request: MakeEditRequest) -> EditsAnswer:
     _book(subject).make(request.name, request.factors)
     return _listed(subject)
 
 
-@view("undo-edit", "takes an edit away, the last one by default", UndoEditRequest, EditsAnswer)
+@view("undo-edit", "takes an edit away, the last one by default", UndoEditRequest, EditsAnswer, writes=True)
 def undo_edit(subject: Subject, request: UndoEditRequest) -> EditsAnswer:
     _book(subject).undo(request.name)
     return _listed(subject)
 
 
-@view("redo-edit", "brings back an edit, the one undone last by default", RedoEditRequest, EditsAnswer)
+@view("redo-edit", "brings back an edit, the one undone last by default", RedoEditRequest, EditsAnswer, writes=True)
 def redo_edit(subject: Subject, request: RedoEditRequest) -> EditsAnswer:
     _book(subject).redo(request.name)
     return _listed(subject)
 
 
-@view("drop-edit", "forgets an edit that was undone", DropEditRequest, EditsAnswer)
+@view("drop-edit", "forgets an edit that was undone", DropEditRequest, EditsAnswer, writes=True)
 def drop_edit(subject: Subject, request: DropEditRequest) -> EditsAnswer:
     _book(subject).drop(request.name)
     return _listed(subject)

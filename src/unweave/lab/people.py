@@ -121,6 +121,11 @@ class People:
                 found = _person(row)
         return found
 
+    def session_key(self, name: str) -> str | None:
+        """What sessions of an account are made from: a hash of its token, so that another token ends them."""
+        rows = self.lab.database.read("SELECT token_hash FROM people WHERE name = ?", (name,))
+        return rows[0]["token_hash"] if rows else None
+
     def here(self) -> Person:
         """Who acts at this machine's command line: the account of the system's user name, if there is one.
 

@@ -147,7 +147,13 @@ def graphs(subject: Subject, _: GraphsRequest) -> GraphsAnswer:
     return GraphsAnswer(graphs=GraphStore(subject).all())
 
 
-@view("save-graph", "keeps a prompt graph with what was hidden and moved in it", SaveGraphRequest, GraphDocument)
+@view(
+    "save-graph",
+    "keeps a prompt graph with what was hidden and moved in it",
+    SaveGraphRequest,
+    GraphDocument,
+    writes=True,
+)
 def save_graph(subject: Subject, request: SaveGraphRequest) -> GraphDocument:
     return GraphStore(subject).save(request)
 
@@ -157,7 +163,7 @@ def load_graph(subject: Subject, request: LoadGraphRequest) -> GraphDocument:
     return GraphStore(subject).load(request.id)
 
 
-@view("drop-graph", "forgets a saved prompt graph", DropGraphRequest, GraphsAnswer)
+@view("drop-graph", "forgets a saved prompt graph", DropGraphRequest, GraphsAnswer, writes=True)
 def drop_graph(subject: Subject, request: DropGraphRequest) -> GraphsAnswer:
     store = GraphStore(subject)
     store.drop(request.id)

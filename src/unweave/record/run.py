@@ -20,6 +20,7 @@ from unweave.record import jsonl, spool
 from unweave.record.about import checked_about, checked_seeds, keep_source, with_deviation, with_identity
 from unweave.record.claims import Claim, make_aggregate_claim, make_claim, make_metric_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
+from unweave.record.notebook import Listed, run_html
 from unweave.record.pair import settle
 from unweave.record.row import plain_row
 from unweave.record.seal import SEAL, seal_run
@@ -224,6 +225,11 @@ class Run:
         if found != known:
             self._set(identities=found)
 
+    def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Records another config, of a script that settles its settings while it runs."""
+        self._refuse_sealed("config")
+        self._set(config=_json_config(self.study, config))
+
     def use_seeds(self, seeds: Sequence[int]) -> None:
         """Records the seeds that the study will use; refused where the run was planned with others."""
         self._refuse_sealed("seeds")
@@ -340,7 +346,7 @@ class Run:
     def claims(self) -> list[Claim]:
         """The recorded claims in order."""
         path = self.path / "claims.json"
-        return read_claims(path) if path.exists() else []
+        return Listed(read_claims(path) if path.exists() else [])
 
     def cancel(self) -> None:
         """Asks the run to stop at its next look, from any process: writes a file named ``cancel``."""
@@ -366,6 +372,8 @@ class Run:
         if status not in ENDINGS:
             raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, ENDINGS)}")
         spool.close(self.path)
+        # An error's text may hold what no file takes.
+        note = note.encode("utf-8", "replace").decode("utf-8") if note is not None else None
         used = {"usage": dict(self.measure())} if self.measure is not None else {}
         state = {**self.state(), "status": status, "finished": _now(), "note": note, **used}
         if status == "finished":
@@ -373,6 +381,9 @@ class Run:
         else:
             self._remove(SEAL)
         write_json(self.path / "run.json", state)
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     def __enter__(self) -> Run:
         return self

@@ -54,6 +54,9 @@ class Spool:
         with self._lock:
             self._close()
 
+    def __del__(self) -> None:
+        self._close()
+
     def _ready(self) -> int:
         try:
             found = os.stat(self.path)
@@ -85,9 +88,9 @@ def append(path: Path, record: dict[str, Any]) -> None:
         if spool is None:
             spool = _OPEN[key] = Spool(Path(key))
         _OPEN.move_to_end(key)
-        stale = _OPEN.popitem(last=False)[1] if len(_OPEN) > _MOST_OPEN else None
-    if stale is not None:
-        stale.close()
+        stale = [_OPEN.popitem(last=False)[1] for _ in range(len(_OPEN) - _MOST_OPEN)]
+    for unused in stale:
+        unused.close()
     spool.append(record)
 
 

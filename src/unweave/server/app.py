@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 
 import unweave
 from unweave.base.errors import UnweaveError
 from unweave.base.views import View, all_views
+from unweave.lab.operations.registry import Operation, all_operations
+from unweave.server.accounts import Accounts
 from unweave.server.guard import Guard
-from unweave.server.problem import PROBLEM_TYPE, Problem, Refused, fault, problem
+from unweave.server.lab_routes import add_operations, may
+from unweave.server.problem import Problem, Refused
+from unweave.server.replies import PROBLEMS, add_errors, gone, json_reply
 from unweave.server.settings import ServerSettings
 from unweave.server.static import PAGE, StaticFile, bundled_static
 from unweave.server.workers import Workers
 
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    for status, words in {
-        400: "The request is not one that this server takes.",
-        401: "The token is missing or wrong.",
-        403: "The request comes from another site.",
-        404: "There is no such subject.",
-        413: "The body is too long.",
-        415: "The body is not JSON.",
-        422: "The question does not fit: the detail says what to do.",
-        503: "Too much is asked at once.",
-    }.items()
-}
 
 
 class ServedSubject(Protocol):
@@ -76,22 +68,26 @@ def make_app(
     settings: ServerSettings,
     views: Mapping[str, View] | None = None,
     static: Mapping[str, StaticFile] | None = None,
+    lab: Lab | None = None,
+    operations: Mapping[str, Operation] | None = None,
 ) -> Guard:
     """An ASGI application that serves ``views`` (default: all that the rooms registered) of ``subjects`` by id.
 
-    Raises ``ValueError`` for an id or a view's name that does not go into a URL as it is.
+    Where there is a ``lab``, its ``operations`` (default: all that are registered) are served too, and its people's
+    tokens let them in. Raises ``ValueError`` for an id or a view's name that does not go into a URL as it is.
     """
     views = all_views() if views is None else views
     static = bundled_static() if static is None else static
     for name in (*subjects, *views):
         if _NAME.fullmatch(name) is None:
             raise ValueError(f"{name!r} does not go into a URL: use lower-case letters, digits and '-'")
-    workers = Workers(settings.limits)
+    workers, lab_workers = Workers(settings.limits), Workers(settings.limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         workers.close()
+        lab_workers.close()
 
     app = FastAPI(
         title="unweave",
@@ -104,13 +100,16 @@ def make_app(
         # FastAPI sends what it observes to wherever the environment says; here nothing is sent.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    _add_errors(app)
+    add_errors(app)
     _add_lists(app, subjects, views, workers)
     for view in views.values():
         _add_view(app, view, subjects, workers)
-    _add_static(app, static, subjects)
+    if lab is not None:
+        # Threads of their own: a graph that takes a minute holds up no list of runs.
+        add_operations(app, lab, all_operations() if operations is None else operations, lab_workers)
+    _add_static(app, static, subjects, lab is not None)
     _describe(app)
-    return Guard(app, settings)
+    return Guard(app, settings, Accounts(settings, lab.people if lab is not None else None))
 
 
 def _add_lists(
@@ -121,28 +120,28 @@ def _add_lists(
         summary="What can be asked about",
         operation_id="subjects",
         response_model=SubjectList,
-        responses=_PROBLEMS,
+        responses=PROBLEMS,
     )
     async def list_subjects(request: Request) -> Response:
         def work() -> bytes:
             listed = [_summary(key, subject) for key, subject in subjects.items()]
             return SubjectList(subjects=listed).model_dump_json().encode()
 
-        return _json(await workers.run(work, _gone(request)))
+        return json_reply(await workers.run(work, gone(request)))
 
     @app.get(
         "/api/views",
         summary="The live views",
         operation_id="views",
         response_model=ViewList,
-        responses=_PROBLEMS,
+        responses=PROBLEMS,
     )
     async def list_views() -> Response:
         listed = [
             ViewEntry(name=view.name, summary=view.summary, path=_path(view), exclusive=view.exclusive)
             for view in views.values()
         ]
-        return _json(ViewList(views=listed).model_dump_json().encode())
+        return json_reply(ViewList(views=listed).model_dump_json().encode())
 
 
 def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
@@ -168,7 +167,7 @@ def _add_view(app: FastAPI, view: View, subjects: Mapping[str, ServedSubject], w
             # pydantic writes NaN and infinity as null, which every reader of JSON takes.
             return answer.model_dump_json().encode()
 
-        return _json(await workers.run(work, _gone(request), alone_on=subject if view.exclusive else None))
+        return json_reply(await workers.run(work, gone(request), alone_on=subject if view.exclusive else None))
 
     # FastAPI reads these to check the question and to describe both in the schema.
     ask.__annotations__ = {"subject": str, "request": Request, "question": view.request, "return": Response}
@@ -179,7 +178,8 @@ def _add_view(app: FastAPI, view: View, subjects: Mapping[str, ServedSubject], w
         summary=view.summary,
         operation_id=view.name,
         response_model=view.response,
-        responses=_PROBLEMS,
+        responses=PROBLEMS,
+        dependencies=[Depends(may("run" if view.writes else "read"))],
     )
 
 
@@ -187,7 +187,9 @@ def _path(view: View) -> str:
     return f"/api/subjects/{{subject}}/views/{view.name}"
 
 
-def _add_static(app: FastAPI, static: Mapping[str, StaticFile], subjects: Mapping[str, ServedSubject]) -> None:
+def _add_static(
+    app: FastAPI, static: Mapping[str, StaticFile], subjects: Mapping[str, ServedSubject], with_lab: bool
+) -> None:
     page = static[PAGE]
 
     @app.get("/", include_in_schema=False)
@@ -201,53 +203,18 @@ def _add_static(app: FastAPI, static: Mapping[str, StaticFile], subjects: Mappin
         known = subject in subjects and not request.url.path.endswith("/")
         return page.reply(request, 200 if known else 404)
 
+    @app.get("/lab", include_in_schema=False)
+    @app.get("/lab/{rest:path}", include_in_schema=False)
+    async def inside_lab(request: Request) -> Response:
+        # Which runs and threads there are is the page's to ask: an id that is none is said there.
+        known = with_lab and not request.url.path.endswith("/")
+        return page.reply(request, 200 if known else 404)
+
     @app.get("/static/{name:path}", include_in_schema=False)
     async def file(name: str, request: Request) -> Response:
         if name not in static:
             raise Refused(404, "there is no such file")
         return static[name].reply(request)
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(UnweaveError)
-    async def refused_by_a_room(_: Request, error: UnweaveError) -> Response:
-        return _problem(422, " ".join(str(error).split()))
-
-    @app.exception_handler(RequestValidationError)
-    async def ill_typed(_: Request, error: RequestValidationError) -> Response:
-        first, *more = error.errors()
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-        rest = f", and {len(more)} more" if more else ""
-        return _problem(422, f"{where[:200]}: {first['msg'][:500]}{rest}")
-
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
-        return _problem(error.status, error.detail, error.headers)
-
-    @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> Response:
-        return _problem(error.status_code, "there is nothing at this URL", error.headers)
-
-    @app.exception_handler(Exception)
-    async def unforeseen(_: Request, error: Exception) -> Response:
-        return Response(fault(error), 500, media_type=PROBLEM_TYPE)
-
-
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(problem(status, detail), status, headers, PROBLEM_TYPE)
-
-
-def _json(content: bytes | None) -> Response:
-    # Nobody is there to read the answer where there is none.
-    return Response(content or b"", 200 if content else 499, media_type="application/json")
-
-
-def _gone(request: Request) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    return gone
 
 
 def _describe(app: FastAPI) -> None:

@@ -6,27 +6,34 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from unweave.base.terminal import one_line
+from unweave.server.accounts import Accounts
 from unweave.server.headers import secured
 from unweave.server.limits import Gone, Message, Receive, check_json, read_body
 from unweave.server.problem import PROBLEM_TYPE, Refused, fault, problem
 from unweave.server.settings import ServerSettings
-from unweave.server.token import cookie_of, same
+
+if TYPE_CHECKING:
+    from unweave.lab.people import Person
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 API = "/api/"
+PERSON = "unweave.person"
+COOKIES = 20
 SAFE = ("GET", "HEAD")
 METHODS = (*SAFE, "POST")
 PATH_LENGTH, QUERY_LENGTH = 1024, 8192
 # Printable ASCII without quotes, brackets and backslashes; once decoded no percent sign is left to be decoded again.
 _RAW_PATH = re.compile(rb"/(?:[A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&()*+,;=:@/-]*")
+# Where a page of the lab may be opened at once; it begins with one slash, so it is no other server's address.
+_INSIDE = re.compile(r"/lab(?:/[a-z0-9][a-z0-9._-]{0,99}){0,4}")
 _ODD_SEGMENT = re.compile(r"//|/\.+(?:/|$)")
 _ENCODED_SLASH = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 _FRAMES = (b"iframe", b"frame", b"fencedframe", b"embed", b"object")
@@ -40,13 +47,16 @@ _log = logging.getLogger("unweave.access")
 
 
 class Guard:
-    """Pure ASGI, for http and websocket: checks address, origin, token and body, and puts headers on every reply."""
+    """Pure ASGI, for http and websocket: checks address, origin, token and body, and puts headers on every reply.
 
-    def __init__(self, app: App, settings: ServerSettings) -> None:
+    The application finds who asks in the scope, under ``PERSON``.
+    """
+
+    def __init__(self, app: App, settings: ServerSettings, accounts: Accounts | None = None) -> None:
         self.app = app
         self.settings = settings
+        self.accounts = accounts or Accounts(settings)
         self.cookie = f"unweave-{settings.port}".encode()
-        self.session = cookie_of(settings.token, settings.port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -70,9 +80,10 @@ class Guard:
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
-            location = self._admit(scope)
-            if location is not None:
-                headers = {"location": location, "set-cookie": self._set_cookie(scope)}
+            signed = self._admit(scope)
+            if signed is not None:
+                location, session = signed
+                headers = {"location": location, "set-cookie": self._set_cookie(scope, session)}
                 await _reply(secure, 303, b"", "text/plain", headers)
                 return
             await self.app(scope, await self._body(scope, receive), secure)
@@ -112,8 +123,8 @@ class Guard:
             return
         await self.app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> str | None:
-        """Raises ``Refused``, or returns where to go on when the request has just handed in the token."""
+    def _admit(self, scope: Scope) -> tuple[str, str] | None:
+        """Raises ``Refused``; where a token was just handed in, says where to go on, and the session's cookie."""
         headers = _Headers(scope["headers"])
         _check_path(scope)
         origin = self._check_host(headers)
@@ -124,7 +135,7 @@ class Guard:
             query = parse_qsl(scope["query_string"].decode("ascii", "replace"), keep_blank_values=True)
             if any(name == "token" for name, _ in query):
                 return self._exchange(query)
-        self._check_secret(headers, method)
+        scope[PERSON] = self._check_secret(headers, method)
         if method not in METHODS and method != "websocket":
             raise Refused(405, f"{method} is not served here", allow=", ".join(METHODS))
         return None
@@ -138,30 +149,38 @@ class Guard:
             )
         return self.settings.origins[given[0]]
 
-    def _exchange(self, query: list[tuple[str, str]]) -> str:
+    def _exchange(self, query: list[tuple[str, str]]) -> tuple[str, str]:
         given = [value for name, value in query if name == "token"]
-        if len(given) != 1 or not same(given[0].encode(), self.settings.token):
+        session = self.accounts.session_of(given[0].encode()) if len(given) == 1 else None
+        if session is None:
             raise Refused(401, "this is not the server's token: use the URL that it printed when it started")
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
-        return f"/?{rest}" if rest else "/"
+        wanted = [value for name, value in query if name == "to"]
+        if len(wanted) == 1 and _INSIDE.fullmatch(wanted[0]):
+            return wanted[0], session
+        rest = urlencode([(name, value) for name, value in query if name not in ("token", "to")])
+        return f"/?{rest}" if rest else "/", session
 
-    def _set_cookie(self, scope: Scope) -> str:
+    def _set_cookie(self, scope: Scope, session: str) -> str:
         origin = self.settings.origins[_Headers(scope["headers"]).all(b"host")[0]]
         secure = "; Secure" if origin.startswith(b"https:") else ""
-        return f"{self.cookie.decode()}={self.session}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        return f"{self.cookie.decode()}={session}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
-    def _check_secret(self, headers: _Headers, method: str) -> None:
+    def _check_secret(self, headers: _Headers, method: str) -> Person:
         if headers.all(b"authorization"):
             scheme, _, secret = headers.one(b"authorization").partition(b" ")
-            if scheme.lower() != b"bearer" or not same(secret.strip(), self.settings.token):
+            person = self.accounts.of_token(secret.strip()) if scheme.lower() == b"bearer" else None
+            if person is None:
                 raise _unknown("the Authorization header does not hold the server's token")
-            return
+            return person
         pairs = [pair.strip().partition(b"=") for pair in headers.one(b"cookie").split(b";")]
+        given = [value for name, _, value in pairs if name == self.cookie]
         # Another program on this machine can set a cookie of this name too: any right one will do.
-        if not any(name == self.cookie and same(value, self.session) for name, _, value in pairs):
+        person = next(filter(None, map(self.accounts.of_session, given[:COOKIES])), None)
+        if person is None:
             raise _unknown("open the URL that `unweave serve` printed, or send its token as `Authorization: Bearer`")
         if method not in SAFE and not headers.all(b"origin"):
             raise Refused(403, "a browser names its Origin, and this request does not: send the token as a header")
+        return person
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
         if scope["method"] != "POST":

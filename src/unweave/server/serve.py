@@ -1,4 +1,4 @@
-"""Starting the server: the address is checked and taken first, then harvests are opened, then it serves."""
+"""Starting the server: the address is checked and taken first, then harvests and the lab are opened, then it serves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import math
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ import uvicorn
 
 from unweave.base.errors import UnweaveError
 from unweave.base.terminal import printable
+from unweave.lab.lab import Lab
+from unweave.lab.serving import announced
 from unweave.server.app import make_app
 from unweave.server.guard import Guard
 from unweave.server.protocol import patient_protocol
+from unweave.server.scheduling import scheduling
 from unweave.server.settings import ServerSettings, origin_of
 from unweave.server.token import new_token, token_from
 
@@ -30,15 +34,35 @@ HEAD_BYTES = 32 * 1024
 
 @dataclass(frozen=True)
 class Service:
-    """A server that is ready: its socket listens and its subjects are known."""
+    """A server that is ready: its socket listens, and its subjects and its lab are known.
+
+    ``without_lab`` says why there is no lab; ``announces`` lets other commands find the page of the lab.
+    """
 
     url: str
     subjects: Mapping[str, Any]
     server: uvicorn.Server
     socket: socket.socket
+    lab: Lab | None = None
+    without_lab: str = ""
+    starts_jobs: bool = True
+    announces: bool = True
 
     def run(self, log: bool = False) -> int:
-        """Serves until Ctrl-C and returns the exit code; ``log`` writes a line for each request to standard error."""
+        """Serves until Ctrl-C and returns the exit code; ``log`` writes a line for each request to standard error.
+
+        Meanwhile it starts the jobs that wait in the lab's queue, unless another process does.
+        """
+        with ExitStack() as around:
+            if self.lab is not None:
+                around.callback(self.lab.close)
+                if self.announces:
+                    around.enter_context(announced(self.lab, self.url))
+                if self.starts_jobs:
+                    around.enter_context(scheduling(self.lab))
+            return self._serve(log)
+
+    def _serve(self, log: bool) -> int:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_Printable("%(message)s"))
         logger = logging.getLogger("unweave")
@@ -65,27 +89,54 @@ def prepare(
     port: int = 8765,
     trusted: Sequence[str] = (),
     token_file: Path | None = None,
+    runs: Path | None = None,
+    starts_jobs: bool = True,
 ) -> Service:
-    """Checks the address, takes the port (0: any that is free), opens the harvests and listens.
+    """Checks the address, takes the port (0: any that is free), opens the harvests and the lab, and listens.
 
-    Without ``harvests`` those below the current folder are taken. Raises ``UnweaveError`` for an address that other
-    machines reach unless names and a token file are given, for a port that is taken, and where there is no harvest.
+    Without ``harvests`` those below the current folder are taken. ``runs`` is the lab's folder, made where it is
+    missing. Raises ``UnweaveError`` for an address that other machines reach unless names and a token file are given,
+    for a port that is taken, and where there is neither a harvest nor a lab.
     """
     checked = check_address(host, trusted, token_file)
     folders = find_harvests(harvests)
+    lab, without_lab = open_lab(runs)
+    if not folders and lab is None:
+        raise UnweaveError(
+            f"there is no harvest here, and no lab{f' ({without_lab})' if without_lab else ''}: make a harvest with "
+            "`unweave harvest`, give the path of one (unweave serve HARVEST), or start a run with `unweave run`"
+        )
     token = token_from(token_file) if token_file is not None else new_token()
     bound = bind(checked, port)
     try:
         number = bound.getsockname()[1]
-        shown = f"[{checked}]" if ":" in checked else checked
-        names = tuple(trusted) if trusted and not is_loopback(checked) else (f"{shown}:{number}", *trusted)
+        names = names_of(checked, number, trusted)
         settings = ServerSettings(token, number, names)
         subjects = open_subjects(folders)
-        server = make_server(make_app(subjects, settings), settings)
+        server = make_server(make_app(subjects, settings, lab=lab), settings)
     except BaseException:
         bound.close()
         raise
-    return Service(f"{origin_of(names[0], number)[1].decode()}/?token={token}", subjects, server, bound)
+    url = f"{origin_of(names[0], number)[1].decode()}/?token={token}"
+    return Service(url, subjects, server, bound, lab, without_lab, starts_jobs)
+
+
+def names_of(host: str, port: int, trusted: Sequence[str]) -> tuple[str, ...]:
+    """The names that a server answers to beside the local ones; the first is the one that it prints."""
+    shown = f"[{host}]" if ":" in host else host
+    return tuple(trusted) if trusted and not is_loopback(host) else (f"{shown}:{port}", *trusted)
+
+
+def open_lab(runs: Path | None) -> tuple[Lab | None, str]:
+    """The lab of that folder, ready to be asked; or None and why not, so that harvests are shown without it."""
+    if runs is None:
+        return None, ""
+    try:
+        lab = Lab(runs)
+        lab.people.here()
+        return lab, ""
+    except UnweaveError as error:
+        return None, str(error)
 
 
 def make_server(app: Guard, settings: ServerSettings) -> uvicorn.Server:
@@ -163,7 +214,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def find_harvests(given: Sequence[Path]) -> list[Path]:
-    """Harvest folders: those given, else ``*.harvest`` here and one folder down. Raises ``UnweaveError`` for none."""
+    """Harvest folders: those given, else ``*.harvest`` here and one folder down. What is given must be one."""
     folders = [Path(folder) for folder in given]
     for folder in folders:
         if not (folder / DESCRIPTION).is_file():
@@ -172,10 +223,6 @@ def find_harvests(given: Sequence[Path]) -> list[Path]:
     if not folders:
         found = sorted([*Path().glob("*.harvest"), *Path().glob("*/*.harvest")])
         folders = [folder for folder in found if not folder.is_symlink() and (folder / DESCRIPTION).is_file()]
-    if not folders:
-        raise UnweaveError(
-            "there is no harvest here: make one with `unweave harvest`, or give the path of one (unweave serve HARVEST)"
-        )
     for folder in folders:
         linked = sorted(path.name for path in folder.iterdir() if path.is_symlink())
         if linked:

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
         paired_difference,
     )
     from unweave.stats.comparisons import holm
-    from unweave.stats.noise import Noisy, noisy_mean, pooled_deviation
+    from unweave.stats.noise import (
+        Noisy,
+        PairedTest,
+        detectable_difference,
+        noise_floor,
+        noisy_mean,
+        paired_test,
+        pooled_deviation,
+        student_interval,
+    )
     from unweave.stats.permutation import NullTest, exceeds_null, max_null_threshold, sign_flip_test
     from unweave.stats.proportion import mean_of_shares, wilson_interval
 
@@ -26,7 +35,9 @@ _HOME = {
     "MedianRange": "bootstrap",
     "Noisy": "noise",
     "NullTest": "permutation",
+    "PairedTest": "noise",
     "cluster_interval": "bootstrap",
+    "detectable_difference": "noise",
     "exceeds_null": "permutation",
     "holm": "comparisons",
     "max_null_threshold": "permutation",
@@ -34,10 +45,13 @@ _HOME = {
     "mean_of_shares": "proportion",
     "median_interval": "bootstrap",
     "median_with_range": "bootstrap",
+    "noise_floor": "noise",
     "noisy_mean": "noise",
     "paired_difference": "bootstrap",
+    "paired_test": "noise",
     "pooled_deviation": "noise",
     "sign_flip_test": "permutation",
+    "student_interval": "noise",
     "wilson_interval": "proportion",
 }
 __all__ = [
@@ -45,7 +59,9 @@ __all__ = [
     "MedianRange",
     "Noisy",
     "NullTest",
+    "PairedTest",
     "cluster_interval",
+    "detectable_difference",
     "exceeds_null",
     "holm",
     "max_null_threshold",
@@ -53,10 +69,13 @@ __all__ = [
     "mean_of_shares",
     "median_interval",
     "median_with_range",
+    "noise_floor",
     "noisy_mean",
     "paired_difference",
+    "paired_test",
     "pooled_deviation",
     "sign_flip_test",
+    "student_interval",
     "wilson_interval",
 ]
 

@@ -38,10 +38,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Step:
-    """A step that was decided: the plan with its launch, and the names of the runs it stands for."""
+    """A step that was decided: the entry of each run by its name in the session, and why."""
 
-    plan: Plan
-    runs: tuple[str, ...]
+    entries: Mapping[str, Mapping[str, Any]]
+    said: str = ""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The names of the runs."""
+        return tuple(self.entries)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class State:
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Every run that was launched, by name, with its entry of the plan."""
     refused: tuple[str, ...] = ()
+    idle: int = 0
+    """Turns in a row of which nothing was launched."""
+    turns: int = 0
     asked: tuple[str, ...] = ()
     """What was missing when the planner wanted to stop and was asked once more; empty when it was not."""
     stop: str | None = None
@@ -72,6 +80,7 @@ class State:
         refused: list[str] = []
         asked: tuple[str, ...] = ()
         stop = ended = None
+        turns = idle = 0
         for event in events:
             match event["kind"]:
                 case "plan":
@@ -79,13 +88,16 @@ class State:
                 case "approval":
                     approved.add(event["sha256"])
                 case "step":
-                    steps.append(Step(Plan.from_json(event["plan"]), tuple(event["runs"])))
+                    steps.append(Step(event["runs"], event["said"]))
+                    turns, idle = turns + 1, 0
                 case "run":
                     runs[event["run"]] = event["entry"]
                 case "refused":
                     refused.append(event["why"])
+                    idle += event["idle"]
                 case "asked":
                     asked = tuple(event["missing"])
+                    turns += 1
                 case "stop":
                     stop = event["why"]
                 case "ended":
@@ -99,6 +111,8 @@ class State:
             tuple(steps),
             runs,
             tuple(refused),
+            idle,
+            turns,
             asked,
             stop,
             ended,

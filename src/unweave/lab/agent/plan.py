@@ -112,6 +112,10 @@ class Stopping:
     """Fresh seeds that every confirmed arm needs at least."""
     finalists: int = 1
     """Candidates that are confirmed at most."""
+    first: int = 0
+    """Of those seeds, how many are looked at first: an arm that misses a bar on them is dropped. 0 is all."""
+    checks: int = 3
+    """Seeds, of those that confirmed the answer, on which the null and the control are run."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,17 @@ class Plan:
         """Everything that is read off a run."""
         return (self.criterion.effect, *self.criterion.harms, *self.criterion.equal)
 
+    def varied(self) -> set[str]:
+        """The fields in which candidates and baselines differ."""
+        arms = self.of_role("candidate", "baseline")
+        names = {name for arm in arms for name in arm.settings}
+        return {name for name in names if len({canonical(arm.settings.get(name)) for arm in arms}) > 1}
+
+    def laid(self, arm: str, on: str | None = None) -> dict[str, Any]:
+        """The settings of an arm, over those of the arm beneath it."""
+        beneath = self.arm(on).settings if on is not None else {}
+        return {**beneath, **self.arm(arm).settings}
+
     def next(self, launch: Iterable[Launch], said: str = "") -> Plan:
         """The same plan with another next step."""
         return replace(self, launch=tuple(launch), said=said)
@@ -206,7 +221,7 @@ class Plan:
             raise UnweaveError("a seed is in two stages: what confirms must not have been looked at when screening")
         if self.stopping.seeds < 3 or len(self.stage("confirm").seeds) < self.stopping.seeds:
             raise UnweaveError(
-                f"{self.stopping.seeds} seeds to confirm out of {len(self.stage('confirm').seeds)}: 3 or more are needed"
+                f"{self.stopping.seeds} seeds of {len(self.stage('confirm').seeds)} confirm an arm: 3 or more are needed"
             )
         if not self.hypotheses or not all(one.predictions for one in self.hypotheses):
             raise UnweaveError("every plan predicts: give each hypothesis at least one predicted outcome")
@@ -262,16 +277,16 @@ class Entry:
         return json.loads(json.dumps(asdict(self), allow_nan=False))
 
 
-def launches_of(plan: Plan, study: Study) -> list[tuple[Entry, dict[str, Any]]]:
-    """The runs that the plan's next step stands for: what each carries of the plan, and its settings.
+def launches_of(plan: Plan, study: Study, identities: Mapping[str, str] | None = None) -> list[Entry]:
+    """The runs that the plan's next step stands for: what each carries of the plan.
 
-    Neighbouring seeds go into one run where the study takes several; else each seed is a run of its own.
+    Neighbouring seeds go into one run where the study takes several; else each seed is a run of its own. ``identities``
+    are those that the plan's first run read, where the plan itself did not know them.
     """
     found = []
     for launch in plan.launch:
         for seeds in _runs_of(study, launch.seeds):
             part = replace(launch, seeds=seeds)
-            settings = launch_settings(plan, study, part)
             entry = Entry(
                 plan.sha256,
                 launch.arm,
@@ -279,12 +294,12 @@ def launches_of(plan: Plan, study: Study) -> list[tuple[Entry, dict[str, Any]]]:
                 launch.on,
                 launch.stage,
                 plan.study,
-                settings,
+                launch_settings(plan, study, part),
                 seeds,
-                dict(plan.identities),
+                {**(identities or {}), **plan.identities},
                 plan.code,
             )
-            found.append((entry, settings))
+            found.append(entry)
     return found
 
 
@@ -300,11 +315,9 @@ def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
         seeds[inquiry.seeds] = len(launch.seeds)
     arm = plan.arm(launch.arm)
     if arm.on != (launch.on is not None):
-        raise UnweaveError(
-            f"arm {arm.name!r} is laid over another arm: name it in 'on'" if arm.on else f"arm {arm.name!r} needs no 'on'"
-        )
-    beneath = plan.arm(launch.on).settings if launch.on is not None else {}
-    settings = {**beneath, **arm.settings, **plan.stage(launch.stage).settings, **seeds}
+        what = "is laid over another arm: name that in 'on'" if arm.on else "is laid over nothing: leave out 'on'"
+        raise UnweaveError(f"arm {arm.name!r} {what}")
+    settings = {**plan.laid(launch.arm, launch.on), **plan.stage(launch.stage).settings, **seeds}
     return plain_config(study.configure(settings))
 
 

@@ -34,6 +34,8 @@ class Measured:
     nothing: bool = False
     fault: str | None = None
     seconds: float = 0.0
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """sha256 by kind of what the run read."""
 
     @property
     def usable(self) -> bool:

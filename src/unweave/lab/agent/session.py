@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.journal import Journal, State
-from unweave.lab.agent.plan import Plan, canonical, launches_of
+from unweave.lab.agent.judge import judge, ranked
+from unweave.lab.agent.plan import Entry, Plan, canonical, launches_of
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 
 if TYPE_CHECKING:
@@ -22,18 +23,18 @@ class Terms:
     """What the lab allows a session, whatever its planner wants."""
 
     wait_for_approval: bool = False
-    turns: int = 100
+    turns: int = 200
     """Steps at most; then it is concluded with what there is."""
     refusals: int = 3
-    """Steps in a row that were refused whole; then it is concluded with what there is."""
-    objections: int = 3
-    """Plans in a row that were refused; then it ends."""
+    """Steps in a row of which nothing was launched, because it was repeated or refused; then it is concluded."""
 
 
 class Session:
     """One question, from its plan to its last run. All state is in the journal, so a killed session goes on."""
 
-    def __init__(self, planner: Planner, hands: Hands, journal: Journal, view: LabView, terms: Terms | None = None):
+    def __init__(
+        self, planner: Planner, hands: Hands, journal: Journal, view: LabView, terms: Terms | None = None
+    ) -> None:
         self.planner = planner
         self.hands = hands
         self.journal = journal
@@ -47,49 +48,139 @@ class Session:
             if state.ended is not None:
                 return "done"
             if state.stop is not None:
-                self.hands.stop([name for step in state.steps for name in step.runs])
+                self.hands.stop(list(state.runs))
                 self._end(f"stopped from outside: {state.stop}")
             elif state.plan is None:
                 self._propose(question)
             elif self.terms.wait_for_approval and state.plan.sha256 not in state.approved:
                 return "waiting for approval"
-            elif len(state.steps) and not set(state.steps[-1].runs) <= set(state.runs):
-                self._launch(state.steps[-1].plan, state.steps[-1].runs)
-            elif not state.steps or state.steps[-1].plan.sha256 != state.plan.sha256:
-                self._step(state, state.plan)
+            elif state.steps and not set(state.steps[-1].runs) <= set(state.runs):
+                self._launch(state)
             else:
                 self.hands.wait(list(state.runs))
                 if self.state().stop is None:
-                    self._revise(state)
+                    self._revise(state, state.plan)
 
     def state(self) -> State:
         """The session as its journal has it."""
         return State.of(self.journal.events())
 
-    def results(self, state: State) -> Results:
+    def results(self, state: State, plan: Plan) -> Results:
         """Every run that was launched, as the auditor finds it."""
-        assert state.plan is not None
-        measured = tuple(self.hands.read(name, entry, state.plan) for name, entry in state.runs.items())
-        return Results(measured, self.hands.left(), len(state.steps), state.refused[-5:], state.asked)
+        measured = tuple(self.hands.read(name, entry, plan) for name, entry in state.runs.items())
+        return Results(
+            measured, self.hands.left(), state.turns, self.view.at_once, tuple(state.refused[-5:]), state.asked
+        )
 
     def _propose(self, question: str) -> None:
         plan = self.planner.propose(question, self.view)
-        plan.check(self.view.study(plan.study))
+        self._take(plan, question)
+
+    def _take(self, plan: Plan, question: str) -> None:
+        """Puts a plan on record. The lab, not the planner, says how much may be spent and which code runs."""
         if plan.question != question:
             raise UnweaveError(f"the plan answers {plan.question!r}, and the question is {question!r}")
+        plan = replace(plan, budget=dict(self.view.left), code=self.view.code, planner=self.planner.name)
+        plan.check(self.view.study(plan.study))
         self.journal.add("plan", plan=plan.to_json(), sha256=plan.sha256)
 
-    def _revise(self, state: State) -> None:
-        raise NotImplementedError
+    def _revise(self, state: State, plan: Plan) -> None:
+        results = self.results(state, plan)
+        if state.turns >= self.terms.turns:
+            self._end(f"after {state.turns} steps, as many as the lab allows")
+        elif state.idle >= self.terms.refusals:
+            self._end(f"the planner proposed nothing new {state.idle} times: {state.refused[-1]}")
+        elif results.left.get("runs", 1) < 1 or any(amount <= 0 for amount in results.left.values()):
+            spent = next(name for name, amount in results.left.items() if amount < 1 or amount <= 0)
+            self._end(f"the budget of {spent} is spent")
+        else:
+            answer = self.planner.revise(plan, results)
+            if isinstance(answer, Stop):
+                self._stop(state, plan, results, answer)
+            elif answer.sha256 != plan.sha256:
+                self._another(state, plan, answer)
+            else:
+                self._step(state, plan, answer, results)
 
-    def _step(self, state: State, plan: Plan) -> None:
-        raise NotImplementedError
+    def _stop(self, state: State, plan: Plan, results: Results, answer: Stop) -> None:
+        missing = unmet(plan, results)
+        if missing and not state.asked:
+            self.journal.add("asked", missing=missing, said=answer.reason)
+            return
+        early = f"; before its own stopping rule was met: {'; '.join(missing)}" if missing else ""
+        self._end(f"{answer.reason}{early}")
 
-    def _launch(self, plan: Plan, names: tuple[str, ...]) -> None:
-        raise NotImplementedError
+    def _another(self, state: State, plan: Plan, answer: Plan) -> None:
+        """A changed design is another plan: it is put on record, and what counts as an answer may not change."""
+        if answer.criterion != plan.criterion or answer.study != plan.study:
+            why = "the plan's criterion or study was changed after it was proposed"
+            self.journal.add("refused", why=f"{why}: a new question needs a new thread", idle=True)
+            return
+        try:
+            self._take(answer, plan.question)
+        except UnweaveError as error:
+            self.journal.add("refused", why=str(error), idle=True)
+
+    def _step(self, state: State, plan: Plan, answer: Plan, results: Results) -> None:
+        study = self.view.study(plan.study)
+        known = {fingerprint(entry["study"], entry["config"]) for entry in state.runs.values()}
+        try:
+            answer.check(study)
+            proposed = launches_of(answer, study, _read_first(plan, results))
+        except UnweaveError as error:
+            self.journal.add("refused", why=str(error), idle=True)
+            return
+        kept: list[Entry] = []
+        faults: list[str] = [] if proposed else ["the step launches nothing"]
+        for entry in proposed:
+            mark = fingerprint(plan.study, entry.config)
+            if mark in known:
+                faults.append(f"{entry.arm} on seeds {list(entry.seeds)} was run already")
+                continue
+            known.add(mark)
+            kept.append(entry)
+        room = results.left.get("runs", float("inf"))
+        if len(kept) > room:
+            faults.append(f"{len(kept)} runs were proposed, and the budget has {room:g}")
+            kept = kept[: int(room)]
+        if faults:
+            self.journal.add("refused", why="; ".join(faults[:5]), idle=not kept)
+        if not kept:
+            return
+        first = len(state.runs) + 1
+        runs = {f"{number:04d}": entry.to_json() for number, entry in enumerate(kept, start=first)}
+        # Written before anything is submitted, so that a session killed in between submits the rest and nothing twice.
+        self.journal.add("step", said=answer.said, runs=runs, sha256=plan.sha256)
+
+    def _launch(self, state: State) -> None:
+        for name, entry in state.steps[-1].entries.items():
+            if name not in state.runs:
+                self.hands.launch(name, entry)
+                self.journal.add("run", run=name, entry=entry)
 
     def _end(self, why: str) -> None:
         self.journal.add("ended", why=why)
+
+
+def unmet(plan: Plan, results: Results) -> list[str]:
+    """What the plan's own stopping rule still asks for: empty when it may stop."""
+    judgement = judge(plan, results)
+    missing: list[str] = []
+    if plan.kind != "compare":
+        candidates = [one for one in judgement.standings if plan.arm(one.arm).role == "candidate"]
+        holding = ranked(plan, results, [one.arm for one in candidates if one.verdict == "holds"])
+        for one in candidates:
+            # Only the best of what holds is the answer, and needs its null and its control.
+            if one.verdict == "unclear" or one.arm in holding[:1]:
+                missing += [f"{one.arm} lacks {what}" for what in one.lacking]
+    missing += [f"{name} lacks seeds" for name in judgement.close]
+    for one in judgement.contrasts:
+        missing += [f"{one.first} against {one.second} lacks {what}" for what in one.lacking]
+    if not results.measured:
+        missing.append("nothing was run")
+    elif not judgement.standings and not any(one.stage == "screen" for one in results.measured):
+        missing.append("nothing was confirmed")
+    return missing
 
 
 def fingerprint(study: str, settings: Mapping[str, Any]) -> bytes:
@@ -97,4 +188,7 @@ def fingerprint(study: str, settings: Mapping[str, Any]) -> bytes:
     return canonical([study, dict(settings)])
 
 
-_ = (replace, Stop, launches_of)
+def _read_first(plan: Plan, results: Results) -> dict[str, str]:
+    """What the first run read and every later one must have read too, unless the plan varies it."""
+    first = next((one.identities for one in results.measured if one.usable and one.identities), {})
+    return {kind: digest for kind, digest in first.items() if kind not in plan.varied()}

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from unweave.base.errors import UnweaveError
+
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
     from unweave.lab.people import Person
 
 Scope = Literal["read", "run", "review", "own"]
+
+
+class Missing(UnweaveError):
+    """There is nothing of the id that was asked for."""
 
 
 class Request(BaseModel):

@@ -12,7 +12,7 @@ State = Literal["waiting", "running", "paused", "finished", "failed", "cancelled
 ACTIVE: tuple[State, ...] = ("waiting", "running", "paused", "interrupted")
 """An ``interrupted`` job stopped with its scheduler, and goes on with the next one."""
 ENDED: tuple[State, ...] = ("finished", "failed", "cancelled")
-Kind = Literal["study", "agent"]
+Kind = Literal["study", "agent", "sweep"]
 
 
 @dataclass(frozen=True)

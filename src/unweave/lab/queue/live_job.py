@@ -11,6 +11,8 @@ from unweave.lab.queue.job import Job
 from unweave.lab.queue.limits import Spent, broken_limit
 
 LOOK_EVERY = 0.25
+START_SECONDS = 300.0
+"""A worker that has not begun its job after so long is ended."""
 CANCEL_SECONDS = 10.0
 """A cancelled job has so long to stop by itself, then as long as ``TERMINATE_SECONDS`` after SIGTERM."""
 TERMINATE_SECONDS = 3.0
@@ -22,7 +24,8 @@ class LiveJob:
     def __init__(self, job: str, node: str, started: float, earlier: float = 0.0) -> None:
         self.job = job
         self.node = node
-        self.started = started
+        self.claimed = self.started = started
+        self.began = False
         self.earlier = earlier
         self.suspended = False
         self.verdict: str | None = None
@@ -34,8 +37,14 @@ class LiveJob:
         self._usage = Usage()
         self._peak = Usage()
 
+    def begin(self) -> None:
+        """Its study starts now: what the worker needed to come up is not its time."""
+        self.began, self.started, self._idle = True, time.monotonic(), 0.0
+
     def seconds(self) -> float:
         """How long it has run in this attempt, without the time in which it was suspended."""
+        if not self.began:
+            return 0.0
         idle = self._idle + (time.monotonic() - self._suspended_at if self.suspended else 0.0)
         return time.monotonic() - self.started - idle
 
@@ -95,6 +104,10 @@ class LiveJob:
         if self.cancelled_at is not None:
             self._insist(now - self.cancelled_at, executor)
         if self.verdict is not None:
+            return
+        if not self.began and now - self.claimed > START_SECONDS:
+            # Lost, as if it had died: it is tried again.
+            executor.stop(self.job, "kill")
             return
         usage = executor.usage(self.job)
         if usage is None:

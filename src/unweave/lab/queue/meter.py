@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -49,7 +49,7 @@ class Meter:
         self._started, self._cpu = time.monotonic(), self._cpu_seconds()
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        torch = sys.modules.get("torch")
+        torch = loaded_torch()
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats()
 
@@ -123,9 +123,15 @@ def together(earlier: Mapping[str, float], now: Mapping[str, float]) -> dict[str
     }
 
 
+def loaded_torch() -> Any:
+    """torch where this process has imported it; None while it has not, or while a thread is at it."""
+    torch = sys.modules.get("torch")
+    return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
+
+
 def gpu_held() -> float:
     """The most GPU memory that torch held in this process, in gigabytes; 0 where it used none."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return 0.0
     return max(torch.cuda.max_memory_reserved(index) for index in range(torch.cuda.device_count())) / GB

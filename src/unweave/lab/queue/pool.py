@@ -147,7 +147,7 @@ class LocalPool:
         return max(fitting, key=lambda worker: (worker.source is not None, worker.idle_since), default=None)
 
     def _hire(self, threads: int) -> WorkerProcess:
-        worker = WorkerProcess(threads, self._hear, self.home / "workers")
+        worker = WorkerProcess(threads, self._hear, self.home)
         self._workers.append(worker)
         return worker
 

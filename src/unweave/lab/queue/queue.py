@@ -252,7 +252,7 @@ class Queue:
     ) -> tuple[Needs, tuple[str, ...]]:
         if isinstance(asked, Needs):
             return asked, tuple(asked.to_json())
-        if kind == "agent":
+        if kind != "study":
             # It waits for the runs that it submits, and would wait for ever if it held their thread.
             reckoned = replace(DEFAULT, threads=0.0)
         else:

@@ -13,7 +13,6 @@ from unweave.lab.queue.job import Job, State
 from unweave.lab.store.database import Database
 
 _SPEC = ("kind", "config", "given", "after", "retries", "account", "reserved", "source", "sandboxed", "folder")
-_JSON = ("worker", "usage", "maker")
 
 
 def now() -> str:
@@ -50,7 +49,7 @@ def change_job(
     connection: sqlite3.Connection, job: str, states: Iterable[State] = (), only_ready: bool = False, **columns: Any
 ) -> bool:
     """Sets columns of one job; False, and nothing set, unless it is in one of ``states`` (any where none is given)."""
-    values = [json.dumps(dict(columns[name])) if name in _JSON and columns[name] else columns[name] for name in columns]
+    values = [json.dumps(dict(value)) if isinstance(value, Mapping) else value for value in columns.values()]
     wanted = list(states)
     # The columns' names are this package's own.
     query = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)}, revision = "  # noqa: S608
@@ -60,6 +59,11 @@ def change_job(
     if only_ready:
         query += " AND ready = 1"
     return connection.execute(query, [*values, job, *wanted]).rowcount == 1
+
+
+def newest(database: Database) -> int:
+    """The number of the last change to any job: not SQLite's own count, which is of one connection's view of others."""
+    return int(database.read("SELECT COALESCE(MAX(revision), 0) FROM jobs")[0][0])
 
 
 def job_rows(database: Database, where: str = "1", values: Iterable[Any] = (), order: str = "number") -> list[Job]:

@@ -19,7 +19,7 @@ from unweave.lab.queue.limits import furthest_above
 from unweave.lab.queue.live_job import LOOK_EVERY, LiveJob
 from unweave.lab.queue.meter import together
 from unweave.lab.queue.pool import LocalPool
-from unweave.lab.queue.rows import change_job, job_rows, now, row_job
+from unweave.lab.queue.rows import change_job, job_rows, newest, now, row_job
 from unweave.record.run import Run
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Scheduler:
 
     def _read(self) -> None:
         database = self.lab.database
-        seen = int(database.read("PRAGMA data_version")[0][0])
+        seen = newest(database)
         if seen == self._seen:
             return
         self._seen, self._changed = seen, True
@@ -117,7 +117,7 @@ class Scheduler:
         if not self._changed and not self._blocked:
             return
         self._changed = False
-        waiting = [job for job in self.jobs.values() if self._may_start(job)]
+        waiting = [job for job in list(self.jobs.values()) if self._may_start(job)]
         waiting.sort(key=lambda job: (-job.priority, job.number))
         if not waiting:
             self._blocked.clear()
@@ -200,7 +200,10 @@ class Scheduler:
     def _hear(self, events: list[Event]) -> None:
         for event in events:
             job, live = self.jobs.get(event.job), self.live.get(event.job)
-            if job is None or live is None or event.kind == "began":
+            if job is None or live is None:
+                continue
+            if event.kind == "began":
+                live.begin()
                 continue
             del self.live[event.job]
             self._changed = True
@@ -227,8 +230,10 @@ class Scheduler:
         if said in ENDED:
             self._ended(job, *end_run(self.lab, job, said, None, usage), usage)
         elif self.closing:
-            end_run(self.lab, job, "interrupted", "its scheduler ended: it goes on with the next one", usage)
-            self._change({job.id: {"state": "interrupted", "worker": None, "usage": usage}})
+            _, note = end_run(
+                self.lab, job, "interrupted", "the queue was stopped: it goes on with the next one", usage
+            )
+            self._change({job.id: {"state": "interrupted", "note": note, "worker": None, "usage": usage}})
         elif job.losses < job.retries:
             note = f"its worker was lost ({how}): started again, {job.losses + 1} of {job.retries}"
             if said != "waiting":

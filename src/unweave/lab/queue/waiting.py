@@ -10,6 +10,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json
 from unweave.base.progress import Progress
 from unweave.lab.queue.job import ENDED
+from unweave.lab.queue.rows import newest
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
@@ -30,7 +31,7 @@ class Watch:
 
     def over(self, any_of: bool) -> bool:
         """Whether all jobs, or one of them, have ended."""
-        seen = int(self.lab.database.read("PRAGMA data_version")[0][0])
+        seen = newest(self.lab.database)
         if seen != self._seen:
             self._seen = seen
             for start in range(0, len(self.jobs), 500):

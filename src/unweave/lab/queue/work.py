@@ -15,11 +15,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy
+
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import remove_partial
 from unweave.base.needs import Needs
 from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
-from unweave.lab.queue.meter import Meter
+from unweave.lab.queue.meter import Meter, loaded_torch
 from unweave.lab.queue.processes import children, end_family
 from unweave.lab.queue.resources import GB
 from unweave.record.run import ENDINGS, Run, RunCancelled
@@ -27,6 +29,8 @@ from unweave.record.run import ENDINGS, Run, RunCancelled
 GROWTH_GB = 0.5
 """A worker that holds so much more memory than after its first job is replaced."""
 MOST_JOBS = 200
+_DRIVERS = {"agent": ("unweave.lab.agent.job", "run_agent"), "sweep": ("unweave.lab.sweeps.sweep", "run_sweep")}
+"""What does a job that is no study but submits others."""
 
 
 class Surroundings:
@@ -51,11 +55,10 @@ class Surroundings:
         warnings.filters.extend(self.filters)  # type: ignore[attr-defined]
         os.chdir(order["start_in"] or self.folder)
         random.seed(0)
-        if "numpy" in sys.modules:
-            sys.modules["numpy"].random.seed(0)
+        numpy.random.seed(0)
         if order["gpu_gb"]:
-            import torch
-        torch = sys.modules.get("torch")
+            import torch  # noqa: F401
+        torch = loaded_torch()
         if torch is not None:
             torch.manual_seed(0)
             torch.set_default_dtype(torch.float32)
@@ -111,8 +114,7 @@ def run_work(order: dict[str, Any], surroundings: Surroundings, began: Callable[
     worn = None
     try:
         with Log(folder / "log.txt", LOG_BYTES) as log, surroundings.meter.watching(log):
-            status, note = _ended(order, folder, surroundings, began)
-            usage = surroundings.meter.used()
+            status, note, usage = _ended(order, folder, surroundings, began)
             worn = surroundings.worn()
             if worn and "left" in worn:
                 log.add(f"{worn[0].upper()}{worn[1:]}.")
@@ -124,11 +126,11 @@ def run_work(order: dict[str, Any], surroundings: Surroundings, began: Callable[
 
 def _ended(
     order: dict[str, Any], folder: Path, surroundings: Surroundings, began: Callable[[], None]
-) -> tuple[str, str | None]:
+) -> tuple[str, str | None, dict[str, float]]:
     progress = FileProgress(folder / "progress.json")
     run = Run.open(folder, progress)
     if run.status in ENDINGS and run.status != "interrupted":
-        return run.status, run.state().get("note")
+        return _word(run)
     run.measure = surroundings.meter.used
     remove_partial(folder / "run.json")
     run.begin(surroundings.environment)
@@ -144,13 +146,19 @@ def _ended(
     progress.flush()
     if run.status == "running":
         run.finish("interrupted", "stopped while it wrote how it ended")
-    return run.status, run.state().get("note")
+    return _word(run)
+
+
+def _word(run: Run) -> tuple[str, str | None, dict[str, float]]:
+    state = run.state()
+    return str(state["status"]), state.get("note"), state.get("usage") or {}
 
 
 def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
-    if order["kind"] == "agent":
-        run_agent = import_module("unweave.lab.agent.job").run_agent
-        return lambda: run_agent(Path(order["lab"]), run)
+    if order["kind"] in _DRIVERS:
+        module, name = _DRIVERS[order["kind"]]
+        drive = getattr(import_module(module), name)
+        return lambda: drive(Path(order["lab"]), run)
     if order["sandboxed"]:
         from unweave.lab.sandbox.work import run_sandboxed
 

@@ -1,7 +1,8 @@
 """A worker: a process that runs one job after another, told by its scheduler over a pipe of its own.
 
-    python -m unweave.lab.queue.worker
+    python -m unweave.lab.queue.worker HOME
 
+``HOME`` is only for a person who lists processes: the folder of the lab, or of the pool, that it works for.
 Standard input and output are that pipe, one JSON object a line, and nothing else sees them: a study reads an empty
 input, and what it prints goes to its run's ``log.txt``.
 """
@@ -80,13 +81,14 @@ def serve(line: Line) -> None:
 
     surroundings = Surroundings(environment())
     line.say(**{"is": "ready", "process": this_process()})
-    warm = False
+    warming: threading.Thread | None = None
     while True:
         try:
-            order = line.orders.get(timeout=None if warm else IDLE_SECONDS)
+            order = line.orders.get(timeout=None if warming else IDLE_SECONDS)
         except Empty:
-            warm_up()
-            warm = True
+            # In a thread, because the next job may not need it and should not wait.
+            warming = threading.Thread(target=warm_up, name="warming", daemon=True)
+            warming.start()
             continue
         if order["do"] == "gpu":
             line.say(**{"is": "gpu", "gb": gpu_gb()})

@@ -34,7 +34,7 @@ class WorkerProcess:
         self,
         threads: int,
         heard: Callable[[WorkerProcess, dict[str, Any] | None], None],
-        diary: Path,
+        home: Path,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.threads = threads
@@ -45,11 +45,11 @@ class WorkerProcess:
         self.cpu_before = 0.0
         self.idle_since = time.monotonic()
         self.token = secrets.token_hex(8)
-        self.diary = diary / f"{self.token}.txt"
+        self.diary = home / "workers" / f"{self.token}.txt"
         self.diary.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(self.diary, "wb") as said:
             self.process = subprocess.Popen(
-                list(command),
+                [*command, str(home.resolve())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

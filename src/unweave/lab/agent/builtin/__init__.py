@@ -1,0 +1,1 @@
+"""A planner without a language model: words, a design, a search."""

@@ -1,0 +1,117 @@
+"""What a sweep leaves: a table of its runs, failures among them, a table of its configs, and the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unweave.lab.sweeps.arms import shown
+from unweave.lab.sweeps.comparison_record import comparison_digits, comparison_lines, keep_comparison
+from unweave.record.aggregate import Aggregate
+from unweave.record.table import Table
+
+if TYPE_CHECKING:
+    from unweave.lab.queue.job import Job
+    from unweave.lab.sweeps.comparison import Comparison
+    from unweave.lab.sweeps.measure import Reading
+    from unweave.lab.sweeps.plan import SweepPlan
+    from unweave.record.run import Run
+
+
+def keep_sweep(
+    run: Run,
+    plan: SweepPlan,
+    jobs: Mapping[str, Job],
+    reached: Mapping[int, int],
+    readings: Mapping[int, Sequence[Reading]],
+    failures: Mapping[str, str],
+    compared: Comparison | None,
+) -> None:
+    """Saves the tables in the sweep's run, and claims what was found best, with everything that was compared."""
+    run.save_table(_trials(jobs, failures))
+    run.save_table(_arms(plan, reached, readings, compared))
+    if compared is not None:
+        keep_comparison(compared, run, _best_claim(plan, compared))
+    elif failures:
+        run.save_table(Table("left-out", ("run", "reason"), tuple(failures.items()), caption="Runs without a result"))
+
+
+def sweep_lines(run: Run, compared: Comparison | None) -> list[str]:
+    """What there is to say of a sweep that has ended."""
+    states = run.load_table("trials").column("state")
+    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return [f"{len(states)} runs: {counted}", *(comparison_lines(compared) if compared is not None else [])]
+
+
+def _trials(jobs: Mapping[str, Job], failures: Mapping[str, str]) -> Table:
+    rows = []
+    for key, job in jobs.items():
+        rung, arm, seeds = key.split("/")
+        rows.append(
+            {
+                "run": job.id,
+                "rung": int(rung),
+                "arm": int(arm),
+                "seeds": seeds,
+                "state": job.state,
+                "seconds": job.usage.get("seconds"),
+                "left out": failures.get(job.id),
+            }
+        )
+    units = {"seconds": "s"}
+    return Table.from_records(
+        "trials", rows, units=units, caption="Every run of the sweep, in order", digits={"seconds": 1}
+    )
+
+
+def _arms(
+    plan: SweepPlan,
+    reached: Mapping[int, int],
+    readings: Mapping[int, Sequence[Reading]],
+    compared: Comparison | None,
+) -> Table:
+    verdicts = {} if compared is None else {row.arm.name: row for row in compared.rows}
+    rows: list[dict[str, Any]] = []
+    for number in range(len(plan.arms)):
+        settings = plan.settings(number)
+        name = ", ".join(f"{field}={shown(value)}" for field, value in settings.items())
+        found = verdicts.get(name) if number in readings else None
+        fields = {_column(field): _cell(value) for field, value in settings.items()}
+        rows.append(
+            {
+                "arm": number,
+                **fields,
+                "rung": reached.get(number),
+                "mean": None if found is None else found.mean.mean,
+                "verdict": None if found is None else found.verdict,
+            }
+        )
+    digits = 3 if compared is None else comparison_digits(compared)
+    return Table.from_records(
+        "arms", rows, caption="Every config, and the last rung that it was run on", digits={"mean": digits}
+    )
+
+
+def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, Any], Aggregate]:
+    """The sentence on what came out, with the arm whose mean it states."""
+    best = compared.best
+    arms, text = len(plan.arms), compared.measure.text
+    if best is compared.baseline:
+        start = (
+            f"None of {arms - 1} other configs was seen to be better than {best.arm.name}"
+            if arms > 1
+            else best.arm.name
+        )
+    else:
+        start = f"{best.arm.name} is the best of {arms} configs"
+    sentence = f"{start}: {text} {{value}} over {best.mean.n} seeds."
+    where = {"arm": best.arm.name}
+    return sentence, where, Aggregate("values", "value", where, "mean")
+
+
+def _column(field: str) -> str:
+    return f"{field} (field)" if field in ("arm", "rung", "mean", "verdict") else field
+
+
+def _cell(value: Any) -> Any:
+    return shown(value) if isinstance(value, (list, tuple, dict)) else value
