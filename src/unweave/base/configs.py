@@ -70,6 +70,7 @@ def plain_config(config: Any) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _adapter(config: type) -> Any:
+    # Making one takes milliseconds, and a plan checks the settings of hundreds of arms.
     from pydantic import TypeAdapter
 
     return TypeAdapter(config)
