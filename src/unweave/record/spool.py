@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from heapq import merge
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.record import jsonl
