@@ -77,7 +77,7 @@ def test_f3_35_a_scheduler_killed_at_a_hand_over_loses_no_job_and_runs_none_twic
     # What it had finished before the kill is not done again.
     ran = len(executions(mark))
     assert ran <= done.attempt <= 2
-    assert ran == (1 if "end" in point or "order" not in point and "begins" not in point else ran)
+    assert ran == (1 if "end" in point or ("order" not in point and "begins" not in point) else ran)
     cells = Run.open(lab.root / job.run).cells("steps")
     assert len(cells) == 20
 

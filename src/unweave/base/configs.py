@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
 from itertools import pairwise
 from textwrap import dedent
 from typing import Any
@@ -47,7 +48,7 @@ def typed_config(config: type, settings: Mapping[str, Any], owner: str) -> Any:
     (and one item needs none); where it may be missing, ``none`` is None; all else is read by the field's type.
     Raises ``UnweaveError`` naming ``owner``, the field, the value and what it should be.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     known = [field.name for field in fields(config)]
     for name in settings:
@@ -55,7 +56,7 @@ def typed_config(config: type, settings: Mapping[str, Any], owner: str) -> Any:
             raise UnweaveError(f"{owner} has no field {name!r}; {nearest(name, known)}")
     hints = typing.get_type_hints(config)
     try:
-        return TypeAdapter(config).validate_python(
+        return _adapter(config).validate_python(
             {name: _from_text(value, hints[name]) for name, value in settings.items()}
         )
     except ValidationError as error:
@@ -64,9 +65,7 @@ def typed_config(config: type, settings: Mapping[str, Any], owner: str) -> Any:
 
 def plain_config(config: Any) -> dict[str, Any]:
     """A config as JSON values; ``typed_config`` gives the same config back from them."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(type(config)).dump_python(config, mode="json")
+    return _adapter(type(config)).dump_python(config, mode="json")
 
 
 def config_fields(config: type) -> list[Field]:
@@ -80,6 +79,14 @@ def config_fields(config: type) -> list[Field]:
         kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
         described.append(Field(field.name, kind, default, required, meanings.get(field.name, "")))
     return described
+
+
+@lru_cache(maxsize=64)
+def _adapter(config: type) -> Any:
+    # Made once a type: a sweep asks for it thousands of times.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(config)
 
 
 def _meanings(config: type) -> dict[str, str]:

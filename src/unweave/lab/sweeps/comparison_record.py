@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unweave.lab.sweeps.alike import runs_alike
 from unweave.lab.sweeps.comparison import BASELINE, TOO_FEW, Comparison, Row
 from unweave.record.aggregate import Aggregate
 from unweave.record.run import Run
@@ -118,7 +120,12 @@ def keep_comparison(
 
 
 def save_comparison(lab: Lab, comparison: Comparison, about: Mapping[str, Any] | None = None) -> Run:
-    """The comparison as a run of its own in ``lab``."""
+    """The comparison as a run of its own in ``lab``. Other finished runs of the same configs are named as left out."""
+    looked_at = {reading.run for row in comparison.rows for reading in row.arm.readings} | set(comparison.left_out)
+    configs = [lab.runs.open(run).config for run in looked_at]
+    others = runs_alike(lab, comparison.study, configs, looked_at, comparison.seed_field)
+    unchosen = dict.fromkeys(others, "of the same config, and not among the runs that were given")
+    comparison = replace(comparison, left_out={**comparison.left_out, **unchosen})
     config = {
         "study": comparison.study,
         "measure": comparison.measure.text,

@@ -59,7 +59,9 @@ def _trials(jobs: Mapping[str, Job], failures: Mapping[str, str]) -> Table:
             }
         )
     units = {"seconds": "s"}
-    return Table.from_records("trials", rows, units=units, caption="Every run of the sweep, in order", digits={"seconds": 1})
+    return Table.from_records(
+        "trials", rows, units=units, caption="Every run of the sweep, in order", digits={"seconds": 1}
+    )
 
 
 def _arms(
@@ -85,7 +87,9 @@ def _arms(
             }
         )
     digits = 3 if compared is None else comparison_digits(compared)
-    return Table.from_records("arms", rows, caption="Every config, and the last rung that it was run on", digits={"mean": digits})
+    return Table.from_records(
+        "arms", rows, caption="Every config, and the last rung that it was run on", digits={"mean": digits}
+    )
 
 
 def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, Any], Aggregate]:
@@ -93,7 +97,11 @@ def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, A
     best = compared.best
     arms, text = len(plan.arms), compared.measure.text
     if best is compared.baseline:
-        start = f"None of {arms - 1} other configs was seen to be better than {best.arm.name}" if arms > 1 else best.arm.name
+        start = (
+            f"None of {arms - 1} other configs was seen to be better than {best.arm.name}"
+            if arms > 1
+            else best.arm.name
+        )
     else:
         start = f"{best.arm.name} is the best of {arms} configs"
     sentence = f"{start}: {text} {{value}} over {best.mean.n} seeds."
