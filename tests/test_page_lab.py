@@ -269,7 +269,7 @@ def test_curves_are_read_by_keyboard_and_as_numbers(open_page):
     page = open_page("/lab/runs/remove-es-1")
     chart = page.locator(".curve-chart").filter(has_text="loss").first
     drawing = chart.locator("svg.curve")
-    expect(drawing).to_have_attribute("aria-label", re.compile(r"loss.*last 0\.63\d* at 299"))
+    expect(drawing).to_have_attribute("aria-label", re.compile(r"loss.*last 0\.\d+ at 299, between"))
     drawing.focus()
     page.keyboard.press("End")
     expect(chart.locator(".curve-readout")).to_contain_text("step 299")
@@ -279,7 +279,7 @@ def test_curves_are_read_by_keyboard_and_as_numbers(open_page):
     chart.get_by_role("button", name="Powers of ten").click()
     assert chart.locator("path.line").get_attribute("d") != before
     chart.locator("summary").click()
-    assert 100 <= chart.locator("tbody tr").count() <= 201
+    expect(chart.locator("tbody tr")).to_have_count(151)
 
 
 def test_a_thread_shows_its_plan_what_changed_and_what_rests_on_claims(open_page):
@@ -307,7 +307,7 @@ def test_a_thread_shows_its_plan_what_changed_and_what_rests_on_claims(open_page
 
 
 def test_a_reader_sees_everything_and_can_change_nothing(open_page, served, tokens):
-    page = open_page("/lab", tokens["eve"])
+    page = open_page("/lab", tokens["eve"], allowed="403")
     expect(page.locator(".person")).to_have_text(re.compile("eve.*reader"))
     for path in ("/lab", "/lab/runs/remove-es-1", "/lab/threads", "/lab/threads/spanish", "/lab/agent", "/lab/queue"):
         page.goto(served + path)
@@ -345,6 +345,7 @@ def test_a_plan_is_approved_by_a_reviewer_and_only_as_it_is_shown(open_page, lab
 
 def test_notes_hypotheses_and_reviews_are_written_on_the_page(open_page, lab, tokens):
     lab.threads.create("Can people write?", by=CARL, id="writing")
+    found = Run.open(lab.root / "remove-es-1").claims()[0].value
     page = open_page("/lab/threads/writing", tokens["carl"])
     page.get_by_text("Write a note").click()
     page.get_by_label("Markdown").fill(f"It **moves**.\n\n{HOSTILE}")
@@ -356,7 +357,7 @@ def test_notes_hypotheses_and_reviews_are_written_on_the_page(open_page, lab, to
     page.locator("details.write[open] button").click()
     expect(page.locator(".hypotheses")).to_contain_text("Predicted: A slope above 0.")
     page.get_by_text("Conclude", exact=True).click()
-    page.get_by_label("What was found").fill("Spanish is left at 0.975 ln V.")
+    page.get_by_label("What was found").fill(f"Spanish is left at {found:.3f} ln V.")
     page.get_by_label("The claims that it rests on").fill("remove-es-1 1")
     page.locator("details.write[open] button").click()
     expect(page.locator(".cited .verdict")).to_have_text(re.compile("held"))

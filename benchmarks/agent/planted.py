@@ -135,7 +135,6 @@ class Planted:
 
     def exact(self, edit: Edit | None = None) -> np.ndarray:
         """Cross-entropy of every label in nats, over the whole chain and not over a sample of it."""
-        chain = transitions(self.seed)
         tokens = torch.tensor([[WORDS + k, w] for k in range(len(LABELS)) for w in range(WORDS)])
         with torch.no_grad():
             if edit is None:
@@ -143,16 +142,33 @@ class Planted:
             else:
                 with applied(self.target, edit):
                     logits = self.target.module(tokens)
-        # Rows and columns of a Latin square sum to the same, so that in the long run all words are equally frequent.
-        loss = -(chain * logits[:, 0].log_softmax(-1).view(len(LABELS), WORDS, -1)).sum(-1)
-        return loss.mean(1).numpy().astype(np.float64)
+        return self._losses(logits[:, 0].view(1, len(LABELS), WORDS, -1))[0]
 
-    def outcome(self, edit: Edit, label: int | None = None) -> tuple[float, float]:
-        """The exact level of the label in ln V, and the exact harm to the worst other one in nats."""
-        which = self.label if label is None else label
-        before, after = self.base, self.exact(edit)
-        others = [k for k in range(len(LABELS)) if k != which]
-        return float(after[which] / np.log(WORDS)), float((after - before)[others].max())
+    def exact_factors(self, site: str, index: int, factors: tuple[float, ...]) -> list[tuple[float, float]]:
+        """The exact level of the planted label in ln V, and harm to the worst other one in nats, for each factor.
+
+        The same as ``exact`` gives under the edit, without writing a weight for each.
+        """
+        module, piece = self.target.module, self.pieces[site][index]
+        with torch.no_grad():
+            tags, words = module.embedding[WORDS:], module.embedding[:WORDS]
+            change = torch.tensor(factors)[:, None, None] - 1
+            change = change * (tags @ piece.v)[None, :, None] * piece.u[None, None]
+            open_ = torch.ones(())
+            for stage in STAGES:
+                total = sum(module.sites[one](tags) for one in stage)
+                open_ = open_ * (total + (change if site in stage else 0.0)).clamp(0, 1)
+            open_ = open_.expand(len(factors), -1, -1)
+            logits = module.down(module.word(words)[None, None] * open_[:, :, None])
+        after = self._losses(logits)
+        others = [k for k in range(len(LABELS)) if k != self.label]
+        levels, harms = after[:, self.label] / np.log(WORDS), (after - self.base)[:, others].max(1)
+        return [(float(level), float(harm)) for level, harm in zip(levels, harms, strict=True)]
+
+    def _losses(self, logits: Tensor) -> np.ndarray:
+        # Rows and columns of a Latin square sum to the same, so that in the long run all words are equally frequent.
+        loss = -(transitions(self.seed)[None] * logits.log_softmax(-1)).sum(-1)
+        return loss.mean(-1).numpy().astype(np.float64)
 
 
 def measured(planted: Planted, edit: Edit, windows: int, draw: int, shuffle: bool, label: int) -> tuple[float, float, np.ndarray]:
@@ -246,11 +262,9 @@ def _carriers(generator: np.random.Generator, scenario: str, label: int) -> Carr
     return Carriers(amounts)
 
 
-def single_outcomes(made: Planted, factor: float = 0.0) -> dict[tuple[str, int], tuple[float, float]]:
-    """Exact level and harm of every single piece at a factor."""
-    return {
-        (site, index): made.outcome(made.edit({(site, index): factor})) for site in SITES for index in range(PIECES)
-    }
+def single_outcomes(made: Planted) -> dict[tuple[str, int], tuple[float, float]]:
+    """Exact level and harm of every single piece taken away."""
+    return {(site, index): made.exact_factors(site, index, (0.0,))[0] for site in SITES for index in range(PIECES)}
 
 
 def _as_planted(made: Planted) -> bool:

@@ -15,7 +15,7 @@ from unweave.base.seeds import derive, numpy_generator
 from unweave.lab.agent.judge import Judgement
 
 Settings = Mapping[str, Any]
-DRAWS = 24
+DRAWS = 12
 """Training texts over which a way's true worth is averaged."""
 SEPARATED = 0.1
 """Nats by which a true best must be better than the next."""
@@ -187,11 +187,12 @@ def _strengths(made: Planted) -> set[tuple[str, float]]:
     """Every site and factor that reaches both bars."""
     found = set()
     for site in SITES:
-        index = selective(made, site, made.label)
-        for factor in STRENGTHS:
-            level, harm = made.outcome(made.edit({(site, index): factor}))
-            if level >= LEVEL and harm <= HARM:
-                found.add((site, factor))
+        outcomes = made.exact_factors(site, selective(made, site, made.label), STRENGTHS)
+        found |= {
+            (site, factor)
+            for factor, (level, harm) in zip(STRENGTHS, outcomes, strict=True)
+            if level >= LEVEL and harm <= HARM
+        }
     return found
 
 

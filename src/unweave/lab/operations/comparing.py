@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from unweave.base.configs import parse_settings
 from unweave.base.errors import UnweaveError
+from unweave.lab.operations.compare_models import ArmEntry, CompareAnswer, CompareRequest, LeftOut
 from unweave.lab.operations.finding import open_run
 from unweave.lab.operations.registry import operation
-from unweave.lab.operations.run_models import ArmEntry, CompareAnswer, CompareRequest, LeftOut
 from unweave.lab.sweeps.comparison import Comparison, compare
 from unweave.lab.sweeps.comparison_record import comparison_digits, comparison_lines
 from unweave.lab.sweeps.measure import Better, Measure

@@ -237,7 +237,9 @@ class RunIndex:
             if one.id in first and (one.seal != first[one.id] or one.id in known)
         }
         seals = {one.id: one.seal for one in changed if one.seal is not None and one.id not in first}
-        with self.database.write(derived=not seals and not any(wrong.values())) as connection:
+        # A copy of a lab that cannot be written to takes seals too, for as long as it is open.
+        derived = self.database.read_only or not (seals or any(wrong.values()))
+        with self.database.write(derived=derived) as connection:
             connection.executemany(
                 f"INSERT OR REPLACE INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608
                 [[getattr(one, column) for column in _COLUMNS] for one in changed],

@@ -31,6 +31,10 @@ function spread(low, high, digits) {
   return low === null || high === null ? "–" : `${exact(low, digits)} to ${exact(high, digits)}`;
 }
 
+function chance(value) {
+  return typeof value === "number" && value < 0.001 ? "< 0.001" : number(value);
+}
+
 function verdictOf(arm) {
   const good = { better: "good", worse: "bad" }[arm.verdict] ?? "open";
   return h(`span.verdict.${good}`, {}, said(arm.verdict));
@@ -63,8 +67,8 @@ function differences(answer) {
       h("th", { scope: "row" }, said(arm.name)), h("td", {}, count(arm.pairs)), h("td", {}, h("b", {}, exact(arm.difference, digits, true))),
       h("td", {}, spread(arm.difference_low, arm.difference_high, digits)),
       h("td", {}, whisker(arm.difference, arm.difference_low, arm.difference_high, across, arm.floor)),
-      h("td", {}, exact(arm.floor, digits), arm.detectable !== null && h("p.reason", {}, `seen 4 times in 5: ${exact(arm.detectable, digits)}`)),
-      h("td", { title: arm.test }, number(arm.adjusted)), h("td", {}, verdictOf(arm))))),
+      h("td", {}, exact(arm.floor, digits), arm.detectable !== null && h("p.reason", {}, `${exact(arm.detectable, digits)} would be seen 4 times in 5`)),
+      h("td", { title: arm.test }, chance(arm.adjusted)), h("td", {}, verdictOf(arm))))),
   ];
 }
 
@@ -75,7 +79,7 @@ export function arms(answer) {
     means(answer),
     h("h3.pairs-title", {}, "Differences"),
     differences(answer),
-    h("ul.sentences", {}, answer.said.map((one) => h("li", {}, said(one)))),
+    h("ul.sentences", {}, answer.said.filter((one) => !one.startsWith("left out: ")).map((one) => h("li", {}, said(one)))),
     answer.left_out.length > 0 && h("ul.sentences", {}, answer.left_out.map((one) => h("li", {}, "Left out: ", runLink(one.run), " ", said(one.reason)))),
   ];
 }

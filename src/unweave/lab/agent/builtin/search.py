@@ -148,7 +148,8 @@ def _first(plan: Plan, screening: Screening, width: int) -> tuple[list[Launch], 
     roots = [tree.name for tree in trees(plan)]
     start = roots or spread_first(plan, screening.candidates)
     if _barless(plan) and not any(axis.ordered for axis in plan.axes):
-        start = [arm.name for arm in screening.candidates]
+        # What is run again is the best of them, later: the noise of a bad one says little about theirs.
+        return [Launch(arm.name, "screen", seeds[:1]) for arm in screening.candidates], "every candidate once"
     repeated = start[: max(1, 3 - len(start))] if len(start) < 3 else start[:2]
     launches = [Launch(name, "screen", seeds[: 2 if name in repeated else 1]) for name in start]
     return launches, "spread over what may vary, some of it twice to see the noise"
@@ -181,7 +182,12 @@ def _race(
         return Stop("no candidate is left that could reach every bar")
     # "The best" without a bar needs somebody to be better than.
     wanted = 2 if _barless(plan) else 1
-    contenders = [name for number, name in enumerate(left) if number < wanted or screening.near(name, left[0], RIVAL)]
+    seen = sum(screening.count(name) > 1 for name in left[: wanted + 1])
+    contenders = [
+        name
+        for number, name in enumerate(left)
+        if number < wanted or seen < wanted or screening.near(name, left[0], RIVAL)
+    ]
     half = contenders[: max(wanted, math.ceil(len(contenders) / 2))] if len(contenders) > HALVED else contenders
     again = [name for name in half if screening.count(name) < len(seeds)]
     if len(half) > wanted and again:
