@@ -66,12 +66,13 @@ def run_sweep(root: Path, run: Run) -> None:
     from unweave.lab.lab import Lab
     from unweave.studies.discover import forget_sources
 
-    # What an earlier job of this process loaded may be the same study from another place.
+    # What an earlier job of this process loaded may be the same study from another place, and so for a later one.
     forget_sources()
     lab = Lab(root)
     try:
         Sweep(lab, run).go()
     finally:
+        forget_sources()
         lab.close()
 
 
