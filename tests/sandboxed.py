@@ -54,5 +54,5 @@ def sandboxed(tmp_path, body, limits=None, config=None, hidden=(), name="probe.p
     return run, result
 
 
-def log_of(run):
-    return (run.path / "log.txt").read_text(encoding="utf-8")
+def log_of(result):
+    return result.ended.output.decode("utf-8", "replace")

@@ -7,6 +7,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -255,12 +256,13 @@ def serving(
     subjects: dict[str, Any] | None = None,
     views: dict[str, View] | None = None,
     lab: Any = None,
+    make: Callable[[ServerSettings], Guard] | None = None,
 ):
-    """A running server; it is stopped, and its thread joined, when the block ends."""
+    """A running server, of what ``make`` makes if it is given; it is stopped, and its thread joined, at the end."""
     bound = bind("127.0.0.1", port)
     subjects = {"stand-in": StandIn()} if subjects is None else subjects
     settings = ServerSettings(token, bound.getsockname()[1], trusted, limits or Limits())
-    app = stand_in_app(settings, subjects, views, lab)
+    app = stand_in_app(settings, subjects, views, lab) if make is None else make(settings)
     server = make_server(app, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()

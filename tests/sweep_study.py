@@ -20,8 +20,8 @@ class Curve:
     """``broken`` fails at seed 1, ``empty`` saves no table."""
     effort: int = 8
     """The more, the less noise."""
-    seconds: float = 0.0
-    """How long to take."""
+    gate: str = ""
+    """A file that all but the first wait for."""
     first_seed: int = 0
     seeds: int = 1
     mark: str = ""
@@ -38,7 +38,7 @@ def curve(config, run=None):
         with open(config.mark, "a", encoding="utf-8") as file:
             file.write(f"{config.x} {config.effort} {config.first_seed} {os.getpid()}\n")
     seeds = range(config.first_seed, config.first_seed + config.seeds)
-    for _ in range(int(config.seconds * 100)):
+    while config.gate and config.x > 0 and not os.path.exists(config.gate):
         run.stop_if_cancelled()
         time.sleep(0.01)
     if config.kind == "broken" and 1 in seeds:

@@ -212,10 +212,10 @@ def test_f3_31_a_conclusion_needs_claims_that_hold(threads, thread, lab):
 def test_f3_31_a_conclusion_states_no_number_that_its_claims_do_not(threads, thread, text):
     with pytest.raises(UnweaveError, match=r"and no claim holds it|the claim holds"):
         threads.add(thread.id, Conclusion(text, (("first", 0),)), CARL)
-    both = Conclusion("Seeds 0 and 1 leave {{first#0}} and 0.980 ln V.", (("first", 0), ("first", 1)))
-    with pytest.raises(UnweaveError, match="states 0 in"):
-        threads.add(thread.id, both, CARL)
-    threads.add(thread.id, Conclusion("The two leave {{first#0}} and 0.980 ln V.", both.claims), CARL)
+    three = Conclusion("Seeds 0, 1 and 2 leave {{first#0}} and 0.980 ln V.", (("first", 0), ("first", 1)))
+    with pytest.raises(UnweaveError, match="states 2 in"):
+        threads.add(thread.id, three, CARL)
+    threads.add(thread.id, Conclusion("Seeds 0 and 1 leave {{first#0}} and 0.980 ln V.", three.claims), CARL)
 
 
 def test_f3_30_what_a_conclusion_rests_on_is_looked_at_again_when_it_is_shown(threads, thread, lab):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unweave.base.errors import UnweaveError
-from unweave.record import Run, Table, check_claims
+from unweave.record import Aggregate, Run, Table, check_claims
 
 ROWS = (("factor", "de", 7.2041, 4), ("factor", "en", -0.0042, 4), ("lora", "de", None, 4))
 
@@ -110,3 +110,115 @@ def test_claims_are_plain_json_bound_to_the_bytes_of_the_table(run):
     (entry,) = json.loads((run.path / "claims.json").read_text())
     assert entry["sha256"] == run.load_table("effects").sha256
     assert entry["row"] == {"method": "factor", "language": "de"}
+
+
+SEEDS = ((0, 0.9547), (1, 0.9312), (2, 0.9125), (3, 0.971), (4, 0.9421))
+
+
+def seeded(root, rows=SEEDS, summary=0.9421, name="seeded", **about):
+    run = Run.create("s", {}, root=root, name=name, about={"seeds": [0, 1, 2, 3, 4], **about})
+    run.save_table(Table("cells", ("method", "seed", "level"), tuple(("factor", *row) for row in rows)))
+    run.save_table(Table("summary", ("method", "level"), (("factor", summary),)))
+    return run
+
+
+def claim_over(run, sentence="It is {value}.", over=None, digits=2):
+    over = over or Aggregate("cells", "level", {"method": "factor"})
+    return run.claim(sentence, "summary", {"method": "factor"}, "level", digits=digits, over=over)
+
+
+def reason(run):
+    (checked,) = check_claims(run)
+    return checked.verdict, checked.reason
+
+
+def test_a_summed_up_cell_is_recomputed_from_its_rows(tmp_path):
+    run = seeded(tmp_path)
+    made = claim_over(run)
+    assert made.sentence == "It is 0.94."
+    assert made.over is not None
+    assert made.over.sha256 == run.load_table("cells").sha256
+    assert run.claims() == [made]
+    assert reason(run) == ("held", "median of 'level' in table 'cells' over seeds 0, 1, 2, 3, 4 = 0.94")
+
+
+def test_an_aggregate_that_no_table_holds_can_be_claimed(tmp_path):
+    run = seeded(tmp_path)
+    made = run.claim("{value} of five pass.", over=Aggregate("cells", "level", how="share>=0.93"), digits=1)
+    assert (made.sentence, made.table, made.aggregated) == ("0.8 of five pass.", "cells", True)
+    assert reason(run)[0] == "held"
+
+
+def test_a_cell_that_its_rows_do_not_give_is_refused_and_found(tmp_path):
+    with pytest.raises(UnweaveError, match=r"holds 0.95 .* but median of 'level' in 'cells' is 0.9421"):
+        claim_over(seeded(tmp_path, summary=0.95))
+    run = seeded(tmp_path, name="other")
+    claim_over(run)
+    run.save_table(Table("cells", ("method", "seed", "level"), tuple(("factor", *row) for row in SEEDS[1:])))
+    assert reason(run) == ("failed", "table 'cells' was saved again after the claim was made")
+    path = run.path / "claims.json"
+    path.write_text(path.read_text().replace(json.loads(path.read_text())[0]["over"]["sha256"], "0" * 64))
+    rebound = json.loads(path.read_text())
+    rebound[0]["over"]["sha256"] = run.load_table("cells").sha256
+    path.write_text(json.dumps(rebound))
+    assert reason(run)[0] == "failed"
+    assert "is 0.93665, the claim 0.9421" in reason(run)[1]
+
+
+def test_an_aggregate_of_the_tables_own_rows_proves_nothing(tmp_path):
+    run = seeded(tmp_path)
+    with pytest.raises(UnweaveError, match="cannot prove its own cell"):
+        run.claim("{value}", "cells", {"seed": 4}, "level", over=Aggregate("cells", "level", {"seed": 4}, seed="seed"))
+    with pytest.raises(UnweaveError, match="needs a table, a row and a column, or `over` and none of them"):
+        run.claim("{value}", "cells")
+    with pytest.raises(UnweaveError, match="needs a table, a row and a column, or `over` and none of them"):
+        run.claim("{value}", "cells", over=Aggregate("cells", "level"))
+
+
+@pytest.mark.parametrize("unseeded", [True, False])
+def test_an_arm_that_draws_nothing_has_one_row_however_many_seeds(tmp_path, unseeded):
+    run = seeded(tmp_path, rows=SEEDS[:1], summary=0.9547)
+    claim_over(run, over=Aggregate("cells", "level", {"method": "factor"}, unseeded=unseeded))
+    assert reason(run)[0] == ("held" if unseeded else "failed")
+    run.put_cell("cells", "factor/1", {"method": "factor", "seed": 1, "level": 0.2})
+    assert reason(run)[0] == "failed"
+
+
+def test_a_column_of_seeds_cannot_be_kept_silent(tmp_path):
+    run = seeded(tmp_path, rows=SEEDS[:1], summary=0.9547)
+    claim_over(run, over=Aggregate("cells", "level", {"method": "factor"}, seed=None))
+    assert reason(run) == (
+        "failed",
+        "does not name the column of seeds of 'cells': seeds 0, 1, 2, 3, 4 were to be run",
+    )
+
+
+def test_a_claim_without_the_newer_fields_is_read_as_before(run):
+    claim(run, digits=2)
+    (entry,) = json.loads((run.path / "claims.json").read_text())
+    assert set(entry) == {"sentence", "table", "sha256", "row", "column", "value", "digits"}
+    assert verdicts(run) == ["held"]
+
+
+def test_the_same_sentence_on_another_aggregate_is_another_claim(tmp_path):
+    run = seeded(tmp_path)
+    for how in ("median", "mean", "median"):
+        run.claim("It is {value}.", over=Aggregate("cells", "level", how=how), digits=4)
+    assert [one.sentence for one in run.claims()] == ["It is 0.9423.", "It is 0.9421."]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, "over": 3}]',
+        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, '
+        '"over": {"table": "t", "column": "c", "how": "magic"}}]',
+        '[{"sentence": "1", "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0, '
+        '"lengths": 3}]',
+        '[{"sentence": 1, "table": "t", "sha256": "", "row": {}, "column": "c", "value": 1, "digits": 0}]',
+    ],
+)
+def test_a_damaged_claim_of_the_newer_kinds_is_one_line_too(run, content):
+    (run.path / "claims.json").write_text(content)
+    with pytest.raises(UnweaveError, match=r"claims.json holds an entry that is not a claim"):
+        check_claims(run)

@@ -24,6 +24,7 @@ from unweave.edit import methods, persistence
 from unweave.edit import setting as setting_module
 from unweave.edit.edits import applied
 from unweave.edit.export import export_peft
+from unweave.lab.audit.auditor import audit_folder
 from unweave.models.load import load_target
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
@@ -161,6 +162,12 @@ def test_the_run_says_what_its_numbers_depend_on_and_is_sealed(finished, planted
     assert known["data", f"{name}/training"] == planted_text.fingerprint("training")
     assert {kind for kind, _ in known} == {"target", "decomposition", "data", "held-out"}
     assert check_seal(run.path) == []
+
+
+def test_the_labs_auditor_finds_nothing_either_and_recomputes_medians_from_their_seeds(finished):
+    audit = audit_folder(finished[0].path)
+    assert (audit.verdict, [one.verdict for one in audit.claims]) == ("valid", ["held"] * len(audit.claims)), audit
+    assert [one.claim.over.table for one in audit.claims if one.claim.over] == ["seeds"] * 4
 
 
 def test_the_tables_hold_the_cells(finished, config):

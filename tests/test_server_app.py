@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 
 import pytest
+from fuzzing import Asker, fitting
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import FAILING, HOSTILE, TOKEN, VIEWS, Damaged, StandIn, serving, stand_in_app, until
+from serving import FAILING, TOKEN, VIEWS, Damaged, StandIn, serving, stand_in_app, until
 
-from unweave.server.settings import Limits, ServerSettings
+from unweave.server.settings import Limits
 
 JSON = ("Content-Type", "application/json")
 LIMITS = Limits(running=2, waiting=3)
@@ -228,73 +229,6 @@ def test_f3_10_the_schema_describes_every_view_with_its_models(shared):
     assert refused == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     assert "HTTPValidationError" not in json.dumps(schema)
     assert {"/api/subjects", "/api/views"} < set(schema["paths"])
-
-
-class Asker:
-    """Asks the application itself, without a network, on one event loop."""
-
-    def __init__(self, views, subjects=None):
-        subjects = subjects or {"stand-in": opened(StandIn())}
-        self.app = stand_in_app(ServerSettings(TOKEN, 8765), subjects, views)
-        self.runner = asyncio.Runner()
-
-    def __call__(self, method, path, body):
-        return self.runner.run(self._ask(method, path, body))
-
-    async def _ask(self, method, path, body):
-        sent, left = [], [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive():
-            return left.pop() if left else await asyncio.Event().wait()
-
-        async def send(message):
-            sent.append(message)
-
-        headers = [(b"host", b"localhost:8765"), (b"authorization", f"Bearer {TOKEN}".encode())]
-        headers += [(b"content-type", b"application/json")]
-        scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
-        await self.app({**scope, "headers": headers, "http_version": "1.1", "scheme": "http"}, receive, send)
-        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
-
-    def schema(self):
-        return json.loads(self("GET", "/api/openapi.json", b"")[1])
-
-
-def opened(subject):
-    subject.gate.set()
-    return subject
-
-
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(HOSTILE),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-
-
-def fitting(schema, parts):
-    """A strategy for what ``schema`` describes, with now and then something else in each place."""
-    if "$ref" in schema:
-        return fitting(parts[schema["$ref"].rpartition("/")[2]], parts)
-    if "anyOf" in schema:
-        return st.one_of([fitting(each, parts) for each in schema["anyOf"]])
-    kind = schema.get("type")
-    if kind == "object" and "properties" in schema:
-        made = st.fixed_dictionaries({}, optional={k: fitting(v, parts) for k, v in schema["properties"].items()})
-    elif kind == "object":
-        made = st.dictionaries(
-            st.text(max_size=5), fitting(schema.get("additionalProperties") or {}, parts), max_size=3
-        )
-    else:
-        made = {
-            "string": st.text(max_size=120),
-            "integer": st.integers() | st.integers(0, 1000),
-            "number": st.floats() | st.integers(),
-            "boolean": st.booleans(),
-            "null": st.none(),
-            "array": st.lists(fitting(schema.get("items", {}), parts), max_size=60) if kind == "array" else ANY,
-        }.get(kind, ANY)
-    return st.integers(0, 9).flatmap(lambda dice: ANY if dice == 0 else made)
 
 
 @pytest.fixture(scope="module")

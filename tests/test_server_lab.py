@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
-from urllib.parse import quote
+from types import SimpleNamespace
+from urllib.parse import quote, urlencode
 
 import pytest
+from fuzzing import Asker, fitting
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from serving import OTHER_TOKEN, TOKEN, serving
 from small_lab import add_run, make_lab
 
-from unweave.lab.operations.registry import all_operations
+from unweave.lab.lab import Lab
+from unweave.lab.operations.registry import all_operations, perform
+from unweave.lab.operations.run_models import RunsRequest
 from unweave.lab.people import SCOPES, Person
+from unweave.lab.store.freshness import Freshness
 from unweave.record import Run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="symlinks as POSIX has them")
@@ -335,6 +343,59 @@ def test_f3_11_a_link_in_the_lab_leads_nowhere(server, lab, tmp_path):
     (lab.root / "linked").unlink()
 
 
+# 10: anything sent by the schema
+
+
+@pytest.fixture(scope="module")
+def asker(tmp_path_factory):
+    made = make_lab(tmp_path_factory.mktemp("fuzzed") / "runs")
+    asked = Asker({}, lab=made)
+    with asked.runner:
+        yield asked
+    made.close()
+
+
+def as_query(value):
+    """A question as the query of an address."""
+    pairs = [(name, one) for name, given in value.items() for one in (given if isinstance(given, list) else [given])]
+    texts = [(name.encode("utf-8", "replace"), str(one).encode("utf-8", "replace")) for name, one in pairs]
+    return urlencode(texts)
+
+
+KNOWN = st.sampled_from(["first", "second", "words", "summary", "levels", "0" * 64])
+
+
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_f3_10_nothing_that_is_sent_to_the_lab_makes_it_fail(asker, data):
+    schema = asker.schema()
+    paths = {path: found for path, found in schema["paths"].items() if path.startswith("/api/lab/")}
+    path = data.draw(st.sampled_from(sorted(set(paths) - {"/api/lab/audit", "/api/lab/doctor"})))
+    ((method, described),) = paths[path].items()
+    if method == "get":
+        fields = {
+            field["name"]: fitting(field["schema"], schema["components"]["schemas"]) | KNOWN
+            for field in described.get("parameters", [])
+        }
+        query = as_query(data.draw(st.fixed_dictionaries({}, optional=fields)))
+        status, body = asker("GET", path, b"", query[:8000])
+    else:
+        content = described["requestBody"]["content"]["application/json"]["schema"]
+        model = schema["components"]["schemas"][content["$ref"].rpartition("/")[2]]
+        value = data.draw(fitting(content, schema["components"]["schemas"]))
+        for name in ("run", "thread", "to", "name"):
+            if isinstance(value, dict) and name in model["properties"] and data.draw(st.booleans()):
+                value[name] = data.draw(KNOWN)
+        status, body = asker("POST", path, json.dumps(value).encode())
+    assert status < 500, (path, body)
+    assert b"Traceback" not in body
+    if status != 200:
+        answer = json.loads(body)
+        assert set(answer) == {"title", "status", "detail"}
+        assert "\n" not in answer["detail"]
+    assert described["responses"].get(str(status)), (path, status, body)
+
+
 # 43: search and sort
 
 
@@ -379,9 +440,6 @@ def test_a_reader_may_look_at_subjects_but_not_write_in_them(tokens, lab):
 
 
 def test_the_list_of_ten_thousand_runs_takes_less_than_200_ms(tmp_path):
-    from unweave.lab.lab import Lab
-    from unweave.lab.operations.registry import perform
-
     lab, asker = Lab(tmp_path / "runs"), Person("olga", "owner")
     first = add_run(lab, "run-00000")
     state = json.loads((first.path / "run.json").read_text())
@@ -396,14 +454,32 @@ def test_the_list_of_ten_thousand_runs_takes_less_than_200_ms(tmp_path):
         }
         (folder / "run.json").write_text(json.dumps(described))
     lab.runs.sync()
-    asked = all_operations()["runs"].request
-    spent = []
+    walls, works = [], []
     for fields in ({}, {"text": "word"}, {"sort": "study"}, {"status": "failed", "descending": False}, {"limit": 500}):
-        began = time.perf_counter()
-        answer = perform(lab, asker, "runs", asked(**fields))
+        time.sleep(0.5)  # long enough for the folders to be looked at again
+        wall, work = time.perf_counter(), time.process_time()
+        answer = perform(lab, asker, "runs", RunsRequest(**fields))
         answer.model_dump_json()
-        spent.append(time.perf_counter() - began)
+        walls.append(time.perf_counter() - wall)
+        works.append(time.process_time() - work)
         assert answer.total >= 9_999
     lab.close()
-    # The bar is for a machine that does nothing else; this one may be shared.
-    assert min(spent) < 0.2, spent
+    # Other programs of a shared machine take their time, but none of this process's.
+    assert max(works) < 0.2, works
+    assert min(walls) < 0.2 or max(works) < 0.1, walls
+
+
+def test_the_folders_are_looked_at_once_for_many_who_ask_and_at_once_where_they_are_few(tmp_path):
+    made = make_lab(tmp_path / "runs")
+    looked = []
+    index = SimpleNamespace(sync=lambda: (time.sleep(0.2), looked.append(time.monotonic())))
+    fresh = Freshness(index)
+    threads = [threading.Thread(target=fresh.ensure) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(looked) == 1
+    add_run(made, "third")
+    assert perform(made, Person("a", "reader"), "runs", RunsRequest()).rows[0].id == "third"
+    made.close()

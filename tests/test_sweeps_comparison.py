@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.audit.auditor import audit_folder
 from unweave.lab.lab import Lab
 from unweave.lab.sweeps.arms import Arm, Grouped
 from unweave.lab.sweeps.comparison import compare, compare_arms, compare_runs
@@ -319,7 +320,6 @@ def test_digits_follow_the_uncertainty(tmp_path):
 
 
 def test_a_lab_leaves_out_what_is_invalid_or_unfinished_and_keeps_the_comparison_as_a_run(tmp_path):
-    pytest.importorskip("unweave.lab.store.index")
     lab = Lab(tmp_path / "runs")
     runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4])
     bad = made(lab.root, {"tokens": 4, "first_seed": 8}, [{"seed": 8, "level": 0.0}])
@@ -332,9 +332,22 @@ def test_a_lab_leaves_out_what_is_invalid_or_unfinished_and_keeps_the_comparison
     kept = save_comparison(lab, found)
     assert kept.state()["parents"] == [run.id for run in runs]
     assert kept.load_table("left-out").column("run") == (bad.id, unfinished.id)
+    audited = audit_folder(kept.path, lab.root)
+    assert audited.verdict == "valid", [finding.what for finding in audited.findings if finding.grave]
     assert f"left out: {bad.id}: it is invalid: its metrics were edited" in comparison_lines(found)
     with pytest.raises(UnweaveError, match="there is nothing to compare"):
         compare(lab, [bad.id], LEVEL)
+
+
+def test_a_kept_comparison_names_the_runs_of_the_same_configs_that_were_not_chosen(tmp_path):
+    lab = Lab(tmp_path / "runs")
+    runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2, 9.0]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4])
+    by_seed(lab.root, 64, [0.2])
+    chosen = [run.id for run in runs if run is not runs[3]]
+    kept = save_comparison(lab, compare(lab, chosen, LEVEL))
+    assert kept.load_table("left-out").records() == [
+        {"run": runs[3].id, "reason": "of the same config, and not among the runs that were given"}
+    ]
 
 
 def test_one_arm_is_no_comparison(tmp_path):

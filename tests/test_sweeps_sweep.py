@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.audit.auditor import audit_folder
 from unweave.lab.lab import Lab
-from unweave.lab.queue import background
 from unweave.lab.sweeps.halving import Halving
 from unweave.lab.sweeps.measure import Measure
 from unweave.lab.sweeps.plan import SweepPlan, estimate_cost
@@ -20,13 +20,13 @@ from unweave.record import Run, audit_run
 
 SOURCE = str(Path(__file__).with_name("sweep_study.py"))
 LEVEL = Measure.parse("summary.level", "lower")
-NEEDS = {"memory_gb": 0.1, "disk_gb": 0.01, "threads": 0.5}
+NEEDS = {"memory_gb": 1.0, "disk_gb": 0.01, "threads": 0.5}
 
 
-@pytest.fixture
-def lab(tmp_path, monkeypatch):
-    monkeypatch.setattr(background, "LINGER", 0.5)
-    lab = Lab(tmp_path / "runs")
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """One for all tests here, so that its workers are warm."""
+    lab = Lab(tmp_path_factory.mktemp("lab") / "runs")
     yield lab
     lab.queue.close()
     lab.close()
@@ -54,7 +54,7 @@ def test_a_sweep_runs_every_config_at_every_seed_and_compares(lab):
     assert [(row["arm"], row["verdict"]) for row in found] == [
         ("x=0.0", "baseline"), ("x=1.5", "better"), ("x=2.0", "better"),
     ]  # fmt: skip
-    assert run.claims()[0].sentence.startswith("x=2.0 is the best of 3 configs: summary.level ")
+    assert run.claims()[0].sentence.startswith("x=2.0 is the best of all configs: summary.level ")
     assert audit_run(run) == []
     state = run.state()
     assert (state["study"], state["seeds"], state["plan"]["runs"]) == ("sweep", [0, 1, 2], 3)
@@ -68,8 +68,6 @@ def test_a_sweep_runs_every_config_at_every_seed_and_compares(lab):
 
 
 def test_its_audit_is_valid_and_an_edited_source_fails_it(lab):
-    from unweave.lab.audit.auditor import audit_folder
-
     _, run = done(lab, planned({"x": "0,2"}))
     found = audit_folder(run.path, lab.root)
     assert found.verdict == "valid", [finding for finding in found.findings if finding.grave]
@@ -95,11 +93,12 @@ def test_halving_drops_the_worse_configs_on_fresh_seeds(lab):
     assert closest in {row["arm"] for row in by_rung[2]}
     assert run.load_table("comparison").records()[0]["seeds"] == 3
     assert plan.runs == len(trials)
-    assert audit_run(run) == []
+    found = audit_folder(run.path, lab.root)
+    assert found.verdict == "valid", [finding.what for finding in found.findings if finding.grave]
 
 
 def test_runs_that_fail_are_listed_and_the_rest_is_compared(lab):
-    job, run = done(lab, planned({"kind": "plain,broken,empty"}, seeds=3))
+    job, run = done(lab, planned({"kind": "plain,broken,empty"}, fixed={"x": 7}))
     assert job.state == "finished"
     states = {row["arm"]: row for row in run.load_table("trials").records()}
     assert (states[1]["state"], states[1]["left out"]) == ("failed", "failed: out of luck at seed 1")
@@ -130,19 +129,20 @@ def test_a_sweep_of_which_nothing_succeeds_fails_with_the_reason(lab):
         ({"halving": Halving("x", (1, 2))}, "'x' is what halving raises"),
         ({"halving": Halving("effort", (1, 2)), "measure": None}, "halving chooses by a number"),
         ({"halving": Halving("effort", (1, "two"))}, "effort is 'two'"),
-        ({"halving": Halving("effort", (1, 2)), "seed_field": "seeds"}, "'seeds'|two configs"),
+        ({"halving": Halving("effort", (1, 2)), "seed_field": "none"}, "has no field 'none' for seeds"),
         ({"grid": {"x": [1]}, "halving": Halving("effort", (1, 2))}, "halving needs two configs or more"),
         ({"seeds": 20_001, "seed_field": "first_seed"}, "40,002 runs, and at most 20,000 are taken"),
     ],
 )
 def test_a_plan_that_cannot_be_run_is_refused_before_the_first_run(lab, change, line):
+    before = lab.queue.list()
     with pytest.raises(UnweaveError, match=line):
         submit_sweep(lab, planned(**change))
-    assert lab.queue.list() == []
+    assert lab.queue.list() == before
 
 
-def test_the_cost_is_known_before_it_starts(lab):
-    unknown = estimate_cost(lab, planned({"x": "0,1,2"}))
+def test_the_cost_is_known_before_it_starts(lab, tmp_path):
+    unknown = estimate_cost(Lab(tmp_path / "empty"), planned({"x": "0,1,2"}))
     assert unknown.line().startswith("3 runs, ")
     assert "for how long nobody knows yet" in unknown.line()
     done(lab, planned({"x": "0,1"}))
@@ -152,43 +152,55 @@ def test_the_cost_is_known_before_it_starts(lab):
 
 
 def test_a_cancelled_sweep_stops_its_runs_and_a_resumed_one_runs_only_what_had_not_finished(lab, tmp_path):
-    mark = tmp_path / "mark"
-    plan = planned({"x": "0,1,2"}, fixed={"seconds": 1.0, "mark": str(mark)}, seed_field="first_seed", seeds=1)
+    plan = planned({"x": "0,1,2,3"}, fixed={"gate": str(tmp_path / "gate")}, seeds=1)
     job = submit_sweep(lab, plan, name="mine")
+
+    def trials():
+        return [one for one in lab.queue.list() if one.id.startswith("mine.")]
+
     until = time.monotonic() + 30
-    while not any(one.state == "finished" for one in lab.queue.list() if one.study == "curve"):
-        lab.queue.wait([job.id], 0.05)
+    while not any(one.state == "finished" for one in trials()):
+        lab.queue.wait([job.id], 0.02)
         assert time.monotonic() < until
     lab.queue.cancel(job.id)
     (ended,) = lab.queue.wait([job.id], 30)
     assert ended.state == "cancelled"
-    trials = [one for one in lab.queue.list() if one.study == "curve"]
-    lab.queue.wait([one.id for one in trials], 30)
-    finished = [one.id for one in lab.queue.list() if one.study == "curve" and one.state == "finished"]
-    assert 0 < len(finished) < 3
-    started = {name: lab.queue.get(name).started for name in finished}
+    lab.queue.wait([one.id for one in trials()], 30)
+    finished = [one.id for one in trials() if one.state == "finished"]
+    assert finished == ["mine.0001"]
+    started = lab.queue.get("mine.0001").started
+    (tmp_path / "gate").touch()
     lab.queue.resume(job.id)
     (ended,) = lab.queue.wait([job.id], 60)
     assert (ended.state, ended.note) == ("finished", None)
-    assert {name: lab.queue.get(name).started for name in finished} == started
-    assert [one.id for one in lab.queue.list() if one.study == "curve"] == [f"mine.{number:04d}" for number in (1, 2, 3)]
-    run = Run.open(lab.root / "mine")
-    assert len(run.load_table("comparison").rows) == 3
+    assert lab.queue.get("mine.0001").started == started
+    assert [(one.state, one.note) for one in trials()] == [("finished", None)] * 4
+    assert [one.id for one in trials()] == [f"mine.{number:04d}" for number in (1, 2, 3, 4)]
+    assert len(Run.open(lab.root / "mine").load_table("comparison").rows) == 4
 
 
 def test_a_sweep_whose_worker_is_killed_goes_on_and_runs_nothing_twice(lab, tmp_path):
     mark = tmp_path / "mark"
-    plan = planned({"x": "0,1,2,3"}, fixed={"seconds": 0.3, "mark": str(mark)})
+    plan = planned({"x": "0,1,2,3"}, fixed={"gate": str(tmp_path / "gate"), "mark": str(mark)})
     job = submit_sweep(lab, plan)
     until = time.monotonic() + 30
     while not mark.exists():
         lab.queue.wait([job.id], 0.02)
         assert time.monotonic() < until
     os.kill(int(lab.queue.get(job.id).worker["pid"]), signal.SIGKILL)
+    (tmp_path / "gate").touch()
     (ended,) = lab.queue.wait([job.id], 60)
     assert (ended.state, ended.losses) == ("finished", 1)
+    trials = [(one.state, one.note) for one in lab.queue.list() if one.id.startswith(f"{job.id}.")]
+    assert trials == [("finished", None)] * 4
     assert sorted(line.split()[0] for line in mark.read_text().splitlines()) == ["0.0", "1.0", "2.0", "3.0"]
     assert len(Run.open(lab.root / job.run).load_table("comparison").rows) == 4
+
+
+def test_a_sweep_that_is_repeated_names_the_runs_of_the_one_before(lab):
+    first, _ = done(lab, planned({"x": "50,51"}))
+    _, run = done(lab, planned({"x": "50,51"}))
+    assert {row["run"] for row in run.load_table("left-out").records()} == {f"{first.id}.0001", f"{first.id}.0002"}
 
 
 def test_without_a_measure_there_are_runs_and_no_comparison(lab):
@@ -206,6 +218,6 @@ def test_a_plan_is_the_same_after_it_was_written_down():
 
 def test_a_baseline_that_is_not_of_the_space_is_one_more_arm():
     plan = planned(space=Space(random={"x": "float:5:9"}, draws=3), baseline={"x": 0})
-    assert [config["x"] for config in plan.arms][0] == 0.0
+    assert next(iter(plan.arms))["x"] == 0.0
     assert (len(plan.arms), plan.baseline_arm) == (4, 0)
     assert planned({"x": "0,1,2"}, baseline={"x": "2"}).baseline_arm == 2

@@ -244,7 +244,7 @@ def parsed_json(content: bytes, path: Path) -> Any:
 
     try:
         return json.loads(content.decode("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnweaveError(f"{path} is not valid JSON ({error}): it was damaged or is another kind of file") from error
 
 

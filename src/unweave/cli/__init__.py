@@ -20,9 +20,11 @@ from unweave.cli import (
     evaluating,
     harvesting,
     lab_audits,
+    lab_papers,
     lab_people,
     lab_queue,
     lab_runs,
+    lab_sweeps,
     lab_threads,
     labelling,
     running,
@@ -47,7 +49,9 @@ _COMMANDS = (
     | running.COMMANDS
     | lab_runs.COMMANDS
     | lab_queue.COMMANDS
+    | lab_sweeps.COMMANDS
     | lab_threads.COMMANDS
+    | lab_papers.COMMANDS
     | lab_audits.COMMANDS
     | lab_people.COMMANDS
     | serving.COMMANDS

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from unweave.base.errors import UnweaveError
+from unweave.base.errors import UnweaveError, nearest
 from unweave.base.terminal import one_line
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from unweave.lab.lab import Lab
+    from unweave.studies.registry import Study
+
+Model = TypeVar("Model", bound="BaseModel")
 
 
 def open_lab(args: argparse.Namespace, make: bool = False) -> Lab:
@@ -36,17 +40,43 @@ def ask(args: argparse.Namespace, name: str, fields: Mapping[str, Any], make: bo
 
 def ask_in(lab: Lab, name: str, fields: Mapping[str, Any]) -> Any:
     """The same in a lab that is open already."""
-    from pydantic import ValidationError
-
     from unweave.lab.operations.registry import all_operations, perform
 
+    request = checked_request(all_operations()[name].request, fields)
+    return perform(lab, lab.people.here(), name, request)
+
+
+def checked_request(model: type[Model], fields: Mapping[str, Any]) -> Model:
+    """A request of ``fields``, or ``UnweaveError`` that names the first that does not fit."""
+    from pydantic import ValidationError
+
     try:
-        request = all_operations()[name].request.model_validate(dict(fields))
+        return model.model_validate(dict(fields))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(map(str, fault["loc"]))
         raise UnweaveError(f"{where} is {fault['input']!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}") from error
-    return perform(lab, lab.people.here(), name, request)
+
+
+def chosen_study(args: argparse.Namespace) -> tuple[Study, Path | None]:
+    """The study that was named, and the file that it comes from, where it was given as one."""
+    from unweave.studies.discover import load_source
+    from unweave.studies.registry import all_studies, find_study
+
+    if args.study is None:
+        raise UnweaveError(f"which study? {nearest('', all_studies())}")
+    if not args.study.endswith(".py"):
+        if args.which:
+            raise UnweaveError(f"--study {args.which!r} is for a file that registers several studies")
+        return find_study(args.study), None
+    source = Path(args.study)
+    found = load_source(source)
+    if args.which is None and len(found) > 1:
+        raise UnweaveError(f"{source.name} registers several studies: choose one with --study; {nearest('', found)}")
+    name = args.which or next(iter(found))
+    if name not in found:
+        raise UnweaveError(f"{source.name} registers no study {name!r}; {nearest(name, found)}")
+    return found[name], source
 
 
 def told(answer: BaseModel) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.arguments import count
 from unweave.base.configs import parse_settings, plain_config
-from unweave.base.errors import UnweaveError, nearest
+from unweave.base.errors import UnweaveError
 from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
 from unweave.cli.lab_queue import waited
-from unweave.cli.lab_shared import ask_in, open_lab, told
+from unweave.cli.lab_shared import ask_in, chosen_study, open_lab, told
 from unweave.cli.shared import (
     Command,
     grid,
@@ -69,7 +69,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> Output:
     if args.resume:
         return _resume(args)
-    study, source = _chosen(args)
+    study, source = chosen_study(args)
     settings = parse_settings(args.set) | _hardware(args)
     if args.queue:
         return _submit(args, study, settings, source)
@@ -177,27 +177,6 @@ def _how_to_start(lab: Lab) -> list[str]:
     from unweave.lab.operations.queueing import is_scheduled
 
     return [] if is_scheduled(lab) else ["Nothing starts it yet: run `unweave queue work`, or `unweave serve`."]
-
-
-def _chosen(args: argparse.Namespace) -> tuple[Study, Path | None]:
-    """The study that was named, and the file that it comes from, where it was given as one."""
-    from unweave.studies.discover import load_source
-    from unweave.studies.registry import all_studies, find_study
-
-    if args.study is None:
-        raise UnweaveError(f"which study? {nearest('', all_studies())}")
-    if not args.study.endswith(".py"):
-        if args.which:
-            raise UnweaveError(f"--study {args.which!r} is for a file that registers several studies")
-        return find_study(args.study), None
-    source = Path(args.study)
-    found = load_source(source)
-    if args.which is None and len(found) > 1:
-        raise UnweaveError(f"{source.name} registers several studies: choose one with --study; {nearest('', found)}")
-    name = args.which or next(iter(found))
-    if name not in found:
-        raise UnweaveError(f"{source.name} registers no study {name!r}; {nearest(name, found)}")
-    return found[name], source
 
 
 def _hardware(args: argparse.Namespace) -> dict[str, str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unweave.lab.people import People
     from unweave.lab.queue.queue import Queue
     from unweave.lab.store.curves import Curves
+    from unweave.lab.store.freshness import Freshness
     from unweave.lab.store.index import RunIndex
     from unweave.lab.threads.store import Threads
 
@@ -55,6 +56,13 @@ class Lab:
         return RunIndex(self.root, self.database)
 
     @cached_property
+    def freshness(self) -> Freshness:
+        """Keeps the index of runs up to date for whoever asks often."""
+        from unweave.lab.store.freshness import Freshness
+
+        return Freshness(self.runs)
+
+    @cached_property
     def queue(self) -> Queue:
         """The queue of jobs."""
         from unweave.lab.queue.queue import Queue
@@ -81,6 +89,11 @@ class Lab:
         from unweave.lab.store.curves import Curves
 
         return Curves()
+
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import lab_html
+
+        return lab_html(self)
 
     def close(self) -> None:
         """Closes the connections to the database."""

@@ -10,6 +10,7 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import read_json
 from unweave.record.aggregate import Aggregate, listed
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
+from unweave.record.notebook import Listed
 from unweave.record.seeds import one_seed_of_many, seeds_left_out
 from unweave.record.table import Table, Value, number_text, plain
 
@@ -165,7 +166,7 @@ def states_value(claim: Claim) -> bool:
 
 def check_claims(run: Run) -> list[CheckedClaim]:
     """Recomputes every claim of a run from the saved bytes of its tables and metrics."""
-    return [check_claim(run, claim) for claim in run.claims()]
+    return Listed(check_claim(run, claim) for claim in run.claims())
 
 
 def check_claim(run: Run, claim: Claim) -> CheckedClaim:
@@ -239,6 +240,7 @@ def _well_formed(claim: Claim) -> bool:
         all(isinstance(text, str) for text in texts)
         and isinstance(claim.row, dict)
         and isinstance(claim.digits, int)
+        and 0 <= claim.digits <= 30
         and isinstance(claim.lengths, dict)
         and all(isinstance(length, int) and length >= 0 for length in claim.lengths.values())
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError
 from unweave.record.claims import claimed_cell
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
+from unweave.record.pair import read_file
 from unweave.record.run import Run
 from unweave.record.seal import check_seal
 from unweave.record.table import Table, Value, check_name, plain
@@ -78,7 +80,7 @@ class CheckedSource:
     reason: str
 
 
-def cite(run: Run, table: str, column: str, row: Mapping[str, Any], **about: Any) -> dict[str, Value]:
+def cite(run: Run, table: str, column: str, row: Mapping[str, Any], /, **about: Any) -> dict[str, Value]:
     """A record of evidence: the cell of ``run`` that ``row`` and ``column`` select, with ``about`` it."""
     reserved = sorted(set(about) & set(CITED))
     if reserved:
@@ -106,12 +108,12 @@ def evidence_tables(run: Run) -> list[Table]:
     """The tables of a run that cite others; one that cannot be read is left out, for the audit of tables to tell."""
     found = []
     for name in run.tables():
-        try:
-            table = run.load_table(name)
-        except UnweaveError:
-            continue
-        if is_evidence(table):
-            found.append(table)
+        # The heading tells, and most tables are read no further.
+        with suppress(UnweaveError, OSError):
+            heading = read_file(run.path / "tables", name, "csv").partition(b"\n")[0]
+            if all(f'"{column}"'.encode() in heading for column in CITED):
+                table = run.load_table(name)
+                found += [table] if is_evidence(table) else []
     return found
 
 

@@ -16,7 +16,7 @@ from unweave.base.errors import UnweaveError, oserror_line
 from unweave.record import jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 FIRST = "metrics.jsonl"
 _MOST_OPEN = 64
@@ -54,6 +54,9 @@ class Spool:
         with self._lock:
             self._close()
 
+    def __del__(self) -> None:
+        self._close()
+
     def _ready(self) -> int:
         try:
             found = os.stat(self.path)
@@ -85,9 +88,9 @@ def append(path: Path, record: dict[str, Any]) -> None:
         if spool is None:
             spool = _OPEN[key] = Spool(Path(key))
         _OPEN.move_to_end(key)
-        stale = _OPEN.popitem(last=False)[1] if len(_OPEN) > _MOST_OPEN else None
-    if stale is not None:
-        stale.close()
+        stale = [_OPEN.popitem(last=False)[1] for _ in range(len(_OPEN) - _MOST_OPEN)]
+    for unused in stale:
+        unused.close()
     spool.append(record)
 
 
@@ -122,14 +125,7 @@ def in_order(spools: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
     Rows of one spool stay in the order in which they were acknowledged, even where the clock was set back.
     """
-    return [row for _, row in merge(*map(_timed, spools), key=lambda entry: entry[0])]
-
-
-def _timed(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    latest = ""
-    for row in rows:
-        latest = max(latest, str(row.get("time", "")))
-        yield latest, row
+    return list(merge(*spools, key=lambda row: str(row.get("time", ""))))
 
 
 def _gone(error: OSError, path: Path) -> UnweaveError:

@@ -167,6 +167,11 @@ class Table:
         text = "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
         return text + (f"\n{_markdown(self.caption)}\n" if self.caption else "")
 
+    def _repr_html_(self) -> str:
+        from unweave.record.notebook import table_html_small
+
+        return table_html_small(self)
+
     def save(self, folder: Path) -> str:
         """Writes ``<name>.csv`` and ``<name>.json`` and returns the sha256 of the CSV bytes."""
         columns = [

@@ -177,5 +177,5 @@ def _failed(types: Any, line: str) -> Any:
 
 def _capped(person: Person, allowed: str) -> Person:
     """The person's agent: it has their name and at most the role that ``allowed`` gives."""
-    role: Role = min(person.role, _ROLES[allowed], key=_RANK.index)
-    return Person(f"{person.name}.mcp"[-100:], role)
+    rank = min(_RANK.index(person.role), _RANK.index(_ROLES[allowed]))
+    return Person(f"{person.name}.mcp"[-100:], _RANK[rank])

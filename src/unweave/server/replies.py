@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from unweave.base.errors import UnweaveError
+from unweave.base.terminal import one_line
 from unweave.lab.operations.models import ID
 from unweave.lab.operations.registry import Missing
 from unweave.lab.people import NotAllowed
@@ -41,11 +42,12 @@ def add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def ill_typed(_: Request, error: RequestValidationError) -> Response:
         first, *more = error.errors()
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+        # The names of fields are the client's own words too.
+        where = one_line(".".join(str(part) for part in first["loc"][1:]) or "the body")[:200]
         if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == ID:
-            return refusal(400, f"{where[:200]} is not an id: lower-case letters, digits, '.', '_' and '-'")
+            return refusal(400, f"{where} is not an id: lower-case letters, digits, '.', '_' and '-'")
         rest = f", and {len(more)} more" if more else ""
-        return refusal(422, f"{where[:200]}: {first['msg'][:500]}{rest}")
+        return refusal(422, f"{where}: {first['msg'][:500]}{rest}")
 
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Refused) -> Response:

@@ -1,4 +1,4 @@
-"""A handful of seeds: what their mean allows to say, how far apart equal arms come, and a test of paired differences."""
+"""A handful of seeds: what their mean says, how far apart equal arms come, and a test of paired differences."""
 
 from __future__ import annotations
 

@@ -265,6 +265,8 @@ def _draw(run: Run, config: RemoveLanguage, effects: Table, summary: Table, wide
 
 
 def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None, failed: dict[str, Any] | None) -> None:
+    from unweave.record.aggregate import Aggregate
+
     row = {"method": "factor", "tokens": config.tokens[0]}
     if len(summary.find(row)) != 1:
         return
@@ -276,23 +278,22 @@ def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None,
             f"the search: {failed['detail']['stopped']}). `unweave scan` names matrices where the label stands alone, "
             "and `unweave decompose` takes one apart."
         )
-    run.claim(sentence, "summary", row, "level", digits=2)
-    run.claim(
-        f"It changes {label_name(config.retain)} by {{value:+}} nats per token.", "summary", row, "retained", digits=3
-    )
+
+    def claim(sentence: str, where: dict[str, Any], column: str, digits: int) -> None:
+        seeds = summary.records()[summary.find(where)[0]]["seeds"]
+        # Some arms have fewer seeds than the run by design; their row says how many.
+        over = Aggregate("seeds", column, where) if seeds == config.seeds else None
+        run.claim(sentence, "summary", where, column, digits=digits, over=over)
+
+    claim(sentence, row, "level", 2)
+    claim(f"It changes {label_name(config.retain)} by {{value:+}} nats per token.", row, "retained", 3)
     if summary.records()[summary.find(row)[0]]["worst other"] is not None:
-        run.claim(
-            "It changes the worst other label by {value:+} nats per token.", "summary", row, "worst other", digits=3
-        )
+        claim("It changes the worst other label by {value:+} nats per token.", row, "worst other", 3)
     for record in summary.records():
         if str(record["method"]).startswith("lora") and record["worst other"] is not None:
             where = {"method": record["method"], "tokens": record["tokens"]}
-            run.claim(
-                f"{record['method']} at {record['tokens']} tokens leaves {name} at {{value}} ln V.",
-                "summary",
-                where,
-                "level",
-                digits=2,
+            claim(
+                f"{record['method']} at {record['tokens']} tokens leaves {name} at {{value}} ln V.", where, "level", 2
             )
     if wide is not None and strangers(wide):
         worst = strangers(wide)[0]

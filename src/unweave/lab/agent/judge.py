@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from unweave.lab.agent.plan import Plan
+from unweave.lab.agent.plan import Arm, Plan
 from unweave.lab.agent.planner import Results
 from unweave.stats.comparisons import holm
 from unweave.stats.noise import Noisy, noisy_mean, pooled_deviation
@@ -80,10 +80,17 @@ class Judgement:
     answer: Literal["yes", "no", "unclear"]
     best: str | None = None
     tied: tuple[str, ...] = ()
+    close: tuple[str, ...] = ()
+    """Arms that more seeds may tell apart, where the answer is which one is best and no bar decides."""
 
     def standing(self, arm: str) -> Standing | None:
         """How an arm stands, if it was confirmed."""
         return next((one for one in self.standings if one.arm == arm), None)
+
+
+def _seeds_left(plan: Plan, results: Results, arms: Sequence[str]) -> bool:
+    seeds = plan.stage("confirm").seeds
+    return any(len(results.values(arm, plan.criterion.effect.name, "confirm")) < len(seeds) for arm in arms)
 
 
 def looks(plan: Plan) -> int:
@@ -115,7 +122,20 @@ def judge(plan: Plan, results: Results) -> Judgement:
     compared = _compare(plan, results, pairs, floors, alpha)
     contrasts = tuple(_contrast(plan, results, pair, compared, standings) for pair in plan.contrasts)
     answer, best, tied = _answer(plan, standings, order, contrasts, compared)
-    return Judgement(tuple(tested), tuple(compared), tuple(standings), contrasts, answer, best, tied)
+    close = tied if plan.kind == "which" and best is None and _seeds_left(plan, results, tied) else ()
+    answer = "unclear" if close else answer
+    return Judgement(tuple(tested), tuple(compared), tuple(standings), contrasts, answer, best, tied, close)
+
+
+def beneath(plan: Plan, results: Results, other: Arm, arm: str) -> str | None:
+    """What the null or control ``other`` of ``arm`` is laid over: ``arm``, or one that comes to the same settings."""
+    if not other.on:
+        return None
+    wanted = plan.laid(other.name, arm)
+    for one in results.measured:
+        if one.arm == other.name and one.on is not None and plan.laid(other.name, one.on) == wanted:
+            return one.on
+    return arm
 
 
 def merit(plan: Plan, values: Mapping[str, float]) -> float:
@@ -159,8 +179,9 @@ def _measured(plan: Plan, results: Results) -> list[tuple[str, str | None]]:
 
 
 def _floor(plan: Plan, results: Results, outcome: Outcome) -> float:
+    """What repeats of the candidates and baselines differ by; nulls and controls may be far noisier."""
     groups = [
-        list(results.values(arm, outcome.name, "confirm", on).values()) for arm, on in _measured(plan, results)
+        list(results.values(arm.name, outcome.name, "confirm").values()) for arm in plan.of_role("candidate", "baseline")
     ]
     deviation, freedom = pooled_deviation(groups)
     return deviation if freedom >= 4 else 0.0
@@ -196,6 +217,9 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
     if missed:
         return Standing(arm, "fails", f"misses the bar of {', '.join(missed)}")
     done = min(one.noisy.n for one in tests)
+    early = [one for one in tests if one.verdict != "no bar" and not _right_side(plan, one)]
+    if early and plan.stopping.first and plan.stopping.first <= done < plan.stopping.seeds:
+        return Standing(arm, "fails", f"misses the bar of {early[0].outcome} on its first {done} seeds")
     barred = [one for one in tests if one.verdict != "no bar"]
     p = max((one.p for one in barred), default=0.0)
     if len(tests) < len(counted):
@@ -206,43 +230,47 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
         return Standing(arm, "unclear", f"{which}: the bar lies within the noise of {done} seeds", p, more)
     lacking = []
     for other in plan.of_role("null", "control"):
-        on = arm if other.on else None
-        if other.on and not results.of(other.name, "confirm", on) or not other.on and not results.of(other.name):
+        on = beneath(plan, results, other, arm)
+        if not results.of(other.name, "confirm", on):
             lacking.append(other.name)
             continue
-        passed, theirs, why = _withstands(plan, results, arm, other.name, on, tested)
-        if not passed:
+        why = _withstands(plan, results, arm, other.name, on, tested)
+        if why:
             return Standing(arm, "fails", why)
-        p = max(p, theirs)
     return Standing(arm, "holds", "every bar is reached past the noise", p, tuple(lacking))
+
+
+def _right_side(plan: Plan, one: Tested) -> bool:
+    outcome = next(outcome for outcome in plan.outcomes() if outcome.name == one.outcome)
+    return outcome.reached(one.noisy.mean)
 
 
 def _withstands(
     plan: Plan, results: Results, arm: str, other: str, on: str | None, tested: Sequence[Tested]
-) -> tuple[bool, float, str]:
-    """Whether ``arm`` shows what the null or control ``other`` does not."""
+) -> str:
+    """Why ``arm`` shows no more than the null or control ``other``; empty when it does."""
     criterion = plan.criterion
     runs = results.of(other, "confirm", on)
     if any(one.nothing for one in runs):
-        return True, 0.0, ""
+        return ""
     own = {one.outcome: one for one in tested if (one.arm, one.on) == (other, on)}
     effect = own.get(criterion.effect.name)
     if effect is None:
-        return False, 1.0, f"{other} could not be run: {runs[0].fault}"
+        return f"{other} could not be run: {runs[0].fault}"
     harms = [own[outcome.name] for outcome in criterion.harms if outcome.name in own] if criterion.harmless else []
     outside = [one for one in harms if one.verdict == "missed"]
     if criterion.effect.bar is not None and criterion.effect.reached(effect.noisy.mean) and not outside:
-        return False, 1.0, f"{other} reaches the bar too, where nothing should"
+        return f"{other} reaches the bar too, where nothing should"
     if outside:
-        return True, 0.0, ""
+        return ""
     mine = results.values(arm, criterion.effect.name, "confirm")
     theirs = results.values(other, criterion.effect.name, "confirm", on)
     shared = [seed for seed in mine if seed in theirs]
     if len(shared) < 2:
-        return False, 1.0, f"{other} was not run on the same seeds"
+        return f"{other} was not run on the same seeds"
     sign = 1 if criterion.effect.better == "higher" else -1
     p = noisy_mean([sign * (mine[seed] - theirs[seed]) for seed in shared]).p_above(0.0)
-    return (True, p, "") if p <= criterion.level else (False, p, f"it is not told apart from {other}")
+    return "" if p <= criterion.level else f"it is not told apart from {other}"
 
 
 def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
@@ -346,11 +374,10 @@ def _answer(
             return "yes", found[0].first, ()
         undecided = not contrasts or any(one.relation == "not comparable" for one in contrasts)
         return ("unclear" if undecided else "no"), None, ()
-    complete = [name for name in order if not next(one for one in standings if one.arm == name).lacking]
-    if not complete:
+    best = next(iter(order), None)
+    if best is None or next(one for one in standings if one.arm == best).lacking:
         waiting = any(one.verdict != "fails" for one in standings)
         return ("unclear" if waiting else "no"), None, ()
-    best = complete[0]
     if plan.kind == "any" or len(standings) == 1:
         return "yes", best, ()
     beaten = {one.second for one in compared if one.first == best and one.verdict == "better"}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from unweave.base.errors import UnweaveError, nearest
@@ -112,6 +113,10 @@ class Stopping:
     """Fresh seeds that every confirmed arm needs at least."""
     finalists: int = 1
     """Candidates that are confirmed at most."""
+    first: int = 0
+    """Of those seeds, how many are looked at first: an arm that misses a bar on them is dropped. 0 is all."""
+    checks: int = 3
+    """Seeds, of those that confirmed the answer, on which the null and the control are run."""
 
 
 @dataclass(frozen=True)
@@ -156,11 +161,14 @@ class Plan:
         """The plan as plain JSON."""
         return json.loads(json.dumps(asdict(self), allow_nan=False))
 
-    @property
+    def design(self) -> dict[str, Any]:
+        """The plan as plain JSON without its next step: what is approved."""
+        return {name: value for name, value in self.to_json().items() if name not in ("launch", "said")}
+
+    @cached_property
     def sha256(self) -> str:
-        """sha256 of the plan's canonical JSON without its next step."""
-        design = {name: value for name, value in self.to_json().items() if name not in ("launch", "said")}
-        return hashlib.sha256(canonical(design)).hexdigest()
+        """sha256 of the design's canonical JSON: the hash that a thread gives it too."""
+        return hashlib.sha256(canonical(self.design())).hexdigest()
 
     def arm(self, name: str) -> Arm:
         """One arm by name."""
@@ -189,6 +197,11 @@ class Plan:
         arms = self.of_role("candidate", "baseline")
         names = {name for arm in arms for name in arm.settings}
         return {name for name in names if len({canonical(arm.settings.get(name)) for arm in arms}) > 1}
+
+    def laid(self, arm: str, on: str | None = None) -> dict[str, Any]:
+        """The settings of an arm, over those of the arm beneath it."""
+        beneath = self.arm(on).settings if on is not None else {}
+        return {**beneath, **self.arm(arm).settings}
 
     def next(self, launch: Iterable[Launch], said: str = "") -> Plan:
         """The same plan with another next step."""
@@ -223,6 +236,10 @@ class Plan:
                         f"a prediction is of {prediction.outcome!r}, which nothing measures; "
                         f"{nearest(prediction.outcome, known)}"
                     )
+        self.check_step()
+
+    def check_step(self) -> None:
+        """Raises ``UnweaveError`` where the next step is not one of this plan."""
         for launch in self.launch:
             strange = set(launch.seeds) - set(self.stage(launch.stage).seeds)
             if strange or not launch.seeds:
@@ -308,14 +325,13 @@ def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
     if arm.on != (launch.on is not None):
         what = "is laid over another arm: name that in 'on'" if arm.on else "is laid over nothing: leave out 'on'"
         raise UnweaveError(f"arm {arm.name!r} {what}")
-    beneath = plan.arm(launch.on).settings if launch.on is not None else {}
-    settings = {**beneath, **arm.settings, **plan.stage(launch.stage).settings, **seeds}
+    settings = {**plan.laid(launch.arm, launch.on), **plan.stage(launch.stage).settings, **seeds}
     return plain_config(study.configure(settings))
 
 
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys and no spaces: equal values have equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
 def _runs_of(study: Study, seeds: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
-from unweave.lab.agent.judge import judge
+from unweave.lab.agent.judge import judge, ranked
 from unweave.lab.agent.plan import Entry, Plan, canonical, launches_of
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 
@@ -40,6 +41,7 @@ class Session:
         self.journal = journal
         self.view = view
         self.terms = terms or Terms()
+        self._plans: dict[str, Plan] = {}
 
     def conduct(self, question: str) -> Ending:
         """Works until the end, or until it needs an approval. Calling it again goes on where it stopped."""
@@ -54,7 +56,7 @@ class Session:
                 self._propose(question)
             elif self.terms.wait_for_approval and state.plan.sha256 not in state.approved:
                 return "waiting for approval"
-            elif state.steps and not set(state.steps[-1].runs) <= set(state.runs):
+            elif state.steps and not set(state.steps[-1].runs) <= {*state.runs, *state.dropped}:
                 self._launch(state)
             else:
                 self.hands.wait(list(state.runs))
@@ -63,11 +65,15 @@ class Session:
 
     def state(self) -> State:
         """The session as its journal has it."""
-        return State.of(self.journal.events())
+        return State.of(self.journal.events(), self._plans)
 
     def results(self, state: State, plan: Plan) -> Results:
         """Every run that was launched, as the auditor finds it."""
         measured = tuple(self.hands.read(name, entry, plan) for name, entry in state.runs.items())
+        measured += tuple(
+            measured_of(name, entry, fault=f"the lab did not start it: {why}")
+            for name, (entry, why) in state.dropped.items()
+        )
         return Results(
             measured, self.hands.left(), state.turns, self.view.at_once, tuple(state.refused[-5:]), state.asked
         )
@@ -80,7 +86,7 @@ class Session:
         """Puts a plan on record. The lab, not the planner, says how much may be spent and which code runs."""
         if plan.question != question:
             raise UnweaveError(f"the plan answers {plan.question!r}, and the question is {question!r}")
-        plan = replace(plan, budget=dict(self.view.left), code=self.view.code, planner=self.planner.name)
+        plan = replace(plan, budget=dict(self.view.left), code=self.view.code_of(plan.study), planner=self.planner.name)
         plan.check(self.view.study(plan.study))
         self.journal.add("plan", plan=plan.to_json(), sha256=plan.sha256)
 
@@ -114,48 +120,53 @@ class Session:
         """A changed design is another plan: it is put on record, and what counts as an answer may not change."""
         if answer.criterion != plan.criterion or answer.study != plan.study:
             why = "the plan's criterion or study was changed after it was proposed"
-            self.journal.add("refused", why=f"{why}: a new question needs a new thread", turn=state.turns)
+            self.journal.add("refused", why=f"{why}: a new question needs a new thread", idle=True)
             return
         try:
             self._take(answer, plan.question)
         except UnweaveError as error:
-            self.journal.add("refused", why=str(error), turn=state.turns)
+            self.journal.add("refused", why=str(error), idle=True)
 
     def _step(self, state: State, plan: Plan, answer: Plan, results: Results) -> None:
         study = self.view.study(plan.study)
         known = {fingerprint(entry["study"], entry["config"]) for entry in state.runs.values()}
         try:
-            answer.check(study)
+            answer.check_step()
             proposed = launches_of(answer, study, _read_first(plan, results))
         except UnweaveError as error:
-            self.journal.add("refused", why=str(error), turn=state.turns)
+            self.journal.add("refused", why=str(error), idle=True)
             return
         kept: list[Entry] = []
+        faults: list[str] = [] if proposed else ["the step launches nothing"]
         for entry in proposed:
             mark = fingerprint(plan.study, entry.config)
             if mark in known:
-                why = f"{entry.arm} on seeds {list(entry.seeds)} was run already"
-                self.journal.add("refused", why=why, turn=state.turns)
+                faults.append(f"{entry.arm} on seeds {list(entry.seeds)} was run already")
                 continue
             known.add(mark)
             kept.append(entry)
-        room = results.left.get("runs")
-        if room is not None and len(kept) > room:
-            self.journal.add("refused", why=f"{len(kept)} runs were proposed, and the budget has {room:g}", turn=None)
+        room = results.left.get("runs", float("inf"))
+        if len(kept) > room:
+            faults.append(f"{len(kept)} runs were proposed, and the budget has {room:g}")
             kept = kept[: int(room)]
+        if faults:
+            self.journal.add("refused", why="; ".join(faults[:5]), idle=not kept)
         if not kept:
-            if not proposed:
-                self.journal.add("refused", why="the step launches nothing", turn=state.turns)
             return
-        first = len(state.runs) + 1
-        runs = {f"{number:04d}": entry.to_json() for number, entry in enumerate(kept, start=first)}
+        first = sum(len(step.runs) for step in state.steps) + 1
+        runs = {self.hands.name(number): entry.to_json() for number, entry in enumerate(kept, start=first)}
         # Written before anything is submitted, so that a session killed in between submits the rest and nothing twice.
         self.journal.add("step", said=answer.said, runs=runs, sha256=plan.sha256)
 
     def _launch(self, state: State) -> None:
         for name, entry in state.steps[-1].entries.items():
-            if name not in state.runs:
+            if name in state.runs or name in state.dropped:
+                continue
+            try:
                 self.hands.launch(name, entry)
+            except UnweaveError as error:
+                self.journal.add("dropped", run=name, entry=entry, why=str(error))
+            else:
                 self.journal.add("run", run=name, entry=entry)
 
     def _end(self, why: str) -> None:
@@ -165,12 +176,15 @@ class Session:
 def unmet(plan: Plan, results: Results) -> list[str]:
     """What the plan's own stopping rule still asks for: empty when it may stop."""
     judgement = judge(plan, results)
-    missing = []
-    for one in judgement.standings:
-        if plan.arm(one.arm).role != "candidate" and plan.kind != "compare":
-            continue
-        if plan.kind != "compare" and one.verdict != "fails":
-            missing += [f"{one.arm} lacks {what}" for what in one.lacking]
+    missing: list[str] = []
+    if plan.kind != "compare":
+        candidates = [one for one in judgement.standings if plan.arm(one.arm).role == "candidate"]
+        holding = ranked(plan, results, [one.arm for one in candidates if one.verdict == "holds"])
+        for one in candidates:
+            # Only the best of what holds is the answer, and needs its null and its control.
+            if one.verdict == "unclear" or one.arm in holding[:1]:
+                missing += [f"{one.arm} lacks {what}" for what in one.lacking]
+    missing += [f"{name} lacks seeds" for name in judgement.close]
     for one in judgement.contrasts:
         missing += [f"{one.first} against {one.second} lacks {what}" for what in one.lacking]
     if not results.measured:

@@ -20,7 +20,7 @@ def lab(lab: Lab, person: Person, request: Nothing) -> LabAnswer:
     from unweave.lab.operations.queueing import is_scheduled
     from unweave.studies.registry import all_studies
 
-    lab.runs.sync()
+    lab.freshness.ensure()
     counts = lab.runs.counts()
     return LabAnswer(
         name=lab.root.resolve().name,

@@ -33,7 +33,7 @@ class QueueRequest(Request):
 
 class JobEntry(Answer):
     id: str = Field(description="the run's id too")
-    kind: str = Field(description="study or agent")
+    kind: str = Field(description="study, sweep or agent")
     run: str
     study: str
     state: JobState
@@ -117,7 +117,6 @@ class Started(Answer):
     """Runs that now wait in the queue, in the order of their jobs."""
 
     jobs: list[JobEntry]
-    sweep: str | None = None
 
 
 class JobOfRunRequest(Request):
@@ -147,16 +146,28 @@ class StartSweepRequest(Request):
     )
     draws: int = Field(0, ge=0, le=10_000)
     settings: Settings = Field(default_factory=dict, description="what all of its runs have")
-    seed: int = Field(0, ge=0, description="of the draws; the runs have their own")
+    seed: int = Field(0, ge=0, le=2**31, description="of the draws; the runs have their own")
     seeds: int = Field(3, ge=1, le=100, description="runs of each config, each with a seed of its own")
-    first_seed: int = Field(0, ge=0)
+    first_seed: int = Field(0, ge=0, le=2**31)
     halving: HalvingFields | None = None
+    baseline: Settings = Field(default_factory=dict, description="settings of the arm that others are compared with")
     measure: Annotated[str, Field(max_length=1_000)] | None = Field(
         None, description="TABLE.COLUMN[FIELD=VALUE] or a logged metric; what the study answers with where left out"
     )
     better: Literal["higher", "lower"] | None = None
     priority: Priority = 0
+    needs: Limits | None = None
     thread: Id | None = None
+    name: Id | None = None
+
+
+class SweepStarted(Answer):
+    """A job that submits the sweep's runs, follows them and compares what they found."""
+
+    job: JobEntry
+    arms: int
+    runs: int
+    cost: str = Field(description="what all of it is reckoned to take")
 
 
 class StartAgentRequest(Request):

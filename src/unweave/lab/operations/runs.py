@@ -17,13 +17,13 @@ from unweave.lab.operations.run_models import RunAnswer, RunRequest, RunRow, Run
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
     from unweave.lab.people import Person
-    from unweave.lab.store.index import RunRow as Listed
+    from unweave.lab.store.page import RunRow as Listed
     from unweave.record.run import Run
 
 
 @operation("runs", "the lab's runs, a page at a time", RunsRequest, RunsAnswer, "read", agent=True)
 def runs(lab: Lab, person: Person, request: RunsRequest) -> RunsAnswer:
-    lab.runs.sync()
+    lab.freshness.ensure()
     page = lab.runs.list(**request.model_dump())
     return RunsAnswer(rows=[RunRow(**row_of(one)) for one in page.rows], total=page.total, next=page.next)
 

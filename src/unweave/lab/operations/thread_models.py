@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Answer, Id, Sha256, Text, Value
+from unweave.lab.operations.models import Answer, Id, Sha256, Text
 from unweave.lab.operations.registry import Request
 
 Part = Literal["screen", "confirm", "null", "control", "baseline", "replication"]
@@ -266,48 +266,3 @@ class ThreadChanged(Answer):
     thread: str
     seq: int
     digest: str = Field(description="hash of this event, and so of all before it")
-
-
-class ReplicateRequest(Request):
-    paper: Id
-    thread: Id | None = Field(None, description="go on with this thread of the same paper")
-
-
-class ReplicationStarted(Answer):
-    thread: str
-    jobs: list[str]
-
-
-class PaperRow(Answer):
-    """One claim of a paper, and what its run says."""
-
-    id: str
-    statement: str
-    where: str = Field(description="in the paper")
-    reported: Value
-    tolerance: float | None
-    unit: str
-    unknowable: str | None = Field(description="why it cannot be known from what was published")
-    study: str | None
-    config: dict[str, Any]
-    table: str | None
-    row: dict[str, Any]
-    column: str | None
-    run: str | None
-    ours: dict[str, Any]
-    verdict: str = Field(description="by the auditor: reproduced, not reproduced, not testable; open without one")
-    reason: str
-
-
-class Paper(Answer):
-    id: str
-    title: str
-    source: str
-    threads: list[str]
-    rows: list[PaperRow]
-    deviations: list[str]
-    correction: str | None
-
-
-class PaperList(Answer):
-    papers: list[Paper]

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from unweave.base.needs import Needs
 from unweave.lab.queue.executor import Event, Node, Usage, Work
 from unweave.lab.queue.processes import cpu_seconds, resident
 from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu, memory_left
-from unweave.lab.queue.worker_process import COMMAND, WorkerProcess
+from unweave.lab.queue.worker_process import WorkerProcess
 from unweave.record.run import Run
 
 IDLE_SECONDS = 600.0
@@ -62,10 +61,9 @@ class LocalPool:
 
     def claim(self, work: Work, node: str) -> Mapping[str, Any]:
         del node
-        source = file_hash(Path(work.source)) if work.source else None
-        worker = None if work.sandboxed else self._idle(work.threads, source)
-        if worker is None:
-            worker = self._hire(work.threads, work if work.sandboxed else None)
+        # What runs in the sandbox is not loaded by the worker itself, which only watches it.
+        source = file_hash(Path(work.source)) if work.source and not work.sandboxed else None
+        worker = self._idle(work.threads, source) or self._hire(work.threads)
         worker.work, worker.began, worker.source = work, False, source or worker.source
         worker.cpu_before = cpu_seconds(worker.family()[:1])
         self._jobs[work.job] = worker
@@ -156,7 +154,6 @@ class LocalPool:
             for worker in self._workers
             if worker.work is None
             and not worker.worn
-            and worker.sandbox is None
             and worker.threads == threads
             and worker.source in (None, source)
             and worker.alive()
@@ -164,13 +161,8 @@ class LocalPool:
         # One that has loaded the file already; else the one that worked last, whose memory is at hand.
         return max(fitting, key=lambda worker: (worker.source is not None, worker.idle_since), default=None)
 
-    def _hire(self, threads: int, sandboxed: Work | None = None) -> WorkerProcess:
-        if sandboxed is None:
-            worker = WorkerProcess(threads, self._hear, self.home)
-        else:
-            command = import_module("unweave.lab.sandbox.command").sandboxed_worker(sandboxed, COMMAND)
-            worker = WorkerProcess(threads, self._hear, self.home, command)
-            worker.sandbox = sandboxed.folder
+    def _hire(self, threads: int) -> WorkerProcess:
+        worker = WorkerProcess(threads, self._hear, self.home)
         self._workers.append(worker)
         return worker
 
@@ -193,7 +185,7 @@ class LocalPool:
             return []
         worker.work, worker.idle_since = None, time.monotonic()
         self._jobs.pop(work.job, None)
-        if message["worn"] or worker.sandbox is not None:
+        if message["worn"]:
             worker.worn = True
             worker.dismiss()
         return [Event(work.job, "ended", message["status"], message["note"], message["usage"])]

@@ -19,6 +19,7 @@ import numpy
 
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.files import remove_partial
+from unweave.base.needs import Needs
 from unweave.lab.queue.live import LOG_BYTES, FileProgress, Log
 from unweave.lab.queue.meter import Meter, loaded_torch
 from unweave.lab.queue.processes import children, end_family
@@ -186,6 +187,11 @@ def _function(order: dict[str, Any], run: Run, surroundings: Surroundings) -> Ca
         module, name = _DRIVERS[order["kind"]]
         drive = getattr(import_module(module), name)
         return lambda: drive(Path(order["lab"]), run)
+    if order["sandboxed"]:
+        from unweave.lab.sandbox.work import run_sandboxed
+
+        needs = Needs.from_json(order["needs"])
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
     study = surroundings.study(run.study, order["source"])
     config = study.configure(run.config)
     return lambda: study.function(config, run=run)

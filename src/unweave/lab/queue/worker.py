@@ -16,7 +16,8 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
-IDLE_SECONDS = 0.3
+IDLE_SECONDS = 2.0
+"""Jobs that follow each other closely are not held up by an import that they may not need."""
 
 
 class Line:

@@ -40,7 +40,6 @@ class WorkerProcess:
         self.threads = threads
         self.source: str | None = None
         """The content of the user's file that it has loaded, as a hash; it serves no other file after that."""
-        self.sandbox: Path | None = None
         self.work: Work | None = None
         self.began = self.worn = False
         self.cpu_before = 0.0
@@ -81,6 +80,8 @@ class WorkerProcess:
             used=dict(work.used),
             gpu_gb=work.needs.gpu_gb if "gpu_gb" in work.given else 0.0,
             lab=str(work.lab) if work.lab else None,
+            sandboxed=work.sandboxed,
+            needs=work.needs.to_json(),
         )
 
     def alive(self) -> bool:

@@ -46,6 +46,7 @@ class Approvals:
         if len(content) > LARGEST:
             raise UnweaveError(f"{name} is {len(content):,} bytes long, and {LARGEST:,} is the most")
         found = Proposal(name, hashlib.sha256(content).hexdigest(), one_line(by), one_line(why)[:500])
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with sole_writer(self.folder / "list.json"):
             listed = self._listed()
             if found.sha256 not in listed:
@@ -65,6 +66,7 @@ class Approvals:
     def allow(self, sha256: str, person: Person) -> Proposal:
         """Lets exactly these bytes run in the sandbox. Only a reviewer or an owner may, and not who proposed them."""
         person.must("review")
+        self._find(self._listed(), sha256)
         with sole_writer(self.folder / "list.json"):
             listed = self._listed()
             found = self._find(listed, sha256)
@@ -85,9 +87,18 @@ class Approvals:
         if known is None or known.allowed_by is None:
             raise UnweaveError(
                 f"{Path(path).name} (sha256 {found[:12]}) was not allowed to run: somebody who may review has to read "
-                "it first (`unweave thread code`)"
+                "it first"
             )
         return found
+
+    def check(self, sha256: str) -> None:
+        """Raises ``UnweaveError`` for bytes that were proposed and not allowed; a person's own were not proposed."""
+        known = self._listed().get(sha256)
+        if known is not None and known.allowed_by is None:
+            raise UnweaveError(
+                f"{known.name} (sha256 {sha256[:12]}) was proposed by {known.proposed_by!r} and not allowed to run: "
+                "somebody who may review has to read it first"
+            )
 
     def path(self, sha256: str) -> Path:
         """Where the proposed bytes are kept, checked against their hash."""
@@ -111,7 +122,6 @@ class Approvals:
 
     def _listed(self) -> dict[str, Proposal]:
         if not (self.folder / "list.json").exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return {}
         try:
             return {entry["sha256"]: Proposal(**entry) for entry in read_json_inside(self.folder, "list.json")}

@@ -16,6 +16,8 @@ TAKEN = re.compile(
     r"metrics\.jsonl|claims\.json|report\.html|(?:cells/[a-z0-9][a-z0-9._-]*\.jsonl)"
     r"|(?:tables|figures|edits|files)/[A-Za-z0-9][A-Za-z0-9._-]{0,149}"
 )
+LEFT = ("run.json", "progress.json", "cancel", "log.txt", "seal.json")
+"""What every run folder has, the code's own version of which is of no use."""
 
 
 def collect(made: Path, run: Path, limits: Limits) -> list[str]:
@@ -31,7 +33,7 @@ def collect(made: Path, run: Path, limits: Limits) -> list[str]:
         elif facts.st_nlink != 1:
             left_out.append(f"{name}: a file with several names")
         elif TAKEN.fullmatch(name) is None:
-            if name not in ("run.json", "progress.json", "cancel", "log.txt"):
+            if name not in LEFT:
                 left_out.append(f"{name}: no file of a run")
         else:
             wanted.append(name)

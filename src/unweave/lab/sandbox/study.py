@@ -30,7 +30,10 @@ _STATUS = {child.FINISHED: "finished", child.NOTHING: "finished", child.CANCELLE
 
 @dataclass(frozen=True)
 class SandboxResult:
-    """How a sandboxed study ended: the run's status, one line on why, and the files of it that were left out."""
+    """How a sandboxed study ended: the run's status, one line on why, and the files of it that were left out.
+
+    What it printed is printed on, as if it had been called here: a worker's output is its run's log.
+    """
 
     status: str
     note: str | None
@@ -129,7 +132,7 @@ class SandboxedStudy:
             left_out = collect(self.made, self.run, self.limits) if self.made.is_dir() else []
         except UnweaveError as refusal:
             status, note = "failed", f"nothing that it wrote was taken: {refusal}"
-        (self.run / "log.txt").write_text(log, encoding="utf-8")
+        print(log, end="", flush=True)
         return SandboxResult(status, note, tuple(left_out), ended)
 
     def _relay(self) -> None:

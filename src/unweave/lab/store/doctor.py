@@ -49,7 +49,10 @@ def _modes(lab: Lab, repair: bool) -> Iterator[Finding]:
         if path.is_symlink():
             yield Finding(_name(lab, path), "is a link among the lab's own files", False, "remove it")
             continue
-        mode = stat.S_IMODE(path.stat().st_mode)
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except FileNotFoundError:
+            continue  # the database's log comes and goes
         if not mode & 0o077 or "lost" in path.relative_to(lab.home).parts[:-1]:
             continue
         what = f"others may open it (mode {mode:o})"

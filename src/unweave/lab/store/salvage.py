@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.files import sole_writer
@@ -66,11 +66,9 @@ def examine_database(lab: Lab, repair: bool) -> Iterator[Finding]:
     except UnweaveError as error:
         yield Finding("lab.db", wrong, False, str(error))
         return
-    said = ", ".join(f"{count} {table}" for table, count in counts.items() if count) or "nothing in it could be read"
+    said = ", ".join(f"{table} {count}" for table, count in counts.items() if count) or "none"
     where = f"; what was there is {kept.relative_to(lab.root).as_posix()}" if kept is not None else ""
-    remedy = (
-        f"made anew with {said}; the index was read from the run folders{where}; look whether all accounts are right"
-    )
+    remedy = f"made anew; rows kept: {said}; the index was read from the run folders{where}; check the accounts"
     yield Finding("lab.db", wrong, True, remedy)
 
 
@@ -78,7 +76,7 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
     """A new database at the lab's place; what a source has lost of a table is looked for in the copies."""
     path = lab.home / "lab.db"
     lab.close()
-    for name in ("database", "runs"):
+    for name in ("database", "runs", "freshness"):
         lab.__dict__.pop(name, None)
     with sole_writer(path, WRITE_SECONDS), tempfile.TemporaryDirectory(prefix="repair-", dir=lab.home) as folder:
         if _in_use(path):
@@ -89,6 +87,7 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
             copies = [_copied(source, Path(folder) / f"{number}.db") for number, source in enumerate(sources)]
             counts = _fill(database, [*copies, *_backups(lab)])
             wrong = database.problems()
+            database.copy_to(Path(folder) / "whole.db")
         finally:
             database.close()
         if wrong:
@@ -99,7 +98,7 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
             if log.exists() and kept is not None:
                 # Beside another database it would be taken for that one's.
                 os.replace(log, kept.with_name(kept.name + side))
-        os.replace(Path(folder) / "new.db", path)
+        os.replace(Path(folder) / "whole.db", path)
     lab.runs.sync()
     return counts, kept
 
@@ -123,26 +122,35 @@ def _fill(database: Database, sources: list[Path]) -> dict[str, int]:
 def _copy_table(source: Path, database: Database, table: str) -> tuple[int, bool]:
     """Adds rows of one table that are not there yet: how many, and whether the source has it undamaged."""
     wanted = [row["name"] for row in database.read(f'PRAGMA table_info("{table}")')]
-    added = 0
+    rows, names, whole = _rows(source, table, wanted)
+    columns = ", ".join(f'"{name}"' for name in names)
+    add = f'INSERT OR IGNORE INTO "{table}" ({columns}) VALUES ({", ".join("?" * len(names))})'  # noqa: S608
+    with database.write() as connection:
+        return sum(_added(connection, add, row) for row in rows), whole
+
+
+def _rows(source: Path, table: str, wanted: list[str]) -> tuple[list[tuple[Any, ...]], list[str], bool]:
+    """What can be read of a table: from one end to the damaged page, then from the other."""
+    found: list[tuple[Any, ...]] = []
+    names: list[str] = []
     try:
-        with closing(_opened(source)) as old, database.write() as connection:
+        with closing(_opened(source)) as old:
             there = [row[1] for row in old.execute(f'PRAGMA table_info("{table}")')]
-            names = ", ".join(f'"{name}"' for name in wanted if name in there)
-            add = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({", ".join("?" * len(names.split(", ")))})'  # noqa: S608
-            # From one end to the damaged page, then from the other.
+            names = [name for name in wanted if name in there]
+            columns = ", ".join(f'"{name}"' for name in names)
             for order in ("ASC", "DESC"):
                 try:
-                    for row in old.execute(f'SELECT {names} FROM "{table}" NOT INDEXED ORDER BY rowid {order}'):  # noqa: S608
-                        added += _added(connection, add, row)
-                    return added, True
+                    for row in old.execute(f'SELECT {columns} FROM "{table}" NOT INDEXED ORDER BY rowid {order}'):  # noqa: S608
+                        found.append(row)
+                    return found, names, True
                 except sqlite3.DatabaseError:
                     continue
     except sqlite3.Error:
         pass
-    return added, False
+    return found, names, False
 
 
-def _added(connection: sqlite3.Connection, add: str, row: tuple[object, ...]) -> int:
+def _added(connection: sqlite3.Connection, add: str, row: tuple[Any, ...]) -> int:
     try:
         return connection.execute(add, row).rowcount
     except sqlite3.IntegrityError:

@@ -56,7 +56,7 @@ def group(runs: Sequence[Run], measure: Measure, by: Sequence[str] | None, seed_
     studies = sorted({run.study for run in runs})
     if len(studies) != 1:
         raise UnweaveError(f"{len(runs)} runs of {' and '.join(studies) or 'nothing'}: compare runs of one study")
-    seeding, resolved = _study_of(studies[0], seed_field)
+    seeding, resolved = study_of(studies[0], seed_field)
     ordered = sorted(runs, key=lambda run: (str(run.state()["created"]), run.id))
     configs = {run.id: resolved(run.config) for run in ordered}
     varying = _varying([seeding.without(config) for config in configs.values()])
@@ -111,7 +111,8 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def _study_of(name: str, seed_field: str | None) -> tuple[Seeding, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+def study_of(name: str, seed_field: str | None) -> tuple[Seeding, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+    """Where the study of that name keeps its seeds, and what makes an older config of it a whole one."""
     from unweave.studies.registry import all_studies
 
     study: Study | None = all_studies().get(name)

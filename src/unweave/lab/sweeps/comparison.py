@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
@@ -58,11 +58,17 @@ class Comparison:
     rows: tuple[Row, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    seed_field: str | None = None
 
     @property
     def baseline(self) -> Row:
         """The arm that the others are compared with."""
         return self.rows[0]
+
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import comparison_html
+
+        return comparison_html(self)
 
     @property
     def best(self) -> Row:
@@ -123,7 +129,8 @@ def compare_runs(
     if not grouped.arms:
         reasons = "; ".join(list(grouped.left_out.values())[:3])
         raise UnweaveError(f"none of {len(runs)} runs has {measure.text} ({reasons})")
-    return compare_arms(runs[0].study, measure, grouped, baseline, left_out or {}, _differences(runs))
+    found = compare_arms(runs[0].study, measure, grouped, baseline, left_out or {}, _differences(runs))
+    return replace(found, seed_field=seed_field)
 
 
 def compare_arms(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unweave.lab.sweeps.alike import runs_alike
 from unweave.lab.sweeps.comparison import BASELINE, TOO_FEW, Comparison, Row
 from unweave.record.aggregate import Aggregate
 from unweave.record.run import Run
@@ -22,7 +24,7 @@ _DIGITS = ("mean", "low", "high", "median", "difference", "from", "to", "floor",
 
 def comparison_table(comparison: Comparison) -> Table:
     """One row an arm, the baseline first."""
-    rows = [_record(row) for row in comparison.rows]
+    rows = [_record(row, comparison.baseline.arm.name) for row in comparison.rows]
     caption = (
         f"{comparison.measure.text} of {comparison.study} ({comparison.measure.better} is better). Mean with Student's "
         f"95 % interval over seeds; difference to {comparison.baseline.arm.name} over shared seeds, with p by Holm. "
@@ -118,7 +120,12 @@ def keep_comparison(
 
 
 def save_comparison(lab: Lab, comparison: Comparison, about: Mapping[str, Any] | None = None) -> Run:
-    """The comparison as a run of its own in ``lab``."""
+    """The comparison as a run of its own in ``lab``. Other finished runs of the same configs are named as left out."""
+    looked_at = {reading.run for row in comparison.rows for reading in row.arm.readings} | set(comparison.left_out)
+    configs = [lab.runs.open(run).config for run in looked_at]
+    others = runs_alike(lab, comparison.study, configs, looked_at, comparison.seed_field)
+    unchosen = dict.fromkeys(others, "of the same config, and not among the runs that were given")
+    comparison = replace(comparison, left_out={**comparison.left_out, **unchosen})
     config = {
         "study": comparison.study,
         "measure": comparison.measure.text,
@@ -132,7 +139,7 @@ def save_comparison(lab: Lab, comparison: Comparison, about: Mapping[str, Any] |
     return run
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Row, base: str) -> dict[str, Any]:
     difference = row.difference
     return {
         "arm": row.arm.name,
@@ -141,6 +148,7 @@ def _record(row: Row) -> dict[str, Any]:
         "low": row.mean.low,
         "high": row.mean.high,
         "median": row.median,
+        "against": base if row.verdict != BASELINE else None,
         "shared": row.pairs if row.verdict != BASELINE else None,
         "difference": None if difference is None else difference.mean,
         "from": None if difference is None else difference.low,

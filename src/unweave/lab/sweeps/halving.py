@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unweave.base.configs import parse_settings
 from unweave.base.errors import UnweaveError
+from unweave.lab.sweeps.space import Choices, parse_axis
 
 if TYPE_CHECKING:
     from unweave.lab.sweeps.measure import Better
@@ -58,6 +60,15 @@ class Halving:
             raise UnweaveError(
                 f"{self.final} seeds on the last rung: give {FINAL_SEEDS} or more, to tell luck from gain"
             )
+
+    @classmethod
+    def from_text(cls, text: str, **more: Any) -> Halving:
+        """A race over ``field=values``, as on a command line: ``windows=4,8,16``."""
+        ((field, values),) = parse_settings([text]).items()
+        axis = parse_axis(values)
+        if not isinstance(axis, Choices):
+            raise UnweaveError(f"halving over {text!r}: give values, the cheapest first, and no range")
+        return cls(field, axis.values, **more)
 
     def rungs(self, arms: int, first_seed: int = 0) -> list[Rung]:
         """The rungs for so many configs, if none of them fails."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, first_line
 from unweave.base.progress import Progress
+from unweave.lab.sweeps.alike import runs_alike
 from unweave.lab.sweeps.arms import Arm, Grouped
 from unweave.lab.sweeps.comparison import Comparison, compare_arms
 from unweave.lab.sweeps.halving import Rung, ranked
@@ -63,11 +64,15 @@ def submit_sweep(
 def run_sweep(root: Path, run: Run) -> None:
     """Does the sweep whose plan is the config of ``run``, from wherever it was; what a worker of the queue calls."""
     from unweave.lab.lab import Lab
+    from unweave.studies.discover import forget_sources
 
+    # What an earlier job of this process loaded may be the same study from another place, and so for a later one.
+    forget_sources()
     lab = Lab(root)
     try:
         Sweep(lab, run).go()
     finally:
+        forget_sources()
         lab.close()
 
 
@@ -188,9 +193,11 @@ class Sweep:
                 continue
             try:
                 run = Run.open(self.lab.root / job.run)
-                found.setdefault(trial.arm, []).extend(self.plan.measure.read(run, trial.seeds))
+                readings = self.plan.measure.read(run, trial.seeds)
             except UnweaveError as error:
                 self.failures[job.id] = first_line(error)
+                continue
+            found.setdefault(trial.arm, []).extend(readings)
         return found
 
     def _compare(self, readings: Mapping[int, Sequence[Reading]], leader: int | None) -> Comparison | None:
@@ -206,7 +213,12 @@ class Sweep:
         # The leader was chosen on earlier seeds, so that its numbers here are not those of a lucky draw.
         base = next(number for number in (self.plan.baseline_arm, leader, *sorted(arms)) if number in arms)
         notes = [f"compared with {arms[base].name}, which led before the last rung"] if base == leader else []
-        grouped = Grouped(tuple(arms.values()), tuple(self.plan.space.fields()), {**self.failures})
+        configs = [{**config, **self.plan.rungs[-1].settings} for config in self.plan.arms]
+        others = runs_alike(
+            self.lab, self.plan.study, configs, {job.id for job in self.jobs.values()}, self.plan.seed_field
+        )
+        outside = dict.fromkeys(others, "of the same config, and not of this sweep")
+        grouped = Grouped(tuple(arms.values()), tuple(self.plan.space.fields()), {**self.failures, **outside})
         return compare_arms(self.plan.study, measure, grouped, arms[base].settings, notes=notes)
 
     def _stop(self) -> None:

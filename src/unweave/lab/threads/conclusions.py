@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
-from unweave.lab.audit.text import check_text
+from unweave.lab.audit.text import check_text, cited_claims, cited_tables, render_text
 from unweave.lab.threads.events import Conclusion, Reference, content_hash
 from unweave.record.claims import CheckedClaim, check_claims
 from unweave.record.run import Run
@@ -35,7 +35,7 @@ def checked_conclusion(lab: Lab, conclusion: Conclusion) -> Conclusion:
     """The conclusion with the hash of each claim that it rests on.
 
     Refuses a claim that is not there, that does not hold, or that is of a run which has not finished or is not valid;
-    and a text that states a number which is neither one of those claims nor a setting of their runs.
+    and a text that states a number which is neither one of those claims nor a setting or seed of theirs.
     """
     checked, claims, settings = [], {}, []
     for reference in conclusion.claims:
@@ -50,7 +50,7 @@ def checked_conclusion(lab: Lab, conclusion: Conclusion) -> Conclusion:
                 "conclude only from claims that hold"
             )
         claims[f"{reference.run}#{reference.claim}"] = found.claim
-        settings.append(lab.runs.open(reference.run).config)
+        settings += [lab.runs.open(reference.run).config, dict(found.claim.row)]
         checked.append(replace(reference, sha256=content_hash(found.claim.to_json())))
     stray = check_text(conclusion.text, claims, settings, "the conclusion")
     if stray:
@@ -72,6 +72,14 @@ def grounds(root: Path, conclusion: Conclusion) -> list[Ground]:
             verdict, reason = "failed", "the claim is not the one that was concluded from"
         found.append(Ground(reference, checked.claim.sentence, verdict, reason))
     return found
+
+
+def conclusion_text(root: Path, conclusion: Conclusion) -> str:
+    """The conclusion's text with its references to claims filled in, as far as those claims are there."""
+    try:
+        return render_text(conclusion.text, cited_claims(conclusion.text, root), cited_tables(conclusion.text, root))
+    except UnweaveError:
+        return conclusion.text
 
 
 def _claim(root: Path, reference: Reference) -> CheckedClaim:

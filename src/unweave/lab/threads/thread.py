@@ -204,6 +204,11 @@ class Thread:
             "verdicts": _told(tuple(self.verdicts.values())),
         }
 
+    def _repr_html_(self) -> str:
+        from unweave.lab.notebook import thread_html
+
+        return thread_html(self)
+
     @property
     def _first(self) -> Question:
         first = self.events[0] if self.events else None

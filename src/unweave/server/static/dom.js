@@ -1,6 +1,6 @@
 // Elements built from data. Strings become text nodes only, so nothing that a model or a file supplies is ever markup.
 
-import { visible } from "./characters.js";
+import { visible, visibleText } from "./characters.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -26,7 +26,8 @@ function fill(element, properties, children) {
   return element;
 }
 
-function append(element, children) {
+/** Adds children to an element; lists are taken apart, and nothing, null and false are left out. */
+export function append(element, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue;
     element.append(child instanceof Node ? child : document.createTextNode(String(child)));
@@ -55,6 +56,23 @@ export function said(text, className = "") {
     part.mark ? h("span.mark", { title: part.title }, part.text) : part.text,
   );
   return h(className ? `bdi.said.${className}` : "bdi.said", { dir: "auto" }, parts);
+}
+
+/** An SVG from a file as an image: scripts, links and outside files do nothing in one. */
+export function picture(svg, description) {
+  const image = h("img.picture", { alt: visibleText(description), decoding: "async" });
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
+  return image;
+}
+
+const shown = new WeakMap();
+
+/** Fills `element` with what `draw(data)` gives, unless it shows these data already. */
+export function settle(element, data, draw) {
+  const now = JSON.stringify(data);
+  if (shown.get(element) === now) return element;
+  shown.set(element, now);
+  return replace(element, draw(data));
 }
 
 export function replace(element, ...children) {

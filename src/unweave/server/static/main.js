@@ -2,7 +2,8 @@
 
 import { announce, h, replace } from "./dom.js";
 import { openKeys } from "./keys.js";
-import { address, go, parse } from "./route.js";
+import { nameOf, person, unlearn } from "./lab_person.js";
+import { address, go, lab, parse } from "./route.js";
 import { schemeButton } from "./schemes.js";
 import { about, forget } from "./subject.js";
 import { problem } from "./parts.js";
@@ -13,9 +14,29 @@ import * as graph from "./graph.js";
 import * as home from "./home.js";
 import * as text from "./text.js";
 
+const LAB = [["runs", "Runs"], ["threads", "Threads"], ["agents", "Agent"], ["queue", "Queue"], ["people", "People"]];
+/** The entry of the bar that a view of the lab belongs to. */
+const UNDER = { run: "runs", claims: "runs", table: "runs", compare: "runs", start: "runs", thread: "threads", agent: "agents" };
 const SHOWN = { home, features, feature, text, graph, edits };
 const content = document.getElementById("content");
 let current = null;
+
+/** The module of a view; those of the lab are loaded when one is first asked for. */
+async function moduleOf(view) {
+  if (SHOWN[view]) return SHOWN[view];
+  if (view.startsWith("lab-")) return import(`./lab_${view.slice(4)}.js`);
+  throw new Error(`no view has the address ${window.location.pathname}`);
+}
+
+function labBar(route, who) {
+  const view = route.view.slice(4);
+  const here = UNDER[view] ?? view;
+  replace(
+    document.getElementById("views"),
+    LAB.filter(([entry]) => entry !== "people" || who.may("own")).map(([entry, title]) => h("a", { href: lab(entry), "aria-current": entry === here ? "page" : null }, title)),
+    h("span.person", { title: "Who you are in this lab, and your role" }, nameOf(who)),
+  );
+}
 
 function bar(route, overview) {
   const nav = document.getElementById("views");
@@ -44,7 +65,7 @@ function capital(word) {
 
 async function show() {
   const route = parse(window.location);
-  const here = `${route.view} ${route.subject ?? ""} ${route.name ?? ""}`;
+  const here = [route.view, route.subject ?? "", route.name ?? "", ...(route.ids ?? [])].join(" ");
   if (current?.here === here && current.again?.(route)) return;
   current?.stop.abort();
   const stop = new AbortController();
@@ -53,20 +74,22 @@ async function show() {
   const mine = current;
   document.body.dataset.view = route.view;
   try {
-    if (!SHOWN[route.view]) throw new Error(`no view has the address ${window.location.pathname}`);
+    const shown = await moduleOf(route.view);
     page.overview = route.subject ? await about(route.subject, stop.signal) : null;
+    page.who = route.view.startsWith("lab-") ? await person(stop.signal) : null;
     if (stop.signal.aborted) return;
-    bar(route, page.overview);
+    if (page.who) labBar(route, page.who);
+    else bar(route, page.overview);
     replace(content, page.root);
-    const title = await SHOWN[route.view].show(page);
+    const title = await shown.show(page);
     if (stop.signal.aborted) return;
     mine.again = page.again;
-    document.title = [title, page.overview?.title, "unweave"].filter(Boolean).join(" · ");
+    document.title = [title, page.overview?.title ?? page.who?.lab, "unweave"].filter(Boolean).join(" · ");
     announce(title ?? "");
   } catch (error) {
     if (stop.signal.aborted || error.name === "AbortError") return;
-    if (!page.overview) bar(route, null);
-    replace(content, problem(error, () => (forget(), show())));
+    if (!page.overview && !page.who) bar(route, null);
+    replace(content, problem(error, () => (forget(), unlearn(), show())));
     document.title = "Problem · unweave";
   }
 }

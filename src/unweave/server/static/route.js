@@ -3,6 +3,14 @@
 export const VIEWS = ["features", "text", "graph", "edits"];
 /** The longest query that the server takes, with some room. */
 export const LONGEST = 8000;
+/** An id of the lab: of a run, a thread, a table or a figure. */
+const ID = /^[a-z0-9][a-z0-9._-]{0,99}$/;
+/** The lab's views by the parts of their address after /lab; a dot stands for an id. */
+const LAB = new Map([
+  ["", "runs"], ["runs/.", "run"], ["runs/./claims", "claims"], ["runs/./tables/.", "table"], ["compare", "compare"],
+  ["threads", "threads"], ["threads/.", "thread"], ["agent", "agents"], ["agent/.", "agent"], ["queue", "queue"],
+  ["start", "start"], ["people", "people"],
+]);
 const PLAIN = /^(?!\.+$)[A-Za-z0-9._~!$&()*+,;=:@-]{1,300}$/;
 
 /** A query's text; what is empty is left out. */
@@ -24,6 +32,25 @@ export function address(subject, view = "features", query = {}, name = "") {
   return [...parts, "f"].join("/") + search({ name, ...query });
 }
 
+/** The address of a view of the lab: `lab("claims", "run-3", {claim: 2})`. */
+export function lab(view, ids = [], query = {}) {
+  const names = [ids].flat();
+  const shape = [...LAB].find(([, one]) => one === view)?.[0];
+  let at = 0;
+  const parts = (shape ?? "").split("/").map((part) => (part === "." ? encodeURIComponent(names[at++]) : part));
+  return ["/lab", ...parts.filter(Boolean)].join("/") + search(query);
+}
+
+function parseLab(parts, query) {
+  for (const [shape, view] of LAB) {
+    const wanted = shape.split("/").filter(Boolean);
+    if (wanted.length !== parts.length) continue;
+    if (!wanted.every((part, at) => (part === "." ? ID.test(parts[at]) : part === parts[at]))) continue;
+    return { view: `lab-${view}`, ids: parts.filter((_, at) => wanted[at] === "."), query };
+  }
+  return { view: "nowhere", query };
+}
+
 function decode(part) {
   try {
     return decodeURIComponent(part);
@@ -32,11 +59,12 @@ function decode(part) {
   }
 }
 
-/** What an address asks for: `{view, subject, name, query}`. */
+/** What an address asks for: `{view, subject, name, query}`, of a view of the lab `{view, ids, query}`. */
 export function parse(location) {
   const parts = location.pathname.split("/").filter(Boolean).map(decode);
   const query = Object.fromEntries(new URLSearchParams(location.search));
   if (parts.length === 0) return { view: "home", query };
+  if (parts[0] === "lab") return parseLab(parts.slice(1), query);
   const [head, subject, view, name, ...rest] = parts;
   if (head !== "d" || !subject || rest.length) return { view: "nowhere", query };
   if (view === undefined) return { view: "features", subject, query };

@@ -5,6 +5,8 @@ import { newest } from "./server.js";
 
 const PAGE = 100;
 const AHEAD = 8;
+/** Pages that are kept; those furthest from sight are asked for again when somebody comes back to them. */
+const KEPT = 20;
 
 /**
  * A scrolling table over `total` rows.
@@ -18,6 +20,7 @@ export class Rows {
     this.total = 0;
     this.index = 0;
     this.pages = new Map();
+    this.shown = new Map();
     this.ask = newest(40, signal);
     this.head = h("thead", { role: "rowgroup" });
     this.body = h("tbody", { role: "rowgroup" });
@@ -49,8 +52,50 @@ export class Rows {
       h("tr", { role: "row", "aria-rowindex": "1" }, this.columns.map((column) => this.header(column, sort, descending))),
     );
     this.root.scrollTop = 0;
+    this.range = "";
     this.place(this.index);
     this.draw(true);
+  }
+
+  /** Rows of the same question asked again: what stays the same is not touched, and nothing moves. */
+  async refresh(signal) {
+    const { first, last, height } = this.inSight();
+    const top = Math.round(this.root.scrollTop / height);
+    const held = this.row(top)?.id;
+    const pages = new Map();
+    let total = this.total;
+    for (let page = Math.floor(first / PAGE); page === Math.floor(first / PAGE) || page * PAGE < last; page += 1) {
+      const answer = await this.fetchPage(page * PAGE, PAGE, signal);
+      pages.set(page, answer.rows);
+      ({ total } = answer);
+    }
+    if (signal.aborted) return;
+    // Rows that came or went have moved the others.
+    this.pages = total === this.total ? new Map([...this.pages, ...pages]) : pages;
+    this.wanted = "";
+    this.total = total;
+    // What came above must not push away what somebody reads.
+    const now = top > 0 && held !== undefined ? this.find(held) : top;
+    const moved = now < 0 ? 0 : now - top;
+    this.index = Math.max(0, Math.min(this.index + moved, total - 1));
+    this.table.setAttribute("aria-rowcount", String(total + 1));
+    this.draw(true);
+    if (moved) this.root.scrollTop += moved * height;
+  }
+
+  find(id) {
+    for (const [page, rows] of this.pages) {
+      const at = rows.findIndex((row) => row.id === id);
+      if (at >= 0) return page * PAGE + at;
+    }
+    return -1;
+  }
+
+  inSight() {
+    const height = this.height;
+    const view = this.root.clientHeight || 600;
+    const first = Math.max(0, Math.floor(this.root.scrollTop / height) - AHEAD);
+    return { height, first, last: Math.min(this.total, Math.ceil((this.root.scrollTop + view) / height) + AHEAD) };
   }
 
   header(column, sort, descending) {
@@ -73,13 +118,10 @@ export class Rows {
   }
 
   draw(always = false) {
-    const height = this.height;
-    const view = this.root.clientHeight || 600;
-    const first = Math.max(0, Math.floor(this.root.scrollTop / height) - AHEAD);
-    const last = Math.min(this.total, Math.ceil((this.root.scrollTop + view) / height) + AHEAD);
+    const { height, first, last } = this.inSight();
     this.want(first, last);
     const range = `${first} ${last} ${height}`;
-    if (!always && range === this.range) return;
+    if (range === this.range && (!always || this.patch(first, last))) return;
     this.range = range;
     const focused = this.body.contains(document.activeElement);
     this.above.hidden = first === 0;
@@ -87,9 +129,39 @@ export class Rows {
     this.above.firstChild.firstChild.style.height = `${first * height}px`;
     this.below.firstChild.firstChild.style.height = `${(this.total - last) * height}px`;
     const drawn = [];
-    for (let index = first; index < last; index += 1) drawn.push(this.line(index));
+    this.shown.clear();
+    for (let index = first; index < last; index += 1) {
+      drawn.push(this.line(index));
+      this.shown.set(index, this.written(index));
+    }
     replace(this.body, drawn);
     if (focused) this.body.querySelector("tr.current a")?.focus({ preventScroll: true });
+  }
+
+  /** Draws every line in sight anew: what stands in the cells depends on more than the rows. */
+  redraw() {
+    this.range = "";
+    this.draw(true);
+  }
+
+  written(index) {
+    return JSON.stringify(this.row(index) ?? null);
+  }
+
+  /** Draws only the lines whose rows are others now; false when the lines themselves are others. */
+  patch(first, last) {
+    if (this.body.children.length !== last - first) return false;
+    for (let index = first; index < last; index += 1) {
+      const now = this.written(index);
+      if (this.shown.get(index) === now) continue;
+      const old = this.body.children[index - first];
+      const focused = old.contains(document.activeElement);
+      const line = this.line(index);
+      old.replaceWith(line);
+      if (focused) line.querySelector("a")?.focus({ preventScroll: true });
+      this.shown.set(index, now);
+    }
+    return true;
   }
 
   line(index) {
@@ -106,7 +178,7 @@ export class Rows {
     if (link) link.tabIndex = index === this.index ? 0 : -1;
     line.addEventListener("click", (event) => {
       this.set(index);
-      if (!event.target.closest("a") && !window.getSelection()?.toString()) link?.click();
+      if (!event.target.closest("a, button, label") && !window.getSelection()?.toString()) link?.click();
     });
     link?.addEventListener("focus", () => this.set(index));
     return line;
@@ -124,6 +196,7 @@ export class Rows {
         const answers = await Promise.all(missing.map((page) => this.fetchPage(page * PAGE, PAGE, signal)));
         if (pages !== this.pages) return;
         missing.forEach((page, at) => pages.set(page, answers[at].rows));
+        this.drop(missing[0]);
         this.wanted = "";
         this.draw(true);
       },
@@ -132,6 +205,11 @@ export class Rows {
         this.failed(error);
       },
     );
+  }
+
+  drop(near) {
+    const far = [...this.pages.keys()].sort((a, b) => Math.abs(a - near) - Math.abs(b - near)).slice(KEPT);
+    for (const page of far) this.pages.delete(page);
   }
 
   set(index) {

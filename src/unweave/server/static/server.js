@@ -19,7 +19,8 @@ async function refusal(response) {
   return new Refused(String(line).slice(0, 600) || `the server answered ${response.status}`, response.status);
 }
 
-async function answer(address, options) {
+/** What the server answers at an address, read as JSON; anything but success is thrown as `Refused`. */
+export async function answer(address, options) {
   let response;
   try {
     response = await fetch(address, { credentials: "same-origin", ...options });

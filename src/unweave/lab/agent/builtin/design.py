@@ -31,10 +31,11 @@ MOST = 400
 class Sizes:
     """How many seeds and finalists a plan has."""
 
-    screen: int = 4
+    screen: int = 3
+    first: int = 2
     confirm: int = 5
     looks: int = 2
-    finalists: int = 3
+    finalists: int = 4
 
 
 def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) -> Plan:
@@ -64,12 +65,18 @@ def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) ->
         stages=(Stage("screen", screen, dict(inquiry.cheap)), Stage("confirm", confirm)),
         hypotheses=_hypotheses(inquiry, criterion, kind, candidates, arms, contrasts),
         criterion=criterion,
-        stopping=Stopping(_stopping_text(kind, len(candidates), finalists, sizes, axes), sizes.confirm, finalists),
+        stopping=Stopping(
+            _stopping_text(kind, len(candidates), finalists, sizes, axes),
+            sizes.confirm,
+            finalists,
+            # Where several seeds fit into one run, starting them in two parts would prepare everything twice.
+            0 if inquiry.seeds or kind == "compare" or len(candidates) == 1 else sizes.first,
+        ),
         contrasts=tuple(contrasts),
         axes=axes,
         budget=dict(view.left),
         identities=_identities(view, understood),
-        code=view.code,
+        code=view.code_of(understood.study.name),
         planner=planner,
         said=f"not understood and left out: {', '.join(understood.ignored)}" if understood.ignored else "",
     )

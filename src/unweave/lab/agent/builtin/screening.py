@@ -19,6 +19,10 @@ UNKNOWN = 0.2
 """How probable it is that a candidate of which nothing is known reaches the bars: to be tried, not ruled out."""
 
 
+LEAST_NOISE = 0.02
+"""Of a bar: what a single run is never taken to be more exact than."""
+
+
 @dataclass
 class Screening:
     """The screening runs of a plan, read once a step."""
@@ -31,6 +35,8 @@ class Screening:
         self.candidates = [arm for arm in self.plan.arms if arm.role == "candidate"]
         self.counted: tuple[Outcome, ...] = (criterion.effect, *(criterion.harms if criterion.harmless else ()))
         self._values: dict[str, dict[str, list[float]]] = {}
+        self._seeds: dict[str, dict[str, dict[int, float]]] = {}
+        self._shared_noise: dict[str, float] = {}
         self.nothing = {one.arm for one in self.results.measured if one.nothing and one.stage == "screen"}
         self.faulty = {one.arm for one in self.results.measured if one.fault and one.stage == "screen"}
         for one in self.results.measured:
@@ -38,7 +44,8 @@ class Screening:
                 kept = self._values.setdefault(one.arm, {})
                 for name, seeds in one.values.items():
                     kept.setdefault(name, []).extend(seeds.values())
-        self.noise = {outcome.name: self._noise(outcome.name) for outcome in self.plan.outcomes()}
+                    self._seeds.setdefault(one.arm, {}).setdefault(name, {}).update(seeds)
+        self.noise = {outcome.name: self._noise(outcome) for outcome in self.plan.outcomes()}
         self._predicted: dict[str, dict[str, tuple[float, float]]] | None = None
 
     def tried(self, arm: str) -> bool:
@@ -57,10 +64,30 @@ class Screening:
         """How good the arm looks by what the question prefers."""
         return merit(self.plan, self.mean(arm))
 
-    def merit_noise(self, arm: str) -> float:
-        """The standard error of that."""
-        scale = max((self.noise[one.name] / (abs(one.bar) if one.bar and self._by_harm() else 1.0) for one in preferred(self.plan)), default=0.0)
-        return scale / math.sqrt(max(1, self.count(arm)))
+    def near(self, arm: str, best: str, errors: float) -> bool:
+        """Whether ``arm`` is within so many standard errors of ``best``, both on the same text."""
+        shares = [self._together(outcome) / self._scale(outcome) for outcome in preferred(self.plan)]
+        error = max(shares, default=0.0) * math.sqrt(1 / max(1, self.count(arm)) + 1 / max(1, self.count(best)))
+        return self.merit(arm) >= self.merit(best) - errors * error
+
+    def _together(self, outcome: Outcome) -> float:
+        """What repeats differ by beside what the same text does to every arm."""
+        if outcome.name not in self._shared_noise:
+            self._shared_noise[outcome.name] = self._residual(outcome.name)
+        return self._shared_noise[outcome.name]
+
+    def _residual(self, name: str) -> float:
+        repeated = {arm: found[name] for arm, found in self._seeds.items() if len(found.get(name, {})) > 1}
+        common = set.intersection(*(set(seeds) for seeds in repeated.values())) if len(repeated) > 1 else set()
+        if len(common) < 2:
+            return self.noise[name]
+        grid = np.array([[found[seed] for seed in sorted(common)] for found in repeated.values()])
+        residual = grid - grid.mean(0) - grid.mean(1, keepdims=True) + grid.mean()
+        freedom = (grid.shape[0] - 1) * (grid.shape[1] - 1)
+        return float(np.sqrt(np.square(residual).sum() / freedom)) * math.sqrt((freedom + 2) / freedom)
+
+    def _scale(self, outcome: Outcome) -> float:
+        return abs(outcome.bar) if outcome.bar and self._by_harm() else 1.0
 
     def passes(self, arm: str) -> bool:
         """Whether the means reach every bar."""
@@ -94,7 +121,7 @@ class Screening:
         bar = self.merit(best)
         for outcome in preferred(self.plan):
             mean, spread = predicted[outcome.name]
-            scale = abs(outcome.bar) if self._by_harm() and outcome.bar else 1.0
+            scale = self._scale(outcome)
             sign = 1.0 if outcome.better == "higher" else -1.0
             found *= _normal((sign * mean / scale - bar) / max(spread / scale, 1e-9))
         return found
@@ -114,10 +141,12 @@ class Screening:
         error = self.noise[outcome.name] / math.sqrt(len(values))
         return _normal(sign * (float(np.mean(values)) - outcome.bar) / max(error, 1e-9))
 
-    def _noise(self, name: str) -> float:
+    def _noise(self, outcome: Outcome) -> float:
+        name = outcome.name
         deviation, freedom = pooled_deviation(values[name] for values in self._values.values() if name in values)
-        # Few repeats often show too little of it.
-        return deviation * math.sqrt((freedom + 2) / freedom) if freedom else 0.0
+        # Few repeats often show too little of it, and none where they are at the end of a range.
+        least = LEAST_NOISE * abs(outcome.bar or 0.0)
+        return max(deviation * math.sqrt((freedom + 2) / freedom) if freedom else 0.0, least)
 
     def _neighbourly(self, arm: str) -> float:
         predicted = self._prediction().get(arm)

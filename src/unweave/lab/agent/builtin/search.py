@@ -9,17 +9,17 @@ from typing import Literal
 from unweave.base.seeds import numpy_generator
 from unweave.lab.agent.builtin.halving import Descent, trees
 from unweave.lab.agent.builtin.screening import Screening, spread_first
-from unweave.lab.agent.judge import Judgement, Standing, judge
+from unweave.lab.agent.judge import Judgement, Standing, judge, ranked
 from unweave.lab.agent.plan import Launch, Plan
 from unweave.lab.agent.planner import Results, Stop
 
 Order = Literal["adaptive", "listed", "random"]
 HOPELESS = 0.04
 """An untried candidate that is less probable than this to win is left untried."""
-PROMISING = 0.75
-"""A candidate that reaches the bars with this probability is worth confirming; less sure ones are run again first."""
 CONTENDER = 0.1
 """In a search for the best, a candidate less probable than this to reach the bars is no rival."""
+HALVED = 3
+"""More contenders than so many are halved before they are run again."""
 RIVAL = 2.0
 """Standard errors of a difference within which two candidates are not told apart by screening."""
 
@@ -53,7 +53,7 @@ def _confirm_all(plan: Plan, results: Results, judgement: Judgement) -> tuple[li
     if fresh:
         launches = [Launch(name, "confirm", block) for name in fresh]
         launches += [
-            Launch(arm.name, "confirm", block, chosen)
+            Launch(arm.name, "confirm", block[: plan.stopping.checks], chosen)
             for arm in plan.arms
             if arm.on and not results.of(arm.name, "confirm", chosen)
         ]
@@ -73,26 +73,31 @@ def _going_on(plan: Plan, results: Results, judgement: Judgement) -> tuple[list[
     """Finishes what is being confirmed: more seeds where the noise decides, null and control for what holds."""
     if plan.kind == "compare":
         return None
-    for one in judgement.standings:
-        if plan.arm(one.arm).role != "candidate":
-            continue
-        if "seeds" in one.lacking and one.verdict == "unclear":
-            launch = _more(plan, results, one.arm)
-            if launch:
-                return [launch], f"{one.arm}: {one.why}"
-        elif one.verdict == "holds" and one.lacking:
-            wanted = [arm for arm in plan.arms if arm.name in one.lacking]
-            block = plan.stage("confirm").seeds[: plan.stopping.seeds]
-            launches = [Launch(arm.name, "confirm", block, one.arm if arm.on else None) for arm in wanted]
-            return launches, f"{one.arm} reaches every bar: now what must not"
-    return None
+    stood = [one for one in judgement.standings if plan.arm(one.arm).role == "candidate"]
+    noisy = [one for one in stood if one.verdict == "unclear" and "seeds" in one.lacking]
+    launches = _confirm(plan, results, [one.arm for one in noisy])
+    if launches:
+        return launches, "; ".join(f"{one.arm}: {one.why}" for one in noisy)
+    if judgement.close:
+        return _confirm(plan, results, judgement.close), f"{' and '.join(judgement.close)} are not told apart: more seeds"
+    holding = ranked(plan, results, [one.arm for one in stood if one.verdict == "holds"])
+    best = next((one for one in stood if holding and one.arm == holding[0]), None)
+    if best is None or not best.lacking:
+        return None
+    block = plan.stage("confirm").seeds[: plan.stopping.checks]
+    wanted = [arm for arm in plan.arms if arm.name in best.lacking]
+    launches = [Launch(arm.name, "confirm", block, best.arm if arm.on else None) for arm in wanted]
+    return launches, f"{best.arm} reaches every bar: now what must not"
 
 
 def _more(plan: Plan, results: Results, arm: str) -> Launch | None:
     """The next block of confirming seeds."""
     used = {seed for one in results.of(arm, "confirm") for seed in one.seeds}
     rest = [seed for seed in plan.stage("confirm").seeds if seed not in used]
-    return Launch(arm, "confirm", tuple(rest[: plan.stopping.seeds])) if rest else None
+    block = plan.stopping.seeds
+    if plan.stopping.first and len(used) < block:
+        block = plan.stopping.first if not used else block - len(used)
+    return Launch(arm, "confirm", tuple(rest[:block])) if rest else None
 
 
 def _confirm(plan: Plan, results: Results, arms: Sequence[str]) -> list[Launch]:
@@ -143,7 +148,8 @@ def _first(plan: Plan, screening: Screening, width: int) -> tuple[list[Launch], 
     roots = [tree.name for tree in trees(plan)]
     start = roots or spread_first(plan, screening.candidates)
     if _barless(plan) and not any(axis.ordered for axis in plan.axes):
-        start = [arm.name for arm in screening.candidates]
+        # What is run again is the best of them, later: the noise of a bad one says little about theirs.
+        return [Launch(arm.name, "screen", seeds[:1]) for arm in screening.candidates], "every candidate once"
     repeated = start[: max(1, 3 - len(start))] if len(start) < 3 else start[:2]
     launches = [Launch(name, "screen", seeds[: 2 if name in repeated else 1]) for name in start]
     return launches, "spread over what may vary, some of it twice to see the noise"
@@ -152,16 +158,11 @@ def _first(plan: Plan, screening: Screening, width: int) -> tuple[list[Launch], 
 def _try_to_confirm(
     plan: Plan, results: Results, screening: Screening, tried: Sequence[str], confirmed: dict[str, Standing]
 ) -> tuple[list[Launch], str] | None:
-    """For a search of any one: the likeliest candidate, run again while its screening is not sure."""
-    seeds = plan.stage("screen").seeds
+    """For a search of any one: the likeliest candidate of those that reach every bar so far."""
     likely = sorted((name for name in tried if screening.passes(name)), key=screening.probability, reverse=True)
     if not likely or len(confirmed) >= plan.stopping.finalists:
         return None
-    name = likely[0]
-    done = screening.count(name)
-    if screening.probability(name) < PROMISING and done < len(seeds):
-        return [Launch(name, "screen", seeds[done : done + 1])], f"{name} may reach every bar: once more to be surer"
-    return _confirm(plan, results, [name]), f"{name} is the likeliest to reach every bar: fresh seeds"
+    return _confirm(plan, results, likely[:1]), f"{likely[0]} is the likeliest to reach every bar: fresh seeds"
 
 
 def _race(
@@ -169,46 +170,32 @@ def _race(
 ) -> tuple[list[Launch], str] | Stop:
     """For a search of the best: contenders are run again, fewer each time, until few are left to confirm."""
     seeds = plan.stage("screen").seeds
-    contenders = sorted(
-        (name for name in names if screening.tried(name) and name not in confirmed), key=screening.merit, reverse=True
-    )
-    contenders = [name for name in contenders if name not in screening.nothing and name not in screening.faulty]
+    left = [name for name in names if screening.tried(name) and name not in confirmed]
+    left = [name for name in left if name not in screening.nothing and name not in screening.faulty]
     if not _barless(plan):
-        contenders = [name for name in contenders if screening.probability(name) > CONTENDER]
+        left = [name for name in left if screening.probability(name) > CONTENDER]
+    left.sort(key=screening.merit, reverse=True)
     holding = [one.arm for one in confirmed.values() if one.verdict == "holds"]
-    if not contenders or (holding and not _rivals(screening, contenders, holding)):
-        return Stop("no candidate is left that could be better" if holding else "no candidate reaches every bar")
-    rounds = min(screening.count(name) for name in contenders)
-    if rounds > 1:
-        contenders = [name for name in contenders if _near(screening, name, contenders[0])]
+    if holding or (confirmed and _barless(plan)):
+        return Stop("the best of screening is confirmed")
+    if not left:
+        return Stop("no candidate is left that could reach every bar")
+    # "The best" without a bar needs somebody to be better than.
     wanted = 2 if _barless(plan) else 1
-    room = plan.stopping.finalists - len(confirmed)
-    if len(contenders) > max(wanted, 1):
-        half = contenders[: max(wanted, math.ceil(len(contenders) / 2))] if rounds > 1 else contenders
-        again = [name for name in half if screening.count(name) < len(seeds)]
-        if again and len(half) > wanted:
-            launches = [Launch(name, "screen", (seeds[screening.count(name)],)) for name in again]
-            return launches, f"{len(half)} contenders once more, on the same text each"
-        contenders = half
-    if confirmed and not _barless(plan) and not holding:
-        contenders = contenders[:1]
-    if _barless(plan) and len(contenders) < 2 and not confirmed:
-        # "The best" needs somebody to be better than.
-        rest = sorted((name for name in names if name not in contenders), key=screening.merit, reverse=True)
-        contenders = [*contenders, *rest[:1]]
-    if confirmed and _barless(plan):
-        return Stop("the contenders are confirmed")
-    chosen = contenders[: min(room, wanted)]
+    seen = sum(screening.count(name) > 1 for name in left[: wanted + 1])
+    contenders = [
+        name
+        for number, name in enumerate(left)
+        if number < wanted or seen < wanted or screening.near(name, left[0], RIVAL)
+    ]
+    half = contenders[: max(wanted, math.ceil(len(contenders) / 2))] if len(contenders) > HALVED else contenders
+    again = [name for name in half if screening.count(name) < len(seeds)]
+    if len(half) > wanted and again:
+        launches = [Launch(name, "screen", (seeds[screening.count(name)],)) for name in again]
+        return launches, f"{len(half)} contenders once more, all on the same text"
+    # What screening cannot tell apart, fresh seeds may.
+    chosen = half[: max(wanted, min(2, len(half)))][: plan.stopping.finalists - len(confirmed)]
     return _confirm(plan, results, chosen), f"{' and '.join(chosen)}: the best of screening, on fresh seeds"
-
-
-def _near(screening: Screening, name: str, best: str) -> bool:
-    error = math.hypot(screening.merit_noise(name), screening.merit_noise(best))
-    return screening.merit(name) >= screening.merit(best) - RIVAL * error
-
-
-def _rivals(screening: Screening, contenders: Sequence[str], holding: Sequence[str]) -> bool:
-    return any(_near(screening, holding[0], name) and screening.merit(name) > screening.merit(holding[0]) for name in contenders)
 
 
 def _barless(plan: Plan) -> bool:

@@ -110,6 +110,12 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
             )
         elif knob.searched and not contrasts:
             searched[knob.field] = tuple((value,) for value in knob.values) if knob.joint else tuple(knob.values)
+    numbers = [word for word in reading.ignored if any(mark.isdigit() for mark in word)]
+    if numbers:
+        raise CannotPlan(
+            f"{study.name} would be asked, but {numbers[0]!r} belongs to none of its fields: write field=value or "
+            f"'field value' with one of {', '.join(knob.field for knob in inquiry.knobs)}"
+        )
     least = bool(grammar & set(LEAST_HARM))
     understood = {phrase for _, _, _, _, phrase in reading.values} | grammar
     if len(reading.ignored) > len(understood) + reading.topics:
@@ -177,7 +183,7 @@ def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _R
     for knob in inquiry.knobs:
         phrases += [(tuple(phrase.split()), "value", (knob, value)) for phrase, value in knob.words.items()]
         phrases += [
-            ((str(value).lower(),), "value", (knob, (value,) if knob.joint else value))
+            (tuple(value.lower().split()), "value", (knob, (value,) if knob.joint else value))
             for value in knob.values
             if isinstance(value, str) and str(value).lower() not in knob.words
         ]

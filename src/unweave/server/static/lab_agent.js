@@ -1,0 +1,89 @@
+// One agent at work: its plan with Approve and Stop, what runs now, what it has spent, what the critic found, its report.
+
+import { announce, append, h, replace, said, settle } from "./dom.js";
+import { LIVE, button, doing, runLink, state, threadLink } from "./lab_parts.js";
+import { plans } from "./lab_plan.js";
+import { poll } from "./lab_poll.js";
+import { progressLine } from "./lab_progress.js";
+import { budgets } from "./lab_resources.js";
+import { look } from "./lab_server.js";
+import { reviewWord } from "./lab_threads.js";
+import { markdown } from "./markdown.js";
+import { count } from "./numbers.js";
+import { section, trouble } from "./parts.js";
+import { lab } from "./route.js";
+
+/** What the agent does now, in a sentence. */
+function doingNow(thread, job, runs) {
+  const plan = thread.plans.at(-1);
+  const going = runs.filter((one) => LIVE.has(one.state)).length;
+  if (!job) return "It has not started.";
+  if (!LIVE.has(job.state)) return { finished: "It is done.", cancelled: "It was stopped.", failed: "It failed; its run says why.", interrupted: "It was interrupted, and can be resumed." }[job.state] ?? job.state;
+  if (!plan) return "It makes a plan.";
+  if (thread.agents.some((one) => one.waits)) return "Its plan waits for approval.";
+  return going ? `${count(going)} ${going === 1 ? "run is" : "runs are"} going.` : "It reads results and decides the next step.";
+}
+
+function runsTable(runs, roles) {
+  if (!runs.length) return h("p.none", {}, "Nothing was launched yet.");
+  const order = ["running", "paused", "waiting"];
+  const place = (job) => (order.indexOf(job.state) + order.length + 1) % (order.length + 1);
+  const sorted = [...runs].sort((a, b) => place(a) - place(b));
+  return h("div.scroll.table-scroll", { tabindex: "0", role: "region", "aria-label": "Runs of the agent" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["Run", "For", "State"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, sorted.map((job) => h("tr", {}, h("th", { scope: "row" }, runLink(job.run)), h("td", {}, said(roles.get(job.run) ?? "–")),
+      h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)))))));
+}
+
+function findings(reviews) {
+  if (!reviews.length) return h("p.none", {}, "The critic has said nothing yet.");
+  return [...reviews].reverse().map((one) => h("article.review", {}, h("p", {}, reviewWord(one.verdict), " ", h("span.about", {}, said(one.by))), markdown(one.text)));
+}
+
+export async function show(page) {
+  const { signal, who } = page;
+  const [id] = page.route.ids;
+  const parts = Object.fromEntries(["plan", "runs", "budget", "critic", "report", "facts"].map((name) => [name, h("div")]));
+  const now = h("p", { role: "status" });
+  const errors = h("div");
+  const { place, does } = doing(signal, () => polled.now());
+  const stop_ = button("Stop the agent", () => does("stop-agent", { thread: id }, "the agent stops, and its runs with it"));
+  const approve = (plan) => {
+    if (plan.approved) return null;
+    if (!who.may("review")) return h("p.help", {}, "It waits for a reviewer or an owner to approve it.");
+    return h("p.buttons", {}, button("Approve", () => does("approve-plan", { thread: id, sha256: plan.sha256 }, "plan approved"), { quiet: false }), h("span.help", {}, "The approval is of this sha256 only."));
+  };
+  let before = "";
+  const ask = async (stop) => {
+    const [thread, queue, resources] = await Promise.all([look("thread", { thread: id }, stop), look("queue", { limit: 1000 }, stop), look("resources", {}, stop)]);
+    const mine = queue.jobs.filter((job) => job.thread === id);
+    const job = mine.find((one) => one.kind === "agent") ?? null;
+    const runs = mine.filter((one) => one.kind !== "agent");
+    const words = doingNow(thread, job, runs);
+    if (words !== before) {
+      replace(now, job && state(job.state), " ", words);
+      if (before) announce(words);
+      before = words;
+    }
+    stop_.hidden = !who.may("run") || !job || !LIVE.has(job.state);
+    settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
+    settle(parts.plan, thread.plans, (list) => plans(list, approve));
+    settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part]))));
+    const accounts = new Set([id, `thread:${id}`, ...mine.map((one) => one.account)]);
+    const granted = resources.budgets.filter((one) => accounts.has(one.account));
+    settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
+    settle(parts.critic, thread.reviews, findings);
+    settle(parts.report, [thread.report, thread.conclusions.length], () => (thread.report
+      ? [markdown(thread.report, (name) => (thread.runs.some((one) => one.run === name) ? runLink(name) : null)), h("p", {}, h("a", { href: lab("thread", id) }, "Its claims, in the thread"))]
+      : h("p.none", {}, "It is written when the agent is done.")));
+    return job && LIVE.has(job.state) ? 2000 : 20000;
+  };
+  const first = await look("thread", { thread: id }, signal);
+  append(page.root, h("h1.question", {}, said(first.question)), parts.facts, h("div.agent-now", {}, now, stop_), place, errors,
+    h("div.columns", {},
+      h("div.left", {}, section("Plan", parts.plan), section("Report", parts.report)),
+      h("div.right", {}, section("Budget", parts.budget), section("Runs", parts.runs), section("Critic", parts.critic))));
+  const pause = await ask(signal);
+  const polled = poll(ask, { signal, failed: (error) => replace(errors, error && trouble(error)), first: pause });
+  return first.question;
+}

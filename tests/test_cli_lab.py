@@ -1,0 +1,349 @@
+"""The lab's commands, on small runs of a user's file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import webbrowser
+
+import pytest
+from serving import HOSTILE
+from small_lab import make_lab, write_study
+
+from unweave.cli import main
+from unweave.lab.lab import Lab
+from unweave.lab.serving import announced, served_at
+from unweave.record import Run, find_run
+from unweave.studies import registry
+
+HEAVY = ("torch", "transformers", "numpy", "pydantic", "fastapi", "mcp", "sqlite3")
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Calls the command line in a folder that holds a study's file, and gives exit code, output and error output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_STUDIES", dict(registry.all_studies()))
+    for name in ("UNWEAVE_OFFLINE", "HF_HUB_OFFLINE", "UNWEAVE_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+    write_study(tmp_path)
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def value(cli):
+    """The same with ``--json``: what it printed, as a value; the command must succeed."""
+
+    def call(*arguments):
+        code, out, err = cli(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return call
+
+
+@pytest.fixture
+def small(tmp_path, cli):
+    """A lab with two runs and a thread, in the folder that commands use."""
+    made = make_lab(tmp_path / "runs")
+    made.close()
+    return made
+
+
+@pytest.mark.parametrize(
+    "command", ["queue", "thread", "people", "bundle", "audit", "compare", "serve", "mcp", "doctor"]
+)
+def test_help_loads_no_heavy_library(command, tmp_path):
+    code = (
+        f"import os, sys; os.chdir({str(tmp_path)!r})\nfrom unweave.cli import main\n"
+        f"try: main([{command!r}, '--help'])\nexcept SystemExit: pass\n"
+        f"print('loaded', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.endswith("loaded []\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["queue"], "what? queue takes one of list, cancel, pause, resume, priority, wait, work"),
+        (["thread"], "what? thread takes one of new, list, show"),
+        (["thread", "shwo", "x"], "what 'shwo' is not known; nearest: 'show'"),
+        (
+            ["thread", "show", "x"],
+            "there is no lab in runs: start a run with `unweave run STUDY`, or give --runs FOLDER",
+        ),
+        (["queue", "list"], "there is no lab in runs"),
+        (["audit"], "there is no lab in runs"),
+        (["doctor"], "there is no lab in runs"),
+        (["compare", "a"], "there is no lab in runs"),
+        (["people", "list"], "there is no lab in runs"),
+        (["run", "remove-language", "--priority", "3"], "--priority is for runs in the queue: add --queue"),
+        (["run", "remove-language", "--study", "x"], "--study 'x' is for a file that registers several studies"),
+        (["run", "nothing.py"], "nothing.py: it does not exist: check the path"),
+        (["run", "push.py", "--set", "strenth=1"], "study 'push' has no field 'strenth'; nearest: 'strength'"),
+        (["run", "push.py", "--study", "pull"], "push.py registers no study 'pull'; nearest: 'push'"),
+        (["run", "push.py", "--queue", "--needs", "memory_gb=x"], "--needs memory_gb='x': give a number"),
+    ],
+)
+def test_bad_input_is_one_line_and_makes_no_lab(cli, tmp_path, arguments, line):
+    code, out, err = cli(*arguments)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+# Runs
+
+
+def test_a_study_from_a_file_runs_here_and_is_recorded_in_the_lab(cli, value, tmp_path):
+    code, out, _ = cli("run", "./push.py", "--set", "strength=2", "--name", "first")
+    assert code == 0
+    assert "It moved by 20.31 cm.\nrun first: summary" in out
+    run = find_run("first")
+    assert run.state()["source"]["file"] == "code/push.py"
+    assert (run.path / "code" / "push.py").read_text() == (tmp_path / "push.py").read_text()
+    assert run.state()["person"] == Lab("runs").people.here().name
+    assert value("runs")["runs"][0]["run"] == "first"
+    deed = value("people", "deeds")["deeds"][0]
+    assert (deed["deed"], deed["subject"], deed["detail"]["settings"]) == ("run", "first", {"strength": "2"})
+
+
+def test_a_run_of_a_file_is_resumed_with_the_code_that_it_was_started_with(cli, tmp_path):
+    assert cli("run", "push.py", "--set", "fail=true", "--name", "first")[0] == 70
+    assert find_run("first").status == "failed"
+    (tmp_path / "push.py").unlink()
+    copied = find_run("first").path / "code" / "push.py"
+    copied.write_text(copied.read_text().replace('raise ValueError("it does not move")', "pass"))
+    registry.unregister("push")  # as in the process of another command
+    code, _, err = cli("run", "--resume", "first")
+    assert code == 0, err
+    assert find_run("first").status == "finished"
+
+
+def test_a_file_of_several_studies_needs_the_name_of_one(cli, tmp_path):
+    text = (tmp_path / "push.py").read_text()
+    twice = text + text[text.index("@study") :].replace('"push"', '"pull"').replace("def push", "def pull")
+    (tmp_path / "push.py").write_text(twice)
+    code, _, err = cli("run", "push.py")
+    assert (code, "push.py registers several studies: choose one with --study" in err) == (2, True)
+    assert cli("run", "push.py", "--study", "pull", "--name", "first")[0] == 0
+    assert find_run("first").study == "pull"
+
+
+def test_runs_are_listed_with_filters_and_the_newest_last(cli, value, small):
+    out = cli("runs")[1]
+    head, first, second = out.splitlines()
+    assert (head.split()[0], first.split()[0], second.split()[0]) == ("run", "first", "second")
+    assert [row["run"] for row in value("runs", "--text", "second")["runs"]] == ["second"]
+    assert value("runs", "--limit", "1") == {**value("runs", "--limit", "1"), "total": 2}
+    assert "1 of 2: --limit shows more" in cli("runs", "--limit", "1")[1]
+    assert value("runs", "--status", "failed")["runs"] == []
+    (small.root / "first" / "tables" / "summary.csv").write_text("changed")
+    (small.root / "first" / "run.json").touch()
+    assert "finished, NOT VALID" in cli("runs")[1]
+
+
+def test_f3_16_what_runs_and_threads_say_is_inert_in_a_terminal(cli, small, tmp_path):
+    lab = Lab(tmp_path / "runs")
+    attack = f"{HOSTILE}\nunweave: all is well\x1b[31m"
+    Run.create("measure-word", {}, lab.root, "hostile").finish("failed", attack)
+    cli("thread", "new", attack, "--id", "hostile")
+    for command in (
+        ["note", "hostile", attack],
+        ["hypothesis", "hostile", attack, "--predicted", attack],
+        ["tried", "hostile", attack, "--why", attack],
+    ):
+        assert cli("thread", *command)[0] == 0
+    for command in (["runs"], ["thread", "list"], ["thread", "show", "hostile"], ["people", "deeds"]):
+        code, out, _ = cli(*command)
+        assert code == 0
+        assert not set(out) & set("\x1b\x07\u202e\r")
+        assert "\nunweave: all is well" not in out
+    assert lab.threads.get("hostile").notes[0].text == attack
+
+
+def test_a_runs_page_is_opened_where_a_server_runs_and_else_its_report(cli, small, monkeypatch):
+    shown = []
+    monkeypatch.setattr(webbrowser, "open", shown.append)
+    assert cli("open", "first", "--page") == (0, f"{os.path.join('runs', 'first', 'report.html')}\n", "")
+    assert shown.pop().startswith("file://")
+    with Lab(small.root) as lab, announced(lab, "http://127.0.0.1:8765/?token=SECRET"):
+        assert oct((lab.home / "server.json").stat().st_mode)[-3:] == "600"
+        code, out, _ = cli("open", "first", "--page")
+        assert (code, out) == (0, "http://127.0.0.1:8765/lab/runs/first\n")
+        assert shown.pop() == "http://127.0.0.1:8765/?token=SECRET&to=%2Flab%2Fruns%2Ffirst"
+    assert served_at(small.root) is None
+    assert cli("open", "first", "--page")[1].endswith("report.html\n")
+
+
+# The queue
+
+
+def test_a_run_is_submitted_waited_for_and_listed(cli, value):
+    submitted = value("run", "push.py", "--queue", "--name", "queued", "--priority", "3", "--needs", "memory_gb=2")
+    assert (submitted["jobs"][0]["state"], submitted["jobs"][0]["priority"]) == ("waiting", 3)
+    assert submitted["jobs"][0]["needs"]["memory_gb"] == 2
+    listed = cli("queue", "list")[1]
+    assert listed.splitlines()[1].split()[:4] == ["queued", "push", "waiting", "3"]
+    assert "Nothing starts these jobs: run `unweave queue work`, or `unweave serve`." in listed
+    assert value("queue", "priority", "queued", "--to", "5")["jobs"][0]["priority"] == 5
+    assert value("queue", "pause", "queued")["jobs"][0]["state"] == "paused"
+    assert value("queue", "resume", "queued")["jobs"][0]["state"] == "waiting"
+    code, out, err = cli("queue", "wait", "queued")
+    assert (code, "finished" in out) == (0, True), err
+    assert find_run("queued").status == "finished"
+    assert value("queue", "list")["jobs"] == []
+    assert value("queue", "list", "--all")["by_state"] == {"finished": 1}
+    code, _, err = cli("queue", "cancel", "nothing")
+    assert (code, "there is no run 'nothing' in this lab" in err) == (2, True)
+
+
+def test_a_cancelled_job_never_starts(cli, value):
+    value("run", "push.py", "--queue", "--name", "queued")
+    assert value("queue", "cancel", "queued")["jobs"][0]["state"] == "cancelled"
+    assert value("queue", "list")["jobs"] == []
+    assert find_run("queued").status == "cancelled"
+
+
+# Threads
+
+
+def test_a_thread_from_question_to_review(cli, value, small, tmp_path):
+    assert value("thread", "new", "Does it move?", "--id", "moves")["thread"] == "moves"
+    value("thread", "hypothesis", "moves", "It moves.", "--predicted", "more than 0", "--name", "h")
+    (tmp_path / "plan.json").write_text(json.dumps({"runs": ["first"]}))
+    sha256 = value("thread", "plan", "moves", "plan.json")["sha256"]
+    assert value("thread", "list")["threads"][0]["waits"] is True
+    code, _, err = cli("thread", "approve", "moves", sha256[:4])
+    assert (code, "names 1 plans" in err) == (2, True)
+    value("thread", "approve", "moves", sha256[:12])
+    value("thread", "run", "moves", "first", "--hypothesis", "h")
+    value("thread", "tried", "moves", "to push harder", "--why", "it broke", "--run", "second")
+    value("thread", "conclude", "moves", "It moves: 0.333.", "--claim", "first:0")
+    (tmp_path / "note.md").write_text("# Seen\n\nIt **moved**.")
+    value("thread", "note", "moves", "--file", "note.md")
+    value("thread", "link", "moves", "extends", "words")
+    value("thread", "state", "moves", "concluded", "--why", "all is said")
+    code, _, err = cli("thread", "review", "moves", "accept", "Good.")
+    assert (code, "let another review it" in err) == (2, True)
+    shown = cli("thread", "show", "moves")[1]
+    for part in (
+        "Does it move?", "concluded, asked by", "expected (h): It moves.", "    if it holds: more than 0",
+        f"plan {sha256[:12]} by ", "first", "tried: to push harder", "    why it failed: it broke",
+        "It moves: 0.333.", "    held: Seed 1 reached 0.333 nats. (first, claim 0)", "    It **moved**.",
+        "extends words",
+    ):  # fmt: skip
+        assert part in shown
+    assert "moves extends this" in cli("thread", "show", "words")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["show", "nothing"], "there is no thread 'nothing' in this lab; nearest: 'words'"),
+        (["show", "../words"], "thread is '../words': string should match pattern"),
+        (["note", "words"], "give the note's TEXT, or --file FILE"),
+        (["run", "words", "nothing"], "there is no run 'nothing' in this lab; nearest: "),
+        (["conclude", "words", "It went.", "--claim", "first"], "--claim 'first' is not of the form RUN:NUMBER"),
+        (["conclude", "words", "It went.", "--claim", "first:9"], "run 'first' has 2 claims"),
+        (["plan", "words", "missing.json"], "missing.json: it does not exist"),
+        (["run", "words", "first", "--part", "other"], "part is 'other': input should be 'screen'"),
+    ],
+)
+def test_what_a_thread_refuses_is_one_line(cli, small, arguments, line):
+    code, out, err = cli("thread", *arguments)
+    assert (code, out) == (2, "")
+    assert line in err
+
+
+# Comparisons, audits, bundles, the doctor, people
+
+
+def test_runs_are_compared_over_seeds_and_the_comparison_is_kept(cli, value):
+    runs = [f"s{strength}-{seed}" for strength in (1, 2) for seed in range(3)]
+    for name in runs:
+        strength, seed = name[1:].split("-")
+        settings = ("--set", f"strength={strength}", "--set", f"seed={seed}")
+        assert cli("run", "push.py", "--name", name, *settings)[0] == 0
+    found = value("compare", *runs, "--measure", "summary.moved")
+    assert [arm["verdict"] for arm in found["arms"]] == ["baseline", "better"]
+    assert found["arms"][1]["difference"] == pytest.approx(10)
+    out = cli("compare", *runs, "--measure", "summary.moved", "--keep")[1]
+    kept = find_run(out.strip().rpartition(" ")[2])
+    assert (kept.study, len(kept.claims()), kept.state()["parents"]) == ("comparison", 2, runs)
+    assert "too few seeds" in cli("compare", *runs[:2], *runs[3:5], "--measure", "summary.moved")[1]
+    code, _, err = cli("compare", *runs)
+    assert (code, "does not say what it answers with: give a measure" in err) == (2, True)
+
+
+def test_an_audit_recomputes_and_says_what_was_changed(cli, value, small):
+    audits = value("audit")["audits"]
+    assert {found["run"]: found["verdict"] for found in audits} == {"first": "valid", "second": "valid"}
+    table = small.root / "first" / "tables" / "summary.csv"
+    table.write_text(table.read_text().replace("0.3333", "0.9333"))
+    code, out, _ = cli("audit", "first")
+    assert code == 1
+    assert out.startswith("first: invalid, 1 of 2 claims held\n")
+    assert "summary.csv" in out
+
+
+def test_a_bundle_travels_to_another_lab(cli, value, small):
+    made = value("bundle", "export", "words")
+    assert (made["kind"], made["bundle"]) == ("thread", "words.zip")
+    brought = value("bundle", "import", "words.zip", "--runs", "other")
+    assert set(brought["new"]) == {"runs/first", "threads/words"}
+    assert set(value("bundle", "import", "words.zip", "--runs", "other")["known"]) == {"runs/first", "threads/words"}
+    assert value("audit", "first", "--runs", "other")["audits"][0]["verdict"] == "valid"
+    assert value("people", "deeds", "--runs", "other")["deeds"][0]["deed"] == "import-bundle"
+    assert value("thread", "show", "words", "--runs", "other")["runs"][0]["run"] == "first"
+
+
+def test_the_doctor_says_what_is_wrong_and_puts_right_what_it_can(cli, value, small):
+    assert value("doctor") == {"findings": []}
+    (small.home / "lab.db").chmod(0o644)
+    code, out, _ = cli("doctor")
+    assert code == 1
+    assert "unweave doctor --repair puts right what can be." in out
+    assert cli("doctor", "--repair")[0] == 0
+    assert value("doctor") == {"findings": []}
+
+
+def test_people_get_accounts_roles_and_tokens(cli, value, small):
+    made = value("people", "add", "olga", "owner")
+    assert Lab(small.root).people.by_token(made["token"]).name == "olga"
+    value("people", "add", "rob", "reader")
+    assert value("people", "role", "rob", "runner") == {"name": "rob", "role": "runner"}
+    again = value("people", "token", "rob")["token"]
+    assert Lab(small.root).people.by_token(again).role == "runner"
+    assert [one["name"] for one in value("people", "list")["people"]] == ["olga", "rob"]
+    assert value("people", "remove", "rob")["name"] == "rob"
+    out = cli("people", "deeds")[1]
+    assert [line.split()[4] for line in out.splitlines()[1:]] == [
+        "add-person", "add-person", "set-role", "rotate-token", "remove-person",
+    ]  # fmt: skip
+    assert made["token"] not in out
+    value("people", "add", "rob", "reader")
+    code, _, err = cli("people", "remove", "olga")
+    assert (code, "needs an owner" in err) == (2, True)
+
+
+def test_who_may_not_is_told_who_may(cli, small, monkeypatch):
+    from unweave.lab.people import People, Person
+
+    monkeypatch.setattr(People, "here", lambda _: Person("rob", "reader"))
+    for command in (
+        ["thread", "new", "May I?"], ["run", "push.py"], ["run", "push.py", "--queue"], ["people", "add", "x", "owner"],
+    ):  # fmt: skip
+        code, _, err = cli(*command)
+        assert (code, "'rob' is a reader, and this needs a" in err) == (2, True)
+    assert cli("thread", "show", "words")[0] == 0

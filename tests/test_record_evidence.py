@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from audited import LEVELS, finished, one_seed
+
+from unweave.base.errors import UnweaveError
+from unweave.record.evidence import Evidence, check_evidence, cite, cited_runs, is_evidence
+from unweave.record.run import Run
+from unweave.record.seal import read_seal, seal_run
+from unweave.record.table import Table
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Two arms of three seeds, a run each."""
+    return [
+        one_seed(tmp_path, seed, level + 0.1 * (arm == "b"), arm)
+        for arm in ("a", "b")
+        for seed, level in enumerate((0.5, 0.6, 0.7))
+    ]
+
+
+@pytest.fixture
+def comparing(tmp_path, sources):
+    """A run that cites them all."""
+    run = Run.create("comparison", {}, root=tmp_path, name="comparing")
+    cited = Evidence.from_runs([(source, {"arm": source.config["arm"]}) for source in sources], "cells", "level")
+    run.save_table(cited.table())
+    return run
+
+
+def verdicts(run, **options):
+    return {(one.run, one.verdict): one.reason for one in check_evidence(run, run.path.parent, **options)}
+
+
+def held(run, **options):
+    return {one.verdict for one in check_evidence(run, run.path.parent, **options)} == {"held"}
+
+
+def test_numbers_of_many_runs_hold_to_the_bytes(comparing, sources):
+    table = comparing.load_table("evidence")
+    assert is_evidence(table)
+    assert table.columns == ("seed", "arm", "run", "table", "sha256", "row", "column", "value")
+    assert table.column("value") == (0.5, 0.6, 0.7, 0.6, 0.7, 0.7999999999999999)
+    assert table.column("row")[1] == '{"seed": 1}'
+    assert cited_runs(comparing) == sorted(source.id for source in sources)
+    assert held(comparing)
+
+
+def test_a_run_with_a_row_for_each_seed_is_cited_row_by_row(tmp_path):
+    source = finished(tmp_path)
+    cited = Evidence.from_runs([source], "cells", "level", {"method": "factor"}, arm="x")
+    table = cited.table()
+    assert table.column("seed") == tuple(LEVELS)
+    assert json.loads(str(table.column("row")[2])) == {"method": "factor", "seed": 2}
+    both = cited + Evidence.from_runs([source], "summary", "level", arm="median")
+    assert both.table("both").column("arm") == ("x",) * 5 + ("median",)
+
+
+def test_a_metric_can_be_cited(tmp_path):
+    source = finished(tmp_path)
+    run = Run.create("comparison", {}, root=tmp_path, name="comparing")
+    cited = Evidence.from_runs([source], "metrics:last", "loss", {"seed": 4})
+    run.save_table(cited.table())
+    assert cited.records[0]["value"] == 1 - LEVELS[4]
+    assert held(run)
+    assert cite(source, "metrics:max", "loss", {})["value"] == pytest.approx(1 - 0.9125)
+
+
+def test_a_source_edited_sealed_again_or_gone_is_found(comparing, sources):
+    first, second, third = sources[:3]
+    seals = {source.id: str(read_seal(source.path)) for source in sources}
+    table = second.path / "tables" / "cells.csv"
+    table.write_bytes(table.read_bytes().replace(b"0.6", b"0.9"))
+    (third.path / "seal.json").unlink()
+    third.save_table(Table("cells", ("seed", "level"), ((2, 0.99),)))
+    seal_run(third)
+    shutil.rmtree(first.path)
+    found = verdicts(comparing, seals=seals)
+    assert found[(first.id, "not checkable")] == f"there is no run {first.id!r} here"
+    assert "seal of run" in found[(second.id, "failed")]
+    assert "tables/cells.csv was changed" in found[(second.id, "failed")]
+    assert "another one than when this run was first seen" in found[(third.id, "failed")]
+    assert "has other bytes than were cited" in verdicts(comparing)[(third.id, "failed")]
+    assert sum(verdict == "held" for _, verdict in found) == 3
+
+
+def evidence_of(comparing, number, **changes):
+    table = comparing.load_table("evidence")
+    records = table.records()
+    records[number] |= changes
+    comparing.save_table(Table.from_records("evidence", records, table.columns))
+    return check_evidence(comparing, comparing.path.parent)[number]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "words"),
+    [
+        ({"value": 0.65}, "failed", "holds 0.6 there, the evidence says 0.65"),
+        ({"sha256": "0" * 64}, "failed", "has other bytes than were cited"),
+        ({"column": "seed"}, "failed", "holds 1 there, the evidence says 0.6"),
+        ({"column": "loss"}, "failed", "has no column 'loss'"),
+        ({"row": '{"seed": 2}'}, "failed", "holds|rows of"),
+        ({"row": "{seed"}, "failed", "selects no row"),
+        ({"row": "7"}, "failed", "selects no row"),
+        ({"row": "0"}, "held", ""),
+        ({"table": "summary"}, "failed", "there is no table 'summary'"),
+        ({"run": "nobody"}, "not checkable", "there is no run 'nobody' here"),
+        ({"run": "../a-1"}, "not checkable", "run name"),
+        ({"run": "/etc"}, "not checkable", "run name"),
+    ],
+)
+def test_a_row_of_evidence_that_is_not_true_is_found(comparing, changes, verdict, words):
+    found = evidence_of(comparing, 1, **changes)
+    assert found.verdict == verdict, found.reason
+    assert not words or any(word in found.reason for word in words.split("|"))
+
+
+def test_a_source_that_is_not_finished_or_is_invalid_proves_nothing(tmp_path, comparing, sources):
+    running = Run.create("removal", {}, root=tmp_path, name="running")
+    running.save_table(Table("cells", ("seed", "level"), ((0, 0.5),)))
+    record = cite(running, "cells", "level", {"seed": 0}, arm="a", seed=9)
+    table = comparing.load_table("evidence")
+    comparing.save_table(Table.from_records("evidence", [*table.records(), record], table.columns))
+    found = verdicts(comparing, invalid={sources[0].id: "its seal is broken"})
+    assert "is running, so its numbers may still change" in found[("running", "not checkable")]
+    assert found[(sources[0].id, "failed")] == f"run {sources[0].id!r} is invalid: its seal is broken"
+
+
+def test_a_link_in_the_place_of_a_run_is_not_followed(comparing, sources, tmp_path):
+    moved = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    shutil.move(sources[0].path, moved)
+    sources[0].path.symlink_to(moved)
+    assert ("a-0", "not checkable") in verdicts(comparing)
+
+
+def test_what_cannot_be_cited_is_refused(sources):
+    source = sources[0]
+    with pytest.raises(UnweaveError, match="nothing to cite"):
+        Evidence.from_runs([source], "cells", "level", {"seed": 7})
+    with pytest.raises(UnweaveError, match="cannot hold 'run' about a number"):
+        cite(source, "cells", "level", {"seed": 0}, run="x")
+    with pytest.raises(UnweaveError, match="cites nothing"):
+        Evidence().table()

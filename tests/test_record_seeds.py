@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from unweave.record.aggregate import Aggregate
+from unweave.record.claims import check_claims
+from unweave.record.run import Run
+from unweave.record.seeds import logged_seeds, planned_seeds
+from unweave.record.table import Table
+
+LEVELS = (0.9547, 0.9312, 0.9125, 0.971, 0.9421)
+
+
+def made(root, planned=None, kept=(), logged=(), rows=(), plan=None):
+    run = Run.create("s", {}, root=root, name="one", about={"seeds": planned, "plan": plan})
+    for seed in kept:
+        run.put_cell("cells", f"factor/{seed}", {"method": "factor", "seed": seed, "level": LEVELS[seed]})
+    for seed in logged:
+        run.log(seed=seed, loss=0.1)
+    run.save_table(Table("cells", ("method", "seed", "level"), tuple(("factor", s, LEVELS[s]) for s in rows)))
+    return run
+
+
+def verdict(run, where=None, sentence="It is {value}."):
+    over = Aggregate("cells", "level", {"method": "factor", **(where or {})}, "max")
+    run.claim(sentence, over=over)
+    (checked,) = check_claims(run)
+    return checked.verdict, checked.reason
+
+
+def test_planned_are_the_runs_own_seeds_else_its_plans(tmp_path):
+    assert planned_seeds(made(tmp_path / "a", planned=[1, 0])) == ["0", "1"]
+    assert planned_seeds(made(tmp_path / "b", plan={"seeds": [3]})) == ["3"]
+    assert planned_seeds(made(tmp_path / "c")) == []
+
+
+def test_logged_are_those_of_cells_and_metrics_that_may_be_of_the_arm(tmp_path):
+    run = made(tmp_path, kept=[0, 1], logged=[2])
+    run.put_cell("cells", "lora/3", {"method": "lora", "seed": 3})
+    assert logged_seeds(run) == ["0", "1", "2", "3"]
+    assert logged_seeds(run, where={"method": "factor", "seed": [0]}) == ["0", "1", "2"]
+    assert logged_seeds(run, where={"method": ["lora"]}) == ["2", "3"]
+    assert logged_seeds(run, "draw") == []
+
+
+@pytest.mark.parametrize(
+    ("planned", "kept", "logged", "rows", "where", "reason"),
+    [
+        ([0, 1, 2, 3, 4], (), (), [3], None, "reports seeds 3, and seeds 0, 1, 2, 3, 4 were to be run"),
+        (None, [0, 1, 2, 3, 4], (), [3], None, "reports seeds 3, and seeds 0, 1, 2, 3, 4 were run"),
+        (None, (), [0, 1, 2, 3, 4], [3], None, "reports seeds 3, and seeds 0, 1, 2, 3, 4 were run"),
+        (None, (), (), [0, 1, 2, 3, 4], {"seed": 3}, "reports seeds 3, and seeds 0, 1, 2, 3, 4 were run"),
+        (None, (), (), [0, 1, 2, 3, 4], {"seed": [2, 3]}, "reports seeds 2, 3, and seeds 0, 1, 2, 3, 4 were run"),
+        ([0, 1], (), (), [0, 1, 3], None, "reports seeds 0, 1, 3, and seeds 0, 1 were to be run"),
+        ([0, 1], [0, 1, 3], (), [0, 1], None, "reports seeds 0, 1, and seeds 0, 1, 3 were run"),
+    ],
+)
+def test_seeds_reported_must_be_those_planned_and_those_run(tmp_path, planned, kept, logged, rows, where, reason):
+    assert verdict(made(tmp_path, planned, kept, logged, rows), where) == ("failed", reason)
+
+
+def test_all_seeds_reported_hold(tmp_path):
+    assert verdict(made(tmp_path, [0, 1], [0, 1], [0, 1], [0, 1]))[0] == "held"
+
+
+def test_one_seed_among_several_must_be_named(tmp_path):
+    run = made(tmp_path, [0, 1, 2], rows=[0, 1, 2])
+    run.claim("Spanish is at {value} ln V.", "cells", {"seed": 2}, "level", digits=2)
+    run.claim("With seed 2 Spanish is at {value} ln V.", "cells", {"seed": 2}, "level", digits=2)
+    run.claim("With seed 20 Spanish is at {value} ln V.", "cells", {"seed": 2}, "level", digits=2)
+    checked = check_claims(run)
+    assert [one.verdict for one in checked] == ["failed", "held", "failed"]
+    assert checked[0].reason.startswith("reports seed 2 alone of 0, 1, 2, and does not say so")
+
+
+def test_one_seed_where_there_is_one_need_not_be(tmp_path):
+    run = made(tmp_path, [2], rows=[2])
+    run.claim("Spanish is at {value} ln V.", "cells", {"seed": 2}, "level", digits=2)
+    assert check_claims(run)[0].verdict == "held"
