@@ -40,23 +40,28 @@ def answer_sentence(plan: Plan, found: Judgement) -> str:
 
 def contrast_sentence(one: Contrast) -> str:
     """How two arms stand to each other."""
-    return f"{one.first} {RELATIONS[one.relation]} {one.second}: {one.why}."
+    return f"{named(one.first)} {RELATIONS[one.relation]} {named(one.second)}: {one.why}."
+
+
+def named(*arms: str | None) -> str:
+    """Arms as a text names them: in backticks, so that the numbers in them are names and not results."""
+    return ", ".join(f"`{arm}`" for arm in arms if arm)
 
 
 def _own(plan: Plan, found: Judgement) -> str:
     if found.answer == "yes":
-        also = f" It is not told apart from {', '.join(found.tied)}." if found.tied else ""
+        also = f" It is not told apart from {named(*found.tied)}." if found.tied else ""
         what = "is the best" if plan.kind == "which" else "does it"
         harms = " and keeps every harm within its bar" if plan.criterion.harmless and plan.criterion.harms else ""
         if plan.criterion.effect.bar is None:
-            return f"{found.best} {what} by {plan.criterion.effect.name}, past the noise of fresh seeds.{also}"
-        return f"{found.best} {what}: it reaches the bar of {plan.criterion.effect.name}{harms} on fresh seeds.{also}"
+            return f"{named(found.best)} {what} by {plan.criterion.effect.name}, past the noise of fresh seeds.{also}"
+        return f"{named(found.best)} {what}: it reaches the bar of {plan.criterion.effect.name}{harms} on fresh seeds.{also}"
     if found.answer == "no":
-        tied = f": {', '.join(found.tied)} are not told apart" if found.tied else ""
-        reasons = [f"{one.arm}: {one.why}" for one in found.standings if one.verdict == "fails"]
+        tied = f": {named(*found.tied)} are not told apart" if found.tied else ""
+        reasons = [f"{named(one.arm)}: {one.why}" for one in found.standings if one.verdict == "fails"]
         why = f" ({'; '.join(reasons)})" if reasons else ""
         return f"Nothing was found that does it past the noise{tied}{why}."
-    reasons = [f"{one.arm}: {one.why}" for one in found.standings if one.verdict != "fails"]
+    reasons = [f"{named(one.arm)}: {one.why}" for one in found.standings if one.verdict != "fails"]
     return f"It is not decided{': ' + '; '.join(reasons) if reasons else ''}."
 
 

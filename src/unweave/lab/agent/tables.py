@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,7 +157,7 @@ def predictions_table(plan: Plan, found: Judgement, results: Results) -> Table:
 def tried_table(plan: Plan, found: Judgement, results: Results) -> Table:
     """Every candidate that is not the answer, with what screening showed, or why it was not run."""
     rows = []
-    winners = {found.best, *found.tied}
+    winners = {found.best, *found.tied, *(name for pair in plan.contrasts for name in pair)}
     for arm in plan.of_role("candidate", "baseline"):
         runs = results.of(arm.name)
         if arm.name in winners:
@@ -225,5 +225,3 @@ def open_in(root: Any) -> Callable[[str], Run]:
 
     return opened
 
-
-_ = Mapping
