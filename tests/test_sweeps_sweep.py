@@ -15,7 +15,7 @@ from unweave.lab.sweeps.halving import Halving
 from unweave.lab.sweeps.measure import Measure
 from unweave.lab.sweeps.plan import SweepPlan, estimate_cost
 from unweave.lab.sweeps.space import Space
-from unweave.lab.sweeps.sweep import submit_sweep
+from unweave.lab.sweeps.sweep import runs_of, submit_sweep
 from unweave.record import Run, audit_run
 
 SOURCE = str(Path(__file__).with_name("sweep_study.py"))
@@ -201,6 +201,16 @@ def test_a_sweep_that_is_repeated_names_the_runs_of_the_one_before(lab):
     first, _ = done(lab, planned({"x": "50,51"}))
     _, run = done(lab, planned({"x": "50,51"}))
     assert {row["run"] for row in run.load_table("left-out").records()} == {f"{first.id}.0001", f"{first.id}.0002"}
+
+
+def test_a_sweep_is_compared_again_by_its_own_name(lab):
+    from unweave.lab.operations.comparing import comparison_of
+
+    job, run = done(lab, planned({"x": "30,31"}, halving=Halving("effort", (1, 2))))
+    assert runs_of(run) == [f"{job.id}.0003", f"{job.id}.0004"]
+    found = comparison_of(lab, [job.id], None, None, [], [])
+    assert [row.mean.n for row in found.rows] == [3, 3]
+    assert {row["mean"] for row in run.load_table("comparison").records()} == {row.mean.mean for row in found.rows}
 
 
 def test_without_a_measure_there_are_runs_and_no_comparison(lab):

@@ -76,6 +76,13 @@ def run_sweep(root: Path, run: Run) -> None:
         lab.close()
 
 
+def runs_of(run: Run) -> list[str]:
+    """The runs of a sweep's last rung so far, by the sweep's own run."""
+    trials = [(int(key.partition("/")[0]), str(row["run"])) for key, row in run.cells("trials").items()]
+    last = max((rung for rung, _ in trials), default=0)
+    return [name for rung, name in trials if rung == last]
+
+
 class Sweep:
     """One sweep. Its runs are called ``<sweep>.<number>``, so that none is submitted twice."""
 
