@@ -28,8 +28,8 @@ def proposed(lab, body="run.log(x=1)"):
 @needs_sandbox
 def test_proposed_code_is_read_allowed_and_run_in_the_sandbox(lab):
     made = proposed(lab)
-    assert do(lab, ANNE, "proposed-code").proposals == [made]
-    assert "run.log(x=1)" in do(lab, BEN, "code", sha256=made.sha256).source
+    assert do(lab, ANNE, "proposals").proposals == [made]
+    assert "run.log(x=1)" in do(lab, BEN, "proposal", sha256=made.sha256).source
     with pytest.raises(UnweaveError, match="was not allowed to run"):
         do(lab, AGENT, "run-code", sha256=made.sha256, study="probe")
     assert do(lab, ANNE, "allow-code", sha256=made.sha256).allowed_by == "anne"
@@ -46,7 +46,7 @@ def test_f3_28_an_agent_cannot_allow_its_own_code_and_a_reader_proposes_none(lab
         do(lab, AGENT, "allow-code", sha256=made.sha256)
     with pytest.raises(NotAllowed):
         do(lab, BEN, "propose-code", name="a.py", source="x = 1")
-    assert do(lab, ANNE, "proposed-code").proposals[0].allowed_by is None
+    assert do(lab, ANNE, "proposals").proposals[0].allowed_by is None
 
 
 def test_f3_28_a_planners_tools_only_read(lab):
