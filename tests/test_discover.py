@@ -65,12 +65,6 @@ def test_what_runs_are_the_bytes_that_were_hashed_and_no_cached_code(tmp_path):
     assert source_hash(path) == hashlib.sha256(STUDY.encode()).hexdigest()
 
 
-def test_a_copy_of_a_file_takes_its_place(tmp_path):
-    first = load_source(written(tmp_path, STUDY))
-    assert list(load_source(written(tmp_path, STUDY, "copy.py"))) == list(first)
-    assert list(load_source(tmp_path / "mine.py")) == list(first)
-
-
 def test_two_files_of_one_name_in_two_folders_do_not_mix(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

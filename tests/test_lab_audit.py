@@ -7,6 +7,8 @@ import time
 
 import pytest
 from audited import CONFIG, LEVELS, OVER, claimed, findings, finished, held_out, one_seed, plan, started
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from unweave.base.files import file_hash, write_json
 from unweave.lab.audit import sources
@@ -19,6 +21,9 @@ from unweave.record.report import Headline, Section, write_report
 from unweave.record.run import Run
 from unweave.record.seal import read_seal, seal_run
 from unweave.record.table import Table
+
+WORDS = ("run", "table", "column", "where", "how", "seed", "name", "kind", "path", "sha256", "file", "code", "config")
+CLAIMED = ("sentence", "table", "sha256", "row", "column", "value", "digits", "over", "lengths")
 
 
 def audited(run, **ledger):
@@ -171,6 +176,21 @@ def test_numbers_of_a_written_report_must_be_claims(tmp_path):
     ]
 
 
+def test_a_written_report_may_refer_to_other_runs_whose_claims_hold(tmp_path):
+    source = finished(tmp_path, "source")
+    run = started(tmp_path)
+    (run.path / "report.md").write_text("Spanish is at {{source#0}}: {{source#0:sentence}}\n{{source/summary}}\n")
+    run.finish()
+    assert audited(run).verdict == "valid"
+    digest = str(read_seal(source.path))
+    restate(source, note="another")
+    assert "whose seal is broken" in findings(audited(run, seals={"source": digest}), "evidence")[0]
+    edited(source.path / "claims.json", "0.94 ln", "0.95 ln")
+    assert "refers to claim source#0, which is failed" in findings(audited(run), "evidence")[0]
+    shutil.rmtree(source.path)
+    assert "refers to {{source#0}}, and there is no such claim" in findings(audited(run), "number")[0]
+
+
 def test_what_was_launched_must_be_what_was_planned(tmp_path):
     run = started(tmp_path, about={"plan": plan(), "seeds": list(LEVELS)})
     run.finish()
@@ -242,6 +262,23 @@ def test_the_plan_is_compared_with_the_data_that_was_read(tmp_path):
     more.finish()
     assert findings(audited(more), "data") == [
         "data.made-up: was read (111111111111), and is not in the plan; not declared"
+    ]
+
+
+def test_what_was_read_must_be_of_the_planned_kind_and_hash(tmp_path):
+    about = {"plan": plan(identities={"target": "1" * 64, "data": "2" * 64}), "seeds": list(LEVELS)}
+    run = started(tmp_path, about=about)
+    run.identify("target", "smollm2", "1" * 64)
+    for part, digit in (("training", "2"), ("selection", "3")):
+        run.identify("data", part, digit * 64)
+    run.finish()
+    assert audited(run).verdict == "valid"
+    other = started(tmp_path, "other", about=about)
+    other.identify("target", "smollm2", "4" * 64)
+    other.identify("data", "training", "2" * 64)
+    other.finish()
+    assert findings(audited(other)) == [
+        "identities.target: is another than planned: 444444444444, not 111111111111; not declared"
     ]
 
 
@@ -465,3 +502,51 @@ def test_auditing_a_run_of_fifty_tables_takes_less_than_a_second(tmp_path):
     audit = audited(run)
     assert time.process_time() - begun < 1.0
     assert len(audit.claims) == 50
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=4) | st.just("one"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    return finished(tmp_path_factory.mktemp("runs"))
+
+
+@given(
+    st.sampled_from(
+        ["plan", "seeds", "identities", "deviations", "source", "resumed", "environment", "thread", "note"]
+    ),
+    anything,
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_a_run_says_of_itself_the_audit_ends(honest, key, value):
+    kept = (honest.path / "run.json").read_bytes()
+    try:
+        (honest.path / "run.json").write_text(json.dumps({**json.loads(kept), key: value}))
+        assert audited(honest).verdict == "invalid"
+    finally:
+        (honest.path / "run.json").write_bytes(kept)
+
+
+@given(st.sampled_from(CLAIMED), anything)
+@settings(max_examples=25, deadline=None)
+def test_whatever_a_claim_says_the_audit_ends(honest, key, value):
+    path = honest.path / "claims.json"
+    kept = path.read_bytes()
+    try:
+        (claim,) = json.loads(kept)
+        path.write_text(json.dumps([{**claim, key: value}]))
+        assert audited(honest).verdict == "invalid"
+    finally:
+        path.write_bytes(kept)
+
+
+@pytest.mark.parametrize("file", ["run.json", "claims.json", "tables/cells.json", "figures/levels.json"])
+def test_nesting_without_end_is_a_finding(tmp_path, file):
+    run = finished(tmp_path)
+    (run.path / file).write_text("[" * 100_000)
+    assert audited(run).verdict == "invalid"

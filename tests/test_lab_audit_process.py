@@ -123,6 +123,18 @@ def test_the_auditor_has_an_allow_list_of_variables_and_none_of_the_callers_sear
     assert not (tmp_path / "marker").exists()
 
 
+def test_no_other_variable_reaches_the_process(tmp_path, monkeypatch):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    run = finished(tmp_path)
+    monkeypatch.setattr(process, "_START", "import os, sys; sys.exit(','.join(sorted(os.environ)))")
+    with pytest.raises(UnweaveError, match="the auditor of one failed") as error:
+        audit_process(run.path, tmp_path)
+    seen = str(error.value).partition("(")[2].partition(")")[0].split(",")
+    assert set(seen) <= {*process.ENVIRONMENT, "LC_CTYPE"}
+    assert "PATH" in seen
+
+
 def test_the_auditor_loads_no_model_library_and_no_database(tmp_path):
     run = finished(tmp_path)
     code = (

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from audited import finished
 from hypothesis import given, settings
@@ -125,9 +127,10 @@ def test_placeholders_become_numbers_sentences_and_tables(tmp_path):
 
 def test_references_are_ids_and_no_paths(tmp_path):
     finished(tmp_path / "runs")
-    with pytest.raises(UnweaveError, match=r"is not a run|run name"):
-        cited_claims("{{..#0}} {{...#0}} {{nobody#0}}", tmp_path / "runs")
-    assert cited_claims("{{../one#0}}", tmp_path / "runs") == {}
+    text = "{{..#0}} {{...#0}} {{nobody#0}} {{../one#0}} {{/etc#0}} {{one#1}} {{one/nothing}} {{nobody/summary}}"
+    assert cited_claims(text, tmp_path / "runs") == {}
+    assert cited_tables(text, tmp_path / "runs") == {}
+    assert len(check_text(text, {})) >= 6
 
 
 def test_a_studys_prose_must_be_in_its_cells_at_the_decimals_that_it_shows():
@@ -145,3 +148,27 @@ def test_only_the_claims_own_rounding_passes(value, digits, other):
     wrong = stated(other, digits)
     if wrong != stated(value, digits):
         assert check_text(f"It is {wrong} here.", [claim])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{" + " " * 200_000,
+        "`" * 200_000,
+        "\n" * 200_000,
+        "1" * 200_000,
+        "a-" * 100_000,
+        "``` `` ` " * 20_000,
+        "1," * 99_999,
+    ],
+    ids=["braces", "backticks", "lines", "digits", "hyphens", "runs of backticks", "commas"],
+)
+def test_a_text_made_to_be_slow_is_read_in_time(text):
+    begun = time.process_time()
+    check_text(text, CLAIMS)
+    assert time.process_time() - begun < 5.0
+
+
+def test_a_text_without_end_is_not_read():
+    (finding,) = check_text("x" * 1_000_001, CLAIMS)
+    assert "has 1,000,001 characters" in finding.what

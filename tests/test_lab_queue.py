@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import itertools
 import threading
 import time
 
@@ -312,7 +313,7 @@ def test_two_jobs_never_hold_more_threads_than_there_are(lab):
     jobs = [submit(lab, seconds=0.3, needs={**SMALL, "threads": 2}) for _ in range(3)]
     done = finish(lab, *jobs)
     spans = sorted((job.started, job.ended) for job in done)
-    assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
 
 
 def test_estimates_say_where_they_come_from(warm):

@@ -77,7 +77,7 @@ def test_f3_35_a_scheduler_killed_at_a_hand_over_loses_no_job_and_runs_none_twic
     # What it had finished before the kill is not done again.
     ran = len(executions(mark))
     assert ran <= done.attempt <= 2
-    assert ran == (1 if "end" in point or "order" not in point and "begins" not in point else ran)
+    assert ran == (1 if "end" in point or ("order" not in point and "begins" not in point) else ran)
     cells = Run.open(lab.root / job.run).cells("steps")
     assert len(cells) == 20
 
@@ -213,8 +213,7 @@ def rounds(root, count, first_seed=0):
         for job in lab.queue.list():
             begun = sum(1 for each in ran if each[0] == job.id)
             assert 1 <= begun <= job.attempt, (seed, job.id, begun, job.attempt)
-        left = [process for process in psutil.process_iter(["cmdline"]) if works_for(process, lab)]
-        assert left == [], f"seed {seed}: workers outlived their scheduler"
+        until(lambda: not [process for process in psutil.process_iter(["cmdline"]) if works_for(process, lab)], 10)
     lab.close()
     return len(lab.queue.list())
 

@@ -96,6 +96,7 @@ def test_a_run_has_its_claims_with_verdicts_its_tables_figures_and_settings(lab,
     assert len([src for src in page.addresses if src.startswith("data:image/svg+xml;base64,")]) == 2
     with pytest.raises(UnweaveError, match="already exists"):
         static_copy(lab, "first", path)
+    assert static_copy(lab, "first", tmp_path / "folder") == tmp_path / "folder" / "index.html"
     with pytest.raises(UnweaveError, match=r"no run or thread 'frist'.*nearest: 'first'"):
         static_copy(lab, "frist", tmp_path / "x.html")
 

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.base.files import sole_writer
 from unweave.lab.store import connection as connection_module
 from unweave.lab.store import database as database_module
 from unweave.lab.store.database import Database
@@ -219,6 +220,17 @@ def test_f3_36_writers_wait_for_each_other_and_readers_for_nobody(path, database
     assert [writer.communicate()[1] for writer in writers] == [""] * 6
     assert spent(database, "a") == 150.0
     assert database.problems() == []
+
+
+def test_a_writer_waits_at_the_lock_and_not_in_sqlite(database, path):
+    with sole_writer(path):
+        waiting = threading.Thread(target=spend, args=(database, "a"))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        assert spent(database, "a") is None
+    waiting.join(10)
+    assert spent(database, "a") == 1.0
 
 
 def test_threads_share_one_database(database):

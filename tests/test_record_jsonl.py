@@ -78,6 +78,21 @@ def test_a_missing_file_is_empty_and_an_unreadable_one_is_refused(tmp_path):
         jsonl.read(tmp_path)
 
 
+@pytest.mark.skipif(jsonl.fcntl is None, reason="this system has no such locks")
+def test_a_writer_waits_for_the_one_of_another_process(tmp_path):
+    path = tmp_path / "log.jsonl"
+    jsonl.append(path, {"a": 1})
+    with open(path, "ab") as other:  # a lock belongs to an opened file, so this one counts as another process's
+        jsonl.fcntl.flock(other, jsonl.fcntl.LOCK_EX)
+        waiting = threading.Thread(target=jsonl.append, args=(path, {"a": 2}))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        assert jsonl.read(path) == [{"a": 1}]
+    waiting.join(10)
+    assert jsonl.read(path) == [{"a": 1}, {"a": 2}]
+
+
 def test_threads_do_not_mix_their_lines(tmp_path, monkeypatch):
     path = tmp_path / "log.jsonl"
     honest = jsonl.cut_torn_line

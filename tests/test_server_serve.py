@@ -13,14 +13,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from serving import StandIn
+from serving import StandIn, until
+from small_lab import write_study
 
 from unweave.base.errors import UnweaveError
 from unweave.base.views import all_views
 from unweave.cli import main
+from unweave.lab.lab import Lab
+from unweave.lab.serving import served_at
 from unweave.server import app, serve
 from unweave.server.serve import bind, check_address, find_harvests, is_loopback, prepare
 from unweave.server.token import new_token, token_from
+from unweave.studies import registry
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, symlinks and signals as POSIX has them")
 
@@ -197,8 +201,7 @@ def test_an_address_of_another_machine_cannot_be_taken():
 
 @posix
 def test_harvests_are_found_here_and_one_folder_down_and_symlinks_are_not(here):
-    with pytest.raises(UnweaveError, match="there is no harvest here: make one with `unweave harvest`"):
-        find_harvests([])
+    assert find_harvests([]) == []
     harvest(here / "a.harvest")
     harvest(here / "sub" / "b.harvest")
     harvest(here / "sub" / "deep" / "c.harvest")
@@ -279,9 +282,9 @@ def test_serve_prints_its_url_once_and_ctrl_c_ends_it(tmp_path):
     harvest(tmp_path / "mine.harvest")
     process = start(tmp_path, "--port", "0", "--log")
     try:
-        lines = [process.stdout.readline() for _ in range(4)]
-        url = lines[2].strip()
-        assert lines[0] == "mine: mine.harvest\n"
+        lines = [process.stdout.readline() for _ in range(5)]
+        url = lines[3].strip()
+        assert lines[:2] == ["mine: mine.harvest\n", "the lab in runs\n"]
         assert url.startswith("http://127.0.0.1:")
         assert ask(url)["subjects"][0]["id"] == "mine"
         process.send_signal(signal.SIGINT)
@@ -305,6 +308,7 @@ def test_serve_as_json_is_one_object_when_it_is_ready(tmp_path):
     try:
         said = json.loads(process.stdout.readline())
         assert said["subjects"] == [{"id": "mine", "title": "mine.harvest"}]
+        assert said["lab"] == "runs"
         assert said["url"].endswith((tmp_path / "secret" / "token").read_text().strip())
         assert ask(said["url"])["subjects"][0]["features"] == 3
         process.send_signal(signal.SIGINT)
@@ -315,13 +319,76 @@ def test_serve_as_json_is_one_object_when_it_is_ready(tmp_path):
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_without_a_harvest_the_lab_is_served_and_without_both_it_is_refused(here):
+    service = prepare(port=0, runs=here / "runs")
+    with service.socket:
+        assert (service.subjects, service.lab.root) == ({}, here / "runs")
+        assert (here / "runs" / ".lab").is_dir()
+    with pytest.raises(
+        UnweaveError, match="there is no harvest here, and no lab: make a harvest with `unweave harvest`"
+    ):
+        prepare(port=0)
+    (here / "file").write_text("")
+    with pytest.raises(UnweaveError, match=r"and no lab \(.*file.*\): make a harvest"):
+        prepare(port=0, runs=here / "file")
+    harvest(here / "a.harvest")
+    service = prepare(port=0, runs=here / "file")
+    with service.socket:
+        assert service.lab is None
+        assert "file" in service.without_lab
+
+
+@posix
+def test_a_server_starts_the_jobs_of_its_lab_and_is_found_by_other_commands(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_STUDIES", {})
+    write_study(tmp_path)
+    process = start(tmp_path, "--port", "0", "--json")
+    try:
+        said = json.loads(process.stdout.readline())
+        lab = Lab(tmp_path / "runs")
+        until(lambda: served_at(lab.root) is not None, 30)
+        served = served_at(lab.root)
+        assert said["url"].startswith(served.origin)
+        lab.queue.submit("push", {}, name="submitted", source=tmp_path / "push.py")
+        until(lambda: lab.queue.get("submitted").has_ended, 60)
+        assert lab.queue.get("submitted").state == "finished"
+        assert lab.runs.open("submitted").claims()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert served_at(lab.root) is None
+    lab.close()
+
+
+@posix
+def test_a_server_goes_on_with_a_job_whose_scheduler_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_STUDIES", {})
+    write_study(tmp_path)
+    lab = Lab(tmp_path / "runs")
+    lab.queue.submit("push", {"sleep": 0.3}, name="long", source=tmp_path / "push.py")
+    for last in (False, True):
+        process = start(tmp_path, "--port", "0", "--json")
+        try:
+            json.loads(process.stdout.readline())
+            until(lambda: lab.queue.get("long").state == "running", 60)
+            if last:
+                until(lambda: lab.queue.get("long").has_ended, 60)
+        finally:
+            process.kill()
+            process.communicate()
+    assert (lab.queue.get("long").state, lab.queue.get("long").attempt) == ("finished", 2)
+    lab.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--port", "65536"], "'65536' is not a port"),
         (["--port", "-1"], "is not a port"),
         (["--port", "x"], "is not a port"),
-        ([], "there is no harvest here"),
         (["none.harvest"], "there is no such folder"),
     ],
 )

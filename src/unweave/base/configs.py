@@ -68,14 +68,6 @@ def plain_config(config: Any) -> dict[str, Any]:
     return _adapter(type(config)).dump_python(config, mode="json")
 
 
-@lru_cache(maxsize=64)
-def _adapter(config: type) -> Any:
-    # Making one takes milliseconds, and a plan checks the settings of hundreds of arms.
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(config)
-
-
 def config_fields(config: type) -> list[Field]:
     """Name, type, default and meaning of each field of a dataclass, in order."""
     meanings = _meanings(config)
@@ -87,6 +79,14 @@ def config_fields(config: type) -> list[Field]:
         kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
         described.append(Field(field.name, kind, default, required, meanings.get(field.name, "")))
     return described
+
+
+@lru_cache(maxsize=64)
+def _adapter(config: type) -> Any:
+    # Made once a type: a sweep asks for it thousands of times.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(config)
 
 
 def _meanings(config: type) -> dict[str, str]:

@@ -79,14 +79,14 @@ def _import(args: argparse.Namespace) -> Output:
 
 
 def _copy_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="a run or a thread")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="new folder to write")
+    parser.add_argument("id", metavar="ID", help="a run or a thread; a thread takes its runs along")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the .html file, or a new folder (default: ID.html)")
 
 
 def _copy(args: argparse.Namespace) -> Output:
-    from unweave.lab.static_copy import write_copy
+    from unweave.lab.static_copy import static_copy
 
-    page = write_copy(open_lab(args), args.id, args.out)
+    page = static_copy(open_lab(args), args.id, args.out)
     return Output({"page": str(page)}, [one_line(str(page))])
 
 
@@ -116,11 +116,11 @@ COMMANDS = {
     "audit": Command(_audit, "recompute everything that runs claim, in a process of its own", _audit_options),
     "bundle": Command(
         None,
-        "carry a run or a thread as one file, or as pages that open without a network",
+        "carry a run or a thread as one file, or as a page that opens without a network",
         commands={
             "export": Command(_export, "write a run, or a thread with its runs, into one file", _export_options),
             "import": Command(_import, "take a bundle into this lab, whole or not at all", _import_options),
-            "copy": Command(_copy, "write a folder of pages that opens without a server", _copy_options),
+            "copy": Command(_copy, "write one page that opens without a server", _copy_options),
         },
     ),
     "doctor": Command(_doctor, "say what is wrong in the lab's store, and put right what can be", _doctor_options),

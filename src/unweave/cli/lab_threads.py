@@ -219,6 +219,33 @@ def _state(args: argparse.Namespace) -> Output:
     return _added(args, "set-thread-state", {"state": args.state, "why": args.why}, f"that it is {args.state}")
 
 
+def _code_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("code", metavar="SHA256", nargs="?", help="show this code: its hash, or the beginning of it")
+    parser.add_argument("--allow", action="store_true", help="let exactly these bytes run, in the sandbox only")
+
+
+def _code(args: argparse.Namespace) -> Output:
+    lab = open_lab(args)
+    listed = ask_in(lab, "proposals", {}).proposals
+    if args.code is None:
+        if args.allow:
+            raise UnweaveError("--allow needs the code that you have read: unweave thread code SHA256 --allow")
+        rows = [{**told(one), "code": one.sha256[:SHOWN_HASH]} for one in listed]
+        names = ("code", "name", "proposed_by", "allowed_by", "why")
+        value = {"proposals": [told(one) for one in listed]}
+        return Output(value, columns(rows, names) if rows else ["No code was proposed in this lab."])
+    meant = [one.sha256 for one in listed if one.sha256.startswith(args.code.lower())]
+    if len(meant) != 1 or len(args.code) < 8:
+        raise UnweaveError(f"{args.code!r} names {len(meant)} proposals: give 8 or more digits of its hash")
+    if args.allow:
+        allowed = ask_in(lab, "allow-code", {"sha256": meant[0]})
+        return Output(told(allowed), [one_line(f"{allowed.name} ({meant[0][:SHOWN_HASH]}) may run in the sandbox")])
+    found = ask_in(lab, "proposal", {"sha256": meant[0]})
+    state = f"allowed by {found.allowed_by}" if found.allowed_by else "not allowed"
+    head = one_line(f"{found.name}, proposed by {found.proposed_by}, {state}: {found.why}")
+    return Output(told(found), [head, "", *indented(found.source)])
+
+
 def _added(args: argparse.Namespace, name: str, fields: dict[str, Any], what: str) -> Output:
     added = ask(args, name, {"thread": args.thread, **fields})
     return Output(told(added), [one_line(f"thread {added.thread} holds {what} as event {added.seq}")])
@@ -250,6 +277,7 @@ COMMANDS = {
             "tried": Command(_tried, "add what was tried and failed", _tried_options),
             "review": Command(_review, "give a verdict on what others did", _review_options),
             "link": Command(_link, "say how it stands to another thread", _link_options),
+            "code": Command(_code, "read code that an agent proposed, and let it run in the sandbox", _code_options),
             "state": Command(_state, "call it open, concluded or stopped", _state_options),
         },
     ),

@@ -240,6 +240,7 @@ def _well_formed(claim: Claim) -> bool:
         all(isinstance(text, str) for text in texts)
         and isinstance(claim.row, dict)
         and isinstance(claim.digits, int)
+        and 0 <= claim.digits <= 30
         and isinstance(claim.lengths, dict)
         and all(isinstance(length, int) and length >= 0 for length in claim.lengths.values())
     )

@@ -43,9 +43,10 @@ class ServedSubject(Protocol):
 
 
 class SubjectList(BaseModel):
-    """The subjects that can be asked about, each with its id, its title and its summary."""
+    """The subjects that can be asked about, each with its id, its title and its summary; and whether there is a lab."""
 
     subjects: list[dict[str, Any]]
+    lab: bool = False
 
 
 class ViewEntry(BaseModel):
@@ -101,7 +102,7 @@ def make_app(
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     add_errors(app)
-    _add_lists(app, subjects, views, workers)
+    _add_lists(app, subjects, views, workers, lab is not None)
     for view in views.values():
         _add_view(app, view, subjects, workers)
     if lab is not None:
@@ -113,7 +114,11 @@ def make_app(
 
 
 def _add_lists(
-    app: FastAPI, subjects: Mapping[str, ServedSubject], views: Mapping[str, View], workers: Workers
+    app: FastAPI,
+    subjects: Mapping[str, ServedSubject],
+    views: Mapping[str, View],
+    workers: Workers,
+    with_lab: bool,
 ) -> None:
     @app.get(
         "/api/subjects",
@@ -125,7 +130,7 @@ def _add_lists(
     async def list_subjects(request: Request) -> Response:
         def work() -> bytes:
             listed = [_summary(key, subject) for key, subject in subjects.items()]
-            return SubjectList(subjects=listed).model_dump_json().encode()
+            return SubjectList(subjects=listed, lab=with_lab).model_dump_json().encode()
 
         return json_reply(await workers.run(work, gone(request)))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unweave.base.errors import UnweaveError
+from unweave.base.errors import UnweaveError, first_line
 from unweave.lab.audit.finding import Audit, Finding, Ledger
 from unweave.lab.audit.left_out import left_out
 from unweave.lab.audit.plan import code_hash, deviations, environments
@@ -24,6 +24,9 @@ from unweave.record.seal import SEAL, check_seal
 from unweave.record.seeds import logged_seeds, planned_seeds
 from unweave.record.table import Table
 
+DAMAGED = (UnweaveError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a folder may raise in which anything may stand: its maker is not to be believed."""
+
 
 def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = None) -> Audit:
     """Audits the run in the folder ``path``; the runs that it cites are looked for in ``root``, beside it by default.
@@ -34,12 +37,13 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
     root = path.resolve().parent if root is None else Path(root)
     try:
         run = Run.open(path)
-    except UnweaveError as error:
-        return Audit(path.name, (), (Finding("run", "run.json", str(error)),))
+    except DAMAGED as error:
+        return Audit(path.name, (), (Finding("run", "run.json", first_line(error)),))
     sources = list(_read(lambda: check_evidence(run, root, kept.seals, kept.invalid), []))
     claims, unreadable = _claims(run, sources)
-    findings: list[Finding] = [*_seal(run, kept.seals.get(run.id)), *unreadable]
+    findings: list[Finding] = [*unreadable]
     for check in (
+        _seal(run, kept.seals.get(run.id)),
         _submitted(run, kept.submitted),
         _shown(run),
         (_of_claim(checked) for checked in claims if checked.verdict != "held"),
@@ -49,7 +53,7 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
         held_out_findings(run),
         _evidence(sources),
         left_out(run, root, kept.invalid),
-        report_findings(run),
+        report_findings(run, root, kept.seals),
     ):
         findings += _whole(check)
     return Audit(run.id, tuple(claims), tuple(dict.fromkeys(findings)))
@@ -59,14 +63,14 @@ def _whole(check: Iterable[Finding]) -> Iterator[Finding]:
     """The findings of a check, and what stopped it."""
     try:
         yield from check
-    except UnweaveError as error:
-        yield Finding("run", "files", str(error))
+    except DAMAGED as error:
+        yield Finding("run", "files", f"holds what no run writes ({first_line(error)})")
 
 
 def _read(read: Callable[[], Any], otherwise: Any) -> Any:
     try:
         return read()
-    except UnweaveError:
+    except DAMAGED:
         return otherwise
 
 
@@ -104,10 +108,16 @@ def _shown(run: Run) -> Iterator[Finding]:
 def _claims(run: Run, sources: list[CheckedSource]) -> tuple[list[CheckedClaim], list[Finding]]:
     try:
         claims = run.claims()
-    except UnweaveError as error:
-        return [], [Finding("claim", "claims.json", str(error))]
-    settings = _settings(run)
-    return [_checked(run, check_claim(run, claim), sources, settings) for claim in claims], []
+    except DAMAGED as error:
+        return [], [Finding("claim", "claims.json", first_line(error))]
+    settings = _read(lambda: _settings(run), [])
+    found = []
+    for claim in claims:
+        try:
+            found.append(_checked(run, check_claim(run, claim), sources, settings))
+        except DAMAGED as error:
+            found.append(CheckedClaim(claim, "failed", f"holds what no run claims ({first_line(error)})"))
+    return found, []
 
 
 def _checked(run: Run, checked: CheckedClaim, sources: list[CheckedSource], settings: list[Any]) -> CheckedClaim:

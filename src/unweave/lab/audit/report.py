@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.files import read_inside
 from unweave.lab.audit.finding import Finding
-from unweave.lab.audit.text import check_prose, check_text
+from unweave.lab.audit.text import check_prose, check_text, cited_claims
+from unweave.record.claims import Claim, check_claim
 from unweave.record.metric import metric_rows
 from unweave.record.run import Run
+from unweave.record.seal import check_seal
 
 MARKDOWN = "report.md"
 _SKIPPED = ("style", "script", "svg", "figure", "article", "nav")
@@ -21,16 +24,20 @@ _READ = ("h1", "p", "dd")
 _VOID = ("meta", "br", "hr", "img", "link", "input")
 
 
-def report_findings(run: Run) -> Iterator[Finding]:
+def report_findings(run: Run, root: Path, seals: Mapping[str, str]) -> Iterator[Finding]:
     """Numbers of the reports with no artefact behind them.
 
-    In ``report.md``, which a person or an agent wrote, each must be a claim of the run. In the prose of
+    In ``report.md``, which a person or an agent wrote, each must be of a claim of the run, or of a claim of another run
+    in ``root`` that the text refers to, that holds, and whose run is as it was sealed. In the prose of
     ``report.html``, which the study's code wrote, each must at least be in some table, metric or setting of the run;
     one that is not is told of.
     """
     if (run.path / MARKDOWN).exists():
+        text = _text(run, MARKDOWN)
         claims = {f"{owner}#{number}": claim for number, claim in enumerate(run.claims()) for owner in ("", run.id)}
-        yield from check_text(_text(run, MARKDOWN), claims, [run.config, run.state().get("seeds")], MARKDOWN)
+        cited = {key: claim for key, claim in cited_claims(text, root).items() if key not in claims}
+        yield from _cited(cited, root, seals)
+        yield from check_text(text, {**claims, **cited}, [run.config, run.state().get("seeds")], MARKDOWN)
     if (run.path / "report.html").exists():
         reader = _Prose()
         reader.feed(_text(run, "report.html"))
@@ -40,6 +47,21 @@ def report_findings(run: Run) -> Iterator[Finding]:
                 yield Finding(
                     "number", finding.where, finding.what.replace("no claim", "nothing in the run"), grave=False
                 )
+
+
+def _cited(claims: Mapping[str, Claim], root: Path, seals: Mapping[str, str]) -> Iterator[Finding]:
+    for reference, claim in claims.items():
+        name = reference.partition("#")[0]
+        source = Run.open(root / name)
+        checked = check_claim(source, claim)
+        if checked.verdict != "held":
+            told = f"refers to claim {reference}, which is {checked.verdict}: {checked.reason}"
+            yield Finding("evidence", MARKDOWN, told, grave=checked.verdict == "failed")
+        elif source.status != "finished":
+            yield Finding("evidence", MARKDOWN, f"refers to claim {reference} of a run that is {source.status}")
+        else:
+            for differs in check_seal(source.path, seals.get(name))[:1]:
+                yield Finding("evidence", MARKDOWN, f"refers to run {name!r}, whose seal is broken: {differs}")
 
 
 def _values(run: Run) -> list[Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from unweave.record.claims import Claim, stated
 from unweave.record.run import Run
 from unweave.record.table import Table, check_name, number_text
 
-_PLACE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_PLACE = re.compile(r"\{\{([^{}]*)\}\}")
 _CLAIM = re.compile(r"([a-z0-9][a-z0-9._-]*)?#(\d+)(?::(\+|sentence))?")
 _TABLE = re.compile(r"([a-z0-9][a-z0-9._-]*)?/([a-z0-9][a-z0-9._-]*)")
 _NUMBER = re.compile(r"(?:(?<![\w)\]])[+-])?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
@@ -35,11 +36,14 @@ _FREE = (
         r"\b(?:fig(?:ure|\.)?|tab(?:le|\.)?|sec(?:tion|\.)?|part|chapter|page|appendix|eq(?:uation|\.)?)s?\s+\d+(?:\.\d+)*\b",
         re.IGNORECASE,
     ),
-    re.compile(r"^\s*(?:#+\s*)?\d+[.)](?=\s)", re.MULTILINE),
+    re.compile(r"^[ \t]*(?:#+[ \t]*)?\d+[.)](?=\s)", re.MULTILINE),
     re.compile(r"\b\d+(?:st|nd|rd|th)\b"),
 )
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?:-\w+)*")
-_CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+_MOST_CHARACTERS = 1_000_000
+_MOST_DECIMALS = 30
+_MOST_TOLD = 100
 _DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TENS = ("ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
 _WORDS = {word: value for value, word in enumerate(_DIGITS, start=1)}
@@ -75,13 +79,13 @@ def render_text(text: str, claims: Mapping[str, Claim], tables: Mapping[str, Tab
     """``text`` with its placeholders filled in. Raises ``UnweaveError`` for one that leads nowhere."""
 
     def fill(place: re.Match[str]) -> str:
-        claim, table = _CLAIM.fullmatch(place[1]), _TABLE.fullmatch(place[1])
-        key = f"{claim[1] or ''}#{claim[2]}" if claim else place[1]
+        claim, table = _CLAIM.fullmatch(place[1].strip()), _TABLE.fullmatch(place[1].strip())
+        key = f"{claim[1] or ''}#{claim[2]}" if claim else place[1].strip()
         if claim and key in claims:
             found = claims[key]
             return found.sentence if claim[3] == "sentence" else stated(found.value, found.digits, claim[3] == "+")
-        if table and place[1] in (tables or {}):
-            return "\n" + (tables or {})[place[1]].to_markdown()
+        if table and key in (tables or {}):
+            return "\n" + (tables or {})[key].to_markdown()
         raise UnweaveError(
             f"{place[0]} refers to no claim and no table: write {{{{RUN#0}}}} for the first claim of RUN"
         )
@@ -96,10 +100,10 @@ def cited_claims(text: str, root: Path, own: str | None = None) -> dict[str, Cla
     """
     found: dict[str, Claim] = {}
     for place in _PLACE.finditer(text):
-        reference = _CLAIM.fullmatch(place[1])
+        reference = _CLAIM.fullmatch(place[1].strip())
         if reference and (reference[1] or own):
-            claims = _open(root, reference[1] or str(own)).claims()
-            if int(reference[2]) < len(claims):
+            with suppress(UnweaveError, IndexError):
+                claims = _open(root, reference[1] or str(own)).claims()
                 found[f"{reference[1] or ''}#{reference[2]}"] = claims[int(reference[2])]
     return found
 
@@ -108,9 +112,10 @@ def cited_tables(text: str, root: Path, own: str | None = None) -> dict[str, Tab
     """The tables that a text's placeholders refer to, by reference; see ``cited_claims``."""
     found: dict[str, Table] = {}
     for place in _PLACE.finditer(text):
-        reference = _TABLE.fullmatch(place[1])
+        reference = _TABLE.fullmatch(place[1].strip())
         if reference and (reference[1] or own):
-            found[place[1]] = _open(root, reference[1] or str(own)).load_table(reference[2])
+            with suppress(UnweaveError):
+                found[reference[0]] = _open(root, reference[1] or str(own)).load_table(reference[2])
     return found
 
 
@@ -150,21 +155,23 @@ class _Reader:
         }
 
     def findings(self, text: str, where: str) -> list[Finding]:
+        if len(text) > _MOST_CHARACTERS:
+            return [Finding("number", where, f"has {len(text):,} characters, and {_MOST_CHARACTERS:,} are read")]
         found = [
             Finding("number", where, f"refers to {place[0]}, and there is no such claim or table")
             for place in _PLACE.finditer(text)
-            if not self._leads_somewhere(place[1])
+            if not self._leads_somewhere(place[1].strip())
         ]
         shown = _plain(text)
         masked = self._masked(shown)
-        for number in _NUMBER.finditer(_NAME.sub(_blank, masked)):
-            if not self._known(number[0].replace(",", "")):
-                found.append(Finding("number", where, self._unknown(number[0], shown, number.start())))
-        for spelled in _SPELLED.finditer(masked):
-            value = sum(_WORDS[word.lower()] for word in spelled.groups() if word)
-            if not self._known(str(value)):
-                found.append(Finding("number", where, self._unknown(spelled[0], shown, spelled.start())))
-        return found
+        unknown = [
+            *(one for one in _NUMBER.finditer(_NAME.sub(_blank, masked)) if not self._known(one[0].replace(",", ""))),
+            *(one for one in _SPELLED.finditer(masked) if not self._known(str(_spelled_value(one)))),
+        ]
+        told = [self._unknown(one[0], shown, one.start()) for one in unknown[:_MOST_TOLD]]
+        if len(unknown) > _MOST_TOLD:
+            told.append(f"states {len(unknown) - _MOST_TOLD:,} more numbers that no claim holds")
+        return found + [Finding("number", where, what) for what in told]
 
     def _leads_somewhere(self, place: str) -> bool:
         claim = _CLAIM.fullmatch(place)
@@ -181,7 +188,8 @@ class _Reader:
     def _known(self, number: str) -> bool:
         if number in self.stated or float(number) in self.settings:
             return True
-        return bool(self.cells) and number.lstrip("+") in self._cells_at(_decimals(number))
+        decimals = _decimals(number)
+        return bool(self.cells) and decimals <= _MOST_DECIMALS and number.lstrip("+") in self._cells_at(decimals)
 
     def _cells_at(self, decimals: int) -> set[str]:
         if decimals not in self._rounded:
@@ -207,6 +215,10 @@ class _Reader:
             return None
         near = [claim for claim in self.claims if isinstance(claim.value, float) and abs(claim.value - value) < step]
         return min(near, key=lambda claim: abs(float(str(claim.value)) - value), default=None)
+
+
+def _spelled_value(found: re.Match[str]) -> int:
+    return sum(_WORDS[word.lower()] for word in found.groups() if word)
 
 
 def _decimals(number: str) -> int:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from unweave.base.errors import nearest
 from unweave.lab.operations.finding import open_thread
-from unweave.lab.operations.registry import Missing, operation
-from unweave.lab.operations.run_models import Nothing
-from unweave.lab.operations.thread_models import (
+from unweave.lab.operations.paper_models import (
     CorrectionEntry,
     DeviationEntry,
     JudgeRequest,
@@ -19,6 +17,8 @@ from unweave.lab.operations.thread_models import (
     ReplicateRequest,
     ReplicationStarted,
 )
+from unweave.lab.operations.registry import Missing, operation
+from unweave.lab.operations.run_models import Nothing
 from unweave.lab.replication.paper import read_paper
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
@@ -25,6 +25,9 @@ from unweave.lab.queue.meter import Meter, loaded_torch
 from unweave.lab.queue.processes import children, end_family
 from unweave.lab.queue.resources import GB
 from unweave.record.run import ENDINGS, Run, RunCancelled
+
+if TYPE_CHECKING:
+    from unweave.studies.registry import Study
 
 GROWTH_GB = 0.5
 """A worker that holds so much more memory than after its first job is replaced."""
@@ -42,6 +45,7 @@ class Surroundings:
         self.variables = dict(os.environ)
         self.filters: list[Any] = list(warnings.filters)
         self.folder = os.getcwd()
+        self.modules: set[str] = set()
         self.jobs = 0
         self.first_gb: float | None = None
         self.meter = Meter()
@@ -53,11 +57,12 @@ class Surroundings:
         os.environ.update(self.variables)
         warnings.resetwarnings()
         warnings.filters.extend(self.filters)  # type: ignore[attr-defined]
-        os.chdir(order["start_in"] or self.folder)
+        # Another machine need not have the submitter's folder.
+        os.chdir(order["start_in"] if os.path.isdir(order["start_in"]) else self.folder)
         random.seed(0)
-        numpy.random.seed(0)
+        numpy.random.seed(0)  # noqa: NPY002  the generator that a study shares with other libraries
         if order["gpu_gb"]:
-            import torch  # noqa: F401
+            import torch
         torch = loaded_torch()
         if torch is not None:
             torch.manual_seed(0)
@@ -65,10 +70,20 @@ class Surroundings:
             torch.set_grad_enabled(True)
             torch.set_num_threads(order["threads"])
             torch.use_deterministic_algorithms(False)
-            for index in range(torch.cuda.device_count()):
-                total = torch.cuda.get_device_properties(index).total_memory
-                share = min(order["gpu_gb"] * GB / total, 1.0) if order["gpu_gb"] else 1.0
-                torch.cuda.set_per_process_memory_fraction(share, index)
+            if torch.cuda.is_initialized() or (order["gpu_gb"] and torch.cuda.is_available()):
+                limit_gpu(torch, order["gpu_gb"])
+
+    def study(self, name: str, source: str | None) -> Study:
+        """The study of that name; of the file ``source`` where one is given, and then of no file from before."""
+        from unweave.studies.discover import forget_module, load_source
+        from unweave.studies.registry import find_study
+
+        for module in self.modules:
+            forget_module(module)
+        self.modules.clear()
+        if source is not None:
+            self.modules |= {study.function.__module__ for study in load_source(source).values()}
+        return find_study(name)
 
     def worn(self) -> str | None:
         """Why this process should serve no further job; None while it may."""
@@ -107,6 +122,13 @@ class Surroundings:
                     pass
 
 
+def limit_gpu(torch: Any, gb: float) -> None:
+    """Lets torch hold so much of each GPU in this process; 0 is no limit. Beyond it torch is out of memory."""
+    for index in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(index).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(gb * GB / total, 1.0) if gb else 1.0, index)
+
+
 def run_work(order: dict[str, Any], surroundings: Surroundings, began: Callable[[], None]) -> dict[str, Any]:
     """Does one job to its end: ``status``, ``note``, ``usage``, and ``worn``, why the worker should be replaced."""
     folder = Path(order["folder"])
@@ -138,7 +160,13 @@ def _ended(
     try:
         with run, stopped_by_signal(run):
             surroundings.prepare(order)
-            _function(order, run)()
+            try:
+                _function(order, run, surroundings)()
+            except Exception as error:
+                if order["gpu_gb"] and type(error).__name__ == "OutOfMemoryError":
+                    note = f"stopped at its limit gpu_gb={order['gpu_gb']:g}: {first_line(error)}"
+                    raise UnweaveError(note) from error
+                raise
     except BaseException as error:
         # The folder has recorded it; a person who reads the log wants to know where it happened.
         if not isinstance(error, RunCancelled):
@@ -154,7 +182,7 @@ def _word(run: Run) -> tuple[str, str | None, dict[str, float]]:
     return str(state["status"]), state.get("note"), state.get("usage") or {}
 
 
-def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
+def _function(order: dict[str, Any], run: Run, surroundings: Surroundings) -> Callable[[], Any]:
     if order["kind"] in _DRIVERS:
         module, name = _DRIVERS[order["kind"]]
         drive = getattr(import_module(module), name)
@@ -164,15 +192,7 @@ def _function(order: dict[str, Any], run: Run) -> Callable[[], Any]:
 
         needs = Needs.from_json(order["needs"])
         return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
-    from unweave.studies.registry import find_study
-
-    if order["source"]:
-        from unweave.studies.discover import forget_sources, load_source
-
-        # A warm worker ran other runs of this study from their own copies of the file.
-        forget_sources()
-        load_source(Path(order["source"]))
-    study = find_study(run.study)
+    study = surroundings.study(run.study, order["source"])
     config = study.configure(run.config)
     return lambda: study.function(config, run=run)
 

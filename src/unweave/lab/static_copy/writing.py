@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 def static_copy(lab: Lab, id: str, out: Path | str | None = None) -> Path:
     """Writes the run or thread ``id`` as one HTML file (``ID.html`` by default) and returns its path.
 
-    The file needs nothing beside it: it asks no network, runs no script, and shows what others wrote as text. Every run
-    in it is audited as it is written.
+    An ``out`` that does not end in ``.html`` is a new folder, and the file its ``index.html``. The file needs nothing
+    beside it: it asks no network, runs no script, and shows what others wrote as text. Every run in it is audited as
+    it is written.
     """
     path = Path(out) if out is not None else Path(f"{id}.html")
+    path = path if path.suffix == ".html" else path / "index.html"
     if path.exists():
         raise UnweaveError(f"{path} already exists: choose another --out, or remove it first")
     threads = {row.id: row for row in lab.threads.list()}

@@ -10,13 +10,13 @@ import { subjects } from "./server.js";
 
 const KINDS = { subcomponents: "subcomponents", sae: "SAE latents", transcoder: "transcoder latents", probe: "probes" };
 
-/** What the lab's operation says, null where none is served, or the element that says why it cannot be shown. */
-async function labOf(signal) {
+/** The lab's part, or the element that says why it cannot be shown. */
+async function labPart(signal) {
   try {
     return labSection(await look("lab", {}, signal));
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    return error.status === 404 ? null : trouble(error);
+    return trouble(error);
   }
 }
 
@@ -34,7 +34,7 @@ function labSection(answer) {
 }
 
 export async function show(page) {
-  const [answer, labPart] = await Promise.all([subjects(page.signal), labOf(page.signal)]);
+  const answer = await subjects(page.signal);
   const all = answer.subjects;
   const targets = new Map();
   for (const one of all) {
@@ -42,9 +42,9 @@ export async function show(page) {
     targets.set(target, [...(targets.get(target) ?? []), one]);
   }
   page.root.append(h("h1", {}, "What is served"));
-  if (labPart) page.root.append(labPart);
+  if (answer.lab) page.root.append(await labPart(page.signal));
   if (all.length) page.root.append(h("p.lead", {}, "Choose a target and what it was taken apart into."));
-  else if (!labPart) page.root.append(h("p.none", {}, "Nothing: name a harvest when starting `unweave serve`."));
+  else if (!answer.lab) page.root.append(h("p.none", {}, "Nothing: name a harvest when starting `unweave serve`."));
   for (const [target, entries] of targets) {
     page.root.append(
       h(

@@ -3,6 +3,7 @@
 import { append, h, replace, said } from "./dom.js";
 import { doing } from "./lab_parts.js";
 import { look } from "./lab_server.js";
+import { sweeping } from "./lab_sweep.js";
 import { field, trouble } from "./parts.js";
 import { go, lab, remember } from "./route.js";
 
@@ -58,7 +59,7 @@ export async function show(page) {
     return "Start a run";
   }
   const place = h("div");
-  const { place: refusals, does } = doing(signal, (answer) => go(lab("run", answer.jobs[0].run)));
+  const { place: refusals, does } = doing(signal, (answer) => go(lab("run", (answer.job ?? answer.jobs[0]).run)));
   const select = h("select", { "data-first-field": true }, h("option", { value: "" }, "choose one"), studies.map((one) => h("option", { value: one.name }, one.name)));
   const draw = async (name) => {
     replace(place);
@@ -68,12 +69,14 @@ export async function show(page) {
       const chosen = settings(study);
       const run = h("input", { pattern: "[a-z0-9][a-z0-9._\\-]{0,99}", maxlength: "100", autocomplete: "off", spellcheck: "false", placeholder: "study, date and time" });
       const priority = h("input", { type: "number", step: "1", min: "-1000", max: "1000", value: "0" });
+      const request = () => ({ study: name, settings: chosen.read(), name: run.value.trim() || null, priority: Math.round(Number(priority.value)), thread: route.query.thread ?? null });
       const submit = (event) => {
         event.preventDefault();
-        does("start-run", { study: name, settings: chosen.read(), name: run.value.trim() || null, priority: Math.round(Number(priority.value)), thread: route.query.thread ?? null }, "the run waits in the queue");
+        does("start-run", request(), "the run waits in the queue");
       };
+      const sweep = sweeping(study.fields, written, (what) => does("start-sweep", { ...request(), ...what }, "the sweep waits in the queue"));
       replace(place, h("form", { on: { submit } }, h("p.lead", {}, said(study.question)), chosen.root,
-        h("div.filters", {}, field("Name of the run", run), field("Priority", priority, "short")), h("p.buttons", {}, h("button", {}, "Put into the queue"))));
+        h("div.filters", {}, field("Name of the run", run), field("Priority", priority, "short")), h("p.buttons", {}, h("button", {}, "Put into the queue"))), sweep);
     } catch (error) {
       if (error.name !== "AbortError") replace(place, trouble(error));
     }

@@ -105,7 +105,7 @@ export async function show(page) {
     settle(parts.tried, thread.tried, tried);
     settle(parts.reviews, thread.reviews, reviews);
     settle(parts.links, [thread.links, thread.linked_from], () => links(thread));
-    settle(parts.paper, [thread.paper, thread.verdicts], () => thread.paper && section("Paper", replicated(thread)));
+    settle(parts.paper, [thread.paper, thread.verdicts], () => thread.paper && section("Paper", replicated(thread, who, does)));
   };
   const first = await look("thread", { thread: id }, signal);
   const write = who.may("run") ? adding(id, does) : {};
@@ -116,14 +116,14 @@ export async function show(page) {
       h("div.left", {},
         section("Conclusions", parts.conclusions, write.conclusion ?? ""),
         parts.paper,
-        section("Plan", parts.plans),
+        section("Plan", parts.plans, write.plan ?? ""),
         section("Runs", parts.runs, write.run ?? ""),
         section("Notes", parts.notes, write.note ?? "")),
       h("div.right", {},
         section("Hypotheses", parts.hypotheses, write.hypothesis ?? ""),
         section("Tried and failed", parts.tried, write.tried ?? ""),
         section("Reviews", parts.reviews, first.may_review ? reviewing(id, does) : who.may("review") && h("p.help", {}, "Somebody else reviews it: you planned, ran or concluded here.")),
-        section("Links", parts.links, write.link ?? ""))),
+        section("Links", parts.links, write.link ?? "", write.state ?? ""))),
   );
   draw(first);
   const polled = poll(async (stop) => {

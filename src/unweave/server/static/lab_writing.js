@@ -43,6 +43,9 @@ export function adding(thread, does) {
   const failedRun = text({ ...ID, required: false });
   const relation = choice([["extends", "extends"], ["replicates", "replicates"], ["contradicts", "contradicts"]]);
   const to = text(ID);
+  const state = choice([["concluded", "concluded"], ["stopped", "stopped"], ["open", "open"]]);
+  const reason = text({ required: false });
+  const plan = area({ placeholder: '{"study": …}', spellcheck: "false" });
   const sentence = text();
   const claims = text({ placeholder: "RUN 1, RUN 2" });
   return {
@@ -53,9 +56,24 @@ export function adding(thread, does) {
     tried: form("Record what failed", [["What was tried", failed], ["Why it failed", why], ["Its run, if there is one", failedRun]],
       () => does("add-tried", { thread, what: failed.value.trim(), why: why.value.trim(), runs: failedRun.value.trim() ? [failedRun.value.trim()] : [] }, "recorded")),
     link: form("Link another thread", [["This thread", relation], ["Its id", to]], () => does("link", { thread, relation: relation.value, to: to.value.trim() }, "linked")),
+    state: form("Conclude, stop or reopen it", [["The thread is", state], ["Why", reason]], () => does("set-thread-state", { thread, state: state.value, why: reason.value.trim() }, `the thread is ${state.value}`), "Set"),
+    plan: form("Propose a plan", [["The plan as JSON", plan]], () => proposed(thread, plan, does), "Propose"),
     conclusion: form("Conclude", [["What was found", sentence], ["The claims that it rests on: a run's id and the claim's number, several with commas", claims]],
       () => does("conclude", { thread, text: sentence.value.trim(), claims: cited(claims.value) }, "concluded")),
   };
+}
+
+/** Sends a plan that reads as a JSON object; one that does not is said at its field. */
+function proposed(thread, control, does) {
+  let plan = null;
+  try {
+    plan = JSON.parse(control.value);
+  } catch (error) {
+    control.setCustomValidity(`This is not JSON: ${error.message}`);
+  }
+  if (plan !== null && (typeof plan !== "object" || Array.isArray(plan))) control.setCustomValidity("A plan is a JSON object: {…}");
+  control.addEventListener("input", () => control.setCustomValidity(""), { once: true });
+  return control.reportValidity() && does("propose-plan", { thread, plan }, "plan proposed");
 }
 
 /** `run-a 1, run-b 3` as the lab wants it, where claims are counted from 0. */

@@ -1,0 +1,290 @@
+"""The lab's own costs: a log call, many processes at once, a long list of runs, short studies through the queue.
+
+python benchmarks/lab.py [--only log,processes,list,queue] [--json]
+
+Beside MLflow's SQLite store and trackio, which do the same work in the same run where they are installed:
+pip install mlflow-skinny sqlalchemy alembic sqlparse trackio
+Everything is written below a temporary folder (``--folder`` for another disk).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from loggers import LOGGERS, absent
+from timing import circumstances, printed
+
+from unweave.lab.lab import Lab
+from unweave.record import Run
+
+HERE = Path(__file__).parent
+PARTS = ("log", "processes", "list", "queue")
+
+
+def said(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def children(name: str, folder: Path, processes: int, calls: int) -> tuple[float, list[dict[str, Any]]]:
+    """Wall seconds from the start of all loops until every process has ended its run, and what each one says."""
+    command = [sys.executable, str(HERE / "loggers.py"), name, str(folder), str(calls)]
+    with open(folder.with_suffix(".txt"), "wb") as errors:
+        started = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+            for _ in range(processes)
+        ]
+        for process in started:
+            if heard(process) != "ready\n":
+                raise SystemExit(f"{name}: {folder.with_suffix('.txt').read_text()[-2000:]}")
+        begun = time.perf_counter()
+        for process in started:
+            if process.stdin is not None:
+                process.stdin.write("\n")
+                process.stdin.flush()
+        found = []
+        for process in started:
+            line = heard(process)
+            if not line:
+                raise SystemExit(f"{name}: {folder.with_suffix('.txt').read_text()[-2000:]}")
+            found.append(json.loads(line))
+        wall = time.perf_counter() - begun
+        for process in started:
+            process.communicate()
+    return wall, found
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    return process.stdout.readline() if process.stdout is not None else ""
+
+
+def logging_side_by_side(folder: Path, processes: int, calls: int) -> list[dict[str, Any]]:
+    """``calls`` rows from each of ``processes`` at once, by every tracker that is installed."""
+    rows = []
+    for name, kind in LOGGERS.items():
+        if name in absent() or (processes == 1 and name == "unweave, one run"):
+            continue
+        place = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{processes}"
+        logger = kind(place)
+        with_output_aside(logger.prepare)
+        wall, found = children(name, place, processes, calls)
+        # One more row a process, before the clock started.
+        expected, stored = processes * (calls + 1), logger.stored()
+        rows.append(
+            {
+                "tracker": name,
+                "call_median_us": round(statistics.median(one["median_us"] for one in found), 1),
+                "call_p99_us": round(max(one["p99_us"] for one in found), 1),
+                "call_max_ms": round(max(one["max_us"] for one in found) / 1000, 2),
+                "until_stored_s": round(wall, 3),
+                "rows_per_s": round(processes * calls / wall),
+                "rows": expected,
+                "missing": expected - stored,
+                "errors": sum(one["errors"] for one in found),
+                "first_error": next((one["first_error"] for one in found if one["first_error"]), None),
+            }
+        )
+        said(f"{processes} x {calls} rows: {rows[-1]}")
+    ours = rows[0]["until_stored_s"]
+    return [{**one, "times_ours": round(one["until_stored_s"] / ours, 2)} for one in rows]
+
+
+def with_output_aside(function: Callable[[], Any]) -> Any:
+    from contextlib import redirect_stdout
+
+    with redirect_stdout(sys.stderr):
+        return function()
+
+
+def runs_list(folder: Path, count: int) -> dict[str, Any]:
+    """A list of ``count`` runs: the first look, and then pages over HTTP, with the folders looked at for changes."""
+    root = folder / "list"
+    made = make_runs(root, count)
+    lab = Lab(root)
+    started = time.perf_counter()
+    lab.runs.sync()
+    first = time.perf_counter() - started
+    rows = [{"request": "the first index of all folders", "median_ms": round(1e3 * first, 1), "max_ms": None}]
+    looks = [timed(lab.runs.sync) for _ in range(5)]
+    rows.append(shown("all folders looked at, none changed", looks))
+    lab.close()
+    with served(root) as ask:
+        ask("/api/lab/runs?limit=100")
+        page = ask("/api/lab/runs?limit=100")
+        requests = {
+            "the first 100 runs": lambda: ask("/api/lab/runs?limit=100"),
+            "100 runs from the middle": lambda: ask(f"/api/lab/runs?limit=100&after={middle}"),
+            "100 runs by duration": lambda: ask("/api/lab/runs?limit=100&sort=seconds"),
+            "a word that three runs have": lambda: ask("/api/lab/runs?limit=100&text=needle"),
+            "1,000 runs": lambda: ask("/api/lab/runs?limit=1000"),
+        }
+        middle = page["next"]
+        for _ in range(count // 200):
+            middle = ask(f"/api/lab/runs?limit=100&after={middle}")["next"]
+        for name, request in requests.items():
+            rows.append(shown(f"HTTP: {name}", [timed(request) for _ in range(15)]))
+        Run.create("short", {"number": -1}, root, "new-one")
+        started = time.perf_counter()
+        while not any(row["id"] == "new-one" for row in ask("/api/lab/runs?limit=100")["rows"]):
+            time.sleep(0.01)
+        seen = time.perf_counter() - started
+        rows.append({"request": "until a new run is listed", "median_ms": round(1e3 * seen, 1), "max_ms": None})
+    if page["total"] != count:
+        raise SystemExit(f"{page['total']} of {count} runs are listed")
+    return {"runs": count, "made_s": round(made, 1), "rows": rows}
+
+
+def make_runs(root: Path, count: int) -> float:
+    """Run folders as finished runs leave them, from one real run's files."""
+    started = time.perf_counter()
+    with Run.create("short", {"number": 0}, root, "run-000000") as run:
+        run.log(step=0, square=0)
+    model = {path.name: path.read_text(encoding="utf-8") for path in run.path.iterdir() if path.is_file()}
+    for number in range(1, count):
+        name = f"run-{number:06d}"
+        folder = root / name
+        folder.mkdir()
+        state = json.loads(model["run.json"])
+        tags = ["needle"] if number % (count // 3 or 1) == 1 else []
+        state |= {"id": name, "config": {"number": number, "rate": 1 / number}, "tags": tags}
+        (folder / "run.json").write_text(json.dumps(state), encoding="utf-8")
+        for other in set(model) - {"run.json"}:
+            (folder / other).write_text(model[other], encoding="utf-8")
+    return time.perf_counter() - started
+
+
+@contextmanager
+def served(root: Path) -> Any:
+    """The lab's own server on a free port, asked over one connection."""
+    from unweave.server.serve import prepare
+
+    service = prepare([], port=0, runs=root, starts_jobs=False)
+    place = urlsplit(service.url)
+    thread = threading.Thread(target=service.server.run, kwargs={"sockets": [service.socket]}, daemon=True)
+    thread.start()
+    connection = HTTPConnection(place.hostname or "", place.port)
+    headers = {"Authorization": f"Bearer {parse_qs(place.query)['token'][0]}"}
+
+    def ask(path: str) -> Any:
+        connection.request("GET", path, headers=headers)
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status != 200:
+            raise SystemExit(f"{path}: {reply.status} {body[:300]!r}")
+        return json.loads(body)
+
+    try:
+        yield ask
+    finally:
+        connection.close()
+        service.server.should_exit = True
+        thread.join()
+        service.socket.close()
+
+
+def short_studies(folder: Path, count: int, cold: int) -> dict[str, Any]:
+    """``count`` runs of a study that does next to nothing, through the warm queue, and ``cold`` of them without it."""
+    from unweave.lab.queue.resources import machine
+
+    file = HERE / "short_study.py"
+    lab = Lab(folder / "queue")
+    needs = {"threads": 1.0, "memory_gb": 0.5, "disk_gb": 0.01}
+    warm = [submitted(lab, file, needs, -1 - number) for number in range(8)]
+    lab.queue.wait(warm)
+    begun = time.perf_counter()
+    jobs = [submitted(lab, file, needs, number) for number in range(count)]
+    submitting = time.perf_counter() - begun
+    ended = lab.queue.wait(jobs)
+    wall = time.perf_counter() - begun
+    took = [float(str(Run.open(lab.root / job).load_table("took").rows[0][0])) for job in jobs]
+    workers = int(machine(lab.root).threads)
+    lab.queue.close()
+    lab.close()
+    # Workers work side by side, so each study's own time is shared among them.
+    added = (wall - sum(took) / workers) / count
+    alone = [timed(lambda number=number: run_alone(folder / "cold", file, number)) for number in range(cold)]
+    return {
+        "studies": count,
+        "finished": sum(job.state == "finished" for job in ended),
+        "workers": workers,
+        "wall_s": round(wall, 2),
+        "submitting_ms_each": round(1e3 * submitting / count, 2),
+        "study_ms_each": round(1e3 * statistics.mean(took), 2),
+        "overhead_ms_each": round(1e3 * added, 2),
+        "worker_ms_each": round(1e3 * (wall * workers - sum(took)) / count, 2),
+        "alone_ms_each": round(1e3 * statistics.median(alone), 1),
+        "times_faster_than_alone": round(statistics.median(alone) / (wall / count), 1),
+    }
+
+
+def submitted(lab: Lab, file: Path, needs: dict[str, float], number: int) -> str:
+    return lab.queue.submit("short", {"number": number}, needs=needs, source=file).id
+
+
+def run_alone(root: Path, file: Path, number: int) -> None:
+    command = [sys.executable, "-m", "unweave", "run", str(file), "--set", f"number={number}", "--runs", str(root)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def timed(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def shown(request: str, seconds: list[float]) -> dict[str, Any]:
+    row = {
+        "request": request,
+        "median_ms": round(1e3 * statistics.median(seconds), 1),
+        "max_ms": round(1e3 * max(seconds), 1),
+    }
+    said(str(row))
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
+    parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=16)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--cold", type=int, default=5, help="studies run in a process of their own, to compare with")
+    args = parser.parse_args()
+    parts = args.only.split(",")
+    folder = Path(tempfile.mkdtemp(prefix="lab-", dir=args.folder))
+    os.chdir(folder)
+    try:
+        value: dict[str, Any] = {"benchmark": "lab", "not_installed": absent(), **circumstances()}
+        if "log" in parts:
+            value["log"] = logging_side_by_side(folder, 1, 5 * args.calls)
+        if "processes" in parts:
+            value["processes"] = logging_side_by_side(folder, args.processes, args.calls)
+        if "list" in parts:
+            value["list"] = runs_list(folder, args.runs)
+        if "queue" in parts:
+            value["queue"] = short_studies(folder, args.studies, args.cold)
+    finally:
+        os.chdir("/")
+        shutil.rmtree(folder, ignore_errors=True)
+    printed(value, args.json, [{key: part} for key, part in value.items()])
+
+
+if __name__ == "__main__":
+    main()
