@@ -219,17 +219,22 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
     done = min(one.noisy.n for one in tests)
     early = [one for one in tests if one.verdict != "no bar" and not _right_side(plan, one)]
     if early and plan.stopping.first and plan.stopping.first <= done < plan.stopping.seeds:
-        return Standing(arm, "fails", f"misses the bar of {early[0].outcome} on its first {done} seeds")
+        return Standing(arm, "fails", f"misses the bar of {early[0].outcome} on its first seeds")
     barred = [one for one in tests if one.verdict != "no bar"]
     p = max((one.p for one in barred), default=0.0)
     if len(tests) < len(counted):
         return Standing(arm, "unclear", "a harm was not measured", lacking=("seeds",))
     if done < plan.stopping.seeds or any(one.verdict == "unclear" for one in barred):
-        which = ", ".join(one.outcome for one in barred if one.verdict == "unclear") or "seeds"
+        which = ", ".join(one.outcome for one in barred if one.verdict == "unclear")
         more = ("seeds",) if done < len(plan.stage("confirm").seeds) else ()
-        return Standing(arm, "unclear", f"{which}: the bar lies within the noise of {done} seeds", p, more)
+        why = f"the bar of {which} lies within the noise" if which else "it has not run on all the seeds that it needs"
+        return Standing(arm, "unclear", why, p, more)
     lacking = []
     for other in plan.of_role("null", "control"):
+        if plan.laid(other.name, arm if other.on else None) == plan.arm(arm).settings:
+            if other.role == "null":
+                return Standing(arm, "fails", "it is asked where its null is: there is nothing to tell it from")
+            continue  # a control that is the candidate itself tells nothing
         on = beneath(plan, results, other, arm)
         if not results.of(other.name, "confirm", on):
             lacking.append(other.name)
@@ -280,7 +285,7 @@ def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
     found = []
     for one, p in zip(standings, adjusted, strict=True):
         if one.verdict == "holds" and p > alpha:
-            why = f"{len(standings)} arms were confirmed, and p = {p:.2g} is not enough for so many"
+            why = "it reaches every bar, but not past the noise for as many arms as were confirmed"
             found.append(Standing(one.arm, "unclear", why, float(p), one.lacking))
         else:
             found.append(Standing(one.arm, one.verdict, one.why, float(p), one.lacking))
@@ -326,7 +331,7 @@ def _contrast(
     if any(one.nothing for arm in pair for one in results.of(arm, "confirm")):
         without = [arm for arm in pair if any(one.nothing for one in results.of(arm, "confirm"))]
         relation = "no difference" if len(without) == 2 else "worse" if without == [first] else "better"
-        return Contrast(first, second, relation, f"{' and '.join(without)} found nothing")
+        return Contrast(first, second, relation, f"{' and '.join(f'`{arm}`' for arm in without)} found nothing")
     if not rows:
         return Contrast(first, second, "not comparable", "they were not run on the same seeds", ("seeds",))
     for outcome in plan.criterion.equal:
@@ -344,7 +349,7 @@ def _contrast(
             names = ", ".join(one.outcome for one in decisive)
             loser = second if reach[0] else first
             return Contrast(
-                first, second, "better" if reach[0] else "worse", f"{loser} {stand[loser].why}; they differ in {names}"
+                first, second, "better" if reach[0] else "worse", f"`{loser}` {stand[loser].why}; they differ in {names}"
             )
     # Past the bar more effect is no better, so two arms that both reach it are compared by what else they do.
     counted = [
@@ -358,7 +363,7 @@ def _contrast(
         return Contrast(first, second, "mixed", f"better in {', '.join(good)}, worse in {', '.join(bad)}")
     if good or bad:
         return Contrast(first, second, "better" if good else "worse", f"they differ in {', '.join(good or bad)}")
-    return Contrast(first, second, "no difference", f"no difference past the noise of {done} seeds", more)
+    return Contrast(first, second, "no difference", "every difference lies within the noise", more)
 
 
 def _answer(

@@ -2,6 +2,7 @@
 
 import { append, h, replace, said } from "./dom.js";
 import { ago, doing, state } from "./lab_parts.js";
+import { proposals } from "./lab_proposals.js";
 import { look } from "./lab_server.js";
 import { field, section } from "./parts.js";
 import { go, lab } from "./route.js";
@@ -63,10 +64,12 @@ export async function show(page) {
   for (const job of queue.jobs) if (job.kind === "agent" && job.thread && !newest.has(job.thread)) newest.set(job.thread, job);
   const jobs = [...newest.values()].map((job) => ({ job, question: questions.get(job.thread) }));
   const place = h("div");
+  const code = h("div");
   append(page.root, h("h1", {}, "Agent"),
     h("p.lead", {}, "It proposes a plan with its predictions, runs studies within the budget, and reports only numbers that are claims."),
     who.may("run") ? start(studies.studies.filter((one) => one.planned), signal) : h("p.help", {}, "Starting one needs the role of a runner."),
-    section("Agents", place));
+    section("Agents", place), section("Proposed code", code));
   replace(place, list(jobs));
+  await proposals(code, who, signal);
   return "Agent";
 }

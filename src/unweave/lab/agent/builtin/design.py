@@ -76,7 +76,7 @@ def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) ->
         axes=axes,
         budget=dict(view.left),
         identities=_identities(view, understood),
-        code=view.code,
+        code=view.code_of(understood.study.name),
         planner=planner,
         said=f"not understood and left out: {', '.join(understood.ignored)}" if understood.ignored else "",
     )
