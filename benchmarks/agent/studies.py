@@ -50,7 +50,7 @@ class Piece:
     pieces: tuple[str, ...] = ("gate-a:0",)
     """The pieces to take away, as site:index."""
     random: bool = False
-    """Take a piece away that is drawn at random instead."""
+    """Take another piece away instead, drawn at random."""
     windows: int = 8
     """Windows of eleven words for each label."""
     shuffle: bool = False
@@ -140,7 +140,8 @@ def piece(config: Piece, run: Run | None = None) -> dict[str, float]:
     made = planted(config.network)
     names = config.pieces
     if config.random:
-        names = (str(numpy_generator(config.first_seed, "random piece", config.network).choice(NAMES)),)
+        others = [name for name in NAMES if name not in config.pieces]
+        names = (str(numpy_generator(config.first_seed, "random piece", config.network).choice(others)),)
     chosen = {(name.partition(":")[0], int(name.partition(":")[2])): 0.0 for name in names}
     return _measure(config.network, made.edit(chosen), config.label, config.windows, config.shuffle, config.first_seed, run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unweave.lab.agent.plan import BEST, Plan, Prediction
@@ -51,6 +52,8 @@ def named(*arms: str | None) -> str:
 def _own(plan: Plan, found: Judgement) -> str:
     if found.answer == "yes":
         also = f" It is not told apart from {named(*found.tied)}." if found.tied else ""
+        if plan.kind == "which" and len(plan.of_role("candidate")) > len(found.standings):
+            also += " The others were screened out on few seeds."
         what = "is the best" if plan.kind == "which" else "does it"
         harms = " and keeps every harm within its bar" if plan.criterion.harmless and plan.criterion.harms else ""
         if plan.criterion.effect.bar is None:
@@ -67,9 +70,10 @@ def _own(plan: Plan, found: Judgement) -> str:
 
 def observed(plan: Plan, found: Judgement, results: Results, prediction: Prediction) -> str:
     """What became of a prediction, in the words that it was made in; ``not tested`` where nothing speaks to it."""
-    arm = found.best if prediction.arm == BEST else prediction.arm
-    if arm is None and found.standings:
-        arm = found.standings[0].arm
+    leading = found.best or (found.standings[0].arm if found.standings else None)
+    arm = leading if prediction.arm == BEST else prediction.arm
+    if prediction.than == BEST:
+        prediction = replace(prediction, than=leading)
     if arm is None:
         # Of a search in which screening left nothing to confirm, nothing reached the bar.
         return "not reached" if prediction.arm == BEST and results.measured else "not tested"
@@ -92,6 +96,10 @@ def _relation(found: Judgement, arm: str, prediction: Prediction) -> str:
         if (one.second, one.first, one.outcome) == (arm, prediction.than, prediction.outcome):
             return {"better": "worse", "worse": "better"}.get(one.verdict, one.verdict)
     standing = found.standing(arm)
+    if standing is None and prediction.than is not None and arm in ("null", "control"):
+        # Said from the other side: the null or control against the arm that it belongs to.
+        back = _relation(found, prediction.than, replace(prediction, arm=prediction.than, than=arm))
+        return {"better": "worse", "worse": "better"}.get(back, back)
     if standing is not None and prediction.than in ("null", "control"):
         return "better" if standing.verdict == "holds" and prediction.than not in standing.lacking else "no difference"
     return "not tested"

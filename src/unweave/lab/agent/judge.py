@@ -117,8 +117,10 @@ def judge(plan: Plan, results: Results) -> Judgement:
     pairs = [*plan.contrasts]
     asked_which = plan.kind == "which" and len(confirmed) > 1
     if asked_which:
+        # Where a bar decides, what misses it is no rival; without one, everything that was confirmed is.
+        rivals = order if order and plan.criterion.effect.bar is not None else confirmed
         top = order[0] if order else ranked(plan, results, confirmed)[0]
-        pairs += [(top, other) for other in (order or confirmed) if other != top and (top, other) not in pairs]
+        pairs += [(top, other) for other in rivals if other != top and (top, other) not in pairs]
     compared = _compare(plan, results, pairs, floors, alpha)
     contrasts = tuple(_contrast(plan, results, pair, compared, standings) for pair in plan.contrasts)
     answer, best, tied = _answer(plan, standings, order, contrasts, compared)
@@ -266,7 +268,8 @@ def _withstands(
     outside = [one for one in harms if one.verdict == "missed"]
     if criterion.effect.bar is not None and criterion.effect.reached(effect.noisy.mean) and not outside:
         return f"{other} reaches the bar too, where nothing should"
-    if outside:
+    if outside or (plan.arm(other).role == "control" and criterion.effect.bar is not None):
+        # A control fails at what is asked by missing a bar; only the null is what an effect must be told apart from.
         return ""
     mine = results.values(arm, criterion.effect.name, "confirm")
     theirs = results.values(other, criterion.effect.name, "confirm", on)
@@ -386,8 +389,10 @@ def _answer(
     if plan.kind == "any" or len(standings) == 1:
         return "yes", best, ()
     beaten = {one.second for one in compared if one.first == best and one.verdict == "better"}
-    tied = tuple(name for name in order if name != best and name not in beaten)
-    if plan.criterion.effect.bar is None and tied:
+    barless = plan.criterion.effect.bar is None
+    rivals = [one.arm for one in standings] if barless else order
+    tied = tuple(name for name in rivals if name != best and name not in beaten)
+    if barless and tied:
         # Without a bar "the best" means nothing but better than the others.
         return "no", None, (best, *tied)
     return "yes", best, tied

@@ -34,6 +34,7 @@ class Sizes:
     screen: int = 3
     first: int = 2
     confirm: int = 5
+    checks: int = 3
     looks: int = 2
     finalists: int = 4
 
@@ -71,6 +72,8 @@ def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) ->
             finalists,
             # Where several seeds fit into one run, starting them in two parts would prepare everything twice.
             0 if inquiry.seeds or kind == "compare" or len(candidates) == 1 else sizes.first,
+            # Without a bar the null is what an effect is measured against, and needs as many seeds as it.
+            sizes.checks if inquiry.effect.bar is not None else sizes.confirm,
         ),
         contrasts=tuple(contrasts),
         axes=axes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,6 @@ from numpy.typing import NDArray
 
 LENGTHS = (0.15, 0.3, 0.6, 1.2)
 """Of the whole range of a field, over which values change."""
-SHARED = (0.0, 0.5, 0.9)
-"""How alike two settings are that differ in a field without an order."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ def predict(
 ) -> Mixture:
     """What is to be expected of the outcome at ``asked`` (m,), given noisy ``values`` (n,) at ``seen``.
 
-    ``noise`` (n,) is the standard deviation of each value; ``scale`` is how much settings differ at least. Lengths and
-    likenesses are weighed by their marginal likelihood rather than chosen, since a few values decide nothing. Source:
+    ``noise`` (n,) is the standard deviation of each value; ``scale`` is how much settings differ at least. Lengths are
+    weighed by their marginal likelihood rather than chosen, since a few values decide nothing. Source:
     Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, equations 2.23 to 2.30 and 5.10.
     """
     y = np.asarray(values, dtype=np.float64)
@@ -52,12 +49,12 @@ def predict(
     centre = float(y.mean())
     amplitude = max(float(y.var()), float(variance.mean()), scale**2)
     fits, means, spreads = [], [], []
-    for length, shared in itertools.product(LENGTHS, SHARED):
-        gram = amplitude * _likeness(seen, seen, length, shared) + np.diag(variance)
+    for length in LENGTHS:
+        gram = amplitude * _likeness(seen, seen, length) + np.diag(variance)
         factor = np.linalg.cholesky(gram + 1e-9 * amplitude * np.eye(len(y)))
         solved = np.linalg.solve(factor.T, np.linalg.solve(factor, y - centre))
         fits.append(-0.5 * float((y - centre) @ solved) - float(np.log(np.diag(factor)).sum()))
-        cross = amplitude * _likeness(asked, seen, length, shared)
+        cross = amplitude * _likeness(asked, seen, length)
         reduced = np.linalg.solve(factor, cross.T)
         means.append(centre + cross @ solved)
         spreads.append(np.sqrt(np.maximum(amplitude - np.square(reduced).sum(0), 1e-12)))
@@ -65,8 +62,9 @@ def predict(
     return Mixture(weights / weights.sum(), np.array(means), np.array(spreads))
 
 
-def _likeness(one: Sequence[Place], two: Sequence[Place], length: float, shared: float) -> NDArray[np.float64]:
+def _likeness(one: Sequence[Place], two: Sequence[Place], length: float) -> NDArray[np.float64]:
     first, second = (np.array([place.ranks for place in places]).reshape(len(places), -1) for places in (one, two))
     distance = np.square(first[:, None, :] - second[None, :, :]).sum(-1)
-    differing = np.array([[sum(a != b for a, b in zip(x.kind, y.kind, strict=True)) for y in two] for x in one])
-    return np.exp(-0.5 * distance / length**2) * np.where(differing > 0, shared ** np.maximum(differing, 1), 1.0)
+    # That most sites do nothing says nothing about the next one: only the same values elsewhere make neighbours.
+    same = np.array([[x.kind == y.kind for y in two] for x in one])
+    return np.exp(-0.5 * distance / length**2) * same
