@@ -412,15 +412,15 @@ def test_proposed_code_is_read_before_it_is_allowed_and_by_another_than_who_prop
     source = f"# {HOSTILE}\nprint('<b>hello</b>')\n"
     proposed = Approvals(lab.home).propose("measure.py", source, "agent", f"It measures. {HOSTILE}")
     page = open_page("/lab/agent", tokens["carl"])
-    page.locator("details.record summary").click()
+    page.locator("details.record > summary").click()
     expect(page.locator("pre.source")).to_contain_text("print('<b>hello</b>')")
     assert "\u202e" not in page.locator("pre.source").inner_text()
     assert page.get_by_role("button", name="Allow exactly this code").count() == 0
     page = open_page("/lab/agent", tokens["bob"])
     assert page.get_by_role("button", name="Allow exactly this code").count() == 0, "it has not been shown yet"
-    page.locator("details.record summary").click()
+    page.locator("details.record > summary").click()
     page.get_by_role("button", name="Allow exactly this code").click()
-    expect(page.locator("details.record summary")).to_contain_text("allowed by bob")
+    expect(page.locator("details.record > summary")).to_contain_text("allowed by bob")
     [kept] = Approvals(lab.home).list()
     assert (kept.sha256, kept.allowed_by) == (proposed.sha256, "bob")
     assert page.evaluate("window.struck") is None
