@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.audit.auditor import audit_folder
 from unweave.lab.lab import Lab
 from unweave.lab.sweeps.arms import Arm, Grouped
 from unweave.lab.sweeps.comparison import compare, compare_arms, compare_runs
@@ -331,6 +332,8 @@ def test_a_lab_leaves_out_what_is_invalid_or_unfinished_and_keeps_the_comparison
     kept = save_comparison(lab, found)
     assert kept.state()["parents"] == [run.id for run in runs]
     assert kept.load_table("left-out").column("run") == (bad.id, unfinished.id)
+    audited = audit_folder(kept.path, lab.root)
+    assert audited.verdict == "valid", [finding.what for finding in audited.findings if finding.grave]
     assert f"left out: {bad.id}: it is invalid: its metrics were edited" in comparison_lines(found)
     with pytest.raises(UnweaveError, match="there is nothing to compare"):
         compare(lab, [bad.id], LEVEL)

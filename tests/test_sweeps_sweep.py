@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.audit.auditor import audit_folder
 from unweave.lab.lab import Lab
 from unweave.lab.sweeps.halving import Halving
 from unweave.lab.sweeps.measure import Measure
 from unweave.lab.sweeps.plan import SweepPlan, estimate_cost
 from unweave.lab.sweeps.space import Space
-from unweave.lab.sweeps.sweep import submit_sweep
+from unweave.lab.sweeps.sweep import runs_of, submit_sweep
 from unweave.record import Run, audit_run
 
 SOURCE = str(Path(__file__).with_name("sweep_study.py"))
@@ -53,7 +54,7 @@ def test_a_sweep_runs_every_config_at_every_seed_and_compares(lab):
     assert [(row["arm"], row["verdict"]) for row in found] == [
         ("x=0.0", "baseline"), ("x=1.5", "better"), ("x=2.0", "better"),
     ]  # fmt: skip
-    assert run.claims()[0].sentence.startswith("x=2.0 is the best of 3 configs: summary.level ")
+    assert run.claims()[0].sentence.startswith("x=2.0 is the best of all configs: summary.level ")
     assert audit_run(run) == []
     state = run.state()
     assert (state["study"], state["seeds"], state["plan"]["runs"]) == ("sweep", [0, 1, 2], 3)
@@ -67,8 +68,6 @@ def test_a_sweep_runs_every_config_at_every_seed_and_compares(lab):
 
 
 def test_its_audit_is_valid_and_an_edited_source_fails_it(lab):
-    from unweave.lab.audit.auditor import audit_folder
-
     _, run = done(lab, planned({"x": "0,2"}))
     found = audit_folder(run.path, lab.root)
     assert found.verdict == "valid", [finding for finding in found.findings if finding.grave]
@@ -94,7 +93,8 @@ def test_halving_drops_the_worse_configs_on_fresh_seeds(lab):
     assert closest in {row["arm"] for row in by_rung[2]}
     assert run.load_table("comparison").records()[0]["seeds"] == 3
     assert plan.runs == len(trials)
-    assert audit_run(run) == []
+    found = audit_folder(run.path, lab.root)
+    assert found.verdict == "valid", [finding.what for finding in found.findings if finding.grave]
 
 
 def test_runs_that_fail_are_listed_and_the_rest_is_compared(lab):
@@ -174,6 +174,7 @@ def test_a_cancelled_sweep_stops_its_runs_and_a_resumed_one_runs_only_what_had_n
     (ended,) = lab.queue.wait([job.id], 60)
     assert (ended.state, ended.note) == ("finished", None)
     assert lab.queue.get("mine.0001").started == started
+    assert [(one.state, one.note) for one in trials()] == [("finished", None)] * 4
     assert [one.id for one in trials()] == [f"mine.{number:04d}" for number in (1, 2, 3, 4)]
     assert len(Run.open(lab.root / "mine").load_table("comparison").rows) == 4
 
@@ -190,6 +191,8 @@ def test_a_sweep_whose_worker_is_killed_goes_on_and_runs_nothing_twice(lab, tmp_
     (tmp_path / "gate").touch()
     (ended,) = lab.queue.wait([job.id], 60)
     assert (ended.state, ended.losses) == ("finished", 1)
+    trials = [(one.state, one.note) for one in lab.queue.list() if one.id.startswith(f"{job.id}.")]
+    assert trials == [("finished", None)] * 4
     assert sorted(line.split()[0] for line in mark.read_text().splitlines()) == ["0.0", "1.0", "2.0", "3.0"]
     assert len(Run.open(lab.root / job.run).load_table("comparison").rows) == 4
 
@@ -198,6 +201,16 @@ def test_a_sweep_that_is_repeated_names_the_runs_of_the_one_before(lab):
     first, _ = done(lab, planned({"x": "50,51"}))
     _, run = done(lab, planned({"x": "50,51"}))
     assert {row["run"] for row in run.load_table("left-out").records()} == {f"{first.id}.0001", f"{first.id}.0002"}
+
+
+def test_a_sweep_is_compared_again_by_its_own_name(lab):
+    from unweave.lab.operations.comparing import comparison_of
+
+    job, run = done(lab, planned({"x": "30,31"}, halving=Halving("effort", (1, 2))))
+    assert runs_of(run) == [f"{job.id}.0003", f"{job.id}.0004"]
+    found = comparison_of(lab, [job.id], None, None, [], [])
+    assert [row.mean.n for row in found.rows] == [3, 3]
+    assert {row["mean"] for row in run.load_table("comparison").records()} == {row.mean.mean for row in found.rows}
 
 
 def test_without_a_measure_there_are_runs_and_no_comparison(lab):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import studies
@@ -30,9 +29,9 @@ def planner_named(name: str) -> Planner:
     return BuiltinPlanner(order=orders[name])  # type: ignore[arg-type]
 
 
-def answer_directly(question: Question, planner: str, budget: int, folder: Path) -> dict[str, Any]:
+def answer_directly(question: Question, planner: str, budget: int) -> dict[str, Any]:
     """Runs a session in this process."""
-    hands = OwnHands(planted_studies(), folder, {"runs": float(budget)})
+    hands = OwnHands(planted_studies(), {"runs": float(budget)})
     view = LabView(planted_studies(), left={"runs": float(budget)}, at_once=AT_ONCE)
     session = Session(planner_named(planner), hands, Memory(), view)
     session.conduct(question.text)

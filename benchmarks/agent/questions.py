@@ -207,7 +207,7 @@ def _worth(network: int, site: str) -> dict[str, float]:
         draws = 1 if way in ("ablation", "half", "weakest piece") else DRAWS
         values = []
         for draw in range(draws):
-            change = made.exact(edit_by(made, site, way, made.label, 22, "forwards", 500_000 + draw)) - before
+            change = made.exact(edit_by(made, site, way, made.label, 44, "forwards", 500_000 + draw)) - before
             values.append(change[made.label] - max(float(change[others].max()), 0.0))
         worth[way] = float(np.mean(values))
     return worth

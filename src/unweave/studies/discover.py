@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unweave.studies.registry import Study
 
 GROUP = "unweave.studies"
+_OWN = "unweave_user_"
 
 
 def load_source(path: Path | str) -> dict[str, Study]:
@@ -35,7 +36,7 @@ def load_source(path: Path | str) -> dict[str, Study]:
     except OSError as error:
         raise oserror_line(error, path) from error
     # Named for the place, so that a second file of the same name does not replace the first one's module.
-    name = f"unweave_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = f"{_OWN}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     forget_module(name)
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
     if spec is None:
@@ -77,6 +78,12 @@ def load_entry_points() -> None:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def forget_sources() -> None:
+    """Takes back what files loaded by ``load_source`` registered."""
+    for name in [name for name in sys.modules if name.startswith(_OWN)]:
+        forget_module(name)
 
 
 def forget_module(name: str) -> None:

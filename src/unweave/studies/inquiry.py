@@ -32,20 +32,34 @@ class Outcome:
 
     def read(self, run: Run, seed: int = 0) -> dict[int, float]:
         """The number by seed. Raises ``UnweaveError`` when the run has no such table or no such row."""
-        config = run.config
-        wanted = {
-            name: value.format(**config) if isinstance(value, str) else value for name, value in self.where.items()
-        }
         table = run.load_table(self.table)
+        index = table.index(self.column)
         found = {}
-        for index in table.find(wanted):
-            row = dict(zip(table.columns, table.rows[index], strict=True))
-            value = row[self.column]
+        for number, row in self.cells(run, seed).items():
+            value = table.rows[table.find(row)[0]][index]
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                found[int(str(row[self.seed])) if self.seed else seed] = float(value)
+                found[number] = float(value)
         if not found:
-            raise UnweaveError(f"run {run.id!r} has no {self.column!r} in {self.table!r} for {wanted}")
+            raise UnweaveError(f"run {run.id!r} has no {self.column!r} in {self.table!r} for {self.selector(run)}")
         return found
+
+    def cells(self, run: Run, seed: int = 0) -> dict[int, dict[str, Any]]:
+        """What selects the row of each seed in the table. Raises ``UnweaveError`` where a seed has several rows."""
+        wanted = self.selector(run)
+        table = run.load_table(self.table)
+        found: dict[int, dict[str, Any]] = {}
+        for index in table.find(wanted):
+            value = table.rows[index][table.index(self.seed)] if self.seed else None
+            number = int(str(value)) if self.seed else seed
+            if number in found:
+                raise UnweaveError(f"run {run.id!r} has several rows in {self.table!r} for {wanted} and seed {number}")
+            found[number] = {**wanted, self.seed: value} if self.seed else wanted
+        return found
+
+    def selector(self, run: Run) -> dict[str, Any]:
+        """``where`` with the run's config filled in."""
+        config = run.config
+        return {name: value.format(**config) if isinstance(value, str) else value for name, value in self.where.items()}
 
     def reached(self, value: float) -> bool:
         """Whether ``value`` reaches the bar; without a bar nothing does."""

@@ -117,8 +117,10 @@ def judge(plan: Plan, results: Results) -> Judgement:
     pairs = [*plan.contrasts]
     asked_which = plan.kind == "which" and len(confirmed) > 1
     if asked_which:
+        # Where a bar decides, what misses it is no rival; without one, everything that was confirmed is.
+        rivals = order if order and plan.criterion.effect.bar is not None else confirmed
         top = order[0] if order else ranked(plan, results, confirmed)[0]
-        pairs += [(top, other) for other in (order or confirmed) if other != top and (top, other) not in pairs]
+        pairs += [(top, other) for other in rivals if other != top and (top, other) not in pairs]
     compared = _compare(plan, results, pairs, floors, alpha)
     contrasts = tuple(_contrast(plan, results, pair, compared, standings) for pair in plan.contrasts)
     answer, best, tied = _answer(plan, standings, order, contrasts, compared)
@@ -219,17 +221,22 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
     done = min(one.noisy.n for one in tests)
     early = [one for one in tests if one.verdict != "no bar" and not _right_side(plan, one)]
     if early and plan.stopping.first and plan.stopping.first <= done < plan.stopping.seeds:
-        return Standing(arm, "fails", f"misses the bar of {early[0].outcome} on its first {done} seeds")
+        return Standing(arm, "fails", f"misses the bar of {early[0].outcome} on its first seeds")
     barred = [one for one in tests if one.verdict != "no bar"]
     p = max((one.p for one in barred), default=0.0)
     if len(tests) < len(counted):
         return Standing(arm, "unclear", "a harm was not measured", lacking=("seeds",))
     if done < plan.stopping.seeds or any(one.verdict == "unclear" for one in barred):
-        which = ", ".join(one.outcome for one in barred if one.verdict == "unclear") or "seeds"
+        which = ", ".join(one.outcome for one in barred if one.verdict == "unclear")
         more = ("seeds",) if done < len(plan.stage("confirm").seeds) else ()
-        return Standing(arm, "unclear", f"{which}: the bar lies within the noise of {done} seeds", p, more)
+        why = f"the bar of {which} lies within the noise" if which else "it has not run on all the seeds that it needs"
+        return Standing(arm, "unclear", why, p, more)
     lacking = []
     for other in plan.of_role("null", "control"):
+        if plan.laid(other.name, arm if other.on else None) == plan.arm(arm).settings:
+            if other.role == "null":
+                return Standing(arm, "fails", "it is asked where its null is: there is nothing to tell it from")
+            continue  # a control that is the candidate itself tells nothing
         on = beneath(plan, results, other, arm)
         if not results.of(other.name, "confirm", on):
             lacking.append(other.name)
@@ -261,7 +268,8 @@ def _withstands(
     outside = [one for one in harms if one.verdict == "missed"]
     if criterion.effect.bar is not None and criterion.effect.reached(effect.noisy.mean) and not outside:
         return f"{other} reaches the bar too, where nothing should"
-    if outside:
+    if outside or (plan.arm(other).role == "control" and criterion.effect.bar is not None):
+        # A control fails at what is asked by missing a bar; only the null is what an effect must be told apart from.
         return ""
     mine = results.values(arm, criterion.effect.name, "confirm")
     theirs = results.values(other, criterion.effect.name, "confirm", on)
@@ -280,7 +288,7 @@ def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
     found = []
     for one, p in zip(standings, adjusted, strict=True):
         if one.verdict == "holds" and p > alpha:
-            why = f"{len(standings)} arms were confirmed, and p = {p:.2g} is not enough for so many"
+            why = "it reaches every bar, but not past the noise for as many arms as were confirmed"
             found.append(Standing(one.arm, "unclear", why, float(p), one.lacking))
         else:
             found.append(Standing(one.arm, one.verdict, one.why, float(p), one.lacking))
@@ -326,7 +334,7 @@ def _contrast(
     if any(one.nothing for arm in pair for one in results.of(arm, "confirm")):
         without = [arm for arm in pair if any(one.nothing for one in results.of(arm, "confirm"))]
         relation = "no difference" if len(without) == 2 else "worse" if without == [first] else "better"
-        return Contrast(first, second, relation, f"{' and '.join(without)} found nothing")
+        return Contrast(first, second, relation, f"{' and '.join(f'`{arm}`' for arm in without)} found nothing")
     if not rows:
         return Contrast(first, second, "not comparable", "they were not run on the same seeds", ("seeds",))
     for outcome in plan.criterion.equal:
@@ -344,7 +352,7 @@ def _contrast(
             names = ", ".join(one.outcome for one in decisive)
             loser = second if reach[0] else first
             return Contrast(
-                first, second, "better" if reach[0] else "worse", f"{loser} {stand[loser].why}; they differ in {names}"
+                first, second, "better" if reach[0] else "worse", f"`{loser}` {stand[loser].why}; they differ in {names}"
             )
     # Past the bar more effect is no better, so two arms that both reach it are compared by what else they do.
     counted = [
@@ -358,7 +366,7 @@ def _contrast(
         return Contrast(first, second, "mixed", f"better in {', '.join(good)}, worse in {', '.join(bad)}")
     if good or bad:
         return Contrast(first, second, "better" if good else "worse", f"they differ in {', '.join(good or bad)}")
-    return Contrast(first, second, "no difference", f"no difference past the noise of {done} seeds", more)
+    return Contrast(first, second, "no difference", "every difference lies within the noise", more)
 
 
 def _answer(
@@ -381,8 +389,10 @@ def _answer(
     if plan.kind == "any" or len(standings) == 1:
         return "yes", best, ()
     beaten = {one.second for one in compared if one.first == best and one.verdict == "better"}
-    tied = tuple(name for name in order if name != best and name not in beaten)
-    if plan.criterion.effect.bar is None and tied:
+    barless = plan.criterion.effect.bar is None
+    rivals = [one.arm for one in standings] if barless else order
+    tied = tuple(name for name in rivals if name != best and name not in beaten)
+    if barless and tied:
         # Without a bar "the best" means nothing but better than the others.
         return "no", None, (best, *tied)
     return "yes", best, tied

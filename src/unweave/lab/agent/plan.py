@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from unweave.base.errors import UnweaveError, nearest
@@ -160,11 +161,14 @@ class Plan:
         """The plan as plain JSON."""
         return json.loads(json.dumps(asdict(self), allow_nan=False))
 
-    @property
+    def design(self) -> dict[str, Any]:
+        """The plan as plain JSON without its next step: what is approved."""
+        return {name: value for name, value in self.to_json().items() if name not in ("launch", "said")}
+
+    @cached_property
     def sha256(self) -> str:
-        """sha256 of the plan's canonical JSON without its next step."""
-        design = {name: value for name, value in self.to_json().items() if name not in ("launch", "said")}
-        return hashlib.sha256(canonical(design)).hexdigest()
+        """sha256 of the design's canonical JSON: the hash that a thread gives it too."""
+        return hashlib.sha256(canonical(self.design())).hexdigest()
 
     def arm(self, name: str) -> Arm:
         """One arm by name."""
@@ -232,6 +236,10 @@ class Plan:
                         f"a prediction is of {prediction.outcome!r}, which nothing measures; "
                         f"{nearest(prediction.outcome, known)}"
                     )
+        self.check_step()
+
+    def check_step(self) -> None:
+        """Raises ``UnweaveError`` where the next step is not one of this plan."""
         for launch in self.launch:
             strange = set(launch.seeds) - set(self.stage(launch.stage).seeds)
             if strange or not launch.seeds:
@@ -323,7 +331,7 @@ def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
 
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys and no spaces: equal values have equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
 def _runs_of(study: Study, seeds: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -94,6 +94,12 @@ class LabView:
     left: Mapping[str, float] = field(default_factory=dict)
     at_once: int = 1
     code: str | None = None
+    """Hash of the package's code; ``sources`` are those of studies in files of their own, by study."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def code_of(self, study: str) -> str | None:
+        """Hash of the code that a study's runs execute."""
+        return self.sources.get(study, self.code)
 
     def study(self, name: str) -> Study:
         """A study that can be asked by a planner."""

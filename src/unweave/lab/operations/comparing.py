@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unweave.base.configs import parse_settings
@@ -13,6 +14,8 @@ from unweave.lab.operations.registry import operation
 from unweave.lab.sweeps.comparison import Comparison, compare
 from unweave.lab.sweeps.comparison_record import comparison_digits, comparison_lines
 from unweave.lab.sweeps.measure import Better, Measure
+from unweave.lab.sweeps.plan import SweepPlan
+from unweave.lab.sweeps.sweep import SWEEP, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +50,26 @@ def comparison_of(
     by: Sequence[str],
     baseline: Sequence[str],
 ) -> Comparison:
-    """The comparison of runs by their ids, with what is left out as their study says it."""
-    studies = [open_run(lab, run).study for run in dict.fromkeys(runs)]
-    chosen = measure_of(studies[0], measure, better)
-    return compare(lab, runs, chosen, list(by) or None, parse_settings(baseline) or None)
+    """The comparison of runs by their ids, with what is left out as their study says it.
+
+    A sweep stands for the runs of its last rung, and for the measure that it was planned with.
+    """
+    opened = [open_run(lab, run) for run in dict.fromkeys(runs)]
+    ids: list[str] = []
+    planned: Measure | None = None
+    for run in opened:
+        if run.study == SWEEP:
+            ids += runs_of(run)
+            planned = planned or SweepPlan.from_json(run.config).measure
+        else:
+            ids.append(run.id)
+    if not ids:
+        raise UnweaveError(f"sweep {opened[0].id!r} has no runs yet: wait until some have ended")
+    if measure is None and planned is not None:
+        chosen = planned if better is None else replace(planned, better=better)
+    else:
+        chosen = measure_of(open_run(lab, ids[0]).study, measure, better)
+    return compare(lab, ids, chosen, list(by) or None, parse_settings(baseline) or None)
 
 
 def measure_of(study: str, measure: str | None, better: Better | None) -> Measure:

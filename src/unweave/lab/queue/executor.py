@@ -42,6 +42,8 @@ class Node:
     total: Needs
     memory_left_gb: float = math.inf
     """Memory that can still be filled now, by whatever program."""
+    plain_only: bool = False
+    """It takes studies only: no agent, which needs the lab's database, and nothing of the sandbox."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class Queue:
             with self.lab.database.write() as connection:
                 end_job(connection, job, "failed", f"its run's folder could not be made: {error}", {})
             raise
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             change_job(connection, job.id, ready=1)
         return job
 
@@ -163,7 +163,7 @@ class Queue:
             columns = {"state": "waiting", "ready": 0, "maker": this_process(), "losses": 0, "note": None}
             change_job(connection, job, ENDED, ended=None, wish=None, **columns)
         make_folder(self.lab, found)
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             change_job(connection, job, ready=1)
         return self.get(job)
 

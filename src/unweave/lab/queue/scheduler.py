@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.queue.admission import admit
-from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile
+from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile, recover
 from unweave.lab.queue.executor import Event, Executor, Work
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.keeper import Keeper
@@ -91,7 +91,7 @@ class Scheduler:
     def _change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
         if not changes:
             return
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             for job, columns in changes.items():
                 change_job(connection, job, **columns)
         for job, columns in changes.items():
@@ -164,7 +164,7 @@ class Scheduler:
                 said, note = end_run(self.lab, job, "failed", f"no worker could be started: {error}", job.usage)
                 self._ended(job, said, note, job.usage)
         going: list[str] = []
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             for job, node in starts:
                 if job.id not in claimed:
                     continue
@@ -237,7 +237,7 @@ class Scheduler:
         elif job.losses < job.retries:
             note = f"its worker was lost ({how}): started again, {job.losses + 1} of {job.retries}"
             if said != "waiting":
-                run.wait(note)
+                run.wait(note, lost=True)
             self._change(
                 {job.id: {"state": "waiting", "losses": job.losses + 1, "note": note, "worker": None, "usage": usage}}
             )
@@ -253,7 +253,7 @@ class Scheduler:
             return False
 
     def _ended(self, job: Job, status: str, note: str | None, usage: Mapping[str, float]) -> None:
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             end_job(connection, job, status, note, usage)
         self.jobs.pop(job.id, None)
         self._changed = True
@@ -277,9 +277,11 @@ class Scheduler:
         if self.lab.database.read("SELECT 1 FROM jobs WHERE ready = 0 LIMIT 1"):
             finish_submissions(self.lab)
             self._seen = -1
-        for job in [job for job in self.jobs.values() if job.state == "interrupted"]:
-            follow_run(self.lab, job)
-            self._seen = -1
+        # Interrupted ones, and those of a worker that could not be ended when this scheduler began.
+        for job in [job for job in self.jobs.values() if job.state != "waiting" and job.id not in self.live]:
+            if job.state == "interrupted" or job.worker:
+                recover(self.lab, job)
+                self._seen = -1
 
     def _close(self) -> None:
         self.closing = True

@@ -24,7 +24,7 @@ _DIGITS = ("mean", "low", "high", "median", "difference", "from", "to", "floor",
 
 def comparison_table(comparison: Comparison) -> Table:
     """One row an arm, the baseline first."""
-    rows = [_record(row) for row in comparison.rows]
+    rows = [_record(row, comparison.baseline.arm.name) for row in comparison.rows]
     caption = (
         f"{comparison.measure.text} of {comparison.study} ({comparison.measure.better} is better). Mean with Student's "
         f"95 % interval over seeds; difference to {comparison.baseline.arm.name} over shared seeds, with p by Holm. "
@@ -139,7 +139,7 @@ def save_comparison(lab: Lab, comparison: Comparison, about: Mapping[str, Any] |
     return run
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Row, base: str) -> dict[str, Any]:
     difference = row.difference
     return {
         "arm": row.arm.name,
@@ -148,6 +148,7 @@ def _record(row: Row) -> dict[str, Any]:
         "low": row.mean.low,
         "high": row.mean.high,
         "median": row.median,
+        "against": base if row.verdict != BASELINE else None,
         "shared": row.pairs if row.verdict != BASELINE else None,
         "difference": None if difference is None else difference.mean,
         "from": None if difference is None else difference.low,

@@ -66,13 +66,21 @@ def run_sweep(root: Path, run: Run) -> None:
     from unweave.lab.lab import Lab
     from unweave.studies.discover import forget_sources
 
-    # What an earlier job of this process loaded may be the same study from another place.
+    # What an earlier job of this process loaded may be the same study from another place, and so for a later one.
     forget_sources()
     lab = Lab(root)
     try:
         Sweep(lab, run).go()
     finally:
+        forget_sources()
         lab.close()
+
+
+def runs_of(run: Run) -> list[str]:
+    """The runs of a sweep's last rung so far, by the sweep's own run."""
+    trials = [(int(key.partition("/")[0]), str(row["run"])) for key, row in run.cells("trials").items()]
+    last = max((rung for rung, _ in trials), default=0)
+    return [name for rung, name in trials if rung == last]
 
 
 class Sweep:

@@ -95,16 +95,13 @@ def _arms(
 def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, Any], Aggregate]:
     """The sentence on what came out, with the arm whose mean it states."""
     best = compared.best
-    arms, text = len(plan.arms), compared.measure.text
-    if best is compared.baseline:
-        start = (
-            f"None of {arms - 1} other configs was seen to be better than {best.arm.name}"
-            if arms > 1
-            else best.arm.name
-        )
+    if best is not compared.baseline:
+        start = f"{best.arm.name} is the best of all configs"
+    elif len(plan.arms) > 1:
+        start = f"No other config was seen to be better than {best.arm.name}"
     else:
-        start = f"{best.arm.name} is the best of {arms} configs"
-    sentence = f"{start}: {text} {{value}} over {best.mean.n} seeds."
+        start = best.arm.name
+    sentence = f"{start}: {compared.measure.text} {{value}} over {best.mean.n} seeds."
     where = {"arm": best.arm.name}
     return sentence, where, Aggregate("values", "value", where, "mean")
 

@@ -34,6 +34,7 @@ class Sizes:
     screen: int = 3
     first: int = 2
     confirm: int = 5
+    checks: int = 3
     looks: int = 2
     finalists: int = 4
 
@@ -71,12 +72,14 @@ def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) ->
             finalists,
             # Where several seeds fit into one run, starting them in two parts would prepare everything twice.
             0 if inquiry.seeds or kind == "compare" or len(candidates) == 1 else sizes.first,
+            # Without a bar the null is what an effect is measured against, and needs as many seeds as it.
+            sizes.checks if inquiry.effect.bar is not None else sizes.confirm,
         ),
         contrasts=tuple(contrasts),
         axes=axes,
         budget=dict(view.left),
         identities=_identities(view, understood),
-        code=view.code,
+        code=view.code_of(understood.study.name),
         planner=planner,
         said=f"not understood and left out: {', '.join(understood.ignored)}" if understood.ignored else "",
     )

@@ -14,7 +14,7 @@ from unweave.lab.agent.plan import Launch, Plan
 from unweave.lab.agent.planner import Results, Stop
 
 Order = Literal["adaptive", "listed", "random"]
-HOPELESS = 0.04
+HOPELESS = 0.01
 """An untried candidate that is less probable than this to win is left untried."""
 CONTENDER = 0.1
 """In a search for the best, a candidate less probable than this to reach the bars is no rival."""
