@@ -23,8 +23,10 @@ RELATIONS = {
 def answer_word(plan: Plan, found: Judgement) -> str:
     """The answer in a word or two: of a comparison how the two stand, else ``yes``, ``nothing found`` or ``undecided``."""
     if plan.kind == "compare":
-        return found.contrasts[0].relation if len(found.contrasts) == 1 else {"yes": "better", "no": "no better"}.get(
-            found.answer, "undecided"
+        return (
+            found.contrasts[0].relation
+            if len(found.contrasts) == 1
+            else {"yes": "better", "no": "no better"}.get(found.answer, "undecided")
         )
     return {"yes": "yes", "no": "nothing found", "unclear": "undecided"}[found.answer]
 

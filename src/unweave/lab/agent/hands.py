@@ -122,7 +122,9 @@ def read_run(run: Run, name: str, entry: Mapping[str, Any], plan: Plan, seconds:
     kinds = [one["kind"] for one in state.get("identities", [])]
     facts: dict[str, Any] = {
         # Of a kind of which a run reads several, no one hash says which.
-        "identities": {one["kind"]: one["sha256"] for one in state.get("identities", []) if kinds.count(one["kind"]) == 1},
+        "identities": {
+            one["kind"]: one["sha256"] for one in state.get("identities", []) if kinds.count(one["kind"]) == 1
+        },
         "seconds": seconds,
     }
     if run.status != "finished":

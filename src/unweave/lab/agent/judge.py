@@ -181,15 +181,14 @@ def _measured(plan: Plan, results: Results) -> list[tuple[str, str | None]]:
 def _floor(plan: Plan, results: Results, outcome: Outcome) -> float:
     """What repeats of the candidates and baselines differ by; nulls and controls may be far noisier."""
     groups = [
-        list(results.values(arm.name, outcome.name, "confirm").values()) for arm in plan.of_role("candidate", "baseline")
+        list(results.values(arm.name, outcome.name, "confirm").values())
+        for arm in plan.of_role("candidate", "baseline")
     ]
     deviation, freedom = pooled_deviation(groups)
     return deviation if freedom >= 4 else 0.0
 
 
-def _test(
-    results: Results, arm: str, on: str | None, outcome: Outcome, floor: float, alpha: float
-) -> Tested | None:
+def _test(results: Results, arm: str, on: str | None, outcome: Outcome, floor: float, alpha: float) -> Tested | None:
     values = list(results.values(arm, outcome.name, "confirm", on).values())
     if not values:
         return None
@@ -245,9 +244,7 @@ def _right_side(plan: Plan, one: Tested) -> bool:
     return outcome.reached(one.noisy.mean)
 
 
-def _withstands(
-    plan: Plan, results: Results, arm: str, other: str, on: str | None, tested: Sequence[Tested]
-) -> str:
+def _withstands(plan: Plan, results: Results, arm: str, other: str, on: str | None, tested: Sequence[Tested]) -> str:
     """Why ``arm`` shows no more than the null or control ``other``; empty when it does."""
     criterion = plan.criterion
     runs = results.of(other, "confirm", on)
@@ -292,7 +289,9 @@ def _compare(
 ) -> list[Compared]:
     found = []
     for first, second in pairs:
-        outcomes = (plan.criterion.effect, *plan.criterion.harms) if (first, second) in plan.contrasts else preferred(plan)
+        outcomes = (
+            (plan.criterion.effect, *plan.criterion.harms) if (first, second) in plan.contrasts else preferred(plan)
+        )
         for outcome in outcomes:
             one = results.values(first, outcome.name, "confirm")
             two = results.values(second, outcome.name, "confirm")

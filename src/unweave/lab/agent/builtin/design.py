@@ -100,9 +100,7 @@ def _knob(inquiry: Inquiry, name: str) -> Knob:
     return next(knob for knob in inquiry.knobs if knob.field == name)
 
 
-def _arms(
-    understood: Understood, inquiry: Inquiry, axes: Sequence[Axis]
-) -> tuple[list[Arm], list[tuple[str, str]]]:
+def _arms(understood: Understood, inquiry: Inquiry, axes: Sequence[Axis]) -> tuple[list[Arm], list[tuple[str, str]]]:
     base = dict(understood.fixed)
     if understood.contrasts:
         arms, pairs = _contrast_arms(understood, base)
@@ -216,9 +214,13 @@ def _hypotheses(
     found = []
     chosen = candidates[0].name if len(candidates) == 1 else BEST
     if kind != "compare":
-        predictions = [Prediction(chosen, effect.name, "reached" if effect.bar is not None else "better", _than(effect, arms))]
+        predictions = [
+            Prediction(chosen, effect.name, "reached" if effect.bar is not None else "better", _than(effect, arms))
+        ]
         if criterion.harmless:
-            predictions += [Prediction(chosen, harm.name, "reached") for harm in criterion.harms if harm.bar is not None]
+            predictions += [
+                Prediction(chosen, harm.name, "reached") for harm in criterion.harms if harm.bar is not None
+            ]
         what = chosen if chosen != BEST else f"one of {len(candidates)} candidates"
         harmless = ", and every harm stays within its bar" if criterion.harmless and criterion.harms else ""
         bar = f" reaches {effect.bar:g} {effect.unit}".rstrip() if effect.bar is not None else " is past the null's"
@@ -226,7 +228,9 @@ def _hypotheses(
         for arm in arms:
             if arm.role in ("null", "control"):
                 expected = "not reached" if effect.bar is not None else "worse"
-                statement = "where there is nothing to find, nothing is found" if arm.role == "null" else "the control fails"
+                statement = (
+                    "where there is nothing to find, nothing is found" if arm.role == "null" else "the control fails"
+                )
                 than = chosen if effect.bar is None else None
                 found.append(Hypothesis(arm.role, statement, (Prediction(arm.name, effect.name, expected, than),)))
     for first, second in contrasts:
@@ -250,7 +254,9 @@ def _than(effect: Any, arms: Sequence[Arm]) -> str | None:
 def _stopping_text(kind: str, candidates: int, finalists: int, sizes: Sizes, axes: Sequence[Axis]) -> str:
     looks = f"{sizes.confirm} fresh seeds, and {sizes.confirm} more at most {sizes.looks - 1} time(s) where the noise decides"
     if kind == "compare" or candidates == 1:
-        return f"Every arm is confirmed on {looks}. Done when every comparison and bar is decided or the seeds are used."
+        return (
+            f"Every arm is confirmed on {looks}. Done when every comparison and bar is decided or the seeds are used."
+        )
     text = (
         f"{candidates} candidates are screened until none that is left can win; at most {finalists} are confirmed on "
         f"{looks}, then the null and the control on the winner's seeds."

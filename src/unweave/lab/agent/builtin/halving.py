@@ -33,7 +33,11 @@ def trees(plan: Plan) -> list[Node]:
         parts = [node for node in inside if not any(node.members < other.members for other in inside)]
         alone = members - frozenset().union(*(node.members for node in parts))
         parts += [Node(name, frozenset({name})) for name in arm.covers if name in alone]
-        made.append(Node(arm.name, members, tuple(sorted(parts, key=lambda node: min(arm.covers.index(m) for m in node.members)))))
+        made.append(
+            Node(
+                arm.name, members, tuple(sorted(parts, key=lambda node: min(arm.covers.index(m) for m in node.members)))
+            )
+        )
     return [node for node in made if not any(node.members < other.members for other in made)]
 
 

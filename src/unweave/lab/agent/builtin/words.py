@@ -69,7 +69,10 @@ def understand(question: str, view: LabView) -> Understood:
         name: _read(tokens, clauses, study.inquiry) for name, study in view.studies.items() if study.inquiry is not None
     }
     scored = sorted(
-        ((one.topics, len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name) for name, one in readings.items()),
+        (
+            (one.topics, len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name)
+            for name, one in readings.items()
+        ),
         reverse=True,
     )
     scored = [one for one in scored if one[0]]
@@ -98,7 +101,11 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
     for knob in inquiry.knobs:
         if knob.field in contrasted:
             continue
-        named = [value for _, _, one, value, _ in sorted(reading.values, key=lambda found: found[0]) if one.field == knob.field]
+        named = [
+            value
+            for _, _, one, value, _ in sorted(reading.values, key=lambda found: found[0])
+            if one.field == knob.field
+        ]
         several = tuple(dict.fromkeys(_hashable(each) for value in named for each in _each(value)))
         if len(several) == 1:
             fixed[knob.field] = several[0]
@@ -187,7 +194,9 @@ def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _R
             for value in knob.values
             if isinstance(value, str) and str(value).lower() not in knob.words
         ]
-    phrases += [(tuple(phrase.split()), "grammar", phrase) for phrase in (*COMPARE, *WHICH, *HARMLESS, *LEAST_HARM, *EQUAL)]
+    phrases += [
+        (tuple(phrase.split()), "grammar", phrase) for phrase in (*COMPARE, *WHICH, *HARMLESS, *LEAST_HARM, *EQUAL)
+    ]
     phrases += [(tuple(topic.split()), "topic", topic) for topic in inquiry.topics]
     phrases.sort(key=lambda one: -len(one[0]))
     at = 0
@@ -219,7 +228,11 @@ def _other(tokens: Sequence[str], clauses: Sequence[int], at: int, inquiry: Inqu
         if token.lower() == knob.field and at + 1 < len(tokens) and _number(tokens[at + 1]) is not None:
             reading.values.append((at, clauses[at], knob, _number(tokens[at + 1]), f"{token} {tokens[at + 1]}"))
             return 2
-        if _number(token) is not None and at + 1 < len(tokens) and tokens[at + 1].lower() in (knob.field, f"{knob.field}s"):
+        if (
+            _number(token) is not None
+            and at + 1 < len(tokens)
+            and tokens[at + 1].lower() in (knob.field, f"{knob.field}s")
+        ):
             reading.values.append((at, clauses[at], knob, _number(token), f"{token} {tokens[at + 1]}"))
             return 2
     if token.lower() in FILLER:
