@@ -35,6 +35,7 @@ ROOMS = [
     "unweave.models",
     "unweave.decompose",
     "unweave.edit",
+    "unweave.lab.sweeps",
     "unweave.read.dictionaries",
     "unweave.read.labels",
 ]

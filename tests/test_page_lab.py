@@ -10,6 +10,7 @@ from browser import browsing, chromium
 from page_checks import beyond_the_edge, poor_contrast
 from page_lab import ANN, BOB, CARL, EVE, HOSTILE, PLAN, QUESTION, TOKEN, LabServed, account, made_lab
 
+from unweave.lab.sandbox.approval import Approvals
 from unweave.lab.threads.events import Plan, content_hash
 from unweave.record import Run
 
@@ -405,6 +406,24 @@ def test_an_owner_makes_accounts_and_sees_who_did_what(open_page, lab):
     assert lab.people.get("dora").role == "reader"
     page.get_by_label("Remove dora").click()
     expect(page.get_by_role("table", name="People")).not_to_contain_text("dora")
+
+
+def test_proposed_code_is_read_before_it_is_allowed_and_by_another_than_who_proposed_it(open_page, lab, tokens):
+    source = f"# {HOSTILE}\nprint('<b>hello</b>')\n"
+    proposed = Approvals(lab.home).propose("measure.py", source, "agent", f"It measures. {HOSTILE}")
+    page = open_page("/lab/agent", tokens["carl"])
+    page.locator("details.record > summary").click()
+    expect(page.locator("pre.source")).to_contain_text("print('<b>hello</b>')")
+    assert "\u202e" not in page.locator("pre.source").inner_text()
+    assert page.get_by_role("button", name="Allow exactly this code").count() == 0
+    page = open_page("/lab/agent", tokens["bob"])
+    assert page.get_by_role("button", name="Allow exactly this code").count() == 0, "it has not been shown yet"
+    page.locator("details.record > summary").click()
+    page.get_by_role("button", name="Allow exactly this code").click()
+    expect(page.locator("details.record > summary")).to_contain_text("allowed by bob")
+    [kept] = Approvals(lab.home).list()
+    assert (kept.sha256, kept.allowed_by) == (proposed.sha256, "bob")
+    assert page.evaluate("window.struck") is None
 
 
 def test_what_is_not_there_is_said_plainly(open_page):

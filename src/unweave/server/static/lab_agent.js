@@ -82,8 +82,8 @@ export async function show(page) {
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
     settle(parts.plan, thread.plans, (list) => plans(list, approve));
     settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part]))));
-    const accounts = new Set([id, `thread:${id}`, ...mine.map((one) => one.account)]);
-    const granted = resources.budgets.filter((one) => accounts.has(one.account));
+    const own = resources.budgets.filter((one) => one.account === `agent:${job?.run}`);
+    const granted = own.length ? own : resources.budgets.filter((one) => one.account === `thread:${id}`);
     settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
     settle(parts.critic, thread.reviews, findings);
     // Written once, at the end.
