@@ -254,7 +254,8 @@ def test_a_forked_process_that_ends_does_not_end_the_run(logs):
         "import os, sys, unweave\nunweave.init()\nunweave.log({'a': 1})\n"
         "child = os.fork()\n"
         f"if not child:\n    {logs} and unweave.log({{'a': 2}}); sys.exit(5)\n"
-        "os.waitpid(child, 0)\nunweave.log({'a': 3})"
+        "os.waitpid(child, 0)\nfrom pathlib import Path; from unweave.record import Run\n"
+        "assert Run.open(Path(unweave.run.path)).status == 'running'\nunweave.log({'a': 3})"
     )
     assert only_run().status == "finished"
     assert sorted(row["a"] for row in only_run().metrics()) == ([1, 2, 3] if logs else [1, 3])
