@@ -25,7 +25,7 @@ from unweave.lab.threads.events import (
     ThreadRun,
     Tried,
 )
-from unweave.record import Run, Table, bars, lines
+from unweave.record import Run, Table, bars
 from unweave.record.claims import Aggregate
 from unweave.record.seal import check_seal
 from unweave.server.app import make_app
@@ -91,16 +91,29 @@ def finished(root: Path, name: str, level: float, number: int = 0, language: str
         run.identify("data", "stories, held out", "a1" * 32)
         curves(run, 300, 2 + number / 2 + 10 * (1 - level))
         rows = [
-            {"method": config["method"], "seed": seed, "level": level + 0.011 * math.sin(seed * level * 9), "change": 0.021 * seed}
+            {
+                "method": config["method"],
+                "seed": seed,
+                "level": level + 0.011 * math.sin(seed * level * 9),
+                "change": 0.021 * seed,
+            }
             for seed in seeds
         ]
-        run.save_table(Table.from_records("seeds", rows, units={"level": "ln V"}, caption="Every seed", digits={"level": 3}))
+        run.save_table(
+            Table.from_records("seeds", rows, units={"level": "ln V"}, caption="Every seed", digits={"level": 3})
+        )
         run.save_table(
             Table.from_records(
                 "effects",
                 [
-                    {"language": f"{code}", "window": window, "base": 2.1 + window / 100, "change": window * 0.003 - 0.1}
-                    for code in ("de", "en", "es", "fr", "it") for window in range(60)
+                    {
+                        "language": f"{code}",
+                        "window": window,
+                        "base": 2.1 + window / 100,
+                        "change": window * 0.003 - 0.1,
+                    }
+                    for code in ("de", "en", "es", "fr", "it")
+                    for window in range(60)
                 ],
                 units={"base": "nats", "change": "nats"},
                 caption="Held-out text, nats per token",
@@ -108,7 +121,9 @@ def finished(root: Path, name: str, level: float, number: int = 0, language: str
         )
         run.draw("levels", bars(run.load_table("seeds"), "seed", "level", title="Level by seed"))
         run.claim(f"Seed {seeds[1]} leaves Spanish at {{value}} ln V.", "seeds", {"seed": seeds[1]}, "level")
-        run.claim("Window 59 of Italian changes by {value:+} nats.", "effects", {"language": "it", "window": 59}, "change")
+        run.claim(
+            "Window 59 of Italian changes by {value:+} nats.", "effects", {"language": "it", "window": 59}, "change"
+        )
         run.claim("Over the seeds Spanish is left at {value} ln V.", over=Aggregate("seeds", "level", how="mean"))
         run.claim_metric("The loss ends at {value}.", "loss")
         (run.path / "log.txt").write_text("".join(f"step {step}: loss {4 - step / 100:.3f}\n" for step in range(120)))
@@ -133,7 +148,13 @@ def hostile(root: Path) -> Run:
 
 def at_work(root: Path, name: str = "remove-es-now") -> Run:
     """A run that this process works on."""
-    run = Run.create(STUDY, {"language": "es", "windows": 24, "seed": 20}, root=root, name=name, about={"person": "carl", "thread": "spanish"})
+    run = Run.create(
+        STUDY,
+        {"language": "es", "windows": 24, "seed": 20},
+        root=root,
+        name=name,
+        about={"person": "carl", "thread": "spanish"},
+    )
     curves(run, 80, 3)
     say(run, 80, 300)
     (run.path / "log.txt").write_text("".join(f"step {step}\n" for step in range(80)))
@@ -178,7 +199,11 @@ def _threads(lab: Lab) -> None:
         context="LoRA is compared at **equal tokens**.",
     )  # fmt: skip
     add = threads.add
-    add("spanish", Hypothesis("One number removes Spanish.", "A level of at least 0.95 ln V on every seed.", "one number"), by=CARL)
+    add(
+        "spanish",
+        Hypothesis("One number removes Spanish.", "A level of at least 0.95 ln V on every seed.", "one number"),
+        by=CARL,
+    )
     add("spanish", Plan({**PLAN, "budget": {"runs": 10.0}}), by=CARL)
     plan = add("spanish", Plan(PLAN), by=CARL)
     add("spanish", Approval(plan.sha256, "The seeds are fresh."), by=BOB)
@@ -194,12 +219,18 @@ def _threads(lab: Lab) -> None:
     add("spanish", Note(note), by=CARL)
     add("spanish", Note(f"{HOSTILE} [x](javascript:window.struck=1) <b>bold</b>"), by=CARL)
     add("spanish", Conclusion("One number removes Spanish.", (("remove-es-0", 0), ("remove-es-1", 0))), by=CARL)
-    add("spanish", Tried("Two subcomponents at once", "The second one carries Portuguese too.", ("lora-es-0",)), by=CARL)
+    add(
+        "spanish", Tried("Two subcomponents at once", "The second one carries Portuguese too.", ("lora-es-0",)), by=CARL
+    )
     add("spanish", Review("revise", "Give the level on **Portuguese** too.\n\nSeeds are fine."), by=BOB)
     hostile_thread = threads.create(HOSTILE, by=CARL, id="hostile-thread", context=HOSTILE)
     add(hostile_thread.id, Hypothesis(HOSTILE, HOSTILE, HOSTILE[:90]), by=CARL)
     add(hostile_thread.id, Plan({HOSTILE: [HOSTILE, {"x": HOSTILE}]}), by=CARL)
-    add(hostile_thread.id, Note(f"# {HOSTILE}\n\n* {HOSTILE}\n\n`{HOSTILE}`\n\n[{HOSTILE}](javascript:alert(1))"), by=CARL)
+    add(
+        hostile_thread.id,
+        Note(f"# {HOSTILE}\n\n* {HOSTILE}\n\n`{HOSTILE}`\n\n[{HOSTILE}](javascript:alert(1))"),
+        by=CARL,
+    )
     add(hostile_thread.id, Conclusion(HOSTILE, (("hostile", 0),)), by=CARL)
     add(hostile_thread.id, Tried(HOSTILE, HOSTILE), by=CARL)
     add(hostile_thread.id, Review("reject", HOSTILE), by=BOB)
@@ -235,4 +266,18 @@ def account(lab: Lab, person: Person) -> str:
     return lab.people.add(person.name, person.role)
 
 
-__all__ = ["ANN", "BOB", "CARL", "EVE", "HOSTILE", "PLAN", "QUESTION", "TOKEN", "LabServed", "account", "at_work", "made_lab", "say"]
+__all__ = [
+    "ANN",
+    "BOB",
+    "CARL",
+    "EVE",
+    "HOSTILE",
+    "PLAN",
+    "QUESTION",
+    "TOKEN",
+    "LabServed",
+    "account",
+    "at_work",
+    "made_lab",
+    "say",
+]

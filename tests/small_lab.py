@@ -52,10 +52,30 @@ STUDY = dedent(
 ).lstrip()
 
 
-def write_study(folder: Path) -> Path:
-    """The study's file."""
+INQUIRY = dedent(
+    """
+    from unweave.studies.inquiry import Inquiry, Knob, Outcome
+
+    INQUIRY = Inquiry(
+        ("push", "pushing", "move", "moves"),
+        Outcome("moved", "summary", "moved", bar=15.0, unit="cm"),
+        (Knob("strength", (1.0, 2.0, 4.0), searched=True),),
+        null={"strength": 0.0},
+        first_seed="seed",
+        seeds=None,
+    )
+    """
+).lstrip()
+
+
+def write_study(folder: Path, planned: bool = False) -> Path:
+    """The study's file; a ``planned`` one says how a planner may ask it."""
     path = Path(folder) / "push.py"
-    path.write_text(STUDY, encoding="utf-8")
+    text = STUDY
+    if planned:
+        text = text.replace("@dataclass(frozen=True)", f"{INQUIRY}\n\n@dataclass(frozen=True)")
+        text = text.replace('move it?", Push)', 'move it?", Push, inquiry=INQUIRY)')
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,13 +10,14 @@ from browser import browsing, chromium
 from page_checks import beyond_the_edge, poor_contrast
 from page_lab import ANN, BOB, CARL, EVE, HOSTILE, PLAN, QUESTION, TOKEN, LabServed, account, made_lab
 
-from unweave.lab import Lab
+from unweave.lab.sandbox.approval import Approvals
 from unweave.lab.threads.events import Plan, content_hash
 from unweave.record import Run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 pytestmark = [chromium, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+SIX = "remove-es-0+remove-es-1+remove-es-2+lora-es-0+lora-es-1+lora-es-2"
 VIEWS = {
     "home": "/",
     "runs": "/lab",
@@ -26,7 +25,7 @@ VIEWS = {
     "invalid": "/lab/runs/changed-afterwards",
     "claims": "/lab/runs/remove-es-1/claims?claim=2",
     "table": "/lab/runs/remove-es-1/tables/effects",
-    "compare": "/lab/compare?runs=remove-es-0+remove-es-1+remove-es-2+lora-es-0+lora-es-1+lora-es-2&measure=seeds.level&by=method",
+    "compare": f"/lab/compare?runs={SIX}&measure=seeds.level&by=method",
     "threads": "/lab/threads",
     "thread": "/lab/threads/spanish",
     "agents": "/lab/agent",
@@ -35,9 +34,17 @@ VIEWS = {
     "start": "/lab/start?study=remove-language",
     "people": "/lab/people",
 }
-INERT = ("/lab", "/lab/runs/hostile", "/lab/runs/hostile/claims?claim=1", "/lab/runs/hostile/tables/texts", "/lab/threads",
-         "/lab/threads/hostile-thread", "/lab/threads/spanish", "/lab/agent/hostile-thread",
-         "/lab/compare?runs=hostile+remove-es-0&measure=seeds.level")  # fmt: skip
+INERT = (
+    "/lab",
+    "/lab/runs/hostile",
+    "/lab/runs/hostile/claims?claim=1",
+    "/lab/runs/hostile/tables/texts",
+    "/lab/threads",
+    "/lab/threads/hostile-thread",
+    "/lab/threads/spanish",
+    "/lab/agent/hostile-thread",
+    "/lab/compare?runs=hostile+remove-es-0&measure=seeds.level",
+)
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +240,12 @@ def test_a_claim_shows_its_row_its_hash_and_the_auditors_verdict(open_page, lab)
     expect(chosen.locator("td").nth(0)).to_have_text("it")
     expect(chosen.locator("td").nth(1)).to_have_text("59")
     expect(chosen.locator("td.cell")).to_have_text("0.0770")
-    assert chosen.evaluate("row => { const box = row.closest('.table-scroll').getBoundingClientRect();"
-                           " const own = row.getBoundingClientRect(); return own.bottom <= box.bottom + 2 && own.top >= box.top }")  # fmt: skip
+    assert chosen.evaluate(
+        """row => {
+          const [box, own] = [row.closest('.table-scroll'), row].map((one) => one.getBoundingClientRect());
+          return own.bottom <= box.bottom + 2 && own.top >= box.top;
+        }"""
+    ), "the row is in sight"
     sha256 = Run.open(lab.root / "remove-es-1").load_table("effects").sha256
     claim.locator("summary").click()
     expect(claim.locator("code.whole")).to_have_text(sha256)
@@ -314,7 +325,17 @@ def test_a_reader_sees_everything_and_can_change_nothing(open_page, served, toke
         page.wait_for_selector("h1")
         page.wait_for_timeout(200)
         names = {name.strip() for name in page.locator("main button:visible").all_inner_texts()}
-        assert names <= {"Powers of ten", "To the end", "Run", "Study", "State", "Thread", "Started ▼", "Started", "Took"}
+        assert names <= {
+            "Powers of ten",
+            "To the end",
+            "Run",
+            "Study",
+            "State",
+            "Thread",
+            "Started ▼",
+            "Started",
+            "Took",
+        }
         assert page.locator("details.write, form.make, form.agent-form, main a[href='/lab/start']").count() == 0
     page.goto(f"{served}/lab/people")
     expect(page.locator("main")).to_contain_text("for owners")
@@ -364,7 +385,7 @@ def test_notes_hypotheses_and_reviews_are_written_on_the_page(open_page, lab, to
     page = open_page("/lab/threads/writing", tokens["bob"])
     page.get_by_text("Review this thread").click()
     page.get_by_role("combobox", name="Verdict").select_option("revise")
-    page.get_by_label("Why", exact=True).fill("More seeds.")
+    page.get_by_role("textbox", name="Why", exact=True).first.fill("More seeds.")
     page.get_by_role("button", name="Send the review").click()
     expect(page.locator("article.review")).to_contain_text("to be revised")
     [review] = lab.threads.get("writing").reviews
@@ -387,8 +408,29 @@ def test_an_owner_makes_accounts_and_sees_who_did_what(open_page, lab):
     expect(page.get_by_role("table", name="People")).not_to_contain_text("dora")
 
 
+def test_proposed_code_is_read_before_it_is_allowed_and_by_another_than_who_proposed_it(open_page, lab, tokens):
+    source = f"# {HOSTILE}\nprint('<b>hello</b>')\n"
+    proposed = Approvals(lab.home).propose("measure.py", source, "agent", f"It measures. {HOSTILE}")
+    page = open_page("/lab/agent", tokens["carl"])
+    page.locator("details.record > summary").click()
+    expect(page.locator("pre.source")).to_contain_text("print('<b>hello</b>')")
+    assert "\u202e" not in page.locator("pre.source").inner_text()
+    assert page.get_by_role("button", name="Allow exactly this code").count() == 0
+    page = open_page("/lab/agent", tokens["bob"])
+    assert page.get_by_role("button", name="Allow exactly this code").count() == 0, "it has not been shown yet"
+    page.locator("details.record > summary").click()
+    page.get_by_role("button", name="Allow exactly this code").click()
+    expect(page.locator("details.record > summary")).to_contain_text("allowed by bob")
+    [kept] = Approvals(lab.home).list()
+    assert (kept.sha256, kept.allowed_by) == (proposed.sha256, "bob")
+    assert page.evaluate("window.struck") is None
+
+
 def test_what_is_not_there_is_said_plainly(open_page):
-    for path, words in (("/lab/runs/no-such-run", "there is no run 'no-such-run'"), ("/lab/threads/none", "there is no thread")):
+    for path, words in (
+        ("/lab/runs/no-such-run", "there is no run 'no-such-run'"),
+        ("/lab/threads/none", "there is no thread"),
+    ):
         page = open_page(path, allowed="404")
         expect(page.get_by_role("alert")).to_contain_text(words)
 
@@ -409,50 +451,64 @@ def test_the_keyboard_reaches_runs_and_their_boxes(open_page):
     expect(page.locator("h1.run-title")).to_have_text(name)
 
 
-@pytest.fixture(scope="module")
-def thousands(tmp_path_factory):
-    """A lab with ten thousand runs."""
-    root = tmp_path_factory.mktemp("many") / "runs"
-    first = Run.create("push", {"strength": 1}, root=root, name="run-00000")
-    first.finish()
-    text = (first.path / "run.json").read_text()
-    shutil.rmtree(first.path)
-    for number in range(10_000):
-        folder = root / f"run-{number:05}"
-        folder.mkdir()
-        state = text.replace("run-00000", folder.name)
-        state = re.sub(r'"created": "[^"]+"', f'"created": "2026-01-{1 + number // 400:02}T{number % 24:02}:{number % 60:02}:00+00:00"', state)
-        (folder / "run.json").write_text(state)
-    lab = Lab(root)
-    lab.runs.sync()
-    with LabServed(lab) as address:
-        yield address
-    lab.close()
+@pytest.mark.parametrize(
+    ("text", "tags", "words"),
+    [
+        ("# One\n\ntwo **three** *four* `five`", "h3 p strong em code", "Onetwo three four five"),
+        ("1. a\n2. b\n\n- c", "ol li li ul li", "abc"),
+        ("> quoted\n> > twice", "blockquote p blockquote p", "quotedtwice"),
+        ("```\n<script>x</script>\n```", "pre", "<script>x</script>\n"),
+        ("[a](/lab/threads) [b](javascript:x) [c](//evil.example) [d](/lab/../x)", "p a",
+         "a b (javascript:x) c (//evil.example) d (/lab/../x)"),
+        ("a_b_c 2*3*4 **", "p", "a_b_c 2*3*4 **"),
+        ("<img src=x onerror=alert(1)>", "p", "<img src=x onerror=alert(1)>"),
+    ],
+)  # fmt: skip
+def test_markdown_becomes_elements_and_nothing_else(open_page, text, tags, words):
+    page = open_page("/lab")
+    made = page.evaluate(
+        """async (text) => {
+          const root = (await import('/static/markdown.js')).markdown(text);
+          const all = [...root.querySelectorAll('*')].filter((one) => one.localName !== 'bdi');
+          return [all.map((one) => one.localName).join(' '), root.textContent];
+        }""",
+        text,
+    )
+    assert made == [tags, words]
 
 
-def test_f3_38_ten_thousand_runs_keep_few_rows_and_little_memory(browser, thousands):
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    asked = []
-    page.on("request", lambda request: asked.append(request.url) if "/api/lab/runs" in request.url else None)
-    page.goto(f"{thousands}/?token={TOKEN}")
-    page.goto(f"{thousands}/lab?sort=id&up=1")
-    expect(page.locator(".heading .total")).to_have_text(re.compile("10.000 runs"))
-    before = page.evaluate("performance.memory.usedJSHeapSize")
-    asked.clear()
-    page.evaluate("document.querySelector('.scroller').scrollTop = 1e9")
-    expect(page.locator(".rows")).to_contain_text("run-09999", timeout=20000)
-    assert rows(page).count() < 80
-    assert len(asked) <= 20, "the way to the end is walked in long steps"
-    for share in range(20, -1, -1):
-        page.evaluate(f"document.querySelector('.scroller').scrollTop = document.querySelector('.scroller').scrollHeight * {share / 20}")
-        page.wait_for_timeout(60)
-    expect(page.locator(".rows")).to_contain_text("run-00000", timeout=20000)
-    assert rows(page).count() < 80
-    assert page.locator(".rows").get_attribute("aria-rowcount") == "10001"
-    client = context.new_cdp_session(page)
-    client.send("HeapProfiler.collectGarbage")
-    grown = page.evaluate("performance.memory.usedJSHeapSize") - before
-    assert grown < 20e6, f"{grown / 1e6:.1f} MB more after all rows were passed"
-    assert client.send("Memory.getDOMCounters")["nodes"] < 12_000
-    context.close()
+def test_a_list_read_by_cursor_is_walked_once_and_forgets_when_it_changes(open_page):
+    page = open_page("/lab")
+    found = page.evaluate(
+        """async () => {
+          const { CursorPages } = await import('/static/lab_pages.js');
+          let total = 5000;
+          const asked = [];
+          const pages = new CursorPages(async (after, limit) => {
+            asked.push([after, limit]);
+            const from = after === '' ? 0 : Number(after);
+            const rows = Array.from({ length: Math.max(0, Math.min(limit, total - from)) }, (_, at) => from + at);
+            return { rows, total, next: from + rows.length < total ? String(from + rows.length) : null };
+          });
+          const first = await Promise.all([pages.page(4900, 100), pages.page(2000, 100)]);
+          const walked = asked.splice(0).length;
+          await pages.page(3000, 100);
+          const known = asked.splice(0).length;
+          total = 4000;
+          await pages.page(0, 100);
+          asked.length = 0;
+          const beyond = await pages.page(4500, 100);
+          return [first.map((one) => one.rows[0]), walked, known, beyond.rows.length, asked[0][0]];
+        }"""
+    )
+    # 4900 rows are passed in five steps; 2000 and 3000 were met on the way.
+    assert found == [[4900, 2000], 7, 1, 0, "100"]
+
+
+def test_what_changed_between_plans_leaves_out_the_next_step(open_page):
+    page = open_page("/lab")
+    changes = page.evaluate(
+        """async ([before, after]) => (await import('/static/lab_plan.js')).differences(before, after)""",
+        [PLAN, {**PLAN, "launch": [], "said": "Then confirm.", "stopping": {**PLAN["stopping"], "seeds": 5}}],
+    )
+    assert changes == [["stopping.seeds", "3", "5"]]

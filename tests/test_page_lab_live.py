@@ -12,6 +12,8 @@ from small_lab import STUDY
 
 from unweave.lab import Lab
 from unweave.server.scheduling import scheduling
+from unweave.studies.discover import load_source
+from unweave.studies.registry import unregister
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
@@ -28,10 +30,13 @@ def browser():
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("live")
     (folder / "push.py").write_text(STUDY)
+    # As when the server was started by somebody whose studies are installed.
+    load_source(folder / "push.py")
     made = Lab(folder / "runs")
     with scheduling(made):
         yield made
     made.close()
+    unregister("push")
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +96,9 @@ def test_a_run_is_followed_in_place_to_its_end_and_then_left_alone(open_page, su
     bar = page.get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuetext", re.compile(r"of 20, .*left"))
     expect(page.locator("svg.curve")).to_have_count(1)
-    page.evaluate("window.kept = [...document.querySelectorAll('svg.curve, .log-lines, .track.long, .steering button')]")
+    page.evaluate(
+        "window.kept = [...document.querySelectorAll('svg.curve, .log-lines, .track.long, .steering button')]"
+    )
     top = page.locator("#section-log").bounding_box()
     done = int(bar.get_attribute("aria-valuenow"))
     expect(bar).not_to_have_attribute("aria-valuenow", str(done), timeout=8000)
@@ -192,3 +199,33 @@ def test_the_list_of_runs_follows_what_runs_without_moving(open_page, submit):
     expect(page.get_by_label("Compare listed-one")).to_be_checked()
     expect(page.locator(".rows tr", has_text="listed-one")).to_contain_text("finished", timeout=20000)
     expect(page.locator(".rows tr", has_text="listed-one")).to_contain_text("It moved by")
+
+
+def test_a_run_and_a_sweep_are_started_from_the_studys_own_fields(open_page, lab):
+    page = open_page("/lab/start?study=push")
+    page.get_by_role("textbox", name="strength").fill("2.5")
+    page.get_by_role("textbox", name="word").fill("started-here")
+    page.get_by_role("textbox", name="Name of the run").fill("started-run")
+    page.get_by_role("button", name="Put into the queue").click()
+    expect(page.locator("h1")).to_have_text("started-run", timeout=15000)
+    assert lab.queue.get("started-run").config == {
+        "strength": 2.5, "seed": 0, "word": "started-here", "fail": False, "sleep": 0.0,
+    }  # fmt: skip
+    page.goto(page.url.replace("/lab/runs/started-run", "/lab/start?study=push"))
+    page.get_by_role("textbox", name="Name of the run").fill("started-sweep")
+    page.get_by_text("Vary some of it").click()
+    page.locator(".sweep-rows select").select_option("strength")
+    page.get_by_role("textbox", name="Values").fill("1, 2")
+    page.get_by_role("button", name="Start the sweep").click()
+    expect(page.locator("h1")).to_have_text("started-sweep", timeout=15000)
+    assert lab.queue.get("started-sweep").kind == "sweep"
+    for job in ("started-run", "started-sweep"):
+        lab.queue.cancel(job)
+
+
+def test_a_setting_that_does_not_fit_is_refused_at_the_form(open_page):
+    page = open_page("/lab/start?study=push")
+    page.get_by_role("textbox", name="strength").fill("strong")
+    page.get_by_role("button", name="Put into the queue").click()
+    expect(page.get_by_role("alert")).to_contain_text("strength")
+    assert page.get_by_role("textbox", name="strength").input_value() == "strong"

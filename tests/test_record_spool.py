@@ -214,7 +214,7 @@ def test_a_process_that_joins_names_its_host_and_itself(monkeypatch):
 
 def test_rows_are_stamped_with_the_time_at_which_they_were_logged(run, monkeypatch):
     times = iter((at(10), at(5), at(7)))
-    monkeypatch.setattr(run_module, "_now", lambda: next(times))
+    monkeypatch.setattr(run_module, "now", lambda: next(times))
     for number in range(3):
         run.log(number=number)
     assert [row["number"] for row in run.metrics()] == [0, 1, 2]

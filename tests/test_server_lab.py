@@ -343,6 +343,47 @@ def test_f3_11_a_link_in_the_lab_leads_nowhere(server, lab, tmp_path):
     (lab.root / "linked").unlink()
 
 
+@posix
+@pytest.mark.parametrize("rounds", [30, pytest.param(500, marks=pytest.mark.slow)])
+def test_f3_12_a_file_that_becomes_a_link_between_look_and_open_is_not_followed(server, lab, tmp_path, rounds):
+    secret = tmp_path / "secret"
+    secret.write_text('{"loss": 4711, "SECRET": 1}\nSECRET\n')
+    run = add_run(lab, f"swapped-{rounds}")
+    (run.path / "log.txt").write_text("mine\n")
+    names = ["log.txt", "metrics.jsonl", "figures/levels.svg", "tables/summary.csv"]
+    mine = {name: (run.path / name).read_bytes() for name in names}
+    ending = threading.Event()
+
+    def swap():
+        while not ending.is_set():
+            for name in names:
+                beside = run.path / f"{name}.new"
+                beside.symlink_to(secret)
+                os.replace(beside, run.path / name)
+                beside.write_bytes(mine[name])
+                os.replace(beside, run.path / name)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        seen = set()
+        for _ in range(rounds):
+            for reply in (
+                server.look("log", run=run.id),
+                server.look("metrics", run=run.id),
+                server.look("figure", run=run.id, figure="levels"),
+                server.look("table", run=run.id, table="summary"),
+            ):
+                assert reply.status in (200, 404, 422)
+                assert b"SECRET" not in reply.body
+                assert b"4711" not in reply.body
+                seen.add(reply.status)
+    finally:
+        ending.set()
+        thread.join()
+    assert 200 in seen
+
+
 # 10: anything sent by the schema
 
 

@@ -14,7 +14,6 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -49,15 +48,14 @@ def main() -> None:
             if given.kinds and question.kind not in given.kinds:
                 continue
             for name in given.planner:
-                with tempfile.TemporaryDirectory() as folder:
-                    started = time.monotonic()
-                    row = answer_directly(question, name, given.budget, Path(folder))
+                started = time.monotonic()
+                row = answer_directly(question, name, given.budget)
                 row |= {"seed": seed, "planner": name, "seconds": round(time.monotonic() - started, 2)}
                 rows.append(row)
                 if given.verbose:
                     print(
-                        f"{seed} {question.kind:15} {name:8} {'right' if row['right'] else 'WRONG':5} {row['runs']:3} runs "
-                        f"{row['answer']} {row['arm']} (truth: {question.truth}); {row['ended']}",
+                        f"{seed} {question.kind:15} {name:8} {'right' if row['right'] else 'WRONG':5} "
+                        f"{row['runs']:3} runs {row['answer']} {row['arm']} (truth: {question.truth}); {row['ended']}",
                         file=sys.stderr,
                         flush=True,
                     )

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 # A study in a file of its own finds the modules that lie beside it like any script does.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, WORDS, measured, planted  # noqa: E402
-from ways import NOTHING, ORDERS, WAYS, edit_by, selective  # noqa: E402
+from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, WORDS, measured, planted
+from ways import NOTHING, ORDERS, WAYS, edit_by, selective
 
-from unweave.base.errors import UnweaveError, nearest  # noqa: E402
-from unweave.studies.inquiry import Inquiry, Knob, Outcome  # noqa: E402
-from unweave.studies.registry import study  # noqa: E402
+from unweave.base.errors import UnweaveError, nearest
+from unweave.base.seeds import numpy_generator
+from unweave.studies.inquiry import Inquiry, Knob, Outcome
+from unweave.studies.registry import study
 
 if TYPE_CHECKING:
     from unweave.edit.edits import Edit
@@ -48,6 +49,8 @@ class Piece:
     """The label to remove."""
     pieces: tuple[str, ...] = ("gate-a:0",)
     """The pieces to take away, as site:index."""
+    random: bool = False
+    """Take another piece away instead, drawn at random."""
     windows: int = 8
     """Windows of eleven words for each label."""
     shuffle: bool = False
@@ -101,7 +104,7 @@ class Way:
     """How."""
     order: str = "forwards"
     """In which order an adapter reads its text."""
-    tokens: int = 22
+    tokens: int = 44
     """Tokens of each label to learn from."""
     windows: int = 8
     """Windows of eleven words for each label, to measure on."""
@@ -126,7 +129,7 @@ class Way:
         knobs=(*_SHARED, Knob("pieces", values=NAMES, searched=True, joint=True)),
         harms=(_HARM,),
         null={"shuffle": True},
-        control={"pieces": ("mask-b:7",)},
+        control={"random": True},
         seeds=None,
         cheap={"windows": 4},
         examples=("Does any piece of network 3 remove red without harming the others?",),
@@ -135,8 +138,14 @@ class Way:
 def piece(config: Piece, run: Run | None = None) -> dict[str, float]:
     """Takes the pieces away and measures every label."""
     made = planted(config.network)
-    chosen = {(name.partition(":")[0], int(name.partition(":")[2])): 0.0 for name in config.pieces}
-    return _measure(config.network, made.edit(chosen), config.label, config.windows, config.shuffle, config.first_seed, run)
+    names = config.pieces
+    if config.random:
+        others = [name for name in NAMES if name not in config.pieces]
+        names = (str(numpy_generator(config.first_seed, "random piece", config.network).choice(others)),)
+    chosen = {(name.partition(":")[0], int(name.partition(":")[2])): 0.0 for name in names}
+    return _measure(
+        config.network, made.edit(chosen), config.label, config.windows, config.shuffle, config.first_seed, run
+    )
 
 
 @study(

@@ -19,6 +19,7 @@ from unweave.cli import (
     decomposing,
     evaluating,
     harvesting,
+    lab_agents,
     lab_audits,
     lab_papers,
     lab_people,
@@ -51,6 +52,7 @@ _COMMANDS = (
     | lab_queue.COMMANDS
     | lab_sweeps.COMMANDS
     | lab_threads.COMMANDS
+    | lab_agents.COMMANDS
     | lab_papers.COMMANDS
     | lab_audits.COMMANDS
     | lab_people.COMMANDS

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from unweave.base.secrets import HIDDEN, is_secret_name, scrubbed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unweave.lab.store.database import Database
 
-HIDDEN = "(hidden)"
 _CHARACTERS, _ITEMS, _WHOLE = 200, 50, 4000
-_SECRET_NAME = re.compile(
-    r"(?i)(^|[_-])(token|secrets?|passwords?|passwd|passphrase|api[_-]?keys?|keys?|credentials?|authorization|cookie|pin)$"
-)
-# What keys look like wherever they stand: a vendor's prefix, a bearer token, a key in a URL or an assignment.
-_SECRET_TEXT = re.compile(
-    r"(?i)\b(?:sk|pk|rk|hf|ghp|gho|ghs|github_pat|glpat|xox[abprs]|wandb|AKIA|ASIA|AIza)[-_A-Za-z0-9]{12,}"
-    r"|\bbearer\s+\S{8,}"
-    r"|\b(?:api[_-]?key|token|secret|password)\s*[=:]\s*\S{6,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*"
-    r"|//[^/\s:@]+:[^/\s@]+@"
-)
 _SUBJECTS = ("run", "thread", "job", "name", "person", "study", "paper", "question")
 
 
@@ -50,7 +39,7 @@ def add(database: Database, person: str, role: str, deed: str, request: Any, sub
     asked = _as_mapping(request)
     subject = subject or next((str(asked[name]) for name in _SUBJECTS if isinstance(asked.get(name), str)), "")
     detail = json.dumps(summary(asked), ensure_ascii=False)
-    row = [datetime.now(UTC).isoformat(), person, role, deed, scrubbed(subject)[:_CHARACTERS], detail]
+    row = [datetime.now(UTC).isoformat(), person, role, deed, _text(subject)[:_CHARACTERS], detail]
     with database.write() as connection:
         last = connection.execute("SELECT chain FROM deeds ORDER BY number DESC LIMIT 1").fetchone()
         chain = _chain(last["chain"] if last else "", row)
@@ -100,13 +89,8 @@ def summary(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {"long": True, "fields": sorted(short)[:_ITEMS], "sha256": hashlib.sha256(whole.encode()).hexdigest()}
 
 
-def scrubbed(text: str) -> str:
-    """``text`` without what looks like a key."""
-    return _SECRET_TEXT.sub(HIDDEN, text).encode("utf-8", "replace").decode("utf-8")
-
-
 def _short(name: str, value: Any, depth: int = 0) -> Any:
-    if _SECRET_NAME.search(name) and not isinstance(value, (bool, int, float, type(None))):
+    if is_secret_name(name) and not isinstance(value, (bool, int, float, type(None))):
         return HIDDEN
     if isinstance(value, dict):
         return (
@@ -117,12 +101,16 @@ def _short(name: str, value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [_short("", inner, depth + 1) for inner in list(value)[:_ITEMS]] if depth < 6 else "…"
     if isinstance(value, str):
-        clean = scrubbed(value)
+        clean = _text(value)
         if len(clean) <= _CHARACTERS:
             return clean
         digest = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
         return f"{clean[:_CHARACTERS]}… ({len(value):,} characters, sha256 {digest[:16]})"
-    return value if value is None or isinstance(value, bool | int | float) else scrubbed(str(value))[:_CHARACTERS]
+    return value if value is None or isinstance(value, bool | int | float) else _text(str(value))[:_CHARACTERS]
+
+
+def _text(text: str) -> str:
+    return scrubbed(text).encode("utf-8", "replace").decode("utf-8")
 
 
 def _as_mapping(request: Any) -> dict[str, Any]:

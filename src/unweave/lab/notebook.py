@@ -9,7 +9,7 @@ from unweave.record.notebook import facts_html, rows_html
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
-    from unweave.lab.store.index import Page
+    from unweave.lab.store.page import Page
     from unweave.lab.sweeps.comparison import Comparison
     from unweave.lab.threads.thread import Thread
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unweave.base.errors import NothingFound, UnweaveError, nearest, oserror_line
-from unweave.base.files import atomic_folder, atomic_path, read_json, write_json
+from unweave.base.errors import UnweaveError, nearest, oserror_line
+from unweave.base.files import atomic_path, read_json, write_json
 from unweave.base.progress import Progress, Silent
+from unweave.base.secrets import scrubbed
 from unweave.record import jsonl, spool
-from unweave.record.about import checked_about, checked_seeds, keep_source, with_deviation, with_identity
+from unweave.record.about import checked_seeds, with_deviation, with_identity
 from unweave.record.claims import Claim, make_aggregate_claim, make_claim, make_metric_claim, read_claims
 from unweave.record.environment import environment, is_gone, this_process
+from unweave.record.life import ENDINGS, RunCancelled, ending, json_config, make_folder, now
 from unweave.record.notebook import Listed, run_html
 from unweave.record.pair import settle
 from unweave.record.row import plain_row
@@ -29,15 +28,6 @@ from unweave.record.table import Table, Value, check_name
 if TYPE_CHECKING:
     from unweave.record.aggregate import Aggregate
     from unweave.record.figure import Figure
-
-STATUSES = ("waiting", "running", "finished", "failed", "interrupted", "cancelled")
-ENDINGS = STATUSES[2:]
-
-
-class RunCancelled(UnweaveError):
-    """The run was asked to stop, and stopped. Exit code 130, as after Ctrl-C."""
-
-    exit_code = 130
 
 
 class Run:
@@ -73,38 +63,7 @@ class Run:
         ``tags``, and ``source``, the Python file of a person's own study, which is copied. A ``waiting`` run has only
         its folder; the process that works on it calls ``begin``.
         """
-        check_name(study, "study")
-        known = checked_about(about or {})
-        now = datetime.now(UTC)
-        if name is not None:
-            check_name(name, "run")
-        path = Path(root) / (name or f"{study}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
-        if path.exists():
-            raise UnweaveError(f"run {path} exists already: choose another name, or resume it")
-        state = {
-            "id": path.name,
-            "study": study,
-            "config": _json_config(study, config),
-            "status": status,
-            "created": now.isoformat(),
-            "began": now.isoformat() if status == "running" else None,
-            "finished": None,
-            "resumed": [],
-            "note": None,
-            "environment": environment() if status == "running" else {},
-            "process": this_process(),
-            **known,
-        }
-        if not path.parent.exists():
-            try:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise oserror_line(error, path.parent) from error
-        with atomic_folder(path) as folder:
-            if "source" in known:
-                state["source"] = keep_source(known["source"], folder)
-            write_json(folder / "run.json", state)
-        run = cls(path, progress)
+        run = cls(make_folder(study, config, root, name, about or {}, status), progress)
         run._owner = os.getpid()
         return run
 
@@ -143,7 +102,7 @@ class Run:
         began: dict[str, Any] = {"status": "running", "note": None, "process": this_process()}
         # A run of an earlier version, which had not the key, has begun.
         if state.get("began", state["created"]) is None:
-            self._set(**began, began=_now(), environment=surroundings)
+            self._set(**began, began=now(), environment=surroundings)
         else:
             # Claims are of tables that will be saved again, and are made again with them.
             self._remove("cancel", "claims.json", SEAL)
@@ -151,13 +110,16 @@ class Run:
                 settle(self.path / "tables")
             except OSError as error:
                 raise oserror_line(error, self.path / "tables") from error
-            resumed = [*state.get("resumed", []), {"at": _now(), "environment": surroundings}]
+            resumed = [*state.get("resumed", []), {"at": now(), "environment": surroundings}]
             self._set(**began, finished=None, resumed=resumed)
         self._owner = os.getpid()
 
-    def wait(self, note: str | None = None) -> None:
-        """Marks a run that no process works on as one that a queue will begin, or go on with."""
-        if self.status in ("running", "finished"):
+    def wait(self, note: str | None = None, lost: bool = False) -> None:
+        """Marks a run that no process works on as one that a queue will begin, or go on with.
+
+        ``lost``: the process, of another machine perhaps, is known to be gone, whatever the run says.
+        """
+        if self.status == "finished" or (self.status == "running" and not lost):
             raise UnweaveError(f"run {self.id!r} is {self.status}: it cannot wait for a worker")
         self._set(status="waiting", finished=None, note=note)
 
@@ -206,7 +168,7 @@ class Run:
     def log(self, step: int | None = None, **metrics: Any) -> None:
         """Adds one line to the metrics with the time; a number that is not finite is written as null."""
         self._refuse_sealed("metrics")
-        stamp: dict[str, Any] = {"time": _now()} if step is None else {"time": _now(), "step": step}
+        stamp: dict[str, Any] = {"time": now()} if step is None else {"time": now(), "step": step}
         name = spool.FIRST if self._owner == os.getpid() else spool.own_name()
         spool.append(self.path / name, {**stamp, **plain_row(metrics)})
 
@@ -228,7 +190,7 @@ class Run:
     def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Records another config, of a script that settles its settings while it runs."""
         self._refuse_sealed("config")
-        self._set(config=_json_config(self.study, config))
+        self._set(config=json_config(self.study, config))
 
     def use_seeds(self, seeds: Sequence[int]) -> None:
         """Records the seeds that the study will use; refused where the run was planned with others."""
@@ -372,10 +334,10 @@ class Run:
         if status not in ENDINGS:
             raise UnweaveError(f"a run cannot end as {status!r}; {nearest(status, ENDINGS)}")
         spool.close(self.path)
-        # An error's text may hold what no file takes.
-        note = note.encode("utf-8", "replace").decode("utf-8") if note is not None else None
+        # An error's text may hold a key that it was about, and what no file takes.
+        note = scrubbed(note).encode("utf-8", "replace").decode("utf-8") if note is not None else None
         used = {"usage": dict(self.measure())} if self.measure is not None else {}
-        state = {**self.state(), "status": status, "finished": _now(), "note": note, **used}
+        state = {**self.state(), "status": status, "finished": now(), "note": note, **used}
         if status == "finished":
             seal_run(self, state)
         else:
@@ -389,7 +351,7 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        status = _ending(error)
+        status = ending(error)
         if error is None:
             if self.state()["status"] == "running":
                 self.finish()
@@ -427,24 +389,3 @@ class Run:
 
     def _set(self, **changes: Any) -> None:
         write_json(self.path / "run.json", {**self.state(), **changes})
-
-
-def _ending(error: BaseException | None) -> str:
-    if error is None or isinstance(error, NothingFound):
-        return "finished"
-    if isinstance(error, RunCancelled):
-        return "cancelled"
-    return "failed" if isinstance(error, Exception) else "interrupted"
-
-
-def _json_config(study: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    for name, value in config.items():
-        try:
-            json.dumps({name: value}, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise UnweaveError(f"field {name!r} of the config of {study!r} is not plain JSON ({error})") from error
-    return dict(config)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

@@ -113,7 +113,7 @@ def _files(folder: Path) -> tuple[list[str], list[str]]:
             raise oserror_line(error, folder / inside) from error
         for entry in entries:
             name = f"{inside}{entry.name}"
-            if name in UNSEALED or _PARTIAL.fullmatch(entry.name):
+            if name in UNSEALED or name.startswith(".progress.json.") or _PARTIAL.fullmatch(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(f"{name}/")

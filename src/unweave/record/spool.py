@@ -16,7 +16,7 @@ from unweave.base.errors import UnweaveError, oserror_line
 from unweave.record import jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 FIRST = "metrics.jsonl"
 _MOST_OPEN = 64
@@ -125,14 +125,7 @@ def in_order(spools: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
     Rows of one spool stay in the order in which they were acknowledged, even where the clock was set back.
     """
-    return [row for _, row in merge(*map(_timed, spools), key=lambda entry: entry[0])]
-
-
-def _timed(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    latest = ""
-    for row in rows:
-        latest = max(latest, str(row.get("time", "")))
-        yield latest, row
+    return list(merge(*spools, key=lambda row: str(row.get("time", ""))))
 
 
 def _gone(error: OSError, path: Path) -> UnweaveError:

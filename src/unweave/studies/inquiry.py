@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
@@ -23,7 +24,7 @@ class Outcome:
     name: str
     table: str
     column: str
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     better: Literal["higher", "lower"] = "higher"
     bar: float | None = None
     unit: str = ""
@@ -32,20 +33,34 @@ class Outcome:
 
     def read(self, run: Run, seed: int = 0) -> dict[int, float]:
         """The number by seed. Raises ``UnweaveError`` when the run has no such table or no such row."""
-        config = run.config
-        wanted = {
-            name: value.format(**config) if isinstance(value, str) else value for name, value in self.where.items()
-        }
         table = run.load_table(self.table)
+        index = table.index(self.column)
         found = {}
-        for index in table.find(wanted):
-            row = dict(zip(table.columns, table.rows[index], strict=True))
-            value = row[self.column]
+        for number, row in self.cells(run, seed).items():
+            value = table.rows[table.find(row)[0]][index]
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                found[int(str(row[self.seed])) if self.seed else seed] = float(value)
+                found[number] = float(value)
         if not found:
-            raise UnweaveError(f"run {run.id!r} has no {self.column!r} in {self.table!r} for {wanted}")
+            raise UnweaveError(f"run {run.id!r} has no {self.column!r} in {self.table!r} for {self.selector(run)}")
         return found
+
+    def cells(self, run: Run, seed: int = 0) -> dict[int, dict[str, Any]]:
+        """What selects the row of each seed in the table. Raises ``UnweaveError`` where a seed has several rows."""
+        wanted = self.selector(run)
+        table = run.load_table(self.table)
+        found: dict[int, dict[str, Any]] = {}
+        for index in table.find(wanted):
+            value = table.rows[index][table.index(self.seed)] if self.seed else None
+            number = int(str(value)) if self.seed else seed
+            if number in found:
+                raise UnweaveError(f"run {run.id!r} has several rows in {self.table!r} for {wanted} and seed {number}")
+            found[number] = {**wanted, self.seed: value} if self.seed else wanted
+        return found
+
+    def selector(self, run: Run) -> dict[str, Any]:
+        """``where`` with the run's config filled in."""
+        config = run.config
+        return {name: value.format(**config) if isinstance(value, str) else value for name, value in self.where.items()}
 
     def reached(self, value: float) -> bool:
         """Whether ``value`` reaches the bar; without a bar nothing does."""
@@ -67,7 +82,7 @@ class Knob:
 
     field: str
     values: tuple[Any, ...] = ()
-    words: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """``{"spanish": "es"}``: words of the question, in lower case, and the value (or ``Several``) they stand for."""
     searched: bool = False
     """Tried out over ``values`` where the question names none; else the field's default is taken."""
@@ -91,18 +106,18 @@ class Inquiry:
     knobs: tuple[Knob, ...] = ()
     harms: tuple[Outcome, ...] = ()
     """What must stay small; each with its bar."""
-    null: Mapping[str, Any] = field(default_factory=dict)
+    null: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings under which there is nothing to be found."""
-    control: Mapping[str, Any] = field(default_factory=dict)
+    control: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings that must fail at what the question asks."""
     first_seed: str = "first_seed"
     seeds: str | None = "seeds"
     """Field for the number of seeds in one run, counted from ``first_seed``; None where a run has one."""
-    cheap: Mapping[str, Any] = field(default_factory=dict)
+    cheap: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings that make a run cheaper and noisier, for screening."""
     equal: tuple[Outcome, ...] = ()
     """What two settings spend, which must be equal where they are compared at equal cost."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of every run that a planner starts."""
     examples: tuple[str, ...] = ()
     """Questions that can be asked, shown to somebody whose question was not understood."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from unweave.lab.agent.plan import Plan
 
-Kind = Literal["plan", "approval", "step", "run", "refused", "asked", "stop", "ended", "conclusion"]
+Kind = Literal["plan", "approval", "step", "run", "dropped", "refused", "asked", "stop", "ended", "reported"]
 
 
 class Journal(Protocol):
@@ -60,6 +60,8 @@ class State:
     steps: tuple[Step, ...] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Every run that was launched, by name, with its entry of the plan."""
+    dropped: Mapping[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
+    """Every run that the lab refused to start, by name, with its entry and the reason."""
     refused: tuple[str, ...] = ()
     idle: int = 0
     """Turns in a row of which nothing was launched."""
@@ -71,12 +73,14 @@ class State:
     ended: str | None = None
 
     @classmethod
-    def of(cls, events: list[dict[str, Any]]) -> State:
-        """The state after ``events``."""
+    def of(cls, events: list[dict[str, Any]], known: dict[str, Plan] | None = None) -> State:
+        """The state after ``events``; ``known`` are plans by hash that were read before, and gets those read now."""
+        read = {} if known is None else known
         plans: list[Plan] = []
         approved: set[str] = set()
         steps: list[Step] = []
         runs: dict[str, dict[str, Any]] = {}
+        dropped: dict[str, tuple[dict[str, Any], str]] = {}
         refused: list[str] = []
         asked: tuple[str, ...] = ()
         stop = ended = None
@@ -84,7 +88,9 @@ class State:
         for event in events:
             match event["kind"]:
                 case "plan":
-                    plans.append(Plan.from_json(event["plan"]))
+                    if event["sha256"] not in read:
+                        read[event["sha256"]] = Plan.from_json(event["plan"])
+                    plans.append(read[event["sha256"]])
                 case "approval":
                     approved.add(event["sha256"])
                 case "step":
@@ -92,6 +98,8 @@ class State:
                     turns, idle = turns + 1, 0
                 case "run":
                     runs[event["run"]] = event["entry"]
+                case "dropped":
+                    dropped[event["run"]] = (event["entry"], event["why"])
                 case "refused":
                     refused.append(event["why"])
                     idle += event["idle"]
@@ -110,6 +118,7 @@ class State:
             frozenset(approved),
             tuple(steps),
             runs,
+            dropped,
             tuple(refused),
             idle,
             turns,

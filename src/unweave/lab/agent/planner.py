@@ -94,6 +94,12 @@ class LabView:
     left: Mapping[str, float] = field(default_factory=dict)
     at_once: int = 1
     code: str | None = None
+    """Hash of the package's code; ``sources`` are those of studies in files of their own, by study."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def code_of(self, study: str) -> str | None:
+        """Hash of the code that a study's runs execute."""
+        return self.sources.get(study, self.code)
 
     def study(self, name: str) -> Study:
         """A study that can be asked by a planner."""
@@ -135,7 +141,10 @@ class Planner(Protocol):
     A session that was killed goes on with the plan and the results alone, so a planner keeps no state that it needs.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who plans, as a reader of the plan should know it."""
+        ...
 
     def propose(self, question: str, view: LabView) -> Plan:
         """A plan with its first step in ``launch``. Raises ``CannotPlan`` when nothing fits the question."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
-from unweave.lab.agent.judge import judge, ranked
-from unweave.lab.agent.plan import Entry, Plan, canonical, launches_of
+from unweave.lab.agent.judge import judge
+from unweave.lab.agent.launch import Entry, launches_of
+from unweave.lab.agent.merit import ranked
+from unweave.lab.agent.plan import Plan, canonical
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ class Session:
         self.journal = journal
         self.view = view
         self.terms = terms or Terms()
+        self._plans: dict[str, Plan] = {}
 
     def conduct(self, question: str) -> Ending:
         """Works until the end, or until it needs an approval. Calling it again goes on where it stopped."""
@@ -54,7 +58,7 @@ class Session:
                 self._propose(question)
             elif self.terms.wait_for_approval and state.plan.sha256 not in state.approved:
                 return "waiting for approval"
-            elif state.steps and not set(state.steps[-1].runs) <= set(state.runs):
+            elif state.steps and not set(state.steps[-1].runs) <= {*state.runs, *state.dropped}:
                 self._launch(state)
             else:
                 self.hands.wait(list(state.runs))
@@ -63,11 +67,15 @@ class Session:
 
     def state(self) -> State:
         """The session as its journal has it."""
-        return State.of(self.journal.events())
+        return State.of(self.journal.events(), self._plans)
 
     def results(self, state: State, plan: Plan) -> Results:
         """Every run that was launched, as the auditor finds it."""
         measured = tuple(self.hands.read(name, entry, plan) for name, entry in state.runs.items())
+        measured += tuple(
+            measured_of(name, entry, fault=f"the lab did not start it: {why}")
+            for name, (entry, why) in state.dropped.items()
+        )
         return Results(
             measured, self.hands.left(), state.turns, self.view.at_once, tuple(state.refused[-5:]), state.asked
         )
@@ -80,7 +88,7 @@ class Session:
         """Puts a plan on record. The lab, not the planner, says how much may be spent and which code runs."""
         if plan.question != question:
             raise UnweaveError(f"the plan answers {plan.question!r}, and the question is {question!r}")
-        plan = replace(plan, budget=dict(self.view.left), code=self.view.code, planner=self.planner.name)
+        plan = replace(plan, budget=dict(self.view.left), code=self.view.code_of(plan.study), planner=self.planner.name)
         plan.check(self.view.study(plan.study))
         self.journal.add("plan", plan=plan.to_json(), sha256=plan.sha256)
 
@@ -125,7 +133,7 @@ class Session:
         study = self.view.study(plan.study)
         known = {fingerprint(entry["study"], entry["config"]) for entry in state.runs.values()}
         try:
-            answer.check(study)
+            answer.check_step()
             proposed = launches_of(answer, study, _read_first(plan, results))
         except UnweaveError as error:
             self.journal.add("refused", why=str(error), idle=True)
@@ -147,15 +155,20 @@ class Session:
             self.journal.add("refused", why="; ".join(faults[:5]), idle=not kept)
         if not kept:
             return
-        first = len(state.runs) + 1
-        runs = {f"{number:04d}": entry.to_json() for number, entry in enumerate(kept, start=first)}
+        first = sum(len(step.runs) for step in state.steps) + 1
+        runs = {self.hands.name(number): entry.to_json() for number, entry in enumerate(kept, start=first)}
         # Written before anything is submitted, so that a session killed in between submits the rest and nothing twice.
         self.journal.add("step", said=answer.said, runs=runs, sha256=plan.sha256)
 
     def _launch(self, state: State) -> None:
         for name, entry in state.steps[-1].entries.items():
-            if name not in state.runs:
+            if name in state.runs or name in state.dropped:
+                continue
+            try:
                 self.hands.launch(name, entry)
+            except UnweaveError as error:
+                self.journal.add("dropped", run=name, entry=entry, why=str(error))
+            else:
                 self.journal.add("run", run=name, entry=entry)
 
     def _end(self, why: str) -> None:

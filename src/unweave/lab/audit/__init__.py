@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from unweave.lab.audit.auditor import audit_folder
     from unweave.lab.audit.finding import Audit, Finding, Ledger
     from unweave.lab.audit.plan import complete_plan
-    from unweave.lab.audit.process import audit
+    from unweave.lab.audit.process import audit, audit_several
     from unweave.lab.audit.text import check_text, cited_claims, cited_tables, render_text
 
 _HOME = {
@@ -19,6 +19,7 @@ _HOME = {
     "Ledger": "finding",
     "audit": "process",
     "audit_folder": "auditor",
+    "audit_several": "process",
     "check_text": "text",
     "cited_claims": "text",
     "cited_tables": "text",
@@ -31,6 +32,7 @@ __all__ = [
     "Ledger",
     "audit",
     "audit_folder",
+    "audit_several",
     "check_text",
     "cited_claims",
     "cited_tables",

@@ -25,13 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.seal and len(given.folder) > 1:
         parser.error("--seal is of one run: give one folder")
-    ledger = Ledger(**json.load(sys.stdin)) if given.ledger else Ledger()
+    told = json.load(sys.stdin) if given.ledger else {}
+    # What was queued differs from run to run, so that of several folders each has a ledger of its own.
+    ledgers = [Ledger(**one) for one in (told if isinstance(told, list) else [told] * len(given.folder))]
     if given.seal:
-        ledger = Ledger({**ledger.seals, given.folder[0].resolve().name: given.seal}, ledger.invalid, ledger.submitted)
+        seals = {**ledgers[0].seals, given.folder[0].resolve().name: given.seal}
+        ledgers = [Ledger(seals, ledgers[0].invalid, ledgers[0].submitted)]
     # Python opens nothing for writing of its own accord after this: -B, or no cache of byte code.
     sys.dont_write_bytecode = True
     confine()
-    audits = [audit_folder(folder, given.root, ledger) for folder in given.folder]
+    audits = [audit_folder(folder, given.root, ledger) for folder, ledger in zip(given.folder, ledgers, strict=True)]
     if given.json:
         values = [audit.to_json() for audit in audits]
         text = json.dumps(values[0] if len(values) == 1 else values, ensure_ascii=False, indent=1)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,41 +36,52 @@ def audit(lab: Lab, run_id: str) -> Audit:
     that one that was written anew is noticed; the runs found invalid; and the study and config that were queued.
     Raises ``UnweaveError`` where there is no such run, and where the auditor could not do its work.
     """
-    lab.runs.update(run_id)
-    run = lab.runs.open(run_id)
-    found = audit_process(run.path, lab.root, _ledger(lab, run_id))
-    if found.verdict == "invalid" and run.status == "finished":
-        lab.runs.invalidate(run_id, "; ".join(found.reasons)[:2000])
+    return audit_several(lab, [run_id])[0]
+
+
+def audit_several(lab: Lab, run_ids: Sequence[str]) -> list[Audit]:
+    """Audits several runs in one process, as ``audit`` does each."""
+    if not run_ids:
+        return []
+    for run_id in run_ids:
+        lab.runs.update(run_id)
+    runs = [lab.runs.open(run_id) for run_id in run_ids]
+    found = _audits([run.path for run in runs], lab.root, [_ledger(lab, run_id) for run_id in run_ids])
+    for run, one in zip(runs, found, strict=True):
+        if one.verdict == "invalid" and run.status == "finished":
+            lab.runs.invalidate(run.id, "; ".join(one.reasons)[:2000])
     return found
 
 
 def audit_process(folder: Path, root: Path, ledger: Ledger | None = None) -> Audit:
     """The audit of one folder by a process with an allow-list of environment variables."""
+    return _audits([folder], root, [ledger or Ledger()])[0]
+
+
+def _audits(folders: Sequence[Path], root: Path, ledgers: Sequence[Ledger]) -> list[Audit]:
     package = Path(__file__).resolve().parents[3]
-    command = [sys.executable, "-I", "-B", "-c", _START, str(package), str(folder.resolve())]
+    command = [sys.executable, "-I", "-B", "-c", _START, str(package), *(str(folder.resolve()) for folder in folders)]
     command += ["--root", str(Path(root).resolve()), "--json", "--ledger"]
+    names = ", ".join(folder.name for folder in folders)
     try:
         done = subprocess.run(
             command,
-            input=json.dumps((ledger or Ledger()).to_json()),
+            input=json.dumps([ledger.to_json() for ledger in ledgers]),
             capture_output=True,
             encoding="utf-8",
             env=auditor_environment(),
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise UnweaveError(
-            f"the audit of {folder.name} did not end within {_SECONDS} s: look at the run's size"
-        ) from error
+        raise UnweaveError(f"the audit of {names} did not end within {_SECONDS} s: look at the run's size") from error
     except OSError as error:
         raise UnweaveError(f"the auditor could not be started: {error.strerror}") from error
     try:
-        return Audit.from_json(json.loads(done.stdout))
+        told = json.loads(done.stdout)
+        return [Audit.from_json(one) for one in (told if isinstance(told, list) else [told])]
     except (ValueError, KeyError, TypeError) as error:
         last = without_keys(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else first_line(error))
-        raise UnweaveError(
-            f"the auditor of {folder.name} failed ({last}): run `python -m unweave.lab.audit`"
-        ) from error
+        raise UnweaveError(f"the auditor of {names} failed ({last}): run `python -m unweave.lab.audit`") from error
 
 
 def auditor_environment() -> dict[str, str]:

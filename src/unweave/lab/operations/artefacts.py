@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unweave.base.errors import nearest, oserror_line
 from unweave.base.files import read_inside, read_json_inside
+from unweave.base.secrets import scrubbed
 from unweave.lab.operations.finding import open_run, open_table
 from unweave.lab.operations.registry import Missing, operation
 from unweave.lab.operations.run_models import (
@@ -46,7 +47,8 @@ def log(lab: Lab, person: Person, request: LogRequest) -> LogAnswer:
     except OSError as error:
         raise oserror_line(error, path) from error
     whole = _whole_characters(content, start + len(content) >= size and ended)
-    text = whole.decode("utf-8", "replace")
+    # What a run at work printed is scrubbed in the file when it ends.
+    text = scrubbed(whole.decode("utf-8", "replace"))
     return LogAnswer(run=run.id, text=text, start=start, next=start + len(whole), size=size, ended=ended)
 
 

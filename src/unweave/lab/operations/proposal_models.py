@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from unweave.lab.operations.models import Answer, Sha256
+from unweave.lab.operations.queue_models import Limits
 from unweave.lab.operations.registry import Request
+from unweave.lab.sandbox.approval import LARGEST
 
 
 class ProposalEntry(Answer):
@@ -29,3 +33,20 @@ class ProposalRequest(Request):
 
 class ProposedCode(ProposalEntry):
     source: str = Field(description="control and direction characters are written out")
+
+
+class ProposeCodeRequest(Request):
+    """A Python file that registers a study, and why it is needed; nothing of it runs before a person allowed it."""
+
+    name: str = Field(max_length=64)
+    source: str = Field(max_length=LARGEST)
+    why: str = Field("", max_length=500)
+
+
+class RunCodeRequest(ProposalRequest):
+    """A study of allowed code, and its settings."""
+
+    study: str = Field(max_length=100)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    thread: str | None = None
+    needs: Limits | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Amounts, Answer, Id, Line, RunProgress, Settings
+from unweave.lab.operations.models import Amounts, Answer, Id, RunProgress, Settings
 from unweave.lab.operations.registry import Request
 from unweave.lab.operations.run_models import Name
 
@@ -168,29 +168,3 @@ class SweepStarted(Answer):
     arms: int
     runs: int
     cost: str = Field(description="what all of it is reckoned to take")
-
-
-class StartAgentRequest(Request):
-    question: Line
-    runs: Annotated[int, Field(ge=1, le=10_000, description="runs that it may start")] = 40
-    seconds: float | None = Field(None, gt=0, description="wall time; null is no limit")
-    tokens: float | None = Field(None, ge=0, description="of a language model")
-    dollars: float | None = Field(None, ge=0)
-    planner: Literal["built-in", "language-model"] = "built-in"
-    wait_for_approval: bool = True
-    study: Name | None = Field(None, description="keep to this study")
-    thread: Id | None = None
-
-
-class AgentStarted(Answer):
-    thread: str
-    job: JobEntry
-
-
-class StopAgentRequest(Request):
-    thread: Id
-
-
-class AgentStopped(Answer):
-    thread: str
-    stopped: list[JobEntry] = Field(description="the agent's job and the runs of it that had not ended")

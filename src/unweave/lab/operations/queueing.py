@@ -51,7 +51,7 @@ def queue(lab: Lab, person: Person, request: QueueRequest) -> QueueAnswer:
     )
 
 
-@operation("start-run", "submits a run of a study", StartRunRequest, Started, "run", agent=True)
+@operation("start-run", "submits a run of a study", StartRunRequest, Started, "run")
 def start_run(lab: Lab, person: Person, request: StartRunRequest) -> Started:
     if request.thread is not None:
         open_thread(lab, request.thread)
@@ -69,25 +69,25 @@ def start_run(lab: Lab, person: Person, request: StartRunRequest) -> Started:
     return Started(jobs=[job_entry(lab, job)])
 
 
-@operation("cancel-run", "stops a run that waits or works", JobOfRunRequest, JobEntry, "run", agent=True)
+@operation("cancel-run", "stops a run that waits or works", JobOfRunRequest, JobEntry, "run")
 def cancel_run(lab: Lab, person: Person, request: JobOfRunRequest) -> JobEntry:
     lab.queue.cancel(open_job(lab, request.run).id)
     return job_entry(lab, open_job(lab, request.run))
 
 
-@operation("pause-run", "lets a run rest until it is resumed", JobOfRunRequest, JobEntry, "run", agent=True)
+@operation("pause-run", "lets a run rest until it is resumed", JobOfRunRequest, JobEntry, "run")
 def pause_run(lab: Lab, person: Person, request: JobOfRunRequest) -> JobEntry:
     lab.queue.pause(open_job(lab, request.run).id)
     return job_entry(lab, open_job(lab, request.run))
 
 
-@operation("resume-run", "goes on with a run that rests or stopped early", JobOfRunRequest, JobEntry, "run", agent=True)
+@operation("resume-run", "goes on with a run that rests or stopped early", JobOfRunRequest, JobEntry, "run")
 def resume_run(lab: Lab, person: Person, request: JobOfRunRequest) -> JobEntry:
     lab.queue.resume(open_job(lab, request.run).id)
     return job_entry(lab, open_job(lab, request.run))
 
 
-@operation("prioritise-run", "changes a run's place in the queue", PrioritiseRequest, JobEntry, "run", agent=True)
+@operation("prioritise-run", "changes a run's place in the queue", PrioritiseRequest, JobEntry, "run")
 def prioritise_run(lab: Lab, person: Person, request: PrioritiseRequest) -> JobEntry:
     lab.queue.prioritise(open_job(lab, request.run).id, request.priority)
     return job_entry(lab, open_job(lab, request.run))

@@ -33,7 +33,7 @@ class Request(BaseModel):
 class Operation:
     """A registered operation. ``scope`` is what its asker must be allowed: see ``unweave.lab.people``.
 
-    ``agent`` ones are offered to the agent's language model.
+    ``agent`` ones are offered to the agent's language model. They only read: what a plan leads to is done by the lab.
     """
 
     name: str

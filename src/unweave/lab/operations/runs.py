@@ -17,7 +17,7 @@ from unweave.lab.operations.run_models import RunAnswer, RunRequest, RunRow, Run
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
     from unweave.lab.people import Person
-    from unweave.lab.store.index import RunRow as Listed
+    from unweave.lab.store.page import RunRow as Listed
     from unweave.record.run import Run
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @operation("start-sweep", "runs a study over a space of configs, and compares what they give", StartSweepRequest,
-           SweepStarted, "run", agent=True)  # fmt: skip
+           SweepStarted, "run")  # fmt: skip
 def start_sweep(lab: Lab, person: Person, request: StartSweepRequest) -> SweepStarted:
     if request.thread is not None:
         open_thread(lab, request.thread)

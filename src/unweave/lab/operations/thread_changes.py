@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from unweave.lab.people import Person
 
 
-@operation("start-thread", "opens a thread with a question", StartThreadRequest, ThreadStarted, "run", agent=True)
+@operation("start-thread", "opens a thread with a question", StartThreadRequest, ThreadStarted, "run")
 def start_thread(lab: Lab, person: Person, request: StartThreadRequest) -> ThreadStarted:
     made = lab.threads.create(request.question, context=request.context, by=person, id=request.name)
     return ThreadStarted(thread=made.id)
 
 
-@operation("add-note", "adds a note in Markdown to a thread", AddNoteRequest, ThreadChanged, "run", agent=True)
+@operation("add-note", "adds a note in Markdown to a thread", AddNoteRequest, ThreadChanged, "run")
 def add_note(lab: Lab, person: Person, request: AddNoteRequest) -> ThreadChanged:
     return _add(lab, person, request.thread, Note(request.text))
 
@@ -59,13 +59,12 @@ def add_note(lab: Lab, person: Person, request: AddNoteRequest) -> ThreadChanged
     AddHypothesisRequest,
     ThreadChanged,
     "run",
-    agent=True,
 )
 def add_hypothesis(lab: Lab, person: Person, request: AddHypothesisRequest) -> ThreadChanged:
     return _add(lab, person, request.thread, Hypothesis(request.text, request.predicted, request.name))
 
 
-@operation("add-run", "makes a run part of a thread", AddRunRequest, ThreadChanged, "run", agent=True)
+@operation("add-run", "makes a run part of a thread", AddRunRequest, ThreadChanged, "run")
 def add_run(lab: Lab, person: Person, request: AddRunRequest) -> ThreadChanged:
     open_run(lab, request.run)
     return _add(lab, person, request.thread, ThreadRun(request.run, request.part, request.hypothesis))
@@ -79,7 +78,7 @@ def conclude(lab: Lab, person: Person, request: ConcludeRequest) -> ThreadChange
     return _add(lab, person, request.thread, Conclusion(request.text, cited))
 
 
-@operation("add-tried", "adds what was tried and failed to a thread", AddTriedRequest, ThreadChanged, "run", agent=True)
+@operation("add-tried", "adds what was tried and failed to a thread", AddTriedRequest, ThreadChanged, "run")
 def add_tried(lab: Lab, person: Person, request: AddTriedRequest) -> ThreadChanged:
     for run in request.runs:
         open_run(lab, run)
@@ -97,7 +96,7 @@ def set_thread_state(lab: Lab, person: Person, request: SetStateRequest) -> Thre
     return _add(lab, person, request.thread, StateChange(request.state, request.why))
 
 
-@operation("propose-plan", "proposes what a thread shall run", ProposePlanRequest, PlanProposed, "run", agent=True)
+@operation("propose-plan", "proposes what a thread shall run", ProposePlanRequest, PlanProposed, "run")
 def propose_plan(lab: Lab, person: Person, request: ProposePlanRequest) -> PlanProposed:
     proposed = Plan(request.plan)
     _add(lab, person, request.thread, proposed)

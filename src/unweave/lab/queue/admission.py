@@ -51,13 +51,15 @@ def admit(
     starts: list[tuple[Job, str]] = []
     blocked: Job | None = None
     place, at, spare = "", math.inf, Needs(0, 0, 0, 0)
-    unfit: set[Needs] = set()
+    unfit: set[tuple[Needs, bool]] = set()
     for job in waiting:
-        if job.needs in unfit:
+        alike = (job.needs, job.kind == "study" and not job.sandboxed)
+        if alike in unfit:
             continue
-        fitting = [node for node in nodes if not job.needs.lacking(_free(node, held))]
-        if not fitting and not any(not job.needs.lacking(node.total) for node in nodes):
-            fitting = [node for node in _largest(nodes, job) if all(one.node != node.name for one in held)]
+        able = [node for node in nodes if not node.plain_only or (job.kind == "study" and not job.sandboxed)]
+        fitting = [node for node in able if not job.needs.lacking(_free(node, held))]
+        if not fitting and not any(not job.needs.lacking(node.total) for node in able):
+            fitting = [node for node in _largest(able, job) if all(one.node != node.name for one in held)]
         until = now + job.needs.seconds
         if blocked is not None:
             impatient = now - blocked_since.get(blocked.id, now) >= PATIENCE
@@ -77,10 +79,10 @@ def admit(
                 spare = _less(spare, job.needs)
         else:
             # What did not fit fits no better after others have started: most jobs of a sweep need the same.
-            unfit.add(job.needs)
+            unfit.add(alike)
             if blocked is None:
                 blocked = job
-                place, at, spare = _reservation(job, held, nodes, now)
+                place, at, spare = _reservation(job, held, able, now)
     return Decision(tuple(starts), blocked.id if blocked else None)
 
 

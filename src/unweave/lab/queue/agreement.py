@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from unweave.record.run import Run
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
+
+SILENT_SECONDS = 60.0
 
 
 def make_folder(lab: Lab, job: Job) -> None:
@@ -66,15 +69,30 @@ def reconcile(lab: Lab) -> None:
 
     A job whose run has a final word ends with that; every other one that ran waits again.
     """
-    with lab.database.write() as connection:
+    with lab.database.write(derived=True) as connection:
         count_the_dead_as_spent(connection)
     finish_submissions(lab)
     states = "state IN ('waiting', 'running', 'paused', 'interrupted')"
     for job in job_rows(lab.database, f"ready = 1 AND {states}"):
-        if job.worker and not end_stranger(job.worker):
-            # Of another machine, or not to be killed: it may still be writing.
-            continue
-        follow_run(lab, job)
+        recover(lab, job)
+
+
+def recover(lab: Lab, job: Job) -> None:
+    """Ends the worker of a job that no scheduler has, and lets the job follow its run.
+
+    One on another machine ends by itself, with the process there that started it: until then the job stays as it is.
+    """
+    if job.worker and not end_stranger(job.worker) and not _silent(lab, job):
+        return
+    follow_run(lab, job)
+
+
+def _silent(lab: Lab, job: Job) -> bool:
+    """Whether the run's log has had no sign of life for a while: a worker touches it every few seconds."""
+    try:
+        return time.time() - (lab.root / job.run / "log.txt").stat().st_mtime > SILENT_SECONDS
+    except OSError:
+        return True
 
 
 def follow_run(lab: Lab, job: Job) -> None:
@@ -82,33 +100,36 @@ def follow_run(lab: Lab, job: Job) -> None:
     path = lab.root / job.run
     try:
         run = Run.open(path)
-        said = run.status
-        note = run.state().get("note")
+        said, state = run.status, run.state()
+        note = state.get("note")
+        if said == "running" and job.worker and state["process"].get("pid") == job.worker.get("pid"):
+            # Its worker is gone, which cannot be seen from this machine.
+            said = "interrupted"
     except UnweaveError as error:
-        with lab.database.write() as connection:
+        with lab.database.write(derived=True) as connection:
             end_job(connection, job, "failed", f"its run's folder cannot be read: {error}", job.usage)
         return
     if said in ENDED:
         usage = run.state().get("usage") or job.usage
-        with lab.database.write() as connection:
+        with lab.database.write(derived=True) as connection:
             end_job(connection, job, said, note, usage)
     elif job.wish == "cancel":
         said, note = end_run(lab, job, "cancelled", "cancelled while no worker had it", job.usage)
-        with lab.database.write() as connection:
+        with lab.database.write(derived=True) as connection:
             end_job(connection, job, said, note, job.usage)
     elif said == "running":
         # Somebody goes on with it outside of the queue.
-        with lab.database.write() as connection:
+        with lab.database.write(derived=True) as connection:
             change_job(connection, job.id, ACTIVE, state="interrupted", worker=None, wish=None)
     else:
         if said != "waiting":
             remove_partial(path / "run.json")
-            run.wait("interrupted, and waits for a worker to go on with it")
+            run.wait("interrupted, and waits for a worker to go on with it", lost=True)
         if job.state == "waiting":
             return
         paused = job.wish == "pause" or (job.state == "paused" and job.wish != "resume")
         state = "paused" if paused else "waiting"
-        with lab.database.write() as connection:
+        with lab.database.write(derived=True) as connection:
             change_job(connection, job.id, ACTIVE, state=state, worker=None, wish=None)
 
 
@@ -121,8 +142,8 @@ def finish_submissions(lab: Lab) -> None:
             try:
                 make_folder(lab, job)
             except UnweaveError as error:
-                with lab.database.write() as connection:
+                with lab.database.write(derived=True) as connection:
                     end_job(connection, job, "failed", f"its run's folder could not be made: {error}", {})
                 continue
-            with lab.database.write() as connection:
+            with lab.database.write(derived=True) as connection:
                 change_job(connection, job.id, ready=1)

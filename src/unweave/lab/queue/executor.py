@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from unweave.base.needs import Needs
+from unweave.lab.queue.job import Job
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,26 @@ class Work:
     """What earlier attempts used."""
     lab: Path | None = None
 
+    @classmethod
+    def of(cls, job: Job, root: Path) -> Work:
+        """What a worker is told of ``job`` in the lab of ``root``: of its source, the copy that the run keeps."""
+        folder = (root / job.run).resolve()
+        source = job.source
+        if source is not None and (folder / "code" / Path(source).name).is_file():
+            source = str(folder / "code" / Path(source).name)
+        return cls(
+            job.id,
+            folder,
+            job.kind,
+            job.needs,
+            job.given,
+            source,
+            job.sandboxed,
+            job.folder,
+            dict(job.usage),
+            root.resolve(),
+        )
+
     @property
     def threads(self) -> int:
         """Whole threads for the worker's libraries."""
@@ -42,6 +63,8 @@ class Node:
     total: Needs
     memory_left_gb: float = math.inf
     """Memory that can still be filled now, by whatever program."""
+    plain_only: bool = False
+    """It takes studies only: no agent, which needs the lab's database, and nothing of the sandbox."""
 
 
 @dataclass(frozen=True)

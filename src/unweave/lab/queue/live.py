@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+from unweave.base.secrets import scrub_file
 from unweave.base.terminal import printable
 
 LOG_BYTES = 10_000_000
@@ -100,3 +101,4 @@ class Log:
             for descriptor in (*self._before, self._file):
                 os.close(descriptor)
             self._file = -1
+        scrub_file(self.path)

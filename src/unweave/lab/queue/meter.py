@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BEAT = 0.1
 FAMILY_EVERY = 5
 """Beats between two looks at the child processes."""
+SIGN_EVERY = 50
+"""Beats between two signs of life, which are the times of the run's log."""
 
 
 class Meter:
@@ -90,6 +92,9 @@ class Meter:
                 log.hold_to_limit()
             if count % FAMILY_EVERY == 0:
                 self._sample()
+            if count % SIGN_EVERY == 0:
+                with contextlib.suppress(OSError):
+                    os.utime(log.path)
 
     def _sample(self) -> None:
         with contextlib.suppress(*GONE):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from unweave.base.files import file_hash
+from unweave.base.memory import may_have_gpu
 from unweave.base.needs import Needs
 from unweave.lab.queue.executor import Event, Node, Usage, Work
 from unweave.lab.queue.processes import cpu_seconds, resident
-from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu, memory_left
+from unweave.lab.queue.resources import GB, folder_bytes, machine, memory_left
 from unweave.lab.queue.worker_process import WorkerProcess
 from unweave.record.run import Run
 
@@ -28,12 +31,18 @@ class LocalPool:
     """Runs each job in a worker process that ran others before it, so that it need not wait for imports.
 
     A worker keeps its count of threads, and after the first job from a user's file it serves only that file. ``home``
-    is a folder for what workers say outside of a job; ``capacity`` is reckoned from the machine unless given.
+    is a folder for what workers say outside of a job; ``capacity`` is reckoned from the machine unless given,
+    with no more than ``threads``.
     """
 
-    def __init__(self, home: Path, capacity: Needs | None = None, name: str = "here") -> None:
+    def __init__(
+        self, home: Path, capacity: Needs | None = None, name: str = "here", threads: float | None = None
+    ) -> None:
         self.home = Path(home)
         self.name = name
+        self._threads = threads
+        self.heard = threading.Event()
+        """Set when there is something to ``poll``, for who waits without polling."""
         self._given = capacity
         self._workers: list[WorkerProcess] = []
         self._jobs: dict[str, WorkerProcess] = {}
@@ -47,6 +56,8 @@ class LocalPool:
         if self._given is None and self._gpu_gb is None:
             self._gpu_gb = self._ask_for_gpu()
         total = self._given if self._given is not None else machine(self.home, self._gpu_gb or 0.0)
+        if self._threads is not None:
+            total = replace(total, threads=min(self._threads, total.threads))
         return (Node(self.name, total, memory_left() / GB),)
 
     def claim(self, work: Work, node: str) -> Mapping[str, Any]:
@@ -67,7 +78,12 @@ class LocalPool:
     def release(self, job: str) -> None:
         self._jobs.pop(job).work = None
 
+    def jobs(self) -> list[str]:
+        """The jobs that workers have been claimed for."""
+        return list(self._jobs)
+
     def poll(self, seconds: float) -> list[Event]:
+        self.heard.clear()
         events: list[Event] = []
         waits = seconds
         while True:
@@ -153,6 +169,7 @@ class LocalPool:
 
     def _hear(self, worker: WorkerProcess, message: dict[str, Any] | None) -> None:
         self._inbox.put((worker, message))
+        self.heard.set()
 
     def _heard(self, worker: WorkerProcess, message: dict[str, Any] | None) -> list[Event]:
         if message is None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.queue.admission import admit
-from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile
+from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile, recover
 from unweave.lab.queue.executor import Event, Executor, Work
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.keeper import Keeper
@@ -37,10 +36,16 @@ class Scheduler:
     When it ends, its workers end with it, and their jobs are interrupted: the next scheduler goes on with them.
     """
 
-    def __init__(self, lab: Lab, executor: Executor | None = None, capacity: Needs | None = None) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        executor: Executor | None = None,
+        capacity: Needs | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
         self.lab = lab
         self.executor: Executor = executor or LocalPool(lab.home, capacity)
-        self.keeper = Keeper(lab)
+        self.keeper = keeper or Keeper(lab)
         self.jobs: dict[str, Job] = {}
         self.live: dict[str, LiveJob] = {}
         self.closing = False
@@ -91,7 +96,7 @@ class Scheduler:
     def _change(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
         if not changes:
             return
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             for job, columns in changes.items():
                 change_job(connection, job, **columns)
         for job, columns in changes.items():
@@ -159,12 +164,12 @@ class Scheduler:
         claimed: dict[str, Mapping[str, Any]] = {}
         for job, node in starts:
             try:
-                claimed[job.id] = self.executor.claim(self._work(job), node)
+                claimed[job.id] = self.executor.claim(Work.of(job, self.lab.root), node)
             except (UnweaveError, OSError) as error:
                 said, note = end_run(self.lab, job, "failed", f"no worker could be started: {error}", job.usage)
                 self._ended(job, said, note, job.usage)
         going: list[str] = []
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             for job, node in starts:
                 if job.id not in claimed:
                     continue
@@ -186,16 +191,6 @@ class Scheduler:
             else:
                 self.executor.release(job)
                 self._seen = -1
-
-    def _work(self, job: Job) -> Work:
-        folder = (self.lab.root / job.run).resolve()
-        source = job.source
-        if source is not None and (folder / "code" / Path(source).name).is_file():
-            source = str(folder / "code" / Path(source).name)
-        return Work(
-            job.id, folder, job.kind, job.needs, job.given, source, job.sandboxed, job.folder, dict(job.usage),
-            self.lab.root.resolve(),
-        )  # fmt: skip
 
     def _hear(self, events: list[Event]) -> None:
         for event in events:
@@ -237,7 +232,7 @@ class Scheduler:
         elif job.losses < job.retries:
             note = f"its worker was lost ({how}): started again, {job.losses + 1} of {job.retries}"
             if said != "waiting":
-                run.wait(note)
+                run.wait(note, lost=True)
             self._change(
                 {job.id: {"state": "waiting", "losses": job.losses + 1, "note": note, "worker": None, "usage": usage}}
             )
@@ -253,7 +248,7 @@ class Scheduler:
             return False
 
     def _ended(self, job: Job, status: str, note: str | None, usage: Mapping[str, float]) -> None:
-        with self.lab.database.write() as connection:
+        with self.lab.database.write(derived=True) as connection:
             end_job(connection, job, status, note, usage)
         self.jobs.pop(job.id, None)
         self._changed = True
@@ -277,9 +272,11 @@ class Scheduler:
         if self.lab.database.read("SELECT 1 FROM jobs WHERE ready = 0 LIMIT 1"):
             finish_submissions(self.lab)
             self._seen = -1
-        for job in [job for job in self.jobs.values() if job.state == "interrupted"]:
-            follow_run(self.lab, job)
-            self._seen = -1
+        # Interrupted ones, and those of a worker that could not be ended when this scheduler began.
+        for job in [job for job in self.jobs.values() if job.state != "waiting" and job.id not in self.live]:
+            if job.state == "interrupted" or job.worker:
+                recover(self.lab, job)
+                self._seen = -1
 
     def _close(self) -> None:
         self.closing = True

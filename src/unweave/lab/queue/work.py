@@ -57,7 +57,8 @@ class Surroundings:
         os.environ.update(self.variables)
         warnings.resetwarnings()
         warnings.filters.extend(self.filters)  # type: ignore[attr-defined]
-        os.chdir(order["start_in"] or self.folder)
+        # Another machine need not have the submitter's folder.
+        os.chdir(order["start_in"] if os.path.isdir(order["start_in"]) else self.folder)
         random.seed(0)
         numpy.random.seed(0)  # noqa: NPY002  the generator that a study shares with other libraries
         if order["gpu_gb"]:
@@ -159,7 +160,13 @@ def _ended(
     try:
         with run, stopped_by_signal(run):
             surroundings.prepare(order)
-            _function(order, run, surroundings)()
+            try:
+                _function(order, run, surroundings)()
+            except Exception as error:
+                if order["gpu_gb"] and type(error).__name__ == "OutOfMemoryError":
+                    note = f"stopped at its limit gpu_gb={order['gpu_gb']:g}: {first_line(error)}"
+                    raise UnweaveError(note) from error
+                raise
     except BaseException as error:
         # The folder has recorded it; a person who reads the log wants to know where it happened.
         if not isinstance(error, RunCancelled):

@@ -16,7 +16,8 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
-IDLE_SECONDS = 0.3
+IDLE_SECONDS = 2.0
+"""Jobs that follow each other closely are not held up by an import that they may not need."""
 
 
 class Line:
@@ -109,13 +110,13 @@ def warm_up() -> None:
 
 
 def gpu_gb() -> float:
-    """The memory of the largest GPU in gigabytes; 0 where there is none."""
+    """The memory, in gigabytes, of the GPU that a study gets unless it names another; 0 where there is none."""
     try:
         import torch
 
         if not torch.cuda.is_available():
             return 0.0
-        return max(torch.cuda.mem_get_info(index)[1] for index in range(torch.cuda.device_count())) / 1e9
+        return torch.cuda.mem_get_info()[1] / 1e9
     except Exception:
         return 0.0
 

@@ -17,7 +17,7 @@ from unweave.record.run import Run
 from unweave.record.seal import SEAL, read_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
 DAMAGED = "damaged"
 _CONFIG_CHARACTERS, _CHARACTERS = 4000, 20_000
@@ -45,15 +45,17 @@ class Described:
     """The digest that its seal states."""
 
 
-def stamps(root: Path) -> Iterator[tuple[str, int]]:
-    """The name and the stamp of every run folder in ``root``."""
+def folder_names(root: Path) -> list[str]:
+    """The folders in ``root`` that may be runs: told by their names alone."""
+    # What starts with a dot is the lab's own, or the half-written folder of a killed process, and is no id.
+    return [entry.name for entry in os.scandir(root) if is_id(entry.name) and entry.is_dir(follow_symlinks=False)]
+
+
+def stamps(root: Path, names: Iterable[str]) -> dict[str, int]:
+    """The stamps of those folders that are runs."""
     inside = str(root)
-    for entry in os.scandir(root):
-        # What starts with a dot is the lab's own, or the half-written folder of a killed process, and is no id.
-        if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
-            stamp = _stamp(f"{inside}/{entry.name}")
-            if stamp:
-                yield entry.name, stamp
+    found = {name: _stamp(f"{inside}/{name}") for name in names}
+    return {name: stamp for name, stamp in found.items() if stamp}
 
 
 def stamp_of(folder: Path) -> int:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import read_json_inside
-from unweave.lab.store.folders import Described, describe, refuse_link, stamp_of, stamps
+from unweave.lab.store.folders import Described, describe, folder_names, refuse_link, stamp_of, stamps
+from unweave.lab.store.page import Counts, Page, RunRow, cursor_of, place_after
 from unweave.record.about import check_id
 from unweave.record.run import Run
 from unweave.record.seal import check_seal
@@ -41,51 +39,8 @@ _COLUMNS = (
 _LIVE = ("running", "waiting", "paused")
 MOST = 1000
 """Rows of one page."""
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run as the list shows it. ``progress`` is what one at work last said: ``done``, ``total``, ``note``, ``at``."""
-
-    id: str
-    study: str
-    status: str
-    created: str
-    finished: str | None
-    seconds: float | None
-    thread: str | None
-    job: str | None
-    person: str | None
-    note: str | None
-    headline: str | None
-    """Its first claim."""
-    valid: bool
-    reason: str | None
-    """Why it is not valid."""
-    progress: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some rows, how many there are in all, and the cursor for the next page; None after the last."""
-
-    rows: tuple[RunRow, ...]
-    total: int
-    next: str | None
-
-    def _repr_html_(self) -> str:
-        from unweave.lab.notebook import page_html
-
-        return page_html(self)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many runs there are, by status, and how many of them are invalid."""
-
-    total: int
-    invalid: int
-    by_status: dict[str, int] = field(default_factory=dict)
+TURN = 1000
+"""Finished runs whose files' times are compared in one call; the first looks at all."""
 
 
 class RunIndex:
@@ -94,23 +49,24 @@ class RunIndex:
     def __init__(self, root: Path, database: Database) -> None:
         self.root = Path(root)
         self.database = database
-        self._synced = -math.inf
+        self._turn: int | None = None
 
-    def sync(self, seconds: float = 0.0) -> int:
+    def sync(self) -> int:
         """Reads the folders that are new or were written anew, and runs at work; returns how many rows changed.
 
-        Does nothing where this object did it less than ``seconds`` ago.
+        Finished runs, which nobody writes to, are all looked at the first time and then in turns, so many a call.
 
         A finished run's seal is kept when it is first seen. A run that was written anew after that is compared with
         its seal, and is invalid from then on where it differs.
         """
-        now = time.monotonic()
-        if now - self._synced < seconds:
-            return 0
-        self._synced = now
         known = {row["id"]: row for row in self.database.read("SELECT id, stamp, status FROM runs")}
         jobs = self._jobs()
-        found = dict(stamps(self.root))
+        there = folder_names(self.root)
+        done = [name for name in there if name in known and known[name]["status"] == "finished"]
+        turn = set(done if self._turn is None else done[self._turn : self._turn + TURN])
+        self._turn = 0 if self._turn is None or self._turn + TURN >= len(done) else self._turn + TURN
+        looked = [name for name in there if name in turn or name not in known or known[name]["status"] != "finished"]
+        found = stamps(self.root, looked)
         stale = [
             name
             for name, stamp in found.items()
@@ -119,7 +75,8 @@ class RunIndex:
             or known[name]["status"] in _LIVE
             or jobs.get(name, known[name]["status"]) != known[name]["status"]
         ]
-        return self._renew(stale, known, jobs, [name for name in known if name not in found])
+        gone = {*known} - {*there} | {name for name in looked if name in known and name not in found}
+        return self._renew(stale, known, jobs, sorted(gone))
 
     def update(self, id: str) -> None:
         """Reads one run's folder now, as ``sync`` does with all; a run that just finished is seen as it was sealed."""
@@ -160,7 +117,7 @@ class RunIndex:
         total = self.database.read(f"SELECT count(*) FROM runs {filtered}", values)[0][0]  # noqa: S608
         if after is not None:
             where.append(f"({_SORTS[sort]}, runs.id) {'<' if descending else '>'} (?, ?)")
-            values += _from_cursor(after, sort, descending)
+            values += place_after(after, sort, descending)
         order = "DESC" if descending else "ASC"
         limit = max(1, min(limit, MOST))
         rows = self.database.read(
@@ -171,7 +128,7 @@ class RunIndex:
         )
         shown = tuple(self._shown(row) for row in rows[:limit])
         last = rows[limit - 1] if len(rows) > limit else None
-        return Page(shown, total, _cursor(sort, descending, last["place"], last["id"]) if last is not None else None)
+        return Page(shown, total, cursor_of(sort, descending, last["place"], last["id"]) if last is not None else None)
 
     def get(self, id: str) -> RunRow:
         """One run's row, read anew if its folder was; ``UnweaveError`` with the nearest where there is none."""
@@ -298,28 +255,6 @@ def _as_its_job(one: Described, jobs: Mapping[str, str]) -> Described:
 
 def _invalidate(connection: sqlite3.Connection, id: str, reason: str) -> None:
     connection.execute("INSERT OR IGNORE INTO invalid (run, reason, at) VALUES (?, ?, ?)", (id, reason, _now()))
-
-
-def _cursor(sort: str, descending: bool, place: Any, id: str) -> str:
-    content = json.dumps([sort, descending, place, id])
-    return base64.urlsafe_b64encode(content.encode()).decode("ascii").rstrip("=")
-
-
-def _from_cursor(cursor: str, sort: str, descending: bool) -> list[Any]:
-    """The place and the id after which the page begins."""
-    try:
-        content = base64.urlsafe_b64decode(cursor[:2000].encode("ascii") + b"==")
-        its_sort, its_descending, place, id = json.loads(content)
-        usable = (
-            isinstance(id, str)
-            and isinstance(place, str | int | float)
-            and (its_sort, its_descending) == (sort, descending)
-        )
-    except (ValueError, TypeError, RecursionError):
-        usable, place, id = False, None, None
-    if not usable:
-        raise UnweaveError(f"{cursor[:40]!r} is not where a page of this list ends: begin with the first page")
-    return [place, id]
 
 
 def _now() -> str:

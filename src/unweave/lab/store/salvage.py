@@ -76,7 +76,7 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
     """A new database at the lab's place; what a source has lost of a table is looked for in the copies."""
     path = lab.home / "lab.db"
     lab.close()
-    for name in ("database", "runs"):
+    for name in ("database", "runs", "freshness"):
         lab.__dict__.pop(name, None)
     with sole_writer(path, WRITE_SECONDS), tempfile.TemporaryDirectory(prefix="repair-", dir=lab.home) as folder:
         if _in_use(path):

@@ -35,6 +35,18 @@ function runsTable(runs, roles) {
       h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)))))));
 }
 
+/** The report, its conclusion on top, with links to the claims that it rests on and to the tables it names. */
+function reported(written, thread, job) {
+  const last = thread.conclusions.at(-1);
+  const known = new Set(thread.runs.map((one) => one.run));
+  const link = (name) => (known.has(name) ? runLink(name) : null);
+  if (!written?.text && !last) return h("p.none", {}, "It is written when the agent is done.");
+  return [
+    last && [h("p.concluded", {}, said(last.text)), h("p", {}, h("a", { href: lab("thread", thread.id) }, "The thread"), " has it with its ", h("a", { href: lab("claims", last.claims[0].run) }, `${last.claims.length} ${last.claims.length === 1 ? "claim" : "claims"}`), job && [", and run ", runLink(job.run), " its tables"], ".")],
+    written?.text && markdown(written.text, link),
+  ];
+}
+
 function findings(reviews) {
   if (!reviews.length) return h("p.none", {}, "The critic has said nothing yet.");
   return [...reviews].reverse().map((one) => h("article.review", {}, h("p", {}, reviewWord(one.verdict), " ", h("span.about", {}, said(one.by))), markdown(one.text)));
@@ -54,6 +66,7 @@ export async function show(page) {
     return h("p.buttons", {}, button("Approve", () => does("approve-plan", { thread: id, sha256: plan.sha256 }, "plan approved"), { quiet: false }), h("span.help", {}, "The approval is of this sha256 only."));
   };
   let before = "";
+  let written = null;
   const ask = async (stop) => {
     const [thread, queue, resources] = await Promise.all([look("thread", { thread: id }, stop), look("queue", { limit: 1000 }, stop), look("resources", {}, stop)]);
     const mine = queue.jobs.filter((job) => job.thread === id);
@@ -69,13 +82,13 @@ export async function show(page) {
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
     settle(parts.plan, thread.plans, (list) => plans(list, approve));
     settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part]))));
-    const accounts = new Set([id, `thread:${id}`, ...mine.map((one) => one.account)]);
-    const granted = resources.budgets.filter((one) => accounts.has(one.account));
+    const own = resources.budgets.filter((one) => one.account === `agent:${job?.run}`);
+    const granted = own.length ? own : resources.budgets.filter((one) => one.account === `thread:${id}`);
     settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
     settle(parts.critic, thread.reviews, findings);
-    settle(parts.report, [thread.report, thread.conclusions.length], () => (thread.report
-      ? [markdown(thread.report, (name) => (thread.runs.some((one) => one.run === name) ? runLink(name) : null)), h("p", {}, h("a", { href: lab("thread", id) }, "Its claims, in the thread"))]
-      : h("p.none", {}, "It is written when the agent is done.")));
+    // Written once, at the end.
+    if (job && !LIVE.has(job.state) && written?.run !== job.run) written = await look("report", { run: job.run }, stop);
+    settle(parts.report, [written, thread.conclusions], () => reported(written, thread, job));
     return job && LIVE.has(job.state) ? 2000 : 20000;
   };
   const first = await look("thread", { thread: id }, signal);

@@ -2,6 +2,7 @@
 
 import { append, h, replace, said } from "./dom.js";
 import { ago, doing, state } from "./lab_parts.js";
+import { proposals } from "./lab_proposals.js";
 import { look } from "./lab_server.js";
 import { field, section } from "./parts.js";
 import { go, lab } from "./route.js";
@@ -15,7 +16,7 @@ function optional(input, factor = 1) {
 }
 
 /** Starts an agent, and goes to its page. */
-function start(studies, signal) {
+function start(signal) {
   const { place, does } = doing(signal, (answer) => go(lab("agent", answer.thread)));
   const question = h("textarea", { rows: "2", maxlength: "1000", required: true, dir: "auto", "data-first-field": true });
   const runs = amount({ step: "1", min: "1", max: "10000", value: "40", required: true });
@@ -23,7 +24,6 @@ function start(studies, signal) {
   const tokens = amount({ placeholder: "none", step: "1" });
   const dollars = amount({ placeholder: "none" });
   const planner = h("select", {}, h("option", { value: "built-in" }, "built in: screens, halves, confirms; no language model"), h("option", { value: "language-model" }, "a language model"));
-  const study = h("select", {}, h("option", { value: "" }, "whichever fits"), studies.map((one) => h("option", { value: one.name }, one.name)));
   const wait = h("input", { type: "checkbox", checked: true });
   const paid = h("div.pair-of-fields", { hidden: true }, field("Tokens, at most", tokens), field("Dollars, at most", dollars));
   planner.addEventListener("change", () => (paid.hidden = planner.value !== "language-model"));
@@ -32,13 +32,13 @@ function start(studies, signal) {
     does("start-agent", {
       question: question.value.trim(), runs: Math.round(Number(runs.value)), seconds: optional(minutes, 60),
       tokens: paid.hidden ? null : optional(tokens), dollars: paid.hidden ? null : optional(dollars),
-      planner: planner.value, study: study.value || null, wait_for_approval: wait.checked,
+      planner: planner.value, wait_for_approval: wait.checked,
     }, "the agent makes a plan");
   };
   return [
     h("form.agent-form", { on: { submit } },
       field("Question", question, "wide"),
-      h("div.filters", {}, field("Runs, at most", runs, "short"), field("Minutes, at most", minutes, "short"), field("Planner", planner), field("Study", study), paid),
+      h("div.filters", {}, field("Runs, at most", runs, "short"), field("Minutes, at most", minutes, "short"), field("Planner", planner), paid),
       h("label.tick", {}, wait, "Wait until somebody approves the plan"),
       h("p.buttons", {}, h("button", {}, "Start"), h("span.help", {}, "The one who runs never judges: an auditor and a critic do."))),
     place,
@@ -56,17 +56,19 @@ function list(jobs) {
 
 export async function show(page) {
   const { signal, who } = page;
-  const [studies, queue, threads] = await Promise.all([look("studies", {}, signal), look("queue", { limit: 1000 }, signal), look("threads", {}, signal)]);
+  const [queue, threads] = await Promise.all([look("queue", { limit: 1000 }, signal), look("threads", {}, signal)]);
   const questions = new Map(threads.threads.map((one) => [one.id, one.question]));
   const newest = new Map();
   // The newest comes first.
   for (const job of queue.jobs) if (job.kind === "agent" && job.thread && !newest.has(job.thread)) newest.set(job.thread, job);
   const jobs = [...newest.values()].map((job) => ({ job, question: questions.get(job.thread) }));
   const place = h("div");
+  const code = h("div");
   append(page.root, h("h1", {}, "Agent"),
     h("p.lead", {}, "It proposes a plan with its predictions, runs studies within the budget, and reports only numbers that are claims."),
-    who.may("run") ? start(studies.studies.filter((one) => one.planned), signal) : h("p.help", {}, "Starting one needs the role of a runner."),
-    section("Agents", place));
+    who.may("run") ? start(signal) : h("p.help", {}, "Starting one needs the role of a runner."),
+    section("Agents", place), section("Proposed code", code));
   replace(place, list(jobs));
+  await proposals(code, who, signal);
   return "Agent";
 }

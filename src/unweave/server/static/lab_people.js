@@ -41,6 +41,21 @@ function deedsTable(deeds) {
       h("td", {}, h("details", {}, h("summary", {}, "request"), plain(one.detail))))))));
 }
 
+/** A look at whether the lab's store is in order. Repairs are for the command line, beside a backup. */
+function store(signal) {
+  const place = h("div", { role: "status" });
+  const press = button("Examine the store", async () => {
+    replace(place, h("p.dim", {}, "Looking …"));
+    try {
+      const { findings } = await look("doctor", {}, signal);
+      replace(place, findings.length ? h("ul", {}, findings.map((one) => h("li", {}, h("code", {}, said(one.where)), " ", said(one.what), h("p.reason", {}, said(one.remedy))))) : h("p", {}, "Nothing is wrong."));
+    } catch (error) {
+      if (error.name !== "AbortError") replace(place, trouble(error));
+    }
+  });
+  return [h("p.buttons", {}, press), place];
+}
+
 /** A button that puts the deeds before these below them. */
 function older(place, after, signal) {
   const more = button("Earlier deeds", async () => {
@@ -87,6 +102,7 @@ export async function show(page) {
     page.root,
     h("ul.roles", {}, ROLES.map((one) => h("li", {}, h("b", {}, one), ` ${MAY[one]}`))),
     place, tokens, section("Accounts", people, h("form.make", { on: { submit } }, field("Name", name), field("Role", role), h("button", {}, "Add"))),
+    section("Store", store(signal)),
     section("Who did what", deeds));
   await draw();
   return "People";

@@ -23,7 +23,7 @@ function line(job, who, does, again) {
   const steer = who.may("run") ? steering(job.run, does, again) : null;
   steer?.update(job.state, true);
   return h("tr", {},
-    h("th", { scope: "row" }, runLink(job.run), job.kind === "agent" && h("span.tag", {}, "agent"), job.sandboxed && h("span.tag", {}, "sandboxed")),
+    h("th", { scope: "row" }, runLink(job.run), job.kind !== "study" && h("span.tag", {}, said(job.kind)), job.sandboxed && h("span.tag", {}, "sandboxed")),
     h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)),
     h("td", {}, job.person ? said(job.person) : "–"),
     h("td", {}, threadLink(job.thread)),

@@ -9,6 +9,7 @@ import { ProgressBar } from "./lab_progress.js";
 import { record, usage } from "./lab_record.js";
 import { look } from "./lab_server.js";
 import { count } from "./numbers.js";
+import { markdown } from "./markdown.js";
 import { section, trouble } from "./parts.js";
 import { lab } from "./route.js";
 
@@ -83,7 +84,7 @@ export async function show(page) {
   const top = h("p.run-facts");
   const troubles = h("div");
   const errors = h("div");
-  const parts = { claims: h("div"), figures: h("div.figures"), tables: h("div"), usage: h("div"), record: h("div") };
+  const parts = { report: h("div"), claims: h("div"), figures: h("div.figures"), tables: h("div"), usage: h("div"), record: h("div") };
   const progress = new ProgressBar();
   const metrics = new Metrics(id, signal);
   const log = new LogTail(id);
@@ -108,13 +109,15 @@ export async function show(page) {
     const list = (await look("claims", { run: id }, signal)).claims;
     settle(parts.claims, [list, run.status], () => claims(run, list));
     await figures(run, parts.figures, signal);
+    const { text } = ended && !LIVE.has(run.status) ? await look("report", { run: id }, signal) : {};
+    if (text) settle(parts.report, text, () => section("Report", markdown(text)));
   };
   append(
     page.root,
     h("div.heading", {}, h("h1.run-title", {}, said(id)), steer?.root ?? ""),
     top, place, errors, troubles, progress.root,
     h("div.columns", {},
-      h("div.left", {}, section("Metrics", metrics.root), section("Figures", parts.figures), section("Tables", parts.tables), section("Log", log.root)),
+      h("div.left", {}, parts.report, section("Metrics", metrics.root), section("Figures", parts.figures), section("Tables", parts.tables), section("Log", log.root)),
       h("div.right", {}, section("Claims", parts.claims), section("Used", parts.usage), section("Record", parts.record))),
   );
   await Promise.all([draw(first), metrics.ask(), log.ask(signal)]);

@@ -43,5 +43,5 @@ export function sweeping(fields, written, start) {
   return h("details.write", {}, h("summary", {}, "Vary some of it: a sweep"),
     h("p.help", {}, "Without draws every combination is run, each on several seeds; with draws that many configs are drawn from the values and ranges."),
     place, h("p.buttons", {}, more),
-    h("div.filters", {}, field("Seeds of each config", seeds, "short"), field("Draws", draws, "short")), h("p.buttons", {}, send));
+    h("div.filters", {}, field("Seeds each", seeds, "short"), field("Draws", draws, "short")), h("p.buttons", {}, send));
 }

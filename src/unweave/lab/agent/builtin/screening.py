@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from unweave.lab.agent.builtin.surrogate import Place, predict
-from unweave.lab.agent.judge import merit, preferred
+from unweave.lab.agent.builtin.surrogate import Mixture, Place, predict
+from unweave.lab.agent.merit import merit, preferred
 from unweave.lab.agent.plan import Arm, Plan
 from unweave.lab.agent.planner import Results
 from unweave.stats.noise import pooled_deviation
@@ -19,6 +19,8 @@ UNKNOWN = 0.2
 """How probable it is that a candidate of which nothing is known reaches the bars: to be tried, not ruled out."""
 
 
+REACH = 1.0
+"""Standard deviations within which a bar lies of what is expected of a setting far from all tried ones."""
 LEAST_NOISE = 0.02
 """Of a bar: what a single run is never taken to be more exact than."""
 
@@ -46,7 +48,7 @@ class Screening:
                     kept.setdefault(name, []).extend(seeds.values())
                     self._seeds.setdefault(one.arm, {}).setdefault(name, {}).update(seeds)
         self.noise = {outcome.name: self._noise(outcome) for outcome in self.plan.outcomes()}
-        self._predicted: dict[str, dict[str, tuple[float, float]]] | None = None
+        self._predicted: _Predictions | None = None
 
     def tried(self, arm: str) -> bool:
         """Whether the arm was run, or cannot be."""
@@ -112,18 +114,15 @@ class Screening:
     def better_probability(self, arm: str, best: str | None) -> float:
         """How probable it is that an untried candidate reaches every bar and is better than ``best``."""
         found = self.probability(arm)
-        if best is None or self.tried(arm):
-            return found
-        predicted = self._prediction().get(arm)
-        if predicted is None:
+        predicted = self._prediction()
+        if best is None or self.tried(arm) or arm not in predicted.asked:
             return found
         # Of several harms the greatest counts, so the arm must be better in each.
         bar = self.merit(best)
         for outcome in preferred(self.plan):
-            mean, spread = predicted[outcome.name]
-            scale = self._scale(outcome)
-            sign = 1.0 if outcome.better == "higher" else -1.0
-            found *= _normal((sign * mean / scale - bar) / max(spread / scale, 1e-9))
+            if outcome.bar is None or self._by_harm():
+                sign = 1.0 if outcome.better == "higher" else -1.0
+                found *= predicted.beyond(arm, outcome, sign * bar * self._scale(outcome))
         return found
 
     def _by_harm(self) -> bool:
@@ -149,43 +148,48 @@ class Screening:
         return max(deviation * math.sqrt((freedom + 2) / freedom) if freedom else 0.0, least)
 
     def _neighbourly(self, arm: str) -> float:
-        predicted = self._prediction().get(arm)
-        if predicted is None:
+        predicted = self._prediction()
+        if arm not in predicted.asked:
             return UNKNOWN
-        chance = 1.0
-        for outcome in self.counted:
-            if outcome.bar is not None:
-                mean, spread = predicted[outcome.name]
-                sign = 1.0 if outcome.better == "higher" else -1.0
-                chance *= _normal(sign * (mean - outcome.bar) / max(spread, 1e-9))
-        return chance
+        barred = [(outcome, outcome.bar) for outcome in self.counted if outcome.bar is not None]
+        return math.prod(predicted.beyond(arm, outcome, bar) for outcome, bar in barred)
 
-    def _prediction(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-        """Mean and spread by untried candidate and outcome; only where an ordered field has a tried neighbour."""
+    def _prediction(self) -> _Predictions:
+        """Of untried candidates; only where an ordered field has a tried neighbour."""
         if self._predicted is None:
-            self._predicted = {}
-            ordered = [axis for axis in self.plan.axes if axis.ordered and len(axis.values) > 2]
-            if ordered:
-                self._fill(self._predicted)
+            places = {arm.name: place(self.plan, arm) for arm in self.candidates}
+            seen = [arm.name for arm in self.candidates if self._values.get(arm.name)]
+            known = {places[name].kind for name in seen}
+            asked = [name for name in places if not self.tried(name) and places[name].kind in known]
+            if not any(places[name].ranks for name in places) or len(seen) < 3:
+                asked = []
+            self._predicted = _Predictions(asked)
+            if asked:
+                for outcome in {one.name: one for one in (*self.counted, *preferred(self.plan))}.values():
+                    self._predicted.mixtures[outcome.name] = self._mixture(outcome, places, seen, asked)
         return self._predicted
 
-    def _fill(self, predicted: dict[str, dict[str, tuple[float, float]]]) -> None:
-        places = {arm.name: place(self.plan, arm) for arm in self.candidates}
-        seen = [arm.name for arm in self.candidates if self._values.get(arm.name)]
-        known = {places[name].kind for name in seen}
-        asked = [arm.name for arm in self.candidates if not self.tried(arm.name) and places[arm.name].kind in known]
-        if len(seen) < 3 or not asked:
-            return
-        wanted = {one.name: one for one in (*self.counted, *preferred(self.plan))}
-        for name in wanted:
-            having = [one for one in seen if name in self._values[one]]
-            if len(having) < 3:
-                return
-            values = [float(np.mean(self._values[one][name])) for one in having]
-            errors = [self.noise[name] / math.sqrt(len(self._values[one][name])) for one in having]
-            mean, spread = predict([places[one] for one in having], values, errors, [places[one] for one in asked])
-            for one, m, s in zip(asked, mean, spread, strict=True):
-                predicted.setdefault(one, {})[name] = (float(m), float(s))
+    def _mixture(self, outcome: Outcome, places: Mapping[str, Place], seen: list[str], asked: list[str]) -> Mixture:
+        name = outcome.name
+        having = [one for one in seen if name in self._values[one]]
+        values = [float(np.mean(self._values[one][name])) for one in having]
+        errors = [self.noise[name] / math.sqrt(len(self._values[one][name])) for one in having]
+        # Were settings less different than this, the bar would be out of reach before anything is known.
+        scale = abs(outcome.bar - float(np.mean(values))) / REACH if outcome.bar is not None else 0.0
+        return predict([places[one] for one in having], values, errors, [places[one] for one in asked], scale)
+
+
+@dataclass
+class _Predictions:
+    """What is expected of each candidate in ``asked``, by outcome."""
+
+    asked: list[str]
+    mixtures: dict[str, Mixture] = field(default_factory=dict)
+
+    def beyond(self, arm: str, outcome: Outcome, bar: float) -> float:
+        """The probability of being on the right side of ``bar``."""
+        above = float(self.mixtures[outcome.name].above(bar)[self.asked.index(arm)])
+        return above if outcome.better == "higher" else 1 - above
 
 
 def place(plan: Plan, arm: Arm) -> Place:

@@ -23,12 +23,15 @@ WHICH = ("which", "what", "where", "best", "least", "most", "find")
 HARMLESS = ("without", "harmless", "harming", "harm", "sparing", "leaving", "keeping", "intact", "unharmed", "alone")
 LEAST_HARM = ("least harm", "less harm", "fewest side effects", "least damage", "least side effects", "harms least")
 EQUAL = ("equal", "same", "as many", "equally many")
-FILLER = frozenset(
-    """a an the and or of to at by in on for from with does do did can could is are be it its one there any some than
-    this that these those other others when if as how much well way ways so while still also each every all no not
-    we you i please show tell test try whether would should will has have had more out up then using use used make
-    makes cost costs effects side damage without than between among against into only just even get gets""".split()
-)
+FILLER = frozenset({
+    "a", "against", "all", "also", "among", "an", "and", "any", "are", "as", "at", "be", "between", "by", "can",
+    "cost", "costs", "could", "damage", "did", "do", "does", "each", "effects", "even", "every", "for", "from",
+    "get", "gets", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "just", "make",
+    "makes", "more", "much", "no", "not", "of", "on", "one", "only", "or", "other", "others", "out", "please",
+    "should", "show", "side", "so", "some", "still", "tell", "test", "than", "that", "the", "then", "there",
+    "these", "this", "those", "to", "try", "up", "use", "used", "using", "way", "ways", "we", "well", "when",
+    "whether", "while", "will", "with", "without", "would", "you",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ def understand(question: str, view: LabView) -> Understood:
         name: _read(tokens, clauses, study.inquiry) for name, study in view.studies.items() if study.inquiry is not None
     }
     scored = sorted(
-        ((one.topics, len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name) for name, one in readings.items()),
+        (
+            (one.topics, len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name)
+            for name, one in readings.items()
+        ),
         reverse=True,
     )
     scored = [one for one in scored if one[0]]
@@ -84,8 +90,7 @@ def understand(question: str, view: LabView) -> Understood:
 
 
 def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> Understood:
-    inquiry = study.inquiry
-    assert inquiry is not None
+    inquiry = study.asked()
     for name, word in reading.unknown.items():
         raise CannotPlan(
             f"{study.name} would be asked, but {word!r} is no {name} that it knows: {_values(inquiry, name)}"
@@ -98,7 +103,11 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
     for knob in inquiry.knobs:
         if knob.field in contrasted:
             continue
-        named = [value for _, _, one, value, _ in sorted(reading.values, key=lambda found: found[0]) if one.field == knob.field]
+        named = [
+            value
+            for _, _, one, value, _ in sorted(reading.values, key=lambda found: found[0])
+            if one.field == knob.field
+        ]
         several = tuple(dict.fromkeys(_hashable(each) for value in named for each in _each(value)))
         if len(several) == 1:
             fixed[knob.field] = several[0]
@@ -120,8 +129,8 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
     understood = {phrase for _, _, _, _, phrase in reading.values} | grammar
     if len(reading.ignored) > len(understood) + reading.topics:
         raise CannotPlan(
-            f"too little of {question.strip()!r} is understood ({', '.join(sorted(understood)) or 'one topic'}), and not "
-            f"{', '.join(map(repr, reading.ignored))}: {_askable(view)}"
+            f"too little of {question.strip()!r} is understood ({', '.join(sorted(understood)) or 'one topic'}), and "
+            f"not {', '.join(map(repr, reading.ignored))}: {_askable(view)}"
         )
     return Understood(
         question=question,
@@ -187,7 +196,9 @@ def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _R
             for value in knob.values
             if isinstance(value, str) and str(value).lower() not in knob.words
         ]
-    phrases += [(tuple(phrase.split()), "grammar", phrase) for phrase in (*COMPARE, *WHICH, *HARMLESS, *LEAST_HARM, *EQUAL)]
+    phrases += [
+        (tuple(phrase.split()), "grammar", phrase) for phrase in (*COMPARE, *WHICH, *HARMLESS, *LEAST_HARM, *EQUAL)
+    ]
     phrases += [(tuple(topic.split()), "topic", topic) for topic in inquiry.topics]
     phrases.sort(key=lambda one: -len(one[0]))
     at = 0
@@ -219,7 +230,11 @@ def _other(tokens: Sequence[str], clauses: Sequence[int], at: int, inquiry: Inqu
         if token.lower() == knob.field and at + 1 < len(tokens) and _number(tokens[at + 1]) is not None:
             reading.values.append((at, clauses[at], knob, _number(tokens[at + 1]), f"{token} {tokens[at + 1]}"))
             return 2
-        if _number(token) is not None and at + 1 < len(tokens) and tokens[at + 1].lower() in (knob.field, f"{knob.field}s"):
+        if (
+            _number(token) is not None
+            and at + 1 < len(tokens)
+            and tokens[at + 1].lower() in (knob.field, f"{knob.field}s")
+        ):
             reading.values.append((at, clauses[at], knob, _number(token), f"{token} {tokens[at + 1]}"))
             return 2
     if token.lower() in FILLER:

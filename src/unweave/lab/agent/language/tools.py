@@ -1,4 +1,4 @@
-"""The lab's operations as a language model may call them: typed, checked, only those offered to agents."""
+"""The lab's operations as a planner may call them: typed, checked, reading only. Runs come of its plan alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NoTools:
 
 
 class LabTools:
-    """The operations that are marked for agents, done as a person of the lab whose role the lab checks each time."""
+    """The reading operations that are marked for agents, done as a person whose role the lab checks each time."""
 
     def __init__(self, lab: Lab, person: Person) -> None:
         from unweave.lab.operations.registry import all_operations
@@ -51,7 +51,9 @@ class LabTools:
         self.lab = lab
         self.person = person
         self.offered = {
-            _function(name): one for name, one in all_operations().items() if one.agent and person.may(one.scope)
+            _function(name): one
+            for name, one in all_operations().items()
+            if one.agent and one.scope == "read" and person.may("read")
         }
 
     def functions(self) -> list[dict[str, Any]]:
