@@ -127,6 +127,7 @@ def test_a_thread_has_all_that_was_said_and_its_runs(lab, thread, tmp_path):
 def test_f3_16_hostile_text_of_a_thread_and_its_runs_stays_text(lab, thread, tmp_path):
     text = static_copy(lab, thread, tmp_path / "thread.html").read_text()
     page = Page(text)
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'" in text
     assert not page.tags & {"script", "iframe", "object", "embed", "form", "base", "link", "b>", "svg", "input", "i"}
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert all(re.match(r"#|data:image/svg\+xml;base64,|https?://", address) for address in page.addresses)
