@@ -127,11 +127,14 @@ def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> None:
     """The session of an agent's run to its end, with its report and its conclusion; waits for approvals."""
     from unweave.lab.agent.closing import close
     from unweave.record.run import RunCancelled
+    from unweave.studies.discover import forget_sources
 
     config = AgentConfig(**run.config)
     agent = Person(AGENT, "runner")
     account = f"agent:{run.id}"
     Budget(lab, account).grant(**config.budget)
+    # A warm worker may have run other jobs of studies with these names.
+    forget_sources()
     source = _kept_source(run, config)
     view = lab_view(lab, source, config.budget)
     journal = LabJournal(lab, run, config.thread, agent)

@@ -108,13 +108,22 @@ def _arms(understood: Understood, inquiry: Inquiry, axes: Sequence[Axis]) -> tup
         arms, pairs = _contrast_arms(understood, base)
         if not understood.apart:
             return arms, pairs
-    else:
+    elif axes:
         arms, pairs = _candidates(base, axes), []
+    else:
+        arms, pairs = [Arm(_only_name(understood, inquiry), "candidate", base)], []
     if inquiry.null:
         arms.append(Arm("null", "null", dict(inquiry.null), on=True))
     if inquiry.control:
         arms.append(Arm("control", "control", dict(inquiry.control), on=True))
     return arms, pairs
+
+
+def _only_name(understood: Understood, inquiry: Inquiry) -> str:
+    """The name of an only candidate: what it has of the fields that are searched otherwise, or all that was asked."""
+    given = {name: value for name, value in understood.fixed.items() if name not in inquiry.settings}
+    searched = {knob.field for knob in inquiry.knobs if knob.searched}
+    return arm_name({name: value for name, value in given.items() if name in searched} or given)
 
 
 def _contrast_arms(understood: Understood, base: Mapping[str, Any]) -> tuple[list[Arm], list[tuple[str, str]]]:

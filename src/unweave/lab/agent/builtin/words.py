@@ -61,6 +61,7 @@ class _Reading:
     """(position, clause, knob, value, phrase)"""
     grammar: list[tuple[int, int, str]] = field(default_factory=list)
     topics: int = 0
+    """Words that are about the study: its topics, and fields of it that are set by name."""
     ignored: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
     """A field, and the word in its place that is none of its values."""
@@ -230,6 +231,7 @@ def _other(tokens: Sequence[str], clauses: Sequence[int], at: int, inquiry: Inqu
     for knob in inquiry.knobs:
         if equals and name == knob.field:
             reading.values.append((at, clauses[at], knob, text, token))
+            reading.topics += 1
             return 1
         if token.lower() == knob.field and at + 1 < len(tokens) and _number(tokens[at + 1]) is not None:
             reading.values.append((at, clauses[at], knob, _number(tokens[at + 1]), f"{token} {tokens[at + 1]}"))
