@@ -6,8 +6,8 @@ import re
 
 import pytest
 from browser import browsing, chromium
-from page_lab import BOB, EVE, TOKEN, LabServed, account
 from lab_places import ANN
+from page_lab import BOB, EVE, TOKEN, LabServed, account
 from small_lab import write_study
 
 from unweave.lab import Lab

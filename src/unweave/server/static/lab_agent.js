@@ -1,6 +1,6 @@
 // One agent at work: its plan with Approve and Stop, what runs now, what it has spent, what the critic found, its report.
 
-import { announce, append, h, replace, said, settle } from "./dom.js";
+import { announce, append, h, keyed, replace, said, settle } from "./dom.js";
 import { LIVE, button, coded, doing, runLink, state, threadLink } from "./lab_parts.js";
 import { plans } from "./lab_plan.js";
 import { poll } from "./lab_poll.js";
@@ -26,23 +26,44 @@ function doingNow(thread, job, runs) {
   return going ? `${count(going)} ${going === 1 ? "run is" : "runs are"} going.` : "It reads results and decides the next step.";
 }
 
-function runsTable(runs, roles, own) {
-  const short = (name) => (own && name.startsWith(`${own}.`) ? name.slice(own.length + 1) : name);
-  if (!runs.length) return h("p.none", {}, "Nothing was launched yet.");
+/** The agent's runs, those at work first; lines are changed in place. */
+function runsTable() {
+  const body = h("tbody");
+  const table = h("div.scroll.table-scroll", { tabindex: "0", role: "region", "aria-label": "Runs of the agent" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["Run", "For", "State"].map((name) => h("th", { scope: "col" }, name)))), body));
+  const none = h("p.none", {}, "Nothing was launched yet.");
   const order = ["running", "paused", "waiting"];
   const place = (job) => (order.indexOf(job.state) + order.length + 1) % (order.length + 1);
-  const sorted = [...runs].sort((a, b) => place(a) - place(b));
-  return h("div.scroll.table-scroll", { tabindex: "0", role: "region", "aria-label": "Runs of the agent" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["Run", "For", "State"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, sorted.map((job) => h("tr", {}, h("th", { scope: "row" }, runLink(job.run, short(job.run))), h("td", {}, said(roles.get(job.run) ?? "–")),
-      h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)))))));
+  const update = (runs, parts, own) => {
+    table.hidden = runs.length === 0;
+    none.hidden = runs.length > 0;
+    keyed(body, [...runs].sort((a, b) => place(a) - place(b)), (job) => job.run, (job) => {
+      const [part, how] = [h("td", {}), h("td", {})];
+      const name = own && job.run.startsWith(`${own}.`) ? job.run.slice(own.length + 1) : job.run;
+      return {
+        root: h("tr", {}, h("th", { scope: "row" }, runLink(job.run, name)), part, how),
+        update: (now) => {
+          settle(part, parts.get(now.run) ?? "–", (word) => said(word));
+          settle(how, [now.state, now.progress], () => (now.state === "running" && now.progress ? progressLine({ ...now.progress, total: now.progress.total ?? 0 }) : state(now.state)));
+        },
+      };
+    });
+  };
+  return { root: h("div", {}, none, table), update };
+}
+
+/** What an agent's run wrote up, and the names of the tables that it speaks of. */
+async function writtenUp(run, signal) {
+  const [report, found] = await Promise.all([look("report", { run }, signal), look("run", { run }, signal)]);
+  return { ...report, tables: found.tables.map((one) => one.name) };
 }
 
 /** The report, its conclusion on top, with links to the claims that it rests on and to the tables it names. */
 function reported(written, thread, job) {
   const last = thread.conclusions.at(-1);
   const known = new Set(thread.runs.map((one) => one.run));
-  const link = (name) => (known.has(name) ? runLink(name) : null);
+  const tables = new Set(written?.tables);
+  const link = (name) => (known.has(name) ? runLink(name) : tables.has(name) ? h("a", { href: lab("table", [written.run, name]) }, h("code", {}, said(name))) : null);
   if (!written?.text && !last) return null;
   return section("Report",
     last && [h("p.concluded", {}, coded(last.text)), h("p", {}, h("a", { href: lab("thread", thread.id) }, "The thread"), " has it with its ", h("a", { href: lab("claims", last.claims[0].run) }, `${last.claims.length} ${last.claims.length === 1 ? "claim" : "claims"}`), job && [", and run ", runLink(job.run), " its tables"], ".")],
@@ -61,9 +82,10 @@ function findings(reviews, notes) {
 export async function show(page) {
   const { signal, who } = page;
   const [id] = page.route.ids;
-  const parts = Object.fromEntries(["plan", "runs", "budget", "critic", "report", "facts"].map((name) => [name, h("div")]));
+  const parts = Object.fromEntries(["plan", "budget", "critic", "report", "facts"].map((name) => [name, h("div")]));
   const now = h("p", { role: "status" });
   const errors = h("div");
+  const table = runsTable();
   const { place, does } = doing(signal, () => polled.now());
   const stop_ = button("Stop the agent", () => does("stop-agent", { thread: id }, "the agent stops, and its runs with it"));
   const approve = (plan) => {
@@ -87,13 +109,13 @@ export async function show(page) {
     stop_.hidden = !who.may("run") || !job || !LIVE.has(job.state);
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
     settle(parts.plan, thread.plans, (list) => plans(list, approve));
-    settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part])), job?.run));
+    table.update(runs, new Map(thread.runs.map((one) => [one.run, one.part])), job?.run);
     const own = resources.budgets.filter((one) => one.account === `agent:${job?.run}`);
     const granted = own.length ? own : resources.budgets.filter((one) => one.account === `thread:${id}`);
     settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
     settle(parts.critic, [thread.reviews, thread.notes.length], () => findings(thread.reviews, thread.reviews.some((one) => one.by === CRITIC) ? [] : thread.notes.filter((one) => one.by === CRITIC)));
     // Written once, at the end.
-    if (job && !LIVE.has(job.state) && written?.run !== job.run) written = await look("report", { run: job.run }, stop);
+    if (job && !LIVE.has(job.state) && written?.run !== job.run) written = await writtenUp(job.run, stop);
     settle(parts.report, [written, thread.conclusions], () => reported(written, thread, job));
     return job && LIVE.has(job.state) ? 2000 : 20000;
   };
@@ -101,7 +123,7 @@ export async function show(page) {
   append(page.root, h("h1.question", {}, said(first.question)), parts.facts, h("div.agent-now", {}, now, stop_), place, errors,
     h("div.columns", {},
       h("div.left", {}, parts.report, section("Plan", parts.plan)),
-      h("div.right", {}, section("Budget", parts.budget), section("Runs", parts.runs), section("Critic", parts.critic))));
+      h("div.right", {}, section("Budget", parts.budget), section("Runs", table.root), section("Critic", parts.critic))));
   const pause = await ask(signal);
   const polled = poll(ask, { signal, failed: (error) => replace(errors, error && trouble(error)), first: pause });
   return first.question;

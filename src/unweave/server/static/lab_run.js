@@ -110,7 +110,7 @@ export async function show(page) {
     settle(parts.claims, [list, run.status], () => claims(run, list));
     await figures(run, parts.figures, signal);
     const { text } = ended && !LIVE.has(run.status) ? await look("report", { run: id }, signal) : {};
-    if (text) settle(parts.report, text, () => section("Report", markdown(text)));
+    if (text) settle(parts.report, text, () => section("Report", markdown(text, (name) => run.tables.some((one) => one.name === name) && h("a", { href: lab("table", [id, name]) }, h("code", {}, said(name))))));
   };
   append(
     page.root,
