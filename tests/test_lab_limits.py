@@ -30,6 +30,9 @@ def test_f3_27_memory_past_the_limit_ends_the_job_with_the_numbers(lab):
     assert 0.3 < job.usage["memory_gb"] < 2
     assert Run.open(lab.root / job.run).state()["usage"] == job.usage
     assert job.attempt == 1
+    lab.queue.resume(job.id, needs={"memory_gb": 4})
+    lab.queue.cancel(job.id)
+    assert (lab.queue.get(job.id).needs.memory_gb, lab.queue.get(job.id).given) == (4, ("memory_gb",))
 
 
 def test_f3_27_disk_past_the_limit_ends_the_job(lab):

@@ -163,7 +163,8 @@ def test_a_running_job_is_cancelled_politely_and_can_be_resumed(warm):
     assert done.state == "finished"
     cells = run_of(warm, job).cells("steps")
     assert len(cells) == 100
-    assert done.usage["seconds"] > 1.0
+    # What it used before it was cancelled is not counted again.
+    assert done.usage["seconds"] < 2.0
 
 
 def test_f3_27_a_study_that_ignores_every_request_to_stop_is_killed(warm, monkeypatch):

@@ -24,16 +24,25 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"),
 ]
-NODE = {"node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
 
 
 @pytest.fixture
-def cluster():
+def cluster(monkeypatch):
+    """A head, which is this machine to the scheduler, and two others; each on a loopback address of its own."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "180")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
-    made.nodes = [made.add_node(num_cpus=1, **NODE) for _ in range(2)]
+    room = {"object_store_memory": 80_000_000}
+    head = {"node_ip_address": "127.0.0.1", "num_cpus": 0, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args={**head, **room})
+    made.others = {
+        node.node_id[:8]: node
+        for node in [made.add_node(node_ip_address=f"127.0.0.{2 + each}", num_cpus=1, **room) for each in range(2)]
+    }
     yield made
+    ray.shutdown()
     made.shutdown()
 
 
@@ -93,10 +102,7 @@ def test_a_machine_that_is_lost_loses_no_job(lab, cluster, shared):
         started = [lab.queue.get(job.id) for job in jobs]
         if not lost and all((lab.root / job.run / "cells").exists() for job in started):
             lost.append(started[0].id)
-            for node in cluster.nodes:
-                if pool._where[started[0].id].name.endswith(node.node_id[:8] if hasattr(node, "node_id") else ""):
-                    cluster.remove_node(node, allow_graceful=False)
-                    return
+            cluster.remove_node(cluster.others[started[0].worker["node"][-8:]], allow_graceful=False)
 
     done = schedule(lab, pool, *jobs, meanwhile=lose)
     assert [job.state for job in done] == ["finished", "finished"]

@@ -391,6 +391,17 @@ def test_a_full_disk_is_said_and_the_history_stays(threads, thread, monkeypatch)
     assert threads.get(thread.id).state == "stopped"
 
 
+def test_f3_15_threads_are_their_owners_alone_whatever_the_umask(tmp_path):
+    (tmp_path / "runs").mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        with small_lab(tmp_path) as lab:
+            lab.threads.create(QUESTION, by=ANN)
+            assert lab.threads.root.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+
+
 def test_a_row_verdict_replaces_the_one_before(threads, thread):
     for verdict in ("not testable", "reproduced"):
         threads.add(thread.id, RowVerdict("level", verdict, "recomputed", ours={"value": 1.0}), CARL)

@@ -248,15 +248,17 @@ def test_processes_that_a_script_starts_log_to_its_run(tmp_path, start, initiate
     assert list(Path("runs/.lab/ranks").iterdir()) == []
 
 
-def test_a_forked_process_that_ends_does_not_end_the_run():
+@pytest.mark.parametrize("logs", [True, False])
+def test_a_forked_process_that_ends_does_not_end_the_run(logs):
     script(
         "import os, sys, unweave\nunweave.init()\nunweave.log({'a': 1})\n"
         "child = os.fork()\n"
-        "if not child:\n    unweave.log({'a': 2}); sys.exit(5)\n"
-        "os.waitpid(child, 0)\nunweave.log({'a': 3})"
+        f"if not child:\n    {logs} and unweave.log({{'a': 2}}); sys.exit(5)\n"
+        "os.waitpid(child, 0)\nfrom pathlib import Path; from unweave.record import Run\n"
+        "assert Run.open(Path(unweave.run.path)).status == 'running'\nunweave.log({'a': 3})"
     )
     assert only_run().status == "finished"
-    assert sorted(row["a"] for row in only_run().metrics()) == [1, 2, 3]
+    assert sorted(row["a"] for row in only_run().metrics()) == ([1, 2, 3] if logs else [1, 3])
 
 
 RANK = """

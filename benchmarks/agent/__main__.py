@@ -54,8 +54,8 @@ def main() -> None:
                 rows.append(row)
                 if given.verbose:
                     print(
-                        f"{seed} {question.kind:15} {name:8} {'right' if row['right'] else 'WRONG':5} {row['runs']:3} runs "
-                        f"{row['answer']} {row['arm']} (truth: {question.truth}); {row['ended']}",
+                        f"{seed} {question.kind:15} {name:8} {'right' if row['right'] else 'WRONG':5} "
+                        f"{row['runs']:3} runs {row['answer']} {row['arm']} (truth: {question.truth}); {row['ended']}",
                         file=sys.stderr,
                         flush=True,
                     )

@@ -10,9 +10,10 @@ from questions import Question
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.hands import OwnHands
 from unweave.lab.agent.journal import Memory
-from unweave.lab.agent.judge import Judgement, judge
+from unweave.lab.agent.judge import judge
 from unweave.lab.agent.planner import LabView, Planner
 from unweave.lab.agent.session import Session
+from unweave.lab.agent.verdicts import Judgement
 from unweave.studies.registry import Study, registered
 
 AT_ONCE = 2
@@ -36,7 +37,8 @@ def answer_directly(question: Question, planner: str, budget: int) -> dict[str, 
     session = Session(planner_named(planner), hands, Memory(), view)
     session.conduct(question.text)
     state = session.state()
-    assert state.plan is not None
+    if state.plan is None:
+        raise ValueError(f"no plan came of {question.text!r}")
     results = session.results(state, state.plan)
     found = judge(state.plan, results)
     settings = state.plan.arm(found.best).settings if found.best else {}

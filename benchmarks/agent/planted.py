@@ -58,7 +58,7 @@ class Network(nn.Module):
         for site in SITES:
             self.sites[site].weight.data = sum(torch.outer(u, v) for u, v in pieces[site])  # type: ignore[assignment]
         neuron = torch.eye(neurons).view(len(LABELS), WORDS, -1)
-        self.word.weight.data = sum(torch.outer(neuron[:, w].sum(0), token[w]) for w in range(WORDS))  # type: ignore
+        self.word.weight.data = sum(torch.outer(neuron[:, w].sum(0), token[w]) for w in range(WORDS))  # type: ignore[assignment]
         log = transitions(seed).log()
         log = log - log.mean(-1, keepdim=True)
         self.down.weight.data = log.flatten(0, 1).T.contiguous()
@@ -171,7 +171,9 @@ class Planted:
         return loss.mean(-1).numpy().astype(np.float64)
 
 
-def measured(planted: Planted, edit: Edit, windows: int, draw: int, shuffle: bool, label: int) -> tuple[float, float, np.ndarray]:
+def measured(
+    planted: Planted, edit: Edit, windows: int, draw: int, shuffle: bool, label: int
+) -> tuple[float, float, np.ndarray]:
     """Level and worst harm on a sample of text, and the change of every label; ``shuffle`` deals the text at random."""
     texts = [sample(planted.seed, k, windows, draw) for k in range(len(LABELS))]
     if shuffle:

@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, Planted, planted, single_outcomes
+from planted import HARM, LABELS, LEVEL, SITES, STRENGTHS, Planted, planted, single_outcomes
 from ways import ORDERS, WAYS, edit_by, selective
 
 from unweave.base.seeds import derive, numpy_generator
-from unweave.lab.agent.judge import Judgement
+from unweave.lab.agent.verdicts import Judgement
 
 Settings = Mapping[str, Any]
+STRENGTH = "Is there a site with a factor that removes {label} from network {network} without harming the others?"
 DRAWS = 12
 """Training texts over which a way's true worth is averaged."""
 SEPARATED = 0.1
@@ -79,13 +80,17 @@ def _some(
 def _passing(made: Planted) -> dict[str, float]:
     """The single pieces that reach both bars, with their harm."""
     found = single_outcomes(made)
-    return {f"{site}:{index}": harm for (site, index), (level, harm) in found.items() if level >= LEVEL and harm <= HARM}
+    return {
+        f"{site}:{index}": harm for (site, index), (level, harm) in found.items() if level >= LEVEL and harm <= HARM
+    }
 
 
 def _any_piece(made: Planted) -> Question:
     good = _passing(made)
     text = f"Does any piece of network {made.seed} remove {LABELS[made.label]} without harming the others?"
-    return Question(0, "any piece", text, True, ", ".join(good), lambda found, arm: found.answer == "yes" and _of(arm) in good)
+    return Question(
+        0, "any piece", text, True, ", ".join(good), lambda found, arm: found.answer == "yes" and _of(arm) in good
+    )
 
 
 def _least_piece(made: Planted) -> Question:
@@ -99,7 +104,7 @@ def _any_strength(made: Planted) -> Question | None:
     good = _strengths(made)
     if not good:
         return None
-    text = f"Is there a site with a factor that removes {LABELS[made.label]} from network {made.seed} without harming the others?"
+    text = STRENGTH.format(label=LABELS[made.label], network=made.seed)
     truth = ", ".join(f"{site} at {factor:g}" for site, factor in sorted(good))
     return Question(
         0, "any strength", text, True, truth,
@@ -115,7 +120,7 @@ def _no_piece(made: Planted) -> Question:
 def _no_strength(made: Planted) -> Question | None:
     if _strengths(made):
         return None
-    text = f"Is there a site with a factor that removes {LABELS[made.label]} from network {made.seed} without harming the others?"
+    text = STRENGTH.format(label=LABELS[made.label], network=made.seed)
     return Question(0, "no strength", text, False, "none", lambda found, arm: found.answer == "no")
 
 
@@ -133,11 +138,15 @@ def _best_way(made: Planted) -> Question | None:
         ranked = sorted(WAYS, key=lambda way: -worth[way])
         if worth[ranked[0]] - worth[ranked[1]] > SEPARATED and worth[ranked[0]] > 0.2:
             best = ranked[0]
-            text = (
-                f"Which way of removing {LABELS[made.label]} from network {made.seed} is best at {site} at equal tokens?"
-            )
+            removing = f"removing {LABELS[made.label]} from network {made.seed}"
+            text = f"Which way of {removing} is best at {site} at equal tokens?"
             return Question(
-                0, "best way", text, True, best, lambda found, arm, best=best: found.answer == "yes" and _way(arm) == best
+                0,
+                "best way",
+                text,
+                True,
+                best,
+                lambda found, arm, best=best: found.answer == "yes" and _way(arm) == best,
             )
     return None
 
@@ -169,9 +178,7 @@ def _same_way(made: Planted) -> Question | None:
         f"Does order {first} do better than {second} at removing {LABELS[made.label]} from network {made.seed} with "
         f"way=adapter at {site} at equal tokens?"
     )
-    return Question(
-        0, "same way", text, False, "no difference", lambda found, arm: _relation(found) == "no difference"
-    )
+    return Question(0, "same way", text, False, "no difference", lambda found, arm: _relation(found) == "no difference")
 
 
 def _same_of_many(made: Planted) -> Question | None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 # A study in a file of its own finds the modules that lie beside it like any script does.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, WORDS, measured, planted  # noqa: E402
-from ways import NOTHING, ORDERS, WAYS, edit_by, selective  # noqa: E402
+from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, WORDS, measured, planted
+from ways import NOTHING, ORDERS, WAYS, edit_by, selective
 
-from unweave.base.errors import UnweaveError, nearest  # noqa: E402
-from unweave.base.seeds import numpy_generator  # noqa: E402
-from unweave.studies.inquiry import Inquiry, Knob, Outcome  # noqa: E402
-from unweave.studies.registry import study  # noqa: E402
+from unweave.base.errors import UnweaveError, nearest
+from unweave.base.seeds import numpy_generator
+from unweave.studies.inquiry import Inquiry, Knob, Outcome
+from unweave.studies.registry import study
 
 if TYPE_CHECKING:
     from unweave.edit.edits import Edit
@@ -143,7 +143,9 @@ def piece(config: Piece, run: Run | None = None) -> dict[str, float]:
         others = [name for name in NAMES if name not in config.pieces]
         names = (str(numpy_generator(config.first_seed, "random piece", config.network).choice(others)),)
     chosen = {(name.partition(":")[0], int(name.partition(":")[2])): 0.0 for name in names}
-    return _measure(config.network, made.edit(chosen), config.label, config.windows, config.shuffle, config.first_seed, run)
+    return _measure(
+        config.network, made.edit(chosen), config.label, config.windows, config.shuffle, config.first_seed, run
+    )
 
 
 @study(

@@ -93,10 +93,13 @@ def _each(args: argparse.Namespace, name: str, fields: dict[str, Any]) -> Output
 
 def _work_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until-empty", action="store_true", help="end when nothing waits or runs any more")
+    parser.add_argument("--ray", metavar="HOST:PORT", help="run on this Ray cluster too (docs/lab-queue.md)")
 
 
 def _work(args: argparse.Namespace) -> Output:
     lab = open_lab(args, make=True)
+    if args.ray:
+        lab.queue.use_ray(args.ray)
     lines = ["Starting what waits. Ctrl-C ends it; what runs then goes on with the next scheduler."]
     return Output({"lab": str(args.runs)}, lines, then=lambda: work(lab, args.until_empty))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
@@ -23,7 +24,7 @@ class Outcome:
     name: str
     table: str
     column: str
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     better: Literal["higher", "lower"] = "higher"
     bar: float | None = None
     unit: str = ""
@@ -81,7 +82,7 @@ class Knob:
 
     field: str
     values: tuple[Any, ...] = ()
-    words: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """``{"spanish": "es"}``: words of the question, in lower case, and the value (or ``Several``) they stand for."""
     searched: bool = False
     """Tried out over ``values`` where the question names none; else the field's default is taken."""
@@ -105,18 +106,18 @@ class Inquiry:
     knobs: tuple[Knob, ...] = ()
     harms: tuple[Outcome, ...] = ()
     """What must stay small; each with its bar."""
-    null: Mapping[str, Any] = field(default_factory=dict)
+    null: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings under which there is nothing to be found."""
-    control: Mapping[str, Any] = field(default_factory=dict)
+    control: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings that must fail at what the question asks."""
     first_seed: str = "first_seed"
     seeds: str | None = "seeds"
     """Field for the number of seeds in one run, counted from ``first_seed``; None where a run has one."""
-    cheap: Mapping[str, Any] = field(default_factory=dict)
+    cheap: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings that make a run cheaper and noisier, for screening."""
     equal: tuple[Outcome, ...] = ()
     """What two settings spend, which must be equal where they are compared at equal cost."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of every run that a planner starts."""
     examples: tuple[str, ...] = ()
     """Questions that can be asked, shown to somebody whose question was not understood."""

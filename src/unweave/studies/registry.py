@@ -35,6 +35,12 @@ class Study:
         """A typed config from settings by field name; see ``typed_config``."""
         return typed_config(self.config, settings, f"study {self.name!r}")
 
+    def asked(self) -> Inquiry:
+        """How a planner may ask this study, or ``UnweaveError`` where it may not."""
+        if self.inquiry is None:
+            raise UnweaveError(f"study {self.name!r} has no inquiry, so a planner cannot ask it")
+        return self.inquiry
+
     def fields(self) -> list[Field]:
         """The fields of the config, with defaults and meanings."""
         return config_fields(self.config)

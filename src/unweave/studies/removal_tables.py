@@ -175,7 +175,12 @@ def seeds_table(config: RemoveLanguage, removal: Removal, labels: list[str]) -> 
         rows,
         units={"level": "ln V"},
         caption="Every cell: one method, budget and seed",
-        digits={"level": 3, "retained": 3, "worst other": 3, **{f"change {label}": 3 for label in labels if label != config.language}},
+        digits={
+            "level": 3,
+            "retained": 3,
+            "worst other": 3,
+            **{f"change {label}": 3 for label in labels if label != config.language},
+        },
     )
 
 

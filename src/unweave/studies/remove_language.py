@@ -12,6 +12,7 @@ from unweave.base.progress import Progress, Silent
 from unweave.studies.registry import study
 from unweave.studies.removal_bench import WINDOW, Bench, prepare
 from unweave.studies.removal_inquiry import INQUIRY
+from unweave.studies.removal_needs import removal_needs
 
 if TYPE_CHECKING:
     from unweave.edit.edits import Edit
@@ -133,7 +134,13 @@ class Removal:
         return f"Removal({self.label} by {self.site}:{self.index}, {len(self.cells)} cells, report {self.report})"
 
 
-@study("remove-language", "Can one number remove a language, and what else changes?", RemoveLanguage, inquiry=INQUIRY)
+@study(
+    "remove-language",
+    "Can one number remove a language, and what else changes?",
+    RemoveLanguage,
+    removal_needs,
+    INQUIRY,
+)
 def remove_language(config: RemoveLanguage, run: Run | None = None, target: Target | None = None) -> Removal:
     """Selects the label's own subcomponent, tunes its factor, compares methods, and measures every other label.
 

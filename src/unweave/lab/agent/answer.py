@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from unweave.lab.agent.plan import BEST, Plan, Prediction
 
 if TYPE_CHECKING:
-    from unweave.lab.agent.judge import Contrast, Judgement
     from unweave.lab.agent.planner import Results
+    from unweave.lab.agent.verdicts import Contrast, Judgement
 
 RELATIONS = {
     "better": "does better than",
@@ -22,10 +22,12 @@ RELATIONS = {
 
 
 def answer_word(plan: Plan, found: Judgement) -> str:
-    """The answer in a word or two: of a comparison how the two stand, else ``yes``, ``nothing found`` or ``undecided``."""
+    """The answer in a word or two: how two compared arms stand, else ``yes``, ``nothing found`` or ``undecided``."""
     if plan.kind == "compare":
-        return found.contrasts[0].relation if len(found.contrasts) == 1 else {"yes": "better", "no": "no better"}.get(
-            found.answer, "undecided"
+        return (
+            found.contrasts[0].relation
+            if len(found.contrasts) == 1
+            else {"yes": "better", "no": "no better"}.get(found.answer, "undecided")
         )
     return {"yes": "yes", "no": "nothing found", "unclear": "undecided"}[found.answer]
 
@@ -58,7 +60,8 @@ def _own(plan: Plan, found: Judgement) -> str:
         harms = " and keeps every harm within its bar" if plan.criterion.harmless and plan.criterion.harms else ""
         if plan.criterion.effect.bar is None:
             return f"{named(found.best)} {what} by {plan.criterion.effect.name}, past the noise of fresh seeds.{also}"
-        return f"{named(found.best)} {what}: it reaches the bar of {plan.criterion.effect.name}{harms} on fresh seeds.{also}"
+        effect = plan.criterion.effect.name
+        return f"{named(found.best)} {what}: it reaches the bar of {effect}{harms} on fresh seeds.{also}"
     if found.answer == "no":
         tied = f": {named(*found.tied)} are not told apart" if found.tied else ""
         reasons = [f"{named(one.arm)}: {one.why}" for one in found.standings if one.verdict == "fails"]

@@ -14,10 +14,10 @@ from unweave.lab.threads.events import Conclusion, Note, StateChange, Tried
 
 if TYPE_CHECKING:
     from unweave.lab.agent.critic import Objection
-    from unweave.lab.agent.judge import Judgement
     from unweave.lab.agent.plan import Plan
     from unweave.lab.agent.planner import Results
     from unweave.lab.agent.session import Session
+    from unweave.lab.agent.verdicts import Judgement
     from unweave.lab.lab import Lab
     from unweave.record.run import Run
 
@@ -32,7 +32,7 @@ def close(lab: Lab, run: Run, session: Session, thread: str, agent: Person, appr
         return
     results = session.results(state, state.plan)
     found = keep_findings(run, state.plan, results, open_in(lab.root))
-    objections = _criticised(lab, run, session, thread, approvals)
+    objections = _criticised(lab, run, session, state.plan, thread, approvals)
     write_up(run, state.plan, state.ended or "", objections)
     _tell(lab, run, results, objections, thread, agent)
     # A conclusion rests on a run that is finished and sealed, and so comes last.
@@ -40,25 +40,26 @@ def close(lab: Lab, run: Run, session: Session, thread: str, agent: Person, appr
     _conclude(lab, run, state.plan, found, thread, agent)
 
 
-def _criticised(lab: Lab, run: Run, session: Session, thread: str, approvals: bool) -> list[Objection]:
+def _criticised(lab: Lab, run: Run, session: Session, plan: Plan, thread: str, approvals: bool) -> list[Objection]:
     """The critic's objections, from what is on the disk now."""
     state = session.state()
-    assert state.plan is not None
     finished = [name for name in state.runs if lab.queue.get(name).state == "finished"]
     audits: dict[str, object] = {}
     for start in range(0, len(finished), 40):
         some = finished[start : start + 40]
         audits |= dict(zip(some, audit_several(lab, some), strict=True))
     kept = lab.threads.get(thread)
-    own = {job.run for job in lab.queue.list(thread=thread) if job.kind == "study" and _of_session(lab, job.run, run.id)}
+    own = {
+        job.run for job in lab.queue.list(thread=thread) if job.kind == "study" and _of_session(lab, job.run, run.id)
+    }
     remains = Remains(
         run=run,
-        plan=state.plan,
+        plan=plan,
         approved=frozenset(one.sha256 for one in kept.approvals) if approvals else None,
         launched=state.runs,
         of_thread=frozenset(own),
         audits=audits,  # type: ignore[arg-type]
-        registered=session.view.studies.get(state.plan.study),
+        registered=session.view.studies.get(plan.study),
         open_run=open_in(lab.root),
     )
     return criticise(remains)

@@ -127,7 +127,9 @@ def _controls(remains: Remains) -> Iterator[Objection]:
     best = _holding(remains)
     for role, wanted in (("null", inquiry.null), ("control", inquiry.control)):
         if not wanted:
-            yield Objection(role, f"the study has no {role}: nothing shows what would be seen if there were nothing", "note")
+            yield Objection(
+                role, f"the study has no {role}: nothing shows what would be seen if there were nothing", "note"
+            )
             continue
         runs = [entry for entry in remains.launched.values() if entry["role"] == role]
         if not runs:
@@ -145,7 +147,9 @@ def _out_of_bars(remains: Remains, row: Mapping[str, Any]) -> bool:
     harms = {harm.name: harm for harm in remains.plan.criterion.harms}
     same = [one for one in _arms(remains) if (one["arm"], one["on"]) == (row["arm"], row["on"])]
     return remains.plan.criterion.harmless and any(
-        one["outcome"] in harms and harms[one["outcome"]].bar is not None and not harms[one["outcome"]].reached(one["mean"])
+        one["outcome"] in harms
+        and harms[one["outcome"]].bar is not None
+        and not harms[one["outcome"]].reached(one["mean"])
         for one in same
     )
 
@@ -193,7 +197,8 @@ def _difference(evidence: Any, row: Mapping[str, Any]) -> Iterator[Objection]:
     noisy = noisy_mean([values[0][one] - values[1][one] for one in shared])
     if noisy.low <= 0 <= noisy.high:
         yield Objection(
-            "noise", f"{row['first']} is called {row['verdict']} than {row['second']} within the noise of {row['outcome']}"
+            "noise",
+            f"{row['first']} is called {row['verdict']} than {row['second']} within the noise of {row['outcome']}",
         )
 
 
@@ -225,7 +230,9 @@ def _reported(remains: Remains) -> Iterator[Objection]:
     for name, entry in remains.launched.items():
         result = [row for row in remains.run.load_table("runs").records() if row["run"] == name]
         if result and result[0]["result"] == "measured" and name not in used:
-            yield Objection("runs", f"run {name} of {entry['arm']} was measured, and none of its values is in the evidence")
+            yield Objection(
+                "runs", f"run {name} of {entry['arm']} was measured, and none of its values is in the evidence"
+            )
 
 
 def _audited(remains: Remains) -> Iterator[Objection]:
@@ -248,7 +255,9 @@ def _ending(remains: Remains) -> Iterator[Objection]:
     ended = [row for row in remains.run.cells("journal").values() if row["kind"] == "ended"]
     for row in ended:
         why = str(row["why"])
-        if "before its own stopping rule was met" in why or why.startswith(("stopped from outside", "the budget", "after ")):
+        if "before its own stopping rule was met" in why or why.startswith(
+            ("stopped from outside", "the budget", "after ")
+        ):
             yield Objection("ending", why, "note")
     for row in _answered(remains):
         if row["what"] == "answer" and row["verdict"] == "undecided":
@@ -266,7 +275,9 @@ def _digits(remains: Remains) -> Iterator[Objection]:
         error = errors.get((claim.row.get("arm"), claim.row.get("on"), claim.row.get("outcome")))
         if error and 10.0**-claim.digits < float(error) / 100:
             carried = max(0, 1 - math.floor(math.log10(float(error))))
-            yield Objection("digits", f"{claim.sentence!r} shows {claim.digits} decimals, and the noise carries {carried}", "note")
+            yield Objection(
+                "digits", f"{claim.sentence!r} shows {claim.digits} decimals, and the noise carries {carried}", "note"
+            )
 
 
 def _says_yes(remains: Remains) -> bool:

@@ -26,8 +26,8 @@ class Hands(Protocol):
     def launch(self, name: str, entry: Mapping[str, Any]) -> None:
         """Submits a run under this name; one that exists already is left as it is, so that a step can be repeated.
 
-        ``entry`` is the plan's of this run as JSON: see ``unweave.lab.agent.plan.Entry``. Raises ``UnweaveError`` where
-        the lab refuses it.
+        ``entry`` is the plan's of this run as JSON: see ``unweave.lab.agent.launch.Entry``. Raises ``UnweaveError``
+        where the lab refuses it.
         """
         ...
 
@@ -122,7 +122,9 @@ def read_run(run: Run, name: str, entry: Mapping[str, Any], plan: Plan, seconds:
     kinds = [one["kind"] for one in state.get("identities", [])]
     facts: dict[str, Any] = {
         # Of a kind of which a run reads several, no one hash says which.
-        "identities": {one["kind"]: one["sha256"] for one in state.get("identities", []) if kinds.count(one["kind"]) == 1},
+        "identities": {
+            one["kind"]: one["sha256"] for one in state.get("identities", []) if kinds.count(one["kind"]) == 1
+        },
         "seconds": seconds,
     }
     if run.status != "finished":

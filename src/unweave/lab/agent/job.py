@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.lab_hands import LabHands
 from unweave.lab.agent.lab_journal import LabJournal
-from unweave.lab.agent.planner import CannotPlan, LabView, Planner
+from unweave.lab.agent.planner import CannotPlan, Planner
 from unweave.lab.agent.session import Session, Terms
 from unweave.lab.agent.view import lab_view
 from unweave.lab.people import AGENT, Person
@@ -80,7 +80,15 @@ def start_agent(
     elif lab.threads.get(thread).question != question:
         raise UnweaveError(f"thread {thread!r} asks {lab.threads.get(thread).question!r}: a new question needs its own")
     config = AgentConfig(
-        question, thread, planner, granted, wait_for_approval, str(source) if source else None, endpoint, model, key_variable
+        question,
+        thread,
+        planner,
+        granted,
+        wait_for_approval,
+        str(source) if source else None,
+        endpoint,
+        model,
+        key_variable,
     )
     job = lab.queue.submit(
         AGENT,
@@ -116,14 +124,14 @@ def run_agent(root: Path, run: Run) -> None:
 
 
 def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> None:
-    """The session of an agent's run to its end, with its report and its conclusion. Waits for approval where it must."""
+    """The session of an agent's run to its end, with its report and its conclusion; waits for approvals."""
     from unweave.lab.agent.closing import close
     from unweave.record.run import RunCancelled
 
     config = AgentConfig(**run.config)
     agent = Person(AGENT, "runner")
     account = f"agent:{run.id}"
-    Budget(lab, account).grant(**{name: amount for name, amount in config.budget.items()})
+    Budget(lab, account).grant(**config.budget)
     source = _kept_source(run, config)
     view = lab_view(lab, source, config.budget)
     journal = LabJournal(lab, run, config.thread, agent)
@@ -159,7 +167,8 @@ def made_by(name: PlannerName, config: AgentConfig, lab: Lab | None = None, acco
     from unweave.base.endpoint import Endpoint
     from unweave.lab.agent.language import BudgetMeter, LabTools, LanguageModelPlanner
 
-    assert lab is not None
+    if lab is None:
+        raise UnweaveError("a language model plans in a lab: give one")
     # It may look at the lab, and nothing more: what runs is launched by the session, within the plan.
     tools = LabTools(lab, Person(AGENT, "reader"))
     endpoint = Endpoint(str(config.endpoint), str(config.model), config.key_variable)
@@ -172,6 +181,3 @@ def _kept_source(run: Run, config: AgentConfig) -> Path | None:
         return None
     kept = (run.path / "code" / Path(config.source).name).resolve()
     return kept if kept.is_file() else Path(config.source)
-
-
-_ = (LabView, Any)

@@ -74,7 +74,7 @@ class State:
 
     @classmethod
     def of(cls, events: list[dict[str, Any]], known: dict[str, Plan] | None = None) -> State:
-        """The state after ``events``; ``known`` are plans that were read before, by hash, and gets those that are read."""
+        """The state after ``events``; ``known`` are plans by hash that were read before, and gets those read now."""
         read = {} if known is None else known
         plans: list[Plan] = []
         approved: set[str] = set()

@@ -1,4 +1,4 @@
-"""A plan: what is asked, what is expected, what will be run, and what will count as an answer, written before any run."""
+"""A plan: what is asked and expected, what will be run, and what will count as an answer, written before any run."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Axis:
 class Arm:
     """One setting of the study, and what it is there for.
 
-    A ``null`` must show nothing, a ``control`` must fail at what is asked, a ``group`` is several candidates at once. With
-    ``on`` the settings are laid over those of another arm, which the launch names.
+    A ``null`` must show nothing, a ``control`` must fail at what is asked, a ``group`` is several candidates at once.
+    With ``on`` the settings are laid over those of another arm, which the launch names.
     """
 
     name: str
@@ -211,6 +211,8 @@ class Plan:
         """Raises ``UnweaveError`` where the plan contradicts itself or the study, or could fool its reader."""
         _check_names(self)
         known = {outcome.name for outcome in self.outcomes()}
+        from unweave.lab.agent.launch import launch_settings
+
         candidates = self.of_role("candidate")
         if not candidates:
             raise UnweaveError("the plan has no candidate: nothing could be the answer")
@@ -223,10 +225,9 @@ class Plan:
         seeds = [seed for stage in self.stages for seed in stage.seeds]
         if len(set(seeds)) != len(seeds):
             raise UnweaveError("a seed is in two stages: what confirms must not have been looked at when screening")
-        if self.stopping.seeds < 3 or len(self.stage("confirm").seeds) < self.stopping.seeds:
-            raise UnweaveError(
-                f"{self.stopping.seeds} seeds of {len(self.stage('confirm').seeds)} confirm an arm: 3 or more are needed"
-            )
+        confirming = len(self.stage("confirm").seeds)
+        if self.stopping.seeds < 3 or confirming < self.stopping.seeds:
+            raise UnweaveError(f"{self.stopping.seeds} seeds of {confirming} confirm an arm: 3 or more are needed")
         if not self.hypotheses or not all(one.predictions for one in self.hypotheses):
             raise UnweaveError("every plan predicts: give each hypothesis at least one predicted outcome")
         for hypothesis in self.hypotheses:
@@ -265,84 +266,9 @@ class Plan:
             raise UnweaveError(f"plan: {where}: {fault['msg'].removeprefix('Value error, ')}") from error
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What a run carries of its plan, so that an auditor can compare what was planned with what was launched."""
-
-    sha256: str
-    arm: str
-    role: Role
-    on: str | None
-    stage: Phase
-    study: str
-    config: Mapping[str, Any]
-    seeds: tuple[int, ...]
-    identities: Mapping[str, str]
-    code: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as plain JSON."""
-        return json.loads(json.dumps(asdict(self), allow_nan=False))
-
-
-def launches_of(plan: Plan, study: Study, identities: Mapping[str, str] | None = None) -> list[Entry]:
-    """The runs that the plan's next step stands for: what each carries of the plan.
-
-    Neighbouring seeds go into one run where the study takes several; else each seed is a run of its own. ``identities``
-    are those that the plan's first run read, where the plan itself did not know them.
-    """
-    found = []
-    for launch in plan.launch:
-        for seeds in _runs_of(study, launch.seeds):
-            part = replace(launch, seeds=seeds)
-            entry = Entry(
-                plan.sha256,
-                launch.arm,
-                plan.arm(launch.arm).role,
-                launch.on,
-                launch.stage,
-                plan.study,
-                launch_settings(plan, study, part),
-                seeds,
-                {**(identities or {}), **plan.identities},
-                plan.code,
-            )
-            found.append(entry)
-    return found
-
-
-def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
-    """The settings of one run, checked by the study's config. ``launch.seeds`` must fit into one run."""
-    from unweave.base.configs import plain_config
-
-    inquiry = study.inquiry
-    if inquiry is None:
-        raise UnweaveError(f"study {study.name!r} has no inquiry, so a plan cannot run it")
-    seeds = {inquiry.first_seed: launch.seeds[0]}
-    if inquiry.seeds:
-        seeds[inquiry.seeds] = len(launch.seeds)
-    arm = plan.arm(launch.arm)
-    if arm.on != (launch.on is not None):
-        what = "is laid over another arm: name that in 'on'" if arm.on else "is laid over nothing: leave out 'on'"
-        raise UnweaveError(f"arm {arm.name!r} {what}")
-    settings = {**plan.laid(launch.arm, launch.on), **plan.stage(launch.stage).settings, **seeds}
-    return plain_config(study.configure(settings))
-
-
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys and no spaces: equal values have equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
-
-
-def _runs_of(study: Study, seeds: tuple[int, ...]) -> list[tuple[int, ...]]:
-    several = study.inquiry is not None and study.inquiry.seeds is not None
-    runs: list[tuple[int, ...]] = []
-    for seed in sorted(seeds):
-        if several and runs and runs[-1][-1] + 1 == seed:
-            runs[-1] = (*runs[-1], seed)
-        else:
-            runs.append((seed,))
-    return runs
 
 
 def _check_names(plan: Plan) -> None:

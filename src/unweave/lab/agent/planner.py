@@ -141,7 +141,10 @@ class Planner(Protocol):
     A session that was killed goes on with the plan and the results alone, so a planner keeps no state that it needs.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who plans, as a reader of the plan should know it."""
+        ...
 
     def propose(self, question: str, view: LabView) -> Plan:
         """A plan with its first step in ``launch``. Raises ``CannotPlan`` when nothing fits the question."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.files import atomic_path
 from unweave.lab.agent.answer import answer_sentence, answer_word, digits_of, named
-from unweave.lab.agent.judge import Judgement, judge
+from unweave.lab.agent.judge import judge
 from unweave.lab.agent.plan import Plan
 from unweave.lab.agent.tables import (
     arms_table,
@@ -19,6 +19,7 @@ from unweave.lab.agent.tables import (
     tried_table,
     verdicts_table,
 )
+from unweave.lab.agent.verdicts import Judgement
 from unweave.record.aggregate import Aggregate
 from unweave.record.table import Table
 
@@ -111,9 +112,17 @@ def write_up(run: Run, plan: Plan, ended: str, objections: list[Objection]) -> N
     said = [claims[0].sentence, *(_GRAVE if grave else [])]
     there = run.tables()
     sections = [
-        Section("What was found", paragraphs=said, tables=[name for name in ("verdicts", "arms", "comparisons") if name in there]),
+        Section(
+            "What was found",
+            paragraphs=said,
+            tables=[name for name in ("verdicts", "arms", "comparisons") if name in there],
+        ),
         Section("What was expected", paragraphs=[EXPECTED], tables=["predictions"]),
-        Section("What was tried", paragraphs=[f"How it ended: {ended}.", plan.stopping.text], tables=_there(there, "tried", "runs")),
+        Section(
+            "What was tried",
+            paragraphs=[f"How it ended: {ended}.", plan.stopping.text],
+            tables=_there(there, "tried", "runs"),
+        ),
         Section("What the critic says", paragraphs=[CRITIC], tables=["critic"]),
         Section("Evidence", tables=_there(there, "evidence")),
     ]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
-from unweave.lab.agent.judge import judge, ranked
-from unweave.lab.agent.plan import Entry, Plan, canonical, launches_of
+from unweave.lab.agent.judge import judge
+from unweave.lab.agent.launch import Entry, launches_of
+from unweave.lab.agent.merit import ranked
+from unweave.lab.agent.plan import Plan, canonical
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from unweave.record.evidence import Evidence, cite
 from unweave.record.table import Table
 
 if TYPE_CHECKING:
-    from unweave.lab.agent.judge import Judgement
     from unweave.lab.agent.planner import Measured, Results
+    from unweave.lab.agent.verdicts import Judgement
     from unweave.record.run import Run
 
 
@@ -115,9 +115,7 @@ def comparisons_table(plan: Plan, found: Judgement) -> Table:
         "First less second on the same seeds; floor: how large a difference must be to pass the noise before any "
         "correction; p by Student's t, adjusted by Holm's method over all rows; by sign flips exact and not adjusted"
     )
-    return Table.from_records(
-        "comparisons", rows, caption=caption, digits={**shown, "p": 4, "p by sign flips": 4}
-    )
+    return Table.from_records("comparisons", rows, caption=caption, digits={**shown, "p": 4, "p by sign flips": 4})
 
 
 def verdicts_table(plan: Plan, found: Judgement) -> Table:
@@ -224,4 +222,3 @@ def open_in(root: Any) -> Callable[[str], Run]:
         return Run.open(root / name)
 
     return opened
-

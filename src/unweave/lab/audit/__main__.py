@@ -34,9 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Python opens nothing for writing of its own accord after this: -B, or no cache of byte code.
     sys.dont_write_bytecode = True
     confine()
-    audits = [
-        audit_folder(folder, given.root, ledger) for folder, ledger in zip(given.folder, ledgers, strict=True)
-    ]
+    audits = [audit_folder(folder, given.root, ledger) for folder, ledger in zip(given.folder, ledgers, strict=True)]
     if given.json:
         values = [audit.to_json() for audit in audits]
         text = json.dumps(values[0] if len(values) == 1 else values, ensure_ascii=False, indent=1)

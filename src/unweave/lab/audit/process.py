@@ -73,9 +73,7 @@ def _audits(folders: Sequence[Path], root: Path, ledgers: Sequence[Ledger]) -> l
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise UnweaveError(
-            f"the audit of {names} did not end within {_SECONDS} s: look at the run's size"
-        ) from error
+        raise UnweaveError(f"the audit of {names} did not end within {_SECONDS} s: look at the run's size") from error
     except OSError as error:
         raise UnweaveError(f"the auditor could not be started: {error.strerror}") from error
     try:
@@ -83,9 +81,7 @@ def _audits(folders: Sequence[Path], root: Path, ledgers: Sequence[Ledger]) -> l
         return [Audit.from_json(one) for one in (told if isinstance(told, list) else [told])]
     except (ValueError, KeyError, TypeError) as error:
         last = without_keys(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else first_line(error))
-        raise UnweaveError(
-            f"the auditor of {names} failed ({last}): run `python -m unweave.lab.audit`"
-        ) from error
+        raise UnweaveError(f"the auditor of {names} failed ({last}): run `python -m unweave.lab.audit`") from error
 
 
 def auditor_environment() -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from unweave.lab.queue.executor import Node
-from unweave.lab.queue.keeper import KeptAlready
+from unweave.lab.queue.executor import Executor, Node
+from unweave.lab.queue.keeper import Keeper, KeptAlready
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
@@ -26,6 +26,8 @@ class Background:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self.executor: Callable[[], Executor] | None = None
+        """Makes what the jobs run on; warm workers of this machine where it is None."""
         self._thread: threading.Thread | None = None
         self._scheduler: Scheduler | None = None
         self._error: BaseException | None = None
@@ -46,11 +48,16 @@ class Background:
         self._tried = time.monotonic()
         from unweave.lab.queue.scheduler import Scheduler
 
-        scheduler = Scheduler(self.lab)
+        keeper = Keeper(self.lab)
         try:
-            scheduler.keeper.take()
+            keeper.take()
         except KeptAlready:
             return
+        try:
+            scheduler = Scheduler(self.lab, self.executor() if self.executor is not None else None, keeper=keeper)
+        except BaseException:
+            keeper.give_back()
+            raise
         self._end.clear()
         self._scheduler = scheduler
         self._thread = threading.Thread(target=self._run, args=(scheduler,), name="scheduler", daemon=True)

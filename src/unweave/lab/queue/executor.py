@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from unweave.base.needs import Needs
+from unweave.lab.queue.job import Job
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,26 @@ class Work:
     used: Mapping[str, float] = field(default_factory=dict)
     """What earlier attempts used."""
     lab: Path | None = None
+
+    @classmethod
+    def of(cls, job: Job, root: Path) -> Work:
+        """What a worker is told of ``job`` in the lab of ``root``: of its source, the copy that the run keeps."""
+        folder = (root / job.run).resolve()
+        source = job.source
+        if source is not None and (folder / "code" / Path(source).name).is_file():
+            source = str(folder / "code" / Path(source).name)
+        return cls(
+            job.id,
+            folder,
+            job.kind,
+            job.needs,
+            job.given,
+            source,
+            job.sandboxed,
+            job.folder,
+            dict(job.usage),
+            root.resolve(),
+        )
 
     @property
     def threads(self) -> int:

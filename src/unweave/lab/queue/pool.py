@@ -11,10 +11,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from unweave.base.files import file_hash
+from unweave.base.memory import may_have_gpu
 from unweave.base.needs import Needs
 from unweave.lab.queue.executor import Event, Node, Usage, Work
 from unweave.lab.queue.processes import cpu_seconds, resident
-from unweave.lab.queue.resources import GB, folder_bytes, machine, may_have_gpu, memory_left
+from unweave.lab.queue.resources import GB, folder_bytes, machine, memory_left
 from unweave.lab.queue.worker_process import WorkerProcess
 from unweave.record.run import Run
 

@@ -11,24 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unweave.base.configs import plain_config
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.needs import Needs
 from unweave.base.progress import Progress, Silent
 from unweave.lab.queue.agreement import end_job, end_run, make_folder
 from unweave.lab.queue.background import Background
 from unweave.lab.queue.budget import set_aside
-from unweave.lab.queue.estimate import DEFAULT, estimate
+from unweave.lab.queue.estimate import estimate
 from unweave.lab.queue.job import ENDED, Job, Kind, State
-from unweave.lab.queue.resources import machine
-from unweave.lab.queue.rows import add_job, change_job, job_rows, now
+from unweave.lab.queue.rows import add_job, change_job, change_spec, job_rows, now
+from unweave.lab.queue.submission import MOST_SECONDS, check_fits, checked_config, plain, terms
 from unweave.lab.queue.waiting import Watch
 from unweave.record.environment import this_process
 from unweave.record.table import check_name
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
-    from unweave.studies.registry import Study
 
 
 class Queue:
@@ -66,12 +64,11 @@ class Queue:
         ``thread``) pays. ``source`` is a Python file that registers ``study``; a ``sandboxed`` one is not read here.
         A job that is larger than the machine is refused unless ``forced``; then it runs alone.
         """
-        registered, settings = self._configured(study, config, kind, source, sandboxed)
-        reckoned, given = self._needs(study, registered, settings, kind, needs)
+        registered, settings = checked_config(study, config, kind, source, sandboxed)
         account = account or (f"thread:{thread}" if thread else None)
-        reserved, reckoned, given = self._to_reserve(account, reckoned, given)
+        agreed = terms(self.lab, study, registered, settings, kind, needs, account)
         if not forced:
-            self._fits(study, reckoned)
+            check_fits(self.lab, study, agreed.needs, self.background.nodes())
         made = datetime.now(UTC)
         check_name(name or study, "run" if name else "study")
         run = name or f"{study}-{made:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -82,16 +79,16 @@ class Queue:
             kind=kind,
             run=run,
             study=study,
-            config=settings if isinstance(settings, Mapping) else plain_config(settings),
-            needs=reckoned,
-            given=given,
+            config=plain(settings),
+            needs=agreed.needs,
+            given=agreed.given,
             priority=int(priority),
             after=tuple(after),
             retries=int(retries),
             thread=thread,
             person=person,
             account=account,
-            reserved=reserved,
+            reserved=agreed.reserved,
             source=str(Path(source).resolve()) if source is not None else None,
             sandboxed=sandboxed,
             folder=os.getcwd(),
@@ -105,7 +102,7 @@ class Queue:
             if connection.execute("SELECT 1 FROM jobs WHERE id = ?", (run,)).fetchone():
                 raise UnweaveError(f"run {run!r} is in the queue already: choose another name")
             if account is not None:
-                set_aside(connection, account, reserved)
+                set_aside(connection, account, agreed.reserved)
             number = add_job(connection, job, about, this_process())
         job = replace(job, number=number)
         try:
@@ -120,7 +117,7 @@ class Queue:
 
     def estimate(self, study: str, config: Mapping[str, Any]) -> tuple[Needs, str]:
         """What a run would need, and where that comes from."""
-        registered, settings = self._configured(study, config, "study", None, False)
+        registered, settings = checked_config(study, config, "study", None, False)
         return estimate(self.lab.database, study, registered, settings)
 
     def get(self, job: str) -> Job:
@@ -150,17 +147,29 @@ class Queue:
         """Keeps a waiting job from starting, and stops the processes of a running one where they are."""
         return self._wish(job, "pause")
 
-    def resume(self, job: str) -> Job:
-        """Lets a paused job go on; one that failed, was cancelled or interrupted waits again, with what it had done."""
+    def resume(self, job: str, needs: Mapping[str, float] | None = None) -> Job:
+        """Lets a paused job go on; one that failed or was cancelled waits again, with what it had done.
+
+        ``needs`` replace those of a job that was stopped at a limit. What it used before is not counted again.
+        """
         found = self.get(job)
+        if needs and not found.has_ended:
+            raise UnweaveError(f"job {job!r} is {found.state}: only one that has ended can be given other needs")
         if found.state == "finished":
             raise UnweaveError(f"job {job!r} is finished: there is nothing to resume")
         if not found.has_ended:
             return self._wish(job, "resume")
         with self.lab.database.write() as connection:
+            if needs:
+                found = replace(found, needs=Needs.from_json({**found.needs.to_json(), **needs}))
+                found = replace(found, given=tuple({**dict.fromkeys(found.given), **needs}))
+                limit = min(found.needs.seconds, MOST_SECONDS)
+                found = replace(found, reserved={name: limit if name == "seconds" else 1.0 for name in found.reserved})
+                check_fits(self.lab, found.study, found.needs, self.background.nodes())
+                change_spec(connection, found)
             if found.account is not None:
                 set_aside(connection, found.account, found.reserved)
-            columns = {"state": "waiting", "ready": 0, "maker": this_process(), "losses": 0, "note": None}
+            columns = {"state": "waiting", "ready": 0, "maker": this_process(), "losses": 0, "note": None, "usage": {}}
             change_job(connection, job, ENDED, ended=None, wish=None, **columns)
         make_folder(self.lab, found)
         with self.lab.database.write(derived=True) as connection:
@@ -200,6 +209,12 @@ class Queue:
             raise
         return [self.get(name) for name in names]
 
+    def use_ray(self, address: str | None = None) -> None:
+        """Runs jobs, where this process keeps the queue, on a Ray cluster too; see ``RayPool``."""
+        from unweave.lab.queue.ray_pool import RayPool
+
+        self.background.executor = lambda: RayPool(self.lab.home, address)
+
     def close(self) -> None:
         """Ends the background's scheduler, if this process has it; what runs is interrupted."""
         self.background.close()
@@ -232,61 +247,6 @@ class Queue:
                 # An interrupted one goes on by itself, with the next scheduler.
                 before: tuple[State, ...] = ("waiting", "interrupted") if wish == "pause" else ("paused",)
                 change_job(connection, job.id, before, state="paused" if wish == "pause" else "waiting", wish=None)
-
-    def _configured(
-        self, study: str, config: Mapping[str, Any], kind: Kind, source: object, sandboxed: bool
-    ) -> tuple[Study | None, Any]:
-        if kind != "study" or sandboxed:
-            return None, dict(config)
-        from unweave.studies.registry import find_study
-
-        if source is not None:
-            from unweave.studies.discover import load_source
-
-            load_source(Path(str(source)))
-        registered = find_study(study)
-        return registered, registered.configure(config)
-
-    def _needs(
-        self, study: str, registered: Study | None, settings: Any, kind: Kind, asked: Needs | Mapping[str, float] | None
-    ) -> tuple[Needs, tuple[str, ...]]:
-        if isinstance(asked, Needs):
-            return asked, tuple(asked.to_json())
-        if kind != "study":
-            # It waits for the runs that it submits, and would wait for ever if it held their thread.
-            reckoned = replace(DEFAULT, threads=0.0)
-        else:
-            reckoned, _ = estimate(self.lab.database, study, registered, settings)
-        if not asked:
-            return reckoned, ()
-        return Needs.from_json({**reckoned.to_json(), **asked}), tuple(asked)
-
-    def _to_reserve(
-        self, account: str | None, needs: Needs, given: tuple[str, ...]
-    ) -> tuple[dict[str, float], Needs, tuple[str, ...]]:
-        """What the account sets aside. Where its seconds are limited, so are the job's, or they could be overspent."""
-        if account is None:
-            return {}, needs, given
-        from unweave.lab.queue.budget import Budget
-
-        left = Budget(self.lab, account).left("seconds")
-        if left is None:
-            return {"runs": 1.0}, needs, given
-        limit = needs.seconds if "seconds" in given else min(left, 3 * needs.seconds)
-        limit = min(limit, 1e9)
-        return {"runs": 1.0, "seconds": limit}, replace(needs, seconds=limit), tuple({*given, "seconds"})
-
-    def _fits(self, study: str, needs: Needs) -> None:
-        nodes = self.background.nodes()
-        totals = [node.total for node in nodes] if nodes else [machine(self.lab.root, needs.gpu_gb)]
-        lacking = min((needs.lacking(total) for total in totals), key=len)
-        if lacking:
-            name = lacking[0]
-            most = max(getattr(total, name) for total in totals)
-            raise UnweaveError(
-                f"a run of {study!r} needs {name}={getattr(needs, name):.3g}, and the machine has {most:.3g}: ask for "
-                "less of it in the study's settings, or force it to run alone"
-            )
 
     def _check_after(self, job: Job) -> None:
         for other in job.after:

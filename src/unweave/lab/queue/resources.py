@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -53,15 +52,6 @@ def memory_left() -> float:
             files = next((int(row[1]) for row in rows if row[0] == "file"), 0)
             left = min(left, float(limit) - float(used) + files)
     return left
-
-
-def may_have_gpu() -> bool:
-    """Whether it is worth asking torch for a GPU, which takes seconds."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return False
-    if sys.platform.startswith("linux"):
-        return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
-    return sys.platform == "win32" and shutil.which("nvidia-smi") is not None
 
 
 def folder_bytes(folder: Path) -> int:

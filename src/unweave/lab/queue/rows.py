@@ -45,6 +45,13 @@ def add_job(connection: sqlite3.Connection, job: Job, about: Mapping[str, Any], 
     return number
 
 
+def change_spec(connection: sqlite3.Connection, job: Job) -> None:
+    """Replaces what a job was submitted with: its needs, and what is set aside for it."""
+    row = connection.execute("SELECT spec FROM jobs WHERE id = ?", (job.id,)).fetchone()
+    spec = {**json.loads(row["spec"]), "needs": job.needs.to_json(), "given": job.given, "reserved": job.reserved}
+    connection.execute("UPDATE jobs SET spec = ? WHERE id = ?", (json.dumps(spec), job.id))
+
+
 def change_job(
     connection: sqlite3.Connection, job: str, states: Iterable[State] = (), only_ready: bool = False, **columns: Any
 ) -> bool:

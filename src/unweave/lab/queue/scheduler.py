@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
@@ -37,10 +36,16 @@ class Scheduler:
     When it ends, its workers end with it, and their jobs are interrupted: the next scheduler goes on with them.
     """
 
-    def __init__(self, lab: Lab, executor: Executor | None = None, capacity: Needs | None = None) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        executor: Executor | None = None,
+        capacity: Needs | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
         self.lab = lab
         self.executor: Executor = executor or LocalPool(lab.home, capacity)
-        self.keeper = Keeper(lab)
+        self.keeper = keeper or Keeper(lab)
         self.jobs: dict[str, Job] = {}
         self.live: dict[str, LiveJob] = {}
         self.closing = False
@@ -159,7 +164,7 @@ class Scheduler:
         claimed: dict[str, Mapping[str, Any]] = {}
         for job, node in starts:
             try:
-                claimed[job.id] = self.executor.claim(self._work(job), node)
+                claimed[job.id] = self.executor.claim(Work.of(job, self.lab.root), node)
             except (UnweaveError, OSError) as error:
                 said, note = end_run(self.lab, job, "failed", f"no worker could be started: {error}", job.usage)
                 self._ended(job, said, note, job.usage)
@@ -186,16 +191,6 @@ class Scheduler:
             else:
                 self.executor.release(job)
                 self._seen = -1
-
-    def _work(self, job: Job) -> Work:
-        folder = (self.lab.root / job.run).resolve()
-        source = job.source
-        if source is not None and (folder / "code" / Path(source).name).is_file():
-            source = str(folder / "code" / Path(source).name)
-        return Work(
-            job.id, folder, job.kind, job.needs, job.given, source, job.sandboxed, job.folder, dict(job.usage),
-            self.lab.root.resolve(),
-        )  # fmt: skip
 
     def _hear(self, events: list[Event]) -> None:
         for event in events:

@@ -77,6 +77,8 @@ class Threads:
         id_field(name, "thread")
         for link in links:
             self._existing(link.to)
+        # Whatever the umask leaves to others in the lab's folder, threads are its owner's to write.
+        self.root.mkdir(mode=0o700, exist_ok=True)
         with atomic_folder(self.root / name) as folder:
             log.append(folder, first, None)
         self._note_change(name)

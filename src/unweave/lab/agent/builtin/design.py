@@ -41,8 +41,7 @@ class Sizes:
 
 def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) -> Plan:
     """The plan for a question."""
-    inquiry = understood.study.inquiry
-    assert inquiry is not None
+    inquiry = understood.study.asked()
     axes = tuple(_axis(inquiry, name, values) for name, values in understood.searched.items())
     arms, contrasts = _arms(understood, inquiry, axes)
     first = _fresh(view, understood, inquiry)
@@ -103,9 +102,7 @@ def _knob(inquiry: Inquiry, name: str) -> Knob:
     return next(knob for knob in inquiry.knobs if knob.field == name)
 
 
-def _arms(
-    understood: Understood, inquiry: Inquiry, axes: Sequence[Axis]
-) -> tuple[list[Arm], list[tuple[str, str]]]:
+def _arms(understood: Understood, inquiry: Inquiry, axes: Sequence[Axis]) -> tuple[list[Arm], list[tuple[str, str]]]:
     base = dict(understood.fixed)
     if understood.contrasts:
         arms, pairs = _contrast_arms(understood, base)
@@ -139,8 +136,8 @@ def _candidates(base: Mapping[str, Any], axes: Sequence[Axis]) -> list[Arm]:
         count *= len(axis.values)
     if count > MOST:
         raise CannotPlan(
-            f"the question leaves {count} candidates ({', '.join(axis.field for axis in axes)}), and {MOST} is the most: "
-            "name some values"
+            f"the question leaves {count} candidates ({', '.join(axis.field for axis in axes)}), and {MOST} is the "
+            "most: name some values"
         )
     arms = []
     for combination in itertools.product(*(axis.values for axis in axes)):
@@ -219,9 +216,13 @@ def _hypotheses(
     found = []
     chosen = candidates[0].name if len(candidates) == 1 else BEST
     if kind != "compare":
-        predictions = [Prediction(chosen, effect.name, "reached" if effect.bar is not None else "better", _than(effect, arms))]
+        predictions = [
+            Prediction(chosen, effect.name, "reached" if effect.bar is not None else "better", _than(effect, arms))
+        ]
         if criterion.harmless:
-            predictions += [Prediction(chosen, harm.name, "reached") for harm in criterion.harms if harm.bar is not None]
+            predictions += [
+                Prediction(chosen, harm.name, "reached") for harm in criterion.harms if harm.bar is not None
+            ]
         what = chosen if chosen != BEST else f"one of {len(candidates)} candidates"
         harmless = ", and every harm stays within its bar" if criterion.harmless and criterion.harms else ""
         bar = f" reaches {effect.bar:g} {effect.unit}".rstrip() if effect.bar is not None else " is past the null's"
@@ -229,7 +230,9 @@ def _hypotheses(
         for arm in arms:
             if arm.role in ("null", "control"):
                 expected = "not reached" if effect.bar is not None else "worse"
-                statement = "where there is nothing to find, nothing is found" if arm.role == "null" else "the control fails"
+                statement = (
+                    "where there is nothing to find, nothing is found" if arm.role == "null" else "the control fails"
+                )
                 than = chosen if effect.bar is None else None
                 found.append(Hypothesis(arm.role, statement, (Prediction(arm.name, effect.name, expected, than),)))
     for first, second in contrasts:
@@ -251,9 +254,12 @@ def _than(effect: Any, arms: Sequence[Arm]) -> str | None:
 
 
 def _stopping_text(kind: str, candidates: int, finalists: int, sizes: Sizes, axes: Sequence[Axis]) -> str:
-    looks = f"{sizes.confirm} fresh seeds, and {sizes.confirm} more at most {sizes.looks - 1} time(s) where the noise decides"
+    more = sizes.confirm * (sizes.looks - 1)
+    looks = f"{sizes.confirm} fresh seeds, and {more} more where the noise decides"
     if kind == "compare" or candidates == 1:
-        return f"Every arm is confirmed on {looks}. Done when every comparison and bar is decided or the seeds are used."
+        return (
+            f"Every arm is confirmed on {looks}. Done when every comparison and bar is decided or the seeds are used."
+        )
     text = (
         f"{candidates} candidates are screened until none that is left can win; at most {finalists} are confirmed on "
         f"{looks}, then the null and the control on the winner's seeds."

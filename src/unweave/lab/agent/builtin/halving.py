@@ -1,4 +1,4 @@
-"""Ruling out half of the candidates with one run: groups of a joint field, searched from the whole down to single ones."""
+"""Ruling out half of the candidates with one run: groups of a joint field, from the whole down to single ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ def trees(plan: Plan) -> list[Node]:
         parts = [node for node in inside if not any(node.members < other.members for other in inside)]
         alone = members - frozenset().union(*(node.members for node in parts))
         parts += [Node(name, frozenset({name})) for name in arm.covers if name in alone]
-        made.append(Node(arm.name, members, tuple(sorted(parts, key=lambda node: min(arm.covers.index(m) for m in node.members)))))
+        made.append(
+            Node(
+                arm.name, members, tuple(sorted(parts, key=lambda node: min(arm.covers.index(m) for m in node.members)))
+            )
+        )
     return [node for node in made if not any(node.members < other.members for other in made)]
 
 
@@ -54,7 +58,7 @@ class Descent:
             self._visit(tree, presumed=False)
 
     def _visit(self, node: Node, presumed: bool) -> str:
-        """``dead``, ``live``, or ``open`` while a test is needed. ``presumed``: it must be live, as its sibling is not."""
+        """``dead``, ``live``, or ``open`` while a test is needed; ``presumed`` live, as its siblings are dead."""
         if not node.parts:
             return self._leaf(node)
         state = "live" if presumed else self._state(node)

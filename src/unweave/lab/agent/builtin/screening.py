@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unweave.lab.agent.builtin.surrogate import Mixture, Place, predict
-from unweave.lab.agent.judge import merit, preferred
+from unweave.lab.agent.merit import merit, preferred
 from unweave.lab.agent.plan import Arm, Plan
 from unweave.lab.agent.planner import Results
 from unweave.stats.noise import pooled_deviation

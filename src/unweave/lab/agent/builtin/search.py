@@ -9,9 +9,11 @@ from typing import Literal
 from unweave.base.seeds import numpy_generator
 from unweave.lab.agent.builtin.halving import Descent, trees
 from unweave.lab.agent.builtin.screening import Screening, spread_first
-from unweave.lab.agent.judge import Judgement, Standing, judge, ranked
+from unweave.lab.agent.judge import judge
+from unweave.lab.agent.merit import ranked
 from unweave.lab.agent.plan import Launch, Plan
 from unweave.lab.agent.planner import Results, Stop
+from unweave.lab.agent.verdicts import Judgement, Standing
 
 Order = Literal["adaptive", "listed", "random"]
 HOPELESS = 0.01
@@ -24,7 +26,9 @@ RIVAL = 2.0
 """Standard errors of a difference within which two candidates are not told apart by screening."""
 
 
-def next_step(plan: Plan, results: Results, order: Order = "adaptive", seed: int = 0) -> tuple[list[Launch], str] | Stop:
+def next_step(
+    plan: Plan, results: Results, order: Order = "adaptive", seed: int = 0
+) -> tuple[list[Launch], str] | Stop:
     """What to launch next and why, or the end. It reads nothing but the plan and the results."""
     judgement = judge(plan, results)
     candidates = plan.of_role("candidate")
@@ -79,7 +83,9 @@ def _going_on(plan: Plan, results: Results, judgement: Judgement) -> tuple[list[
     if launches:
         return launches, "; ".join(f"{one.arm}: {one.why}" for one in noisy)
     if judgement.close:
-        return _confirm(plan, results, judgement.close), f"{' and '.join(judgement.close)} are not told apart: more seeds"
+        return _confirm(
+            plan, results, judgement.close
+        ), f"{' and '.join(judgement.close)} are not told apart: more seeds"
     holding = ranked(plan, results, [one.arm for one in stood if one.verdict == "holds"])
     best = next((one for one in stood if holding and one.arm == holding[0]), None)
     if best is None or not best.lacking:
@@ -104,7 +110,9 @@ def _confirm(plan: Plan, results: Results, arms: Sequence[str]) -> list[Launch]:
     return [launch for arm in arms if (launch := _more(plan, results, arm))]
 
 
-def _adaptive(plan: Plan, results: Results, screening: Screening, judgement: Judgement) -> tuple[list[Launch], str] | Stop:
+def _adaptive(
+    plan: Plan, results: Results, screening: Screening, judgement: Judgement
+) -> tuple[list[Launch], str] | Stop:
     width = max(1, results.at_once)
     seeds = plan.stage("screen").seeds
     descent = Descent(plan, screening, every=plan.kind == "which")
@@ -205,7 +213,9 @@ def _barless(plan: Plan) -> bool:
 def _ordered(plan: Plan, order: Order, seed: int) -> list[str]:
     names = [arm.name for arm in plan.of_role("candidate")]
     if order == "random":
-        names = [names[index] for index in numpy_generator(seed, "random search", plan.question).permutation(len(names))]
+        names = [
+            names[index] for index in numpy_generator(seed, "random search", plan.question).permutation(len(names))
+        ]
     return names
 
 

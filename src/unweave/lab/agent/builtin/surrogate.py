@@ -22,7 +22,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What is believed of several settings: normal distributions by hypothesis (h, m), and how much each is believed."""
+    """What is believed of several settings: normal distributions by hypothesis (h, m), and each one's weight."""
 
     weights: NDArray[np.float64]
     means: NDArray[np.float64]
@@ -40,7 +40,7 @@ def predict(
 ) -> Mixture:
     """What is to be expected of the outcome at ``asked`` (m,), given noisy ``values`` (n,) at ``seen``.
 
-    ``noise`` (n,) is the standard deviation of each value; ``scale`` is how much settings differ at least. Lengths are
+    ``noise`` (n,) is the standard deviation of each value, ``scale`` how much settings differ at least. Lengths are
     weighed by their marginal likelihood rather than chosen, since a few values decide nothing. Source:
     Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, equations 2.23 to 2.30 and 5.10.
     """

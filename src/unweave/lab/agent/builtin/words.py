@@ -23,12 +23,16 @@ WHICH = ("which", "what", "where", "best", "least", "most", "find")
 HARMLESS = ("without", "harmless", "harming", "harm", "sparing", "leaving", "keeping", "intact", "unharmed", "alone")
 LEAST_HARM = ("least harm", "less harm", "fewest side effects", "least damage", "least side effects", "harms least")
 EQUAL = ("equal", "same", "as many", "equally many")
-FILLER = frozenset(
-    """a an the and or of to at by in on for from with does do did can could is are be it its one there any some than
-    this that these those other others when if as how much well way ways so while still also each every all no not
-    we you i please show tell test try whether would should will has have had more out up then using use used make
-    makes cost costs effects side damage without than between among against into only just even get gets""".split()
-)
+ASKING = ("does", "do", "is", "are", "can", "could", "would", "will", "which", "what")
+FILLER = frozenset({
+    "a", "against", "all", "also", "among", "an", "and", "any", "are", "as", "at", "be", "between", "by", "can",
+    "cost", "costs", "could", "damage", "did", "do", "does", "each", "effects", "even", "every", "for", "from",
+    "get", "gets", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "just", "make",
+    "makes", "more", "much", "no", "not", "of", "on", "one", "only", "or", "other", "others", "out", "please",
+    "should", "show", "side", "so", "some", "still", "tell", "test", "than", "that", "the", "then", "there",
+    "these", "this", "those", "to", "try", "up", "use", "used", "using", "way", "ways", "we", "well", "when",
+    "whether", "while", "will", "with", "without", "would", "you",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,23 +73,25 @@ def understand(question: str, view: LabView) -> Understood:
         name: _read(tokens, clauses, study.inquiry) for name, study in view.studies.items() if study.inquiry is not None
     }
     scored = sorted(
-        ((one.topics, len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name) for name, one in readings.items()),
+        (
+            (one.topics + len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name)
+            for name, one in readings.items()
+            if one.topics
+        ),
         reverse=True,
     )
-    scored = [one for one in scored if one[0]]
     if not scored:
         raise CannotPlan(f"no study is about {question.strip()!r}: {_askable(view)}")
-    if len(scored) > 1 and scored[0][:3] == scored[1][:3]:
+    if len(scored) > 1 and scored[0][:2] == scored[1][:2]:
         raise CannotPlan(
-            f"{question.strip()!r} could be for {scored[0][3]!r} or {scored[1][3]!r}: say more. {_askable(view)}"
+            f"{question.strip()!r} could be for {scored[0][2]!r} or {scored[1][2]!r}: say more. {_askable(view)}"
         )
-    study = view.study(scored[0][3])
+    study = view.study(scored[0][2])
     return _settled(question, study, readings[study.name], view)
 
 
 def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> Understood:
-    inquiry = study.inquiry
-    assert inquiry is not None
+    inquiry = study.asked()
     for name, word in reading.unknown.items():
         raise CannotPlan(
             f"{study.name} would be asked, but {word!r} is no {name} that it knows: {_values(inquiry, name)}"
@@ -98,7 +104,11 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
     for knob in inquiry.knobs:
         if knob.field in contrasted:
             continue
-        named = [value for _, _, one, value, _ in sorted(reading.values, key=lambda found: found[0]) if one.field == knob.field]
+        named = [
+            value
+            for _, _, one, value, _ in sorted(reading.values, key=lambda found: found[0])
+            if one.field == knob.field
+        ]
         several = tuple(dict.fromkeys(_hashable(each) for value in named for each in _each(value)))
         if len(several) == 1:
             fixed[knob.field] = several[0]
@@ -120,8 +130,8 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
     understood = {phrase for _, _, _, _, phrase in reading.values} | grammar
     if len(reading.ignored) > len(understood) + reading.topics:
         raise CannotPlan(
-            f"too little of {question.strip()!r} is understood ({', '.join(sorted(understood)) or 'one topic'}), and not "
-            f"{', '.join(map(repr, reading.ignored))}: {_askable(view)}"
+            f"too little of {question.strip()!r} is understood ({', '.join(sorted(understood)) or 'one topic'}), and "
+            f"not {', '.join(map(repr, reading.ignored))}: {_askable(view)}"
         )
     return Understood(
         question=question,
@@ -164,15 +174,18 @@ def _contrasts(reading: _Reading) -> tuple[tuple[tuple[Mapping[str, Any], Mappin
 
 
 def _tokens(question: str) -> tuple[list[str], list[int]]:
-    """The words, and the number of the clause that each stands in."""
-    found, clauses, clause = [], [], 0
+    """The words, and the number of the clause that each stands in: ``, ; ? .`` and ``and does`` begin a new one."""
+    found: list[str] = []
+    clauses: list[int] = []
+    clause = 0
     for match in _TOKEN.finditer(question):
-        text = match[0]
-        if text in ",;?.":
+        text = match[0].rstrip(",;?.")
+        if text.lower() in ASKING and found and found[-1].lower() == "and":
             clause += 1
-            continue
-        found.append(text.rstrip(".,"))
-        clauses.append(clause)
+        if text:
+            found.append(text)
+            clauses.append(clause)
+        clause += len(text) < len(match[0])
     return found, clauses
 
 
@@ -187,7 +200,9 @@ def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _R
             for value in knob.values
             if isinstance(value, str) and str(value).lower() not in knob.words
         ]
-    phrases += [(tuple(phrase.split()), "grammar", phrase) for phrase in (*COMPARE, *WHICH, *HARMLESS, *LEAST_HARM, *EQUAL)]
+    phrases += [
+        (tuple(phrase.split()), "grammar", phrase) for phrase in (*COMPARE, *WHICH, *HARMLESS, *LEAST_HARM, *EQUAL)
+    ]
     phrases += [(tuple(topic.split()), "topic", topic) for topic in inquiry.topics]
     phrases.sort(key=lambda one: -len(one[0]))
     at = 0
@@ -219,7 +234,11 @@ def _other(tokens: Sequence[str], clauses: Sequence[int], at: int, inquiry: Inqu
         if token.lower() == knob.field and at + 1 < len(tokens) and _number(tokens[at + 1]) is not None:
             reading.values.append((at, clauses[at], knob, _number(tokens[at + 1]), f"{token} {tokens[at + 1]}"))
             return 2
-        if _number(token) is not None and at + 1 < len(tokens) and tokens[at + 1].lower() in (knob.field, f"{knob.field}s"):
+        if (
+            _number(token) is not None
+            and at + 1 < len(tokens)
+            and tokens[at + 1].lower() in (knob.field, f"{knob.field}s")
+        ):
             reading.values.append((at, clauses[at], knob, _number(token), f"{token} {tokens[at + 1]}"))
             return 2
     if token.lower() in FILLER:

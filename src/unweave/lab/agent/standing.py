@@ -1,0 +1,156 @@
+"""How an arm stands against the plan's bars, its null and its control, over fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unweave.lab.agent.plan import Arm, Plan
+from unweave.lab.agent.planner import Results
+from unweave.lab.agent.verdicts import BarVerdict, Standing, Tested
+from unweave.stats.comparisons import holm
+from unweave.stats.noise import noisy_mean, pooled_deviation
+from unweave.studies.inquiry import Outcome
+
+
+def standings(plan: Plan, results: Results, arms: Sequence[str], alpha: float) -> tuple[list[Tested], list[Standing]]:
+    """Every outcome of every confirming run against its bar, and how each of ``arms`` stands among so many.
+
+    ``alpha`` is the chance of a false statement that one look may take.
+    """
+    floors = {outcome.name: _floor(plan, results, outcome) for outcome in plan.outcomes()}
+    tested = [
+        one
+        for arm, on in _measured(plan, results)
+        for outcome in plan.outcomes()
+        if (one := _test(results, arm, on, outcome, floors[outcome.name], alpha))
+    ]
+    return tested, _adjusted([_standing(plan, results, arm, tested, alpha) for arm in arms], alpha)
+
+
+def _measured(plan: Plan, results: Results) -> list[tuple[str, str | None]]:
+    listed = [(one.arm, one.on) for one in results.measured if one.stage == "confirm" and one.usable]
+    order = {arm.name: number for number, arm in enumerate(plan.arms)}
+    return sorted(dict.fromkeys(listed), key=lambda pair: (order[pair[0]], pair[1] or ""))
+
+
+def _floor(plan: Plan, results: Results, outcome: Outcome) -> float:
+    """What repeats of the candidates and baselines differ by; nulls and controls may be far noisier."""
+    groups = [
+        list(results.values(arm.name, outcome.name, "confirm").values())
+        for arm in plan.of_role("candidate", "baseline")
+    ]
+    deviation, freedom = pooled_deviation(groups)
+    return deviation if freedom >= 4 else 0.0
+
+
+def _test(results: Results, arm: str, on: str | None, outcome: Outcome, floor: float, alpha: float) -> Tested | None:
+    values = list(results.values(arm, outcome.name, "confirm", on).values())
+    if not values:
+        return None
+    noisy = noisy_mean(values, floor=floor)
+    if outcome.bar is None:
+        return Tested(arm, on, outcome.name, noisy, "no bar", 1.0)
+    higher = outcome.better == "higher"
+    right = noisy.p_above(outcome.bar) if higher else noisy.p_below(outcome.bar)
+    wrong = noisy.p_below(outcome.bar) if higher else noisy.p_above(outcome.bar)
+    verdict: BarVerdict = "reached" if right <= alpha else "missed" if wrong <= alpha else "unclear"
+    return Tested(arm, on, outcome.name, noisy, verdict, right)
+
+
+def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], alpha: float) -> Standing:
+    criterion = plan.criterion
+    faults = [one.fault for one in results.of(arm, "confirm") if one.fault]
+    if any(one.nothing for one in results.of(arm, "confirm")):
+        return Standing(arm, "fails", "the study itself found nothing")
+    own = {one.outcome: one for one in tested if (one.arm, one.on) == (arm, None)}
+    if criterion.effect.name not in own:
+        return Standing(arm, "unclear", faults[0] if faults else "nothing was measured", lacking=("seeds",))
+    counted = [criterion.effect, *(criterion.harms if criterion.harmless else ())]
+    tests = [own[outcome.name] for outcome in counted if outcome.name in own]
+    missed = [one.outcome for one in tests if one.verdict == "missed"]
+    if missed:
+        return Standing(arm, "fails", f"misses the bar of {', '.join(missed)}")
+    done = min(one.noisy.n for one in tests)
+    early = [one for one in tests if one.verdict != "no bar" and not _right_side(plan, one)]
+    if early and plan.stopping.first and plan.stopping.first <= done < plan.stopping.seeds:
+        return Standing(arm, "fails", f"misses the bar of {early[0].outcome} on its first seeds")
+    barred = [one for one in tests if one.verdict != "no bar"]
+    p = max((one.p for one in barred), default=0.0)
+    if len(tests) < len(counted):
+        return Standing(arm, "unclear", "a harm was not measured", lacking=("seeds",))
+    if done < plan.stopping.seeds or any(one.verdict == "unclear" for one in barred):
+        which = ", ".join(one.outcome for one in barred if one.verdict == "unclear")
+        more = ("seeds",) if done < len(plan.stage("confirm").seeds) else ()
+        why = f"the bar of {which} lies within the noise" if which else "it has not run on all the seeds that it needs"
+        return Standing(arm, "unclear", why, p, more)
+    lacking = []
+    for other in plan.of_role("null", "control"):
+        if plan.laid(other.name, arm if other.on else None) == plan.arm(arm).settings:
+            if other.role == "null":
+                return Standing(arm, "fails", "it is asked where its null is: there is nothing to tell it from")
+            continue  # a control that is the candidate itself tells nothing
+        on = beneath(plan, results, other, arm)
+        if not results.of(other.name, "confirm", on):
+            lacking.append(other.name)
+            continue
+        why = _withstands(plan, results, arm, other.name, on, tested)
+        if why:
+            return Standing(arm, "fails", why)
+    return Standing(arm, "holds", "every bar is reached past the noise", p, tuple(lacking))
+
+
+def _right_side(plan: Plan, one: Tested) -> bool:
+    outcome = next(outcome for outcome in plan.outcomes() if outcome.name == one.outcome)
+    return outcome.reached(one.noisy.mean)
+
+
+def _withstands(plan: Plan, results: Results, arm: str, other: str, on: str | None, tested: Sequence[Tested]) -> str:
+    """Why ``arm`` shows no more than the null or control ``other``; empty when it does."""
+    criterion = plan.criterion
+    runs = results.of(other, "confirm", on)
+    if any(one.nothing for one in runs):
+        return ""
+    own = {one.outcome: one for one in tested if (one.arm, one.on) == (other, on)}
+    effect = own.get(criterion.effect.name)
+    if effect is None:
+        return f"{other} could not be run: {runs[0].fault}"
+    harms = [own[outcome.name] for outcome in criterion.harms if outcome.name in own] if criterion.harmless else []
+    outside = [one for one in harms if one.verdict == "missed"]
+    if criterion.effect.bar is not None and criterion.effect.reached(effect.noisy.mean) and not outside:
+        return f"{other} reaches the bar too, where nothing should"
+    if outside or (plan.arm(other).role == "control" and criterion.effect.bar is not None):
+        # A control fails at what is asked by missing a bar; only the null is what an effect must be told apart from.
+        return ""
+    mine = results.values(arm, criterion.effect.name, "confirm")
+    theirs = results.values(other, criterion.effect.name, "confirm", on)
+    shared = [seed for seed in mine if seed in theirs]
+    if len(shared) < 2:
+        return f"{other} was not run on the same seeds"
+    sign = 1 if criterion.effect.better == "higher" else -1
+    p = noisy_mean([sign * (mine[seed] - theirs[seed]) for seed in shared]).p_above(0.0)
+    return "" if p <= criterion.level else f"it is not told apart from {other}"
+
+
+def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
+    if not standings:
+        return []
+    adjusted = holm([min(one.p, 1.0) for one in standings])
+    found = []
+    for one, p in zip(standings, adjusted, strict=True):
+        if one.verdict == "holds" and p > alpha:
+            why = "it reaches every bar, but not past the noise for as many arms as were confirmed"
+            found.append(Standing(one.arm, "unclear", why, float(p), one.lacking))
+        else:
+            found.append(Standing(one.arm, one.verdict, one.why, float(p), one.lacking))
+    return found
+
+
+def beneath(plan: Plan, results: Results, other: Arm, arm: str) -> str | None:
+    """What the null or control ``other`` of ``arm`` is laid over: ``arm``, or one that comes to the same settings."""
+    if not other.on:
+        return None
+    wanted = plan.laid(other.name, arm)
+    for one in results.measured:
+        if one.arm == other.name and one.on is not None and plan.laid(other.name, one.on) == wanted:
+            return one.on
+    return arm
