@@ -155,10 +155,10 @@ export class Rows {
       const now = this.written(index);
       if (this.shown.get(index) === now) continue;
       const old = this.body.children[index - first];
-      const focused = old.contains(document.activeElement);
+      const focused = old.contains(document.activeElement) && (document.activeElement.matches("input") ? "input" : "a");
       const line = this.line(index);
       old.replaceWith(line);
-      if (focused) line.querySelector("a")?.focus({ preventScroll: true });
+      if (focused) line.querySelector(focused)?.focus({ preventScroll: true });
       this.shown.set(index, now);
     }
     return true;
