@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -33,6 +34,7 @@ from unweave.lab.lab import Lab
 from unweave.record import Run
 
 HERE = Path(__file__).parent
+PACKAGES = {"mlflow": "mlflow-skinny", "trackio": "trackio"}
 PARTS = ("log", "processes", "list", "queue")
 
 
@@ -256,6 +258,17 @@ def shown(request: str, seconds: list[float]) -> dict[str, Any]:
     return row
 
 
+def surroundings() -> dict[str, Any]:
+    """The day, the machine, the versions of everything that is measured."""
+    from unweave.record.environment import environment
+
+    versions = {name: metadata.version(package) for name, package in PACKAGES.items() if name not in absent()}
+    facts = environment()
+    commit = f"{str(facts['commit'])[:7]}{' with changes' if facts['modified'] else ''}"
+    python = {"python": facts["python"], "versions": versions, "commit": commit}
+    return {"not_installed": absent(), **circumstances(), **python}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -270,8 +283,9 @@ def main() -> None:
     parts = args.only.split(",")
     folder = Path(tempfile.mkdtemp(prefix="lab-", dir=args.folder))
     os.chdir(folder)
+    load = f"{os.getloadavg()[0]:.1f}"
     try:
-        value: dict[str, Any] = {"benchmark": "lab", "not_installed": absent(), **circumstances()}
+        value: dict[str, Any] = {"benchmark": "lab", **surroundings(), "process_count": args.processes}
         if "log" in parts:
             value["log"] = logging_side_by_side(folder, 1, 5 * args.calls)
         if "processes" in parts:
@@ -280,6 +294,7 @@ def main() -> None:
             value["list"] = runs_list(folder, args.runs)
         if "queue" in parts:
             value["queue"] = short_studies(folder, args.studies, args.cold)
+        value["load"] = f"{load} to {os.getloadavg()[0]:.1f}"
     finally:
         os.chdir("/")
         shutil.rmtree(folder, ignore_errors=True)
