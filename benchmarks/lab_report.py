@@ -69,19 +69,26 @@ def report(found: dict[str, Any]) -> list[str]:
             "",
             *trackers(found["log"]),
         ]
+    if "log_in_memory" in found:
+        lines += [
+            "### The same where the disk costs nothing (`/dev/shm`)",
+            "",
+            *trackers(found["log_in_memory"]),
+        ]
     if "processes" in found:
         ours = found["processes"][0]
+        each = ours["rows"] // found["process_count"] - 1
         lines += [
-            f"## {found['process_count']} processes at once, {ours['rows'] // found['process_count'] - 1:,} rows each",
+            f"## {found['process_count']} processes at once, {each:,} rows each",
             "",
-            "Each process has a run of its own in one project; *one run* is all of them in one. With more processes than "
-            "cores a call also waits for its turn.",
+            "Each process has a run of its own in one project; *one run* is all of them in one. With more processes",
+            "than cores a call also waits for its turn.",
             "",
             *trackers(found["processes"]),
-            "MLflow's store commits every call to its SQLite file, so that a row outlives a power cut. A row of unweave is "
-            "with the operating system when `log` returns: it outlives a killed process, and a power cut may take the "
-            "last seconds. trackio's `log` hands the row to a thread, so that a killed process may lose some. The time "
-            "until all is stored has the end of the run in it.",
+            "MLflow's store commits every call to its SQLite file, so that a row outlives a power cut. A row of",
+            "unweave is with the operating system when `log` returns: it outlives a killed process, and a power cut",
+            "may take the last seconds. trackio's `log` hands the row to a thread, so that a killed process may lose some.",
+            "The time until all is stored has the end of the run in it.",
             "",
         ]
         lines += [
@@ -106,11 +113,12 @@ def report(found: dict[str, Any]) -> list[str]:
         lines += [
             f"## {one['studies']} short studies through the warm queue",
             "",
-            f"{one['finished']} finished, by {one['workers']} workers, in {one['wall_s']} s from the first submission to "
-            f"the last end. The study takes {one['study_ms_each']} ms. What the lab adds is **{one['overhead_ms_each']} ms "
-            f"each** of wall time (the bar is {BARS['overhead_ms']}), {one['worker_ms_each']} ms of a worker's; submitting "
-            f"takes {one['submitting_ms_each']} ms, while others run. A process of its own, `unweave run`, takes "
-            f"{one['alone_ms_each']:,.0f} ms a study: {one['times_faster_than_alone']} times as long.",
+            f"{one['finished']} finished, by {one['workers']} workers, in {one['wall_s']} s from the first submission",
+            f"to the last end. The study takes {one['study_ms_each']} ms. What the lab adds is",
+            f"**{one['overhead_ms_each']} ms each** of wall time (the bar is {BARS['overhead_ms']}), and",
+            f"{one['worker_ms_each']} ms of a worker's. Submitting takes {one['submitting_ms_each']} ms, while others",
+            f"run. A process of its own, `unweave run`, takes {one['alone_ms_each']:,.0f} ms a study:",
+            f"{one['times_faster_than_alone']} times as long.",
             "",
         ]
     absent = found["not_installed"]
