@@ -87,7 +87,7 @@ def report(found: dict[str, Any]) -> list[str]:
             *trackers(found["processes"]),
             "MLflow's store commits every call to its SQLite file, so that a row outlives a power cut. A row of",
             "unweave is with the operating system when `log` returns: it outlives a killed process, and a power cut",
-            "may take the last seconds. trackio's `log` hands the row to a thread, so that a killed process may lose some.",
+            "may take the last seconds. trackio's `log` hands the row to a thread; a killed process may lose some.",
             "The time until all is stored has the end of the run in it.",
             "",
         ]
