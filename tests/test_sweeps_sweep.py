@@ -110,10 +110,12 @@ def test_runs_that_fail_are_listed_and_the_rest_is_compared(lab):
 
 
 def test_a_sweep_of_which_nothing_succeeds_fails_with_the_reason(lab):
-    job, _ = done(lab, planned({"kind": "broken"}))
+    job, run = done(lab, planned({"kind": "broken"}))
     assert job.state == "failed"
     assert "no run of the sweep gave summary.level" in job.note
     assert "out of luck at seed 1" in job.note
+    assert run.load_table("trials").column("left out") == ("failed: out of luck at seed 1",)
+    assert run.load_table("left-out").column("reason") == ("failed: out of luck at seed 1",)
 
 
 @pytest.mark.parametrize(
