@@ -104,7 +104,10 @@ def test_f3_38_pages_far_from_sight_are_let_go(browser, thousands):
           let most = 0;
           for (let page = 0; page < 60; page += 1) {
             table.root.scrollTop = page * 100 * table.height;
-            while (!table.body.textContent.includes(`row-${page * 100}`)) await new Promise((go) => setTimeout(go, 10));
+            for (let wait = 0; !table.body.textContent.includes(`row-${page * 100}`); wait += 1) {
+              if (wait > 500) throw new Error(`page ${page} of the rows is not drawn`);
+              await new Promise((go) => setTimeout(go, 10));
+            }
             most = Math.max(most, table.pages.size);
           }
           return most;

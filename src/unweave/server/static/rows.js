@@ -93,7 +93,8 @@ export class Rows {
 
   inSight() {
     const height = this.height;
-    const view = this.root.clientHeight || 600;
+    // A scroller that grows with its rows would ask for more of them for ever; no more than two windows are in sight.
+    const view = Math.min(this.root.clientHeight || 600, 2 * window.innerHeight);
     const first = Math.max(0, Math.floor(this.root.scrollTop / height) - AHEAD);
     return { height, first, last: Math.min(this.total, Math.ceil((this.root.scrollTop + view) / height) + AHEAD) };
   }
