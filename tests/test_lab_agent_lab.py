@@ -183,7 +183,9 @@ def test_f3_31_a_number_with_no_artefact_makes_the_report_invalid(copied):
 def edit_table(run, name, change):
     """Saves a table of a finished run again, with its own description, as somebody with the files could."""
     table = run.load_table(name)
-    Table.from_records(name, [change(row) for row in table.records()], table.columns, table.units).save(run.path / "tables")
+    Table.from_records(name, [change(row) for row in table.records()], table.columns, table.units).save(
+        run.path / "tables"
+    )
 
 
 def test_f3_30_a_finished_run_whose_numbers_were_edited_counts_for_nothing(copied):

@@ -119,7 +119,11 @@ def dial(config, run=None):
     generator = np.random.default_rng((config.turn, config.first_seed, config.place == "left"))
     effect = 0.0 if config.null or config.place == "left" else 1 / (1 + np.exp(-(config.turn - 12) / 1.5))
     harm = 0.0 if config.place == "left" else max(0.0, 0.04 * (config.turn - 15))
-    row = {"seed": config.first_seed, "effect": effect + generator.normal(0, 0.03), "harm": harm + generator.normal(0, 0.01)}
+    row = {
+        "seed": config.first_seed,
+        "effect": effect + generator.normal(0, 0.03),
+        "harm": harm + generator.normal(0, 0.01),
+    }
     run.save_table(Table.from_records("outcome", [row]))
 
 
@@ -206,7 +210,9 @@ def _screened(plan, names):
 def test_a_search_of_the_best_runs_contenders_on_the_same_text():
     made, found = answered(QUESTION)
     assert found.answer == "yes"
-    again = [entry for entry in made.state().runs.values() if entry["stage"] == "screen" and entry["role"] == "candidate"]
+    again = [
+        entry for entry in made.state().runs.values() if entry["stage"] == "screen" and entry["role"] == "candidate"
+    ]
     by_arm = {}
     for entry in again:
         by_arm.setdefault(entry["arm"], []).extend(entry["seeds"])

@@ -132,7 +132,9 @@ def test_a_step_outside_the_plan_is_refused_with_the_reason():
     made = session(Scripted(*steps))
     made.conduct(ANY)
     refused = made.state().refused
-    assert ["is to run on seeds" in refused[0], "no arm 'the moon'" in refused[1], "laid over" in refused[2]] == [True] * 3
+    assert ["is to run on seeds" in refused[0], "no arm 'the moon'" in refused[1], "laid over" in refused[2]] == [
+        True
+    ] * 3
     assert not made.state().runs
 
 

@@ -8,7 +8,9 @@ from unweave.lab.agent.builtin.words import understand
 from unweave.lab.agent.planner import CannotPlan, Earlier, LabView
 from unweave.studies.registry import find_study
 
-REAL = "Can one number remove Spanish from polyglot without harming the others, and does LoRA do better at equal tokens?"
+REAL = (
+    "Can one number remove Spanish from polyglot without harming the others, and does LoRA do better at equal tokens?"
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,9 @@ def test_values_of_a_joint_field_become_candidates_and_their_groups():
 def test_without_a_study_to_ask_that_is_said():
     with pytest.raises(CannotPlan, match="no registered study can be asked"):
         BuiltinPlanner().propose("remove Spanish", LabView({}))
+
+
+def test_any_field_may_be_set_by_name_but_not_the_seeds(lab):
+    found = understand("remove Spanish with windows=4 retain=fr seeds=1 first_seed=7", lab)
+    assert (found.fixed["windows"], found.fixed["retain"]) == ("4", "fr")
+    assert not {"seeds", "first_seed"} & set(found.fixed)

@@ -17,6 +17,7 @@ from unweave.lab.people import AGENT, Person
 from unweave.lab.queue.budget import RESOURCES, Budget
 
 if TYPE_CHECKING:
+    from unweave.lab.agent.verdicts import Judgement
     from unweave.lab.lab import Lab
     from unweave.lab.queue.job import Job
     from unweave.record.run import Run
@@ -123,8 +124,11 @@ def run_agent(root: Path, run: Run) -> None:
         lab.close()
 
 
-def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> None:
-    """The session of an agent's run to its end, with its report and its conclusion; waits for approvals."""
+def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> Judgement | None:
+    """The session of an agent's run to its end, with its report and its conclusion; waits for approvals.
+
+    Returns what was found; None where no plan came of the question.
+    """
     from unweave.lab.agent.closing import close
     from unweave.record.run import RunCancelled
     from unweave.studies.discover import forget_sources
@@ -147,7 +151,7 @@ def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> None:
                 _rest(run)
         except CannotPlan as error:
             journal.add("ended", why=f"no plan: {error}")
-        close(lab, run, session, config.thread, agent, config.wait_for_approval)
+        return close(lab, run, session, config.thread, agent, config.wait_for_approval)
     except RunCancelled:
         hands.stop(list(session.state().runs))
         raise
