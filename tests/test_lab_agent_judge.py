@@ -202,7 +202,7 @@ def test_unequal_cost_is_not_compared_where_equal_cost_is_asked(comparing):
     equal = replace(comparing, criterion=replace(comparing.criterion, equal=(cost,)))
 
     def costing(runs, tokens):
-        return [replace(one, values={**one.values, "tokens": {seed: tokens for seed in one.seeds}}) for one in runs]
+        return [replace(one, values={**one.values, "tokens": dict.fromkeys(one.seeds, tokens)}) for one in runs]
 
     for other, relation in ((4.0, "better"), (64.0, "not comparable")):
         whole, also = costing(run("whole", GOOD), 4.0), costing(run("also", [0.1, 0.12, 0.08, 0.11, 0.1]), other)

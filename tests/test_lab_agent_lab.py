@@ -80,7 +80,7 @@ def of_lab(lab):
 
 def remains(lab):
     """What the critic is given, gathered anew from the disk."""
-    run, thread = of_lab(lab)
+    run, _thread = of_lab(lab)
     state = State.of([dict(row) for row in run.cells("journal").values()])
     names = list(state.runs)
     found = audit_several(lab, names)
@@ -146,7 +146,8 @@ def test_the_report_shows_expectation_and_observation_and_what_the_critic_says(l
     ]
     assert run.load_table("critic").rows == ()
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert "What was expected" in page and "What the critic says" in page
+    assert "What was expected" in page
+    assert "What the critic says" in page
     text = (run.path / "report.md").read_text(encoding="utf-8")
     assert "over 5 fresh seeds, reached." in text
 
@@ -364,7 +365,8 @@ def test_f3_33_a_session_cannot_outspend_its_account(tmp_path):
 
 def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     seen = lab_view(lab, SOURCE, {"runs": 5.0})
-    assert "tiny-removal" in seen.studies and "remove-language" in seen.studies
+    assert "tiny-removal" in seen.studies
+    assert "remove-language" in seen.studies
     assert {one.study for one in seen.earlier} == {"tiny-removal"}
     assert seen.code_of("remove-language") == seen.code != seen.code_of("tiny-removal")
     text = json.dumps(seen.to_json())

@@ -30,7 +30,7 @@ def test_the_one_input_that_does_it_is_found_and_confirmed(model):
     assert made.state().ended == f"inputs={carrier(model)} is confirmed"
 
 
-@pytest.mark.parametrize("model", (1, 3, 5))
+@pytest.mark.parametrize("model", [1, 3, 5])
 def test_where_the_only_one_does_harm_nothing_is_found(model):
     _, found = answered(ANY.replace("model 2", f"model {model}"))
     assert (found.answer, found.best) == ("no", None)
@@ -53,7 +53,9 @@ def test_nothing_is_confirmed_on_a_seed_that_was_screened():
     seeds = {"screen": set(), "confirm": set()}
     for entry in made.state().runs.values():
         seeds[entry["stage"]] |= set(entry["seeds"])
-    assert seeds["screen"] and seeds["confirm"] and not seeds["screen"] & seeds["confirm"]
+    assert seeds["screen"]
+    assert seeds["confirm"]
+    assert not seeds["screen"] & seeds["confirm"]
 
 
 def test_the_same_question_twice_is_the_same_runs():

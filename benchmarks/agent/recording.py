@@ -22,15 +22,15 @@ from unweave.record.environment import environment
 HEAD = """# How well the agent answers
 
 {date}, commit {commit}, {machine}. `python benchmarks/agent --seeds {seeds}`: {questions} questions a seed on small
-networks with planted answers ([how they are made](../../benchmarks/agent/planted.py)), 6 of them with nothing to find. Seeds from
-1000 on were kept aside: the planner was built on seeds below.
+networks with planted answers ([how they are made](../../benchmarks/agent/planted.py)), 6 of them with nothing to
+find. Seeds from 1000 on were kept aside: the planner was built on seeds below.
 
-Each run is a computation: an edit on a network of six matrices of eight rank-one pieces, measured on text drawn for the run's seed.
-Questions are of 48 pieces, of 60 settings (six sites by ten factors), of seven ways of removing a label with the same text to learn from,
-or of two of them. The answer is known from the network's construction and its exact transition probabilities. `listed` tries
-candidates as they are listed, `random` in a random order; both confirm, check null and control and are judged as `builtin` is, and
-stop as soon as the question allows. All have the same budget, {budget} runs a question; runs counts screening, confirmation, null and
-control.
+Each run is a computation: an edit on a network of six matrices of eight rank-one pieces, measured on text drawn for
+the run's seed. Questions are of 48 pieces, of 60 settings (six sites by ten factors), of seven ways of removing a
+label with the same text to learn from, or of two of them. The answer is known from the network's construction and its
+exact transition probabilities. `listed` tries candidates as they are listed, `random` in a random order; both
+confirm, check null and control and are judged as `builtin` is, and stop as soon as the question allows. All have the
+same budget, {budget} runs a question; runs counts screening, confirmation, null and control.
 
 Bars: right 80 %, false discoveries at most 1 of 6, fewer runs than both others.
 """
