@@ -253,13 +253,15 @@ def test_a_statement_that_the_evidence_does_not_bear_is_objected_to(copied):
 
 
 def test_f3_32_other_data_than_planned_is_flagged_and_answers_nothing(folder, tmp_path, monkeypatch):
-    """The second session knows from the first what its runs must read, and they read something else."""
+    """The thread's second session knows from its first what its runs must read, and they read something else."""
     shutil.copytree(folder, tmp_path / "runs")
     monkeypatch.setenv("AGENT_STUDY_TEXT", "made up to get past a fault")
     lab = opened(tmp_path / "runs")
     try:
-        thread, run = asked(lab, ONE, budget={"runs": 11.0})
-        assert thread.plans[0].content["identities"]["held-out"]
+        first, kept = of_lab(lab)
+        thread, run = asked(lab, ONE, budget={"runs": 11.0}, thread=kept.id)
+        assert run.id != first.id
+        assert thread.plans[-1].content["identities"]["held-out"]
         results = run.load_table("runs").column("result")
         assert all("the auditor calls it invalid: identities.held-out" in str(one) for one in results)
         assert run.claims()[0].value == "undecided"

@@ -75,7 +75,7 @@ def start_agent(
         raise UnweaveError("the language-model planner needs an endpoint and a model: give both, or use builtin")
     granted = {"runs": RUNS, **(budget or {})}
     if planner == "builtin":
-        made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted))
+        made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted, thread))
     if thread is None:
         thread = lab.threads.create(question, by=person).id
     elif lab.threads.get(thread).question != question:
@@ -140,7 +140,7 @@ def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> Judgement | N
     # A warm worker may have run other jobs of studies with these names.
     forget_sources()
     source = _kept_source(run, config)
-    view = lab_view(lab, source, config.budget)
+    view = lab_view(lab, source, config.budget, config.thread)
     journal = LabJournal(lab, run, config.thread, agent)
     hands = LabHands(lab, run, account, config.thread, source, journal.stopped)
     planner = planner or made_by(config.planner, config, lab, account)
