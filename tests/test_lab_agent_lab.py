@@ -80,7 +80,7 @@ def of_lab(lab):
 
 def remains(lab):
     """What the critic is given, gathered anew from the disk."""
-    run, thread = of_lab(lab)
+    run, _thread = of_lab(lab)
     state = State.of([dict(row) for row in run.cells("journal").values()])
     names = list(state.runs)
     found = audit_several(lab, names)
@@ -146,7 +146,8 @@ def test_the_report_shows_expectation_and_observation_and_what_the_critic_says(l
     ]
     assert run.load_table("critic").rows == ()
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert "What was expected" in page and "What the critic says" in page
+    assert "What was expected" in page
+    assert "What the critic says" in page
     text = (run.path / "report.md").read_text(encoding="utf-8")
     assert "over 5 fresh seeds, reached." in text
 
@@ -183,7 +184,9 @@ def test_f3_31_a_number_with_no_artefact_makes_the_report_invalid(copied):
 def edit_table(run, name, change):
     """Saves a table of a finished run again, with its own description, as somebody with the files could."""
     table = run.load_table(name)
-    Table.from_records(name, [change(row) for row in table.records()], table.columns, table.units).save(run.path / "tables")
+    Table.from_records(name, [change(row) for row in table.records()], table.columns, table.units).save(
+        run.path / "tables"
+    )
 
 
 def test_f3_30_a_finished_run_whose_numbers_were_edited_counts_for_nothing(copied):
@@ -250,13 +253,15 @@ def test_a_statement_that_the_evidence_does_not_bear_is_objected_to(copied):
 
 
 def test_f3_32_other_data_than_planned_is_flagged_and_answers_nothing(folder, tmp_path, monkeypatch):
-    """The second session knows from the first what its runs must read, and they read something else."""
+    """The thread's second session knows from its first what its runs must read, and they read something else."""
     shutil.copytree(folder, tmp_path / "runs")
     monkeypatch.setenv("AGENT_STUDY_TEXT", "made up to get past a fault")
     lab = opened(tmp_path / "runs")
     try:
-        thread, run = asked(lab, ONE, budget={"runs": 11.0})
-        assert thread.plans[0].content["identities"]["held-out"]
+        first, kept = of_lab(lab)
+        thread, run = asked(lab, ONE, budget={"runs": 11.0}, thread=kept.id)
+        assert run.id != first.id
+        assert thread.plans[-1].content["identities"]["held-out"]
         results = run.load_table("runs").column("result")
         assert all("the auditor calls it invalid: identities.held-out" in str(one) for one in results)
         assert run.claims()[0].value == "undecided"
@@ -362,7 +367,8 @@ def test_f3_33_a_session_cannot_outspend_its_account(tmp_path):
 
 def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     seen = lab_view(lab, SOURCE, {"runs": 5.0})
-    assert "tiny-removal" in seen.studies and "remove-language" in seen.studies
+    assert "tiny-removal" in seen.studies
+    assert "remove-language" in seen.studies
     assert {one.study for one in seen.earlier} == {"tiny-removal"}
     assert seen.code_of("remove-language") == seen.code != seen.code_of("tiny-removal")
     text = json.dumps(seen.to_json())

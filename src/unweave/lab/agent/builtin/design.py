@@ -23,7 +23,7 @@ from unweave.lab.agent.plan import (
 from unweave.lab.agent.planner import CannotPlan, LabView
 from unweave.studies.inquiry import Inquiry, Knob
 
-MOST = 400
+MOST = 250
 """Candidates at most: a space that is larger is one to be narrowed by whoever asks."""
 
 
@@ -204,11 +204,12 @@ def _fresh(view: LabView, understood: Understood, inquiry: Inquiry) -> int:
 
 
 def _identities(view: LabView, understood: Understood) -> dict[str, str]:
-    """What an earlier run with the same fixed settings has read, so that a swapped file does not pass."""
+    """What an earlier run of the same thread and fixed settings has read, so that a swapped file does not pass."""
     wanted = plain_config(understood.study.configure(dict(understood.fixed)))
     fixed = {name: wanted[name] for name in understood.fixed}
     for one in view.earlier:
-        if one.study == understood.study.name and fixed.items() <= dict(one.config).items():
+        same = one.study == understood.study.name and one.thread is not None and one.thread == view.thread
+        if same and fixed.items() <= dict(one.config).items():
             return dict(one.identities)
     return {}
 
