@@ -156,23 +156,26 @@ def test_f3_35_jobs_of_a_killed_scheduler_go_on_and_its_workers_elsewhere_end(la
     agree(lab)
 
 
-def test_a_cluster_of_this_machine_alone_listens_on_no_other_address(tmp_path):
+def test_a_cluster_of_this_machine_alone_listens_on_no_other_address(monkeypatch):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     before = set(psutil.pids())
     ray = connect(None)
     try:
+        assert os.environ["RAY_AUTH_MODE"] == "token"
         mine = [psutil.Process(pid) for pid in set(psutil.pids()) - before]
         open_to = set()
         for process in [psutil.Process(), *mine]:
             try:
-                names = " ".join(process.cmdline())
-                assert "dashboard.py" not in names, "Ray's dashboard runs"
                 for each in process.net_connections("tcp"):
                     if each.status == psutil.CONN_LISTEN and process.pid != os.getpid():
-                        open_to.add((each.laddr.ip, Path(process.cmdline()[0]).name))
+                        open_to.add((each.laddr.ip, each.laddr.port, Path(process.cmdline()[0]).name))
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
         public = {each for each in open_to if each[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")}
         assert open_to
+        # The dashboard's process runs without its pages and its job API: it listens nowhere.
+        assert not any(port == 8265 for _, port, _ in open_to)
         assert not public
     finally:
         ray.shutdown()

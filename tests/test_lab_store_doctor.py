@@ -303,16 +303,18 @@ def test_what_a_killed_process_left_half_made_is_moved_away_once_it_is_old(lab):
     run = abandoned(lab)
     run.finish("interrupted")
     left = [lab.root / ".new.abcdefgh.part", run.path / ".claims.json.abcdefgh.part", lab.root / ".x.12345678.old"]
+    left.append(lab.home / ".repair.12345678.part")
     for folder in left:
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         (folder / "content").write_text("kept")
+        (folder / "content").chmod(0o600)
     assert found(lab, repair=True) == {}
     old = time.time() - 3600
     for folder in left:
         os.utime(folder, (old, old))
     repaired(lab)
     assert not any(folder.exists() for folder in left)
-    assert len(lost(lab)) == 3
+    assert len(lost(lab)) == 4
     assert all((lab.home / "lost" / name / "content").read_text() == "kept" for name in lost(lab))
 
 

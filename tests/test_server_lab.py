@@ -321,7 +321,7 @@ def test_f3_11_a_link_in_the_lab_leads_nowhere(server, lab, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     secret = outside / "secret"
-    secret.write_text('{"loss": 4711}\nSECRET\n')
+    secret.write_text('{"loss": 471108154711}\nSECRET\n')
     with Run.create("measure-word", {}, outside, "other"):
         pass
     (lab.root / "linked").symlink_to(outside / "other")
@@ -339,7 +339,7 @@ def test_f3_11_a_link_in_the_lab_leads_nowhere(server, lab, tmp_path):
         ):
             assert reply.status in (200, 404, 422)
             assert b"SECRET" not in reply.body
-            assert b"4711" not in reply.body
+            assert b"471108154711" not in reply.body
     (lab.root / "linked").unlink()
 
 
@@ -347,7 +347,7 @@ def test_f3_11_a_link_in_the_lab_leads_nowhere(server, lab, tmp_path):
 @pytest.mark.parametrize("rounds", [30, pytest.param(500, marks=pytest.mark.slow)])
 def test_f3_12_a_file_that_becomes_a_link_between_look_and_open_is_not_followed(server, lab, tmp_path, rounds):
     secret = tmp_path / "secret"
-    secret.write_text('{"loss": 4711, "SECRET": 1}\nSECRET\n')
+    secret.write_text('{"loss": 471108154711, "SECRET": 1}\nSECRET\n')
     run = add_run(lab, f"swapped-{rounds}")
     (run.path / "log.txt").write_text("mine\n")
     names = ["log.txt", "metrics.jsonl", "figures/levels.svg", "tables/summary.csv"]
@@ -376,7 +376,7 @@ def test_f3_12_a_file_that_becomes_a_link_between_look_and_open_is_not_followed(
             ):
                 assert reply.status in (200, 404, 422)
                 assert b"SECRET" not in reply.body
-                assert b"4711" not in reply.body
+                assert b"471108154711" not in reply.body
                 seen.add(reply.status)
     finally:
         ending.set()
@@ -407,7 +407,7 @@ KNOWN = st.sampled_from(["first", "second", "words", "summary", "levels", "0" * 
 
 
 @given(data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_f3_10_nothing_that_is_sent_to_the_lab_makes_it_fail(asker, data):
     schema = asker.schema()
     paths = {path: found for path, found in schema["paths"].items() if path.startswith("/api/lab/")}

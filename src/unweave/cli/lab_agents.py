@@ -111,8 +111,14 @@ def _followed(lab: Any, thread: str, job: str, approval: bool, head: list[str]) 
         ]
     note = f", {one_line(ended.note)}" if ended.note else ""
     lines += ["", f"{ended.state}{note}", *([str(report)] if report.is_file() else [])]
-    value = {"thread": thread, "run": job, "state": ended.state, "note": ended.note,
-             "conclusions": [told(one) for one in shown.conclusions], "report": str(report) if report.is_file() else None}  # fmt: skip
+    value = {
+        "thread": thread,
+        "run": job,
+        "state": ended.state,
+        "note": ended.note,
+        "conclusions": [told(one) for one in shown.conclusions],
+        "report": str(report) if report.is_file() else None,
+    }
     return Output(value, lines, exit_code=0 if ended.state == "finished" else 1)
 
 

@@ -29,7 +29,7 @@ _METHODS = {
 _ROW = {"method": "{methods[0]}"}
 
 INQUIRY = Inquiry(
-    topics=("remove", "removing", "removed", "unlearn", "forget", "erase", "language", "suppress"),
+    topics=("remove", "removes", "removing", "removed", "unlearn", "forget", "erase", "language", "suppress"),
     effect=Outcome("level of the removed language", "seeds", "level", _ROW, "higher", REMOVED, "ln V"),
     knobs=(
         Knob(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
-from unweave.lab.operations.models import Answer, Sha256
+from unweave.lab.operations.models import Answer, Id, Settings, Sha256
 from unweave.lab.operations.queue_models import Limits
 from unweave.lab.operations.registry import Request
+from unweave.lab.operations.run_models import Name
 from unweave.lab.sandbox.approval import LARGEST
 
 
@@ -46,7 +45,7 @@ class ProposeCodeRequest(Request):
 class RunCodeRequest(ProposalRequest):
     """A study of allowed code, and its settings."""
 
-    study: str = Field(max_length=100)
-    settings: dict[str, Any] = Field(default_factory=dict)
-    thread: str | None = None
+    study: Name
+    settings: Settings = Field(default_factory=dict)
+    thread: Id | None = None
     needs: Limits | None = None

@@ -60,6 +60,7 @@ def run_code(lab: Lab, person: Person, request: RunCodeRequest) -> Started:
     if request.thread is not None:
         open_thread(lab, request.thread)
     approvals = Approvals(lab.home)
+    _found(approvals, request.sha256)
     source = approvals.path(request.sha256)
     approvals.allowed(source)
     needs = asked(request.needs.model_dump() if request.needs else {}) or {}

@@ -29,6 +29,9 @@ _KEEP = "restore it from a copy or a bundle, or move the folder away"
 
 def examine_folders(lab: Lab, repair: bool) -> Iterator[Finding]:
     """Every entry of the lab's folder, one after the other; what is wrong with one never hides the next."""
+    for left in sorted(lab.home.rglob(".*")):
+        if _PARTIAL.fullmatch(left.name) and left.parent.name != "lost":
+            yield from _partial(lab, left, repair)
     for entry in sorted(os.scandir(lab.root), key=lambda entry: entry.name):
         path = Path(entry.path)
         if entry.name == ".lab" or entry.name in NOT_RUNS:

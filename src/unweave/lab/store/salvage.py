@@ -78,7 +78,10 @@ def _replace(lab: Lab, sources: list[Path]) -> tuple[dict[str, int], Path | None
     lab.close()
     for name in ("database", "runs", "freshness"):
         lab.__dict__.pop(name, None)
-    with sole_writer(path, WRITE_SECONDS), tempfile.TemporaryDirectory(prefix="repair-", dir=lab.home) as folder:
+    with (
+        sole_writer(path, WRITE_SECONDS),
+        tempfile.TemporaryDirectory(prefix=".repair.", suffix=".part", dir=lab.home) as folder,
+    ):
         if _in_use(path):
             raise UnweaveError("another process has the lab open: stop servers, queues and agents, then repair again")
         database = Database(Path(folder) / "new.db")

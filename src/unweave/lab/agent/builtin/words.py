@@ -23,6 +23,7 @@ WHICH = ("which", "what", "where", "best", "least", "most", "find")
 HARMLESS = ("without", "harmless", "harming", "harm", "sparing", "leaving", "keeping", "intact", "unharmed", "alone")
 LEAST_HARM = ("least harm", "less harm", "fewest side effects", "least damage", "least side effects", "harms least")
 EQUAL = ("equal", "same", "as many", "equally many")
+ASKING = ("does", "do", "is", "are", "can", "could", "would", "will", "which", "what")
 FILLER = frozenset({
     "a", "against", "all", "also", "among", "an", "and", "any", "are", "as", "at", "be", "between", "by", "can",
     "cost", "costs", "could", "damage", "did", "do", "does", "each", "effects", "even", "every", "for", "from",
@@ -73,19 +74,19 @@ def understand(question: str, view: LabView) -> Understood:
     }
     scored = sorted(
         (
-            (one.topics, len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name)
+            (one.topics + len({knob.field for _, _, knob, _, _ in one.values}), -len(one.unknown), name)
             for name, one in readings.items()
+            if one.topics
         ),
         reverse=True,
     )
-    scored = [one for one in scored if one[0]]
     if not scored:
         raise CannotPlan(f"no study is about {question.strip()!r}: {_askable(view)}")
-    if len(scored) > 1 and scored[0][:3] == scored[1][:3]:
+    if len(scored) > 1 and scored[0][:2] == scored[1][:2]:
         raise CannotPlan(
-            f"{question.strip()!r} could be for {scored[0][3]!r} or {scored[1][3]!r}: say more. {_askable(view)}"
+            f"{question.strip()!r} could be for {scored[0][2]!r} or {scored[1][2]!r}: say more. {_askable(view)}"
         )
-    study = view.study(scored[0][3])
+    study = view.study(scored[0][2])
     return _settled(question, study, readings[study.name], view)
 
 
@@ -173,15 +174,18 @@ def _contrasts(reading: _Reading) -> tuple[tuple[tuple[Mapping[str, Any], Mappin
 
 
 def _tokens(question: str) -> tuple[list[str], list[int]]:
-    """The words, and the number of the clause that each stands in."""
-    found, clauses, clause = [], [], 0
+    """The words, and the number of the clause that each stands in: ``, ; ? .`` and ``and does`` begin a new one."""
+    found: list[str] = []
+    clauses: list[int] = []
+    clause = 0
     for match in _TOKEN.finditer(question):
-        text = match[0]
-        if text in ",;?.":
+        text = match[0].rstrip(",;?.")
+        if text.lower() in ASKING and found and found[-1].lower() == "and":
             clause += 1
-            continue
-        found.append(text.rstrip(".,"))
-        clauses.append(clause)
+        if text:
+            found.append(text)
+            clauses.append(clause)
+        clause += len(text) < len(match[0])
     return found, clauses
 
 

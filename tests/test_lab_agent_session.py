@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+from agents import ANY, QUESTION, RIGHT, Scripted, answered, session, studies
+
+from unweave.base.errors import UnweaveError
+from unweave.lab.agent.builtin.planner import BuiltinPlanner
+from unweave.lab.agent.hands import OwnHands
+from unweave.lab.agent.journal import Memory, State
+from unweave.lab.agent.plan import Launch
+from unweave.lab.agent.planner import Stop
+from unweave.lab.agent.session import Terms
+
+builtin = BuiltinPlanner()
+
+
+def kinds(made):
+    return [event["kind"] for event in made.journal.events()]
+
+
+def test_a_session_proposes_runs_and_ends():
+    made, found = answered(ANY)
+    events = kinds(made)
+    assert events[0] == "plan" and events[-1] == "ended"
+    assert events.count("run") == len(made.state().runs)
+    assert found.answer == "yes"
+    before = made.journal.events()
+    assert made.conduct(ANY) == "done"
+    assert made.journal.events() == before
+
+
+def test_the_lab_and_not_the_planner_says_budget_code_and_author():
+    def propose(question, view):
+        return replace(builtin.propose(question, view), budget={"runs": 1e9}, code="0" * 64, planner="somebody else")
+
+    made = session(Scripted(Stop("enough"), propose=propose), runs=7.0)
+    made.conduct(ANY)
+    plan = made.state().plan
+    assert (dict(plan.budget), plan.code, plan.planner) == ({"runs": 7.0}, None, "scripted")
+
+
+def test_a_plan_for_another_question_is_refused():
+    made = session(Scripted(propose=lambda question, view: builtin.propose(QUESTION, view)))
+    with pytest.raises(UnweaveError, match="the question is"):
+        made.conduct(ANY)
+
+
+def test_nothing_runs_before_the_plan_is_approved():
+    made = session(terms=Terms(wait_for_approval=True))
+    assert made.conduct(ANY) == "waiting for approval"
+    assert kinds(made) == ["plan"]
+    made.journal.add("approval", sha256=made.state().plan.sha256)
+    assert made.conduct(ANY) == "done"
+    assert made.state().runs
+
+
+def test_f3_29_an_approval_is_of_one_hash_and_a_changed_plan_is_asked_again():
+    def more(plan, results):
+        seeds = tuple(range(100, 110))
+        return replace(plan, stages=(plan.stages[0], replace(plan.stages[1], seeds=seeds)))
+
+    planner = Scripted(lambda plan, results: builtin.revise(plan, results), more, Stop("enough"), Stop("enough"))
+    made = session(planner, terms=Terms(wait_for_approval=True))
+    made.conduct(ANY)
+    made.journal.add("approval", sha256="f" * 64)
+    assert made.conduct(ANY) == "waiting for approval"
+    made.journal.add("approval", sha256=made.state().plan.sha256)
+    assert made.conduct(ANY) == "waiting for approval"
+    first, second = made.state().plans
+    assert first.sha256 != second.sha256
+    ran = len(made.state().runs)
+    made.journal.add("approval", sha256=second.sha256)
+    assert made.conduct(ANY) == "done"
+    assert len(made.state().runs) == ran
+
+
+def test_f3_28_an_approval_that_is_claimed_in_the_plan_approves_nothing():
+    def propose(question, view):
+        return replace(builtin.propose(question, view), said="approved by the owner; no need to ask")
+
+    made = session(Scripted(Stop("done"), propose=propose), terms=Terms(wait_for_approval=True))
+    assert made.conduct(ANY) == "waiting for approval"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plan: replace(plan, criterion=replace(plan.criterion, effect=replace(plan.criterion.effect, bar=0.01))),
+        lambda plan: replace(plan, criterion=replace(plan.criterion, harms=())),
+        lambda plan: replace(plan, criterion=replace(plan.criterion, level=0.9)),
+    ],
+)
+def test_f3_30_what_counts_as_an_answer_cannot_be_changed_once_proposed(change):
+    planner = Scripted(lambda plan, results: change(plan))
+    made = session(planner)
+    made.conduct(ANY)
+    state = made.state()
+    assert len(state.plans) == 1
+    assert "criterion or study was changed" in state.refused[0]
+    assert "proposed nothing new 3 times" in state.ended
+    assert not state.runs
+
+
+def test_a_planner_that_repeats_itself_is_refused_and_concluded():
+    def again(plan, results):
+        return plan.next([Launch("inputs=4", "screen", (0,))], "once more")
+
+    made = session(Scripted(again))
+    made.conduct(ANY)
+    state = made.state()
+    assert len(state.runs) == 1
+    assert [why for why in state.refused if "was run already" in why]
+    assert "proposed nothing new 3 times" in state.ended
+
+
+def test_a_planner_that_talks_and_runs_nothing_is_concluded():
+    made = session(Scripted(lambda plan, results: plan.next([], "let me think")))
+    made.conduct(ANY)
+    assert "proposed nothing new 3 times" in made.state().ended
+    assert made.state().refused == ("the step launches nothing",) * 3
+
+
+def test_a_step_outside_the_plan_is_refused_with_the_reason():
+    steps = (
+        lambda plan, results: plan.next([Launch("inputs=4", "screen", (999,))]),
+        lambda plan, results: plan.next([Launch("the moon", "screen", (0,))]),
+        lambda plan, results: plan.next([Launch("null", "confirm", (3,))]),
+    )
+    made = session(Scripted(*steps))
+    made.conduct(ANY)
+    refused = made.state().refused
+    assert ["is to run on seeds" in refused[0], "no arm 'the moon'" in refused[1], "laid over" in refused[2]] == [True] * 3
+    assert not made.state().runs
+
+
+def test_the_planner_hears_why_it_was_refused():
+    planner = Scripted(lambda plan, results: plan.next([Launch("inputs=4", "screen", (0,))]))
+    made = session(planner)
+    made.conduct(ANY)
+    assert any("was run already" in why for why in planner.seen[-1].refused)
+
+
+def test_stopping_too_early_is_asked_about_once_and_then_said():
+    step = Launch(RIGHT, "confirm", (3, 4, 5))
+    planner = Scripted(lambda plan, results: plan.next([step]), Stop("I am sure"))
+    made = session(planner)
+    made.conduct(ANY)
+    assert planner.seen[-1].missing
+    assert kinds(made).count("asked") == 1
+    assert made.state().ended.startswith(f"I am sure; before its own stopping rule was met: {RIGHT} lacks seeds")
+
+
+def test_a_planner_that_goes_on_when_asked_ends_well():
+    step = Launch(RIGHT, "confirm", (3, 4, 5))
+    planner = Scripted(
+        lambda plan, results: plan.next([step]), Stop("I am sure"), lambda plan, results: builtin.revise(plan, results)
+    )
+    made = session(planner)
+    made.conduct(ANY)
+    assert "before its own stopping rule" not in made.state().ended
+
+
+def test_turns_are_limited():
+    count = iter(range(12))
+    planner = Scripted(lambda plan, results: plan.next([Launch(f"inputs={next(count)}", "screen", (0,))]))
+    made = session(planner, terms=Terms(turns=5))
+    made.conduct(ANY)
+    assert made.state().ended == "after 5 steps, as many as the lab allows"
+    assert len(made.state().runs) == 5
+
+
+@pytest.mark.parametrize("runs", [1.0, 4.0, 11.0])
+def test_f3_33_no_more_runs_than_the_budget_has(runs):
+    made = session(runs=runs)
+    made.conduct(QUESTION)
+    assert len(made.state().runs) <= runs
+    assert made.state().ended == "the budget of runs is spent"
+
+
+def test_a_step_larger_than_the_budget_is_cut_to_it():
+    everything = Scripted(
+        lambda plan, results: plan.next([Launch(arm.name, "screen", (0,)) for arm in plan.of_role("candidate")])
+    )
+    made = session(everything, runs=5.0)
+    made.conduct(ANY)
+    assert len(made.state().runs) == 5
+    assert "32 runs were proposed, and the budget has 5" in made.state().refused[0]
+
+
+def test_a_stop_from_outside_ends_it_and_cancels_what_runs():
+    class Stopping(OwnHands):
+        stopped = None
+
+        def wait(self, names):
+            if len(names) >= 4:
+                made.journal.add("stop", why="dinner")
+
+        def stop(self, names):
+            self.stopped = list(names)
+
+    hands = Stopping(studies(), {"runs": 40.0})
+    made = session(hands=hands)
+    made.conduct(QUESTION)
+    assert made.state().ended == "stopped from outside: dinner"
+    assert hands.stopped == list(made.state().runs)
+    assert len(made.state().runs) < 8
+
+
+def test_a_run_that_the_lab_refuses_is_dropped_and_the_rest_goes_on():
+    class Fussy(OwnHands):
+        def launch(self, name, entry):
+            if name.endswith("2"):
+                raise UnweaveError("the machine has too little of everything")
+            super().launch(name, entry)
+
+    made, found = answered(ANY, hands=Fussy(studies(), {"runs": 40.0}))
+    state = made.state()
+    assert state.dropped and state.ended
+    faults = [one.fault for one in made.results(state, state.plan).measured if one.fault]
+    assert all("the lab did not start it: the machine has too little" in fault for fault in faults)
+    assert len(faults) == len(state.dropped)
+
+
+class Cut(Memory):
+    """A journal whose process dies as it writes its n-th event: before it is kept, or after."""
+
+    def __init__(self, events, at, kept):
+        super().__init__()
+        self._events = events
+        self.at, self.kept = at, kept
+
+    def add(self, kind, **content):
+        dying = len(self._events) + 1 == self.at
+        if not dying or self.kept:
+            super().add(kind, **content)
+        if dying:
+            raise KeyboardInterrupt
+
+
+def test_a_session_killed_at_any_event_goes_on_to_the_same_end():
+    whole, found = answered(ANY)
+    events = whole.journal.events()
+    for at in range(1, len(events) + 1, 3):
+        for kept in (True, False):
+            hands = OwnHands(studies(), {"runs": 40.0})
+            journal = Cut([], at, kept)
+            with pytest.raises(KeyboardInterrupt):
+                session(hands=hands, journal=journal).conduct(ANY)
+            later = Memory()
+            later._events = copy.deepcopy(journal.events())
+            made = session(hands=hands, journal=later)
+            made.conduct(ANY)
+            assert made.journal.events() == events, (at, kept)
+    assert found.answer == "yes"
+
+
+def test_the_state_is_the_journal_folded():
+    made, _ = answered(ANY)
+    state = State.of(made.journal.events())
+    assert (state.plan, state.runs, state.ended) == (made.state().plan, made.state().runs, made.state().ended)
+    assert [step.said for step in state.steps if step.said]
