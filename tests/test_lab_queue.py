@@ -150,6 +150,7 @@ def running(lab, job):
 
 
 def test_a_running_job_is_cancelled_politely_and_can_be_resumed(warm):
+    began = time.monotonic()
     job = submit(warm, "look_around", seconds=1.0)
     running(warm, job)
     warm.queue.cancel(job.id)
@@ -163,8 +164,8 @@ def test_a_running_job_is_cancelled_politely_and_can_be_resumed(warm):
     assert done.state == "finished"
     cells = run_of(warm, job).cells("steps")
     assert len(cells) == 100
-    # What it used before it was cancelled is not counted again.
-    assert done.usage["seconds"] < 2.0
+    # What it used before it was cancelled is counted once: two runs of it cannot have taken longer than both did.
+    assert done.usage["seconds"] <= time.monotonic() - began
 
 
 def test_f3_27_a_study_that_ignores_every_request_to_stop_is_killed(warm, monkeypatch):
