@@ -89,6 +89,8 @@ def test_f3_38_pages_far_from_sight_are_let_go(browser, thousands):
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{thousands}/?token={TOKEN}")
+    # What the page itself shows comes later, and would take the table out again.
+    expect(page.locator("main h1")).to_be_visible()
     most = page.evaluate(
         """async () => {
           const { Rows } = await import('/static/rows.js');
