@@ -173,8 +173,7 @@ ACTS = {
     each.__name__: each
     for each in (
         nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, keep, fill_disk, flood,
-        have_children,
-        surroundings, threads, read_input,
+        have_children, surroundings, threads, read_input,
     )
 }  # fmt: skip
 SOURCE = Path(__file__)
