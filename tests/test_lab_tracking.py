@@ -405,10 +405,10 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path):
 
 def test_a_call_takes_less_than_200_microseconds():
     unweave.init()
-    best = float("inf")
-    for _ in range(5):
+    seconds = []
+    for step in range(1000):
         started = time.perf_counter()
-        for step in range(200):
-            unweave.log({"loss": 0.5, "accuracy": {"top1": 0.1, "top5": 0.2}}, step=step)
-        best = min(best, (time.perf_counter() - started) / 200)
-    assert best < 200e-6
+        unweave.log({"loss": 0.5, "accuracy": {"top1": 0.1, "top5": 0.2}}, step=step)
+        seconds.append(time.perf_counter() - started)
+    # The median, because other programs may have the processor in between.
+    assert sorted(seconds)[500] < 200e-6
