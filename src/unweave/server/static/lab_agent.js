@@ -88,8 +88,10 @@ export async function show(page) {
   const table = runsTable();
   const { place, does } = doing(signal, () => polled.now());
   const stop_ = button("Stop the agent", () => does("stop-agent", { thread: id }, "the agent stops, and its runs with it"));
+  let waits = false;
   const approve = (plan) => {
     if (plan.approved) return null;
+    if (!waits) return h("p.help", {}, "Its agent did not wait for an approval.");
     if (!who.may("review")) return h("p.help", {}, "It waits for a reviewer or an owner to approve it.");
     return h("p.buttons", {}, button("Approve", () => does("approve-plan", { thread: id, sha256: plan.sha256 }, "plan approved"), { quiet: false }), h("span.help", {}, "The approval is of this sha256 only."));
   };
@@ -108,7 +110,8 @@ export async function show(page) {
     }
     stop_.hidden = !who.may("run") || !job || !LIVE.has(job.state);
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
-    settle(parts.plan, thread.plans, (list) => plans(list, approve));
+    waits = thread.agents.some((one) => one.waits);
+    settle(parts.plan, [thread.plans, waits], () => plans(thread.plans, approve));
     table.update(runs, new Map(thread.runs.map((one) => [one.run, one.part])), job?.run);
     const own = resources.budgets.filter((one) => one.account === `agent:${job?.run}`);
     const granted = own.length ? own : resources.budgets.filter((one) => one.account === `thread:${id}`);
