@@ -125,6 +125,13 @@ def test_one_seed_of_five_is_not_enough(plan):
     assert found.standing("inputs=4").lacking == ("seeds",)
 
 
+def test_fewer_seeds_than_planned_are_not_enough(plan):
+    """Three seeds that agree would pass every test by themselves."""
+    found = judged(plan, run("inputs=4", GOOD[:3], seeds=SEEDS[:3]), checks("inputs=4"))
+    assert found.answer == "unclear"
+    assert found.standing("inputs=4").lacking == ("seeds",)
+
+
 def test_a_study_that_found_nothing_is_a_result(plan):
     nothing = Measured("r", "inputs=4", "confirm", SEEDS, nothing=True)
     found = judged(plan, [nothing])
