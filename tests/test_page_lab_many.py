@@ -83,32 +83,3 @@ def test_f3_38_ten_thousand_runs_keep_few_rows_and_little_memory(browser, thousa
     assert grown < 5e6, f"{grown / 1e6:.1f} MB more after all rows were passed"
     assert client.send("Memory.getDOMCounters")["nodes"] < 12_000
     context.close()
-
-
-def test_f3_38_pages_far_from_sight_are_let_go(browser, thousands):
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{thousands}/?token={TOKEN}")
-    most = page.evaluate(
-        """async () => {
-          const { Rows } = await import('/static/rows.js');
-          const rows = (from) => Array.from({ length: 100 }, (_, at) => ({ id: `row-${from + at}` }));
-          const table = new Rows({
-            columns: [{ key: 'id', title: 'Id', cell: (row) => row.id }], caption: 'many',
-            fetchPage: async (offset) => ({ rows: rows(offset), total: 10000 }),
-            moved: () => {}, failed: (error) => { throw error; }, signal: new AbortController().signal,
-          });
-          table.root.style.height = '300px';
-          document.querySelector('main').replaceChildren(table.root);
-          table.fill({ rows: rows(0), total: 10000, offset: 0 }, {});
-          let most = 0;
-          for (let page = 0; page < 60; page += 1) {
-            table.root.scrollTop = page * 100 * table.height;
-            while (!table.body.textContent.includes(`row-${page * 100}`)) await new Promise((go) => setTimeout(go, 10));
-            most = Math.max(most, table.pages.size);
-          }
-          return most;
-        }"""
-    )
-    assert 10 < most <= 24
-    context.close()

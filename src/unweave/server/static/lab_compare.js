@@ -5,7 +5,7 @@ import { Curve } from "./curve.js";
 import { append, h, replace, said } from "./dom.js";
 import { arms } from "./lab_arms.js";
 import { askMetrics, seriesOf } from "./lab_metrics.js";
-import { plain, runLink, state } from "./lab_parts.js";
+import { coded, plain, runLink, state } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { number } from "./numbers.js";
 import { field, section, trouble } from "./parts.js";
@@ -68,7 +68,7 @@ function sideBySide(runs, logged) {
       h("th", { scope: "row" }, runLink(run.id)), h("td", {}, state(run.status), !run.valid && h("span.tag.bad", {}, "invalid")),
       fields.map((name) => h("td", {}, plain(run.config[name]))),
       names.map((name) => h("td.number", {}, number(last(logged[at], name)))),
-      h("td", {}, run.headline ? said(run.headline) : "–"))))));
+      h("td", {}, run.headline ? coded(run.headline) : "–"))))));
 }
 
 function curves(page, runs, logged) {
