@@ -91,9 +91,8 @@ def report(found: dict[str, Any]) -> list[str]:
             "The time until all is stored has the end of the run in it.",
             "",
         ]
-        lines += [
-            f"First error of {one['tracker']}: {one['first_error']}" for one in found["processes"] if one["errors"]
-        ]
+        failed = [one for one in found["processes"] if one["errors"]]
+        lines += [f"First error of {one['tracker']}: `{one['first_error']}`" for one in failed] + [""] * bool(failed)
     if "list" in found:
         lines += [
             f"## A list of {found['list']['runs']:,} runs",

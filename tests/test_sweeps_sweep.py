@@ -17,6 +17,7 @@ from unweave.lab.sweeps.plan import SweepPlan, estimate_cost
 from unweave.lab.sweeps.space import Space
 from unweave.lab.sweeps.sweep import runs_of, submit_sweep
 from unweave.record import Run, audit_run
+from unweave.studies.discover import forget_sources
 
 SOURCE = str(Path(__file__).with_name("sweep_study.py"))
 LEVEL = Measure.parse("summary.level", "lower")
@@ -30,6 +31,12 @@ def lab(tmp_path_factory):
     yield lab
     lab.queue.close()
     lab.close()
+
+
+@pytest.fixture(autouse=True)
+def _forgetting():
+    yield
+    forget_sources()
 
 
 def planned(grid=None, **more):
