@@ -66,7 +66,7 @@ def weights(model: int) -> np.ndarray:
     Removal,
     needs=lambda config: Needs(threads=1, memory_gb=0.3, disk_gb=0.01, seconds=60),
     inquiry=Inquiry(
-        topics=("input", "inputs", "carries", "removes", "removing"),
+        topics=("input", "inputs", "carry", "carries", "removes", "removing"),
         effect=EFFECT,
         knobs=(
             Knob("model"),

@@ -172,8 +172,8 @@ def read_input(config, run):
 ACTS = {
     each.__name__: each
     for each in (
-        nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, keep, fill_disk, flood, have_children,
-        surroundings, threads, read_input,
+        nothing, look_around, deaf, fail, find_nothing, die, die_once, fill_memory, keep, fill_disk, flood,
+        have_children, surroundings, threads, read_input,
     )
 }  # fmt: skip
 SOURCE = Path(__file__)

@@ -14,7 +14,6 @@ from unweave.edit.export import export_merged, export_peft
 from unweave.models.load import load_target
 from unweave.models.parity import parity_gate
 
-
 # PEFT reads a property that transformers 5 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
@@ -50,7 +49,10 @@ def test_f3_41_an_intervention_of_no_strength_is_the_identity(target, decomposed
 
 
 def test_f3_41_taking_hooks_and_edits_off_restores_the_model_bit_for_bit(target, decomposed, tokens):
-    before, plain = {name: tensor.clone() for name, tensor in target.module.state_dict().items()}, logits(target, tokens)
+    before, plain = (
+        {name: tensor.clone() for name, tensor in target.module.state_dict().items()},
+        logits(target, tokens),
+    )
     with applied(target, edit_of(target, decomposed, -2.0)):
         parity_gate(target)
     assert all(torch.equal(tensor, before[name]) for name, tensor in target.module.state_dict().items())

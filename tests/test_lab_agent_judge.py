@@ -30,7 +30,9 @@ def run(arm, rises, harms=None, on=None, seeds=SEEDS, stage="confirm", **facts):
     """One run a seed."""
     harms = [0.0] * len(rises) if harms is None else harms
     return [
-        Measured(f"{arm}-{on}-{stage}-{seed}", arm, stage, (seed,), on, {RISE: {seed: rise}, HARM: {seed: harm}}, **facts)
+        Measured(
+            f"{arm}-{on}-{stage}-{seed}", arm, stage, (seed,), on, {RISE: {seed: rise}, HARM: {seed: harm}}, **facts
+        )
         for seed, rise, harm in zip(seeds, rises, harms, strict=True)
     ]
 
@@ -123,6 +125,13 @@ def test_one_seed_of_five_is_not_enough(plan):
     assert found.standing("inputs=4").lacking == ("seeds",)
 
 
+def test_fewer_seeds_than_planned_are_not_enough(plan):
+    """Three seeds that agree would pass every test by themselves."""
+    found = judged(plan, run("inputs=4", GOOD[:3], seeds=SEEDS[:3]), checks("inputs=4"))
+    assert found.answer == "unclear"
+    assert found.standing("inputs=4").lacking == ("seeds",)
+
+
 def test_a_study_that_found_nothing_is_a_result(plan):
     nothing = Measured("r", "inputs=4", "confirm", SEEDS, nothing=True)
     found = judged(plan, [nothing])
@@ -139,7 +148,7 @@ def test_a_run_that_failed_or_is_invalid_answers_nothing(plan):
     broken = Measured("r", "inputs=4", "confirm", SEEDS, fault="the auditor calls it invalid: data differ")
     found = judged(plan, [broken])
     assert found.answer == "unclear"
-    assert "invalid" in found.standing("inputs=4").why
+    assert "none of its runs gave a result that counts" in found.standing("inputs=4").why
 
 
 def test_what_is_asked_where_its_null_is_cannot_be_told_from_it(plan):
@@ -200,7 +209,7 @@ def test_unequal_cost_is_not_compared_where_equal_cost_is_asked(comparing):
     equal = replace(comparing, criterion=replace(comparing.criterion, equal=(cost,)))
 
     def costing(runs, tokens):
-        return [replace(one, values={**one.values, "tokens": {seed: tokens for seed in one.seeds}}) for one in runs]
+        return [replace(one, values={**one.values, "tokens": dict.fromkeys(one.seeds, tokens)}) for one in runs]
 
     for other, relation in ((4.0, "better"), (64.0, "not comparable")):
         whole, also = costing(run("whole", GOOD), 4.0), costing(run("also", [0.1, 0.12, 0.08, 0.11, 0.1]), other)
@@ -235,11 +244,19 @@ def test_without_a_bar_the_best_must_beat_what_else_was_confirmed():
     seeds = tuple(range(3, 13))
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 10))
     near = judged(
-        barless, run("inputs=4", 1.0 + noise[0], seeds=seeds), run("inputs=5", 1.0 + noise[1], seeds=seeds), checks("inputs=4"), checks("inputs=5")
+        barless,
+        run("inputs=4", 1.0 + noise[0], seeds=seeds),
+        run("inputs=5", 1.0 + noise[1], seeds=seeds),
+        checks("inputs=4"),
+        checks("inputs=5"),
     )
     assert (near.answer, near.best, set(near.tied)) == ("no", None, {"inputs=4", "inputs=5"})
     far = judged(
-        barless, run("inputs=4", 2.0 + noise[0], seeds=seeds), run("inputs=5", 1.0 + noise[1], seeds=seeds), checks("inputs=4"), checks("inputs=5")
+        barless,
+        run("inputs=4", 2.0 + noise[0], seeds=seeds),
+        run("inputs=5", 1.0 + noise[1], seeds=seeds),
+        checks("inputs=4"),
+        checks("inputs=5"),
     )
     assert (far.answer, far.best, far.tied) == ("yes", "inputs=4", ())
 

@@ -55,6 +55,12 @@ SKETCH = {
 }
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    for name in ("UNWEAVE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 class Shelf:
     """One tool that gives whatever it was made with, and remembers what it was asked."""
 

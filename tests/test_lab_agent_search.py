@@ -30,7 +30,7 @@ def test_the_one_input_that_does_it_is_found_and_confirmed(model):
     assert made.state().ended == f"inputs={carrier(model)} is confirmed"
 
 
-@pytest.mark.parametrize("model", (1, 3, 5))
+@pytest.mark.parametrize("model", [1, 3, 5])
 def test_where_the_only_one_does_harm_nothing_is_found(model):
     _, found = answered(ANY.replace("model 2", f"model {model}"))
     assert (found.answer, found.best) == ("no", None)
@@ -53,7 +53,9 @@ def test_nothing_is_confirmed_on_a_seed_that_was_screened():
     seeds = {"screen": set(), "confirm": set()}
     for entry in made.state().runs.values():
         seeds[entry["stage"]] |= set(entry["seeds"])
-    assert seeds["screen"] and seeds["confirm"] and not seeds["screen"] & seeds["confirm"]
+    assert seeds["screen"]
+    assert seeds["confirm"]
+    assert not seeds["screen"] & seeds["confirm"]
 
 
 def test_the_same_question_twice_is_the_same_runs():
@@ -119,7 +121,11 @@ def dial(config, run=None):
     generator = np.random.default_rng((config.turn, config.first_seed, config.place == "left"))
     effect = 0.0 if config.null or config.place == "left" else 1 / (1 + np.exp(-(config.turn - 12) / 1.5))
     harm = 0.0 if config.place == "left" else max(0.0, 0.04 * (config.turn - 15))
-    row = {"seed": config.first_seed, "effect": effect + generator.normal(0, 0.03), "harm": harm + generator.normal(0, 0.01)}
+    row = {
+        "seed": config.first_seed,
+        "effect": effect + generator.normal(0, 0.03),
+        "harm": harm + generator.normal(0, 0.01),
+    }
     run.save_table(Table.from_records("outcome", [row]))
 
 
@@ -206,7 +212,9 @@ def _screened(plan, names):
 def test_a_search_of_the_best_runs_contenders_on_the_same_text():
     made, found = answered(QUESTION)
     assert found.answer == "yes"
-    again = [entry for entry in made.state().runs.values() if entry["stage"] == "screen" and entry["role"] == "candidate"]
+    again = [
+        entry for entry in made.state().runs.values() if entry["stage"] == "screen" and entry["role"] == "candidate"
+    ]
     by_arm = {}
     for entry in again:
         by_arm.setdefault(entry["arm"], []).extend(entry["seeds"])

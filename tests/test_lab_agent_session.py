@@ -24,7 +24,8 @@ def kinds(made):
 def test_a_session_proposes_runs_and_ends():
     made, found = answered(ANY)
     events = kinds(made)
-    assert events[0] == "plan" and events[-1] == "ended"
+    assert events[0] == "plan"
+    assert events[-1] == "ended"
     assert events.count("run") == len(made.state().runs)
     assert found.answer == "yes"
     before = made.journal.events()
@@ -132,7 +133,9 @@ def test_a_step_outside_the_plan_is_refused_with_the_reason():
     made = session(Scripted(*steps))
     made.conduct(ANY)
     refused = made.state().refused
-    assert ["is to run on seeds" in refused[0], "no arm 'the moon'" in refused[1], "laid over" in refused[2]] == [True] * 3
+    assert ["is to run on seeds" in refused[0], "no arm 'the moon'" in refused[1], "laid over" in refused[2]] == [
+        True
+    ] * 3
     assert not made.state().runs
 
 
@@ -216,9 +219,10 @@ def test_a_run_that_the_lab_refuses_is_dropped_and_the_rest_goes_on():
                 raise UnweaveError("the machine has too little of everything")
             super().launch(name, entry)
 
-    made, found = answered(ANY, hands=Fussy(studies(), {"runs": 40.0}))
+    made, _found = answered(ANY, hands=Fussy(studies(), {"runs": 40.0}))
     state = made.state()
-    assert state.dropped and state.ended
+    assert state.dropped
+    assert state.ended
     faults = [one.fault for one in made.results(state, state.plan).measured if one.fault]
     assert all("the lab did not start it: the machine has too little" in fault for fault in faults)
     assert len(faults) == len(state.dropped)

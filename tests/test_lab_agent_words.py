@@ -8,7 +8,9 @@ from unweave.lab.agent.builtin.words import understand
 from unweave.lab.agent.planner import CannotPlan, Earlier, LabView
 from unweave.studies.registry import find_study
 
-REAL = "Can one number remove Spanish from polyglot without harming the others, and does LoRA do better at equal tokens?"
+REAL = (
+    "Can one number remove Spanish from polyglot without harming the others, and does LoRA do better at equal tokens?"
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +50,18 @@ def test_seeds_that_an_earlier_run_used_are_not_fresh(lab):
     assert min(seed for stage in plan.stages for seed in stage.seeds) == 10
 
 
-def test_what_an_earlier_run_of_the_same_read_is_what_these_must_read(lab):
+def test_what_an_earlier_run_of_the_same_thread_read_is_what_these_must_read(lab):
     config = find_study("remove-language").configure({"language": "es", "target": "polyglot", "strict": False})
     from unweave.base.configs import plain_config
 
-    same = Earlier("same", "remove-language", {**plain_config(config), "left_out": []}, {"target": "a" * 16})
-    other = Earlier("other", "remove-language", {**plain_config(config), "language": "de"}, {"target": "b" * 16})
-    plan = BuiltinPlanner().propose(REAL, LabView(lab.studies, earlier=(other, same)))
+    settings = {**plain_config(config), "left_out": []}
+    same = Earlier("same", "remove-language", settings, {"target": "a" * 16}, "mine")
+    other = Earlier("other", "remove-language", {**settings, "language": "de"}, {"target": "b" * 16}, "mine")
+    elsewhere = Earlier("elsewhere", "remove-language", settings, {"target": "c" * 16}, "yours")
+    earlier = (other, elsewhere, same)
+    plan = BuiltinPlanner().propose(REAL, LabView(lab.studies, earlier=earlier, thread="mine"))
     assert plan.identities == {"target": "a" * 16}
+    assert BuiltinPlanner().propose(REAL, LabView(lab.studies, earlier=earlier)).identities == {}
 
 
 @pytest.mark.parametrize(
@@ -127,3 +133,9 @@ def test_values_of_a_joint_field_become_candidates_and_their_groups():
 def test_without_a_study_to_ask_that_is_said():
     with pytest.raises(CannotPlan, match="no registered study can be asked"):
         BuiltinPlanner().propose("remove Spanish", LabView({}))
+
+
+def test_any_field_may_be_set_by_name_but_not_the_seeds(lab):
+    found = understand("remove Spanish with windows=4 retain=fr seeds=1 first_seed=7", lab)
+    assert (found.fixed["windows"], found.fixed["retain"]) == ("4", "fr")
+    assert not {"seeds", "first_seed"} & set(found.fixed)

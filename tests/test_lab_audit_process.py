@@ -216,10 +216,12 @@ def test_f3_44_the_auditors_output_holds_no_key(tmp_path, monkeypatch):
     run = started(tmp_path, config={**CONFIG, "endpoint": "https://x?api_key=abcdef123456"})
     run.claim(f"With {KEYS['OPENAI_API_KEY']} it is {{value}}.", "summary", {"method": "factor"}, "level")
     run.deviate("code", f"token {KEYS['HF_TOKEN']}")
+    run.claim(f"{KEYS['UNWEAVE_TOKEN']} gives {{value}}, or 0.99.", "summary", {"method": "factor"}, "level")
     (run.path / "report.md").write_text(f"Bearer {KEYS['GITHUB_TOKEN']} gave 0.99 with AKIAABCDEFGHIJKLMNOP.")
     run.finish()
     found = json.dumps(audit_process(run.path, tmp_path).to_json())
     printed = command(run.path).stdout + command(run.path, "--json").stdout
-    assert "[key]" in found
+    assert KEYS["UNWEAVE_TOKEN"] not in found
+    assert "(hidden)" in found
     for key in (*KEYS.values(), "AKIAABCDEFGHIJKLMNOP", "abcdef123456"):
         assert key not in found + printed

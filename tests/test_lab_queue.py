@@ -158,13 +158,14 @@ def test_a_running_job_is_cancelled_politely_and_can_be_resumed(warm):
     assert "it can be resumed" in done.note
     steps = len(run_of(warm, job).cells("steps"))
     assert steps < 100
+    resumed = time.monotonic()
     warm.queue.resume(job.id)
     done = finish(warm, job)
     assert done.state == "finished"
     cells = run_of(warm, job).cells("steps")
     assert len(cells) == 100
     # What it used before it was cancelled is not counted again.
-    assert done.usage["seconds"] < 2.0
+    assert done.usage["seconds"] < time.monotonic() - resumed
 
 
 def test_f3_27_a_study_that_ignores_every_request_to_stop_is_killed(warm, monkeypatch):

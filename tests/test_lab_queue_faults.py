@@ -12,7 +12,9 @@ import pytest
 from queued import agree, elsewhere, submit, until
 
 from unweave.lab.lab import Lab
+from unweave.lab.queue import agreement
 from unweave.lab.queue.keeper import keeper_of
+from unweave.lab.queue.rows import change_job
 from unweave.record.environment import is_gone
 from unweave.record.run import Run
 
@@ -85,7 +87,7 @@ def test_f3_35_a_scheduler_killed_at_a_hand_over_loses_no_job_and_runs_none_twic
 SUBMISSION = {
     "before its row": ("import unweave.lab.queue.queue as room\nroom.add_job = die", None),
     "before its folder": ("import unweave.lab.queue.queue as room\nroom.make_folder = die", "finished"),
-    "in the folder": ("import unweave.record.run as room\nroom.write_json = die", "finished"),
+    "in the folder": ("import unweave.record.life as room\nroom.write_json = die", "finished"),
     "before it is ready": ("import unweave.lab.queue.queue as room\nroom.change_job = die", "finished"),
 }
 
@@ -135,6 +137,33 @@ def test_f3_35_a_cancellation_killed_on_the_way_leaves_both_of_one_mind(lab):
     (done,) = ended(lab, job)
     assert done.state == "cancelled"
     agree(lab)
+
+
+@pytest.mark.parametrize("wish", ["cancel", "pause", "resume"])
+def test_what_was_asked_of_a_job_whose_worker_was_just_lost_is_done(lab, wish):
+    job = submit(lab)
+    with lab.database.write() as connection:
+        change_job(connection, job.id, wish=wish)  # when it was running; then its worker was lost, and it waits again
+    other = submit(lab)
+    ended(lab, other)
+    if wish == "pause":
+        until(lambda: lab.queue.get(job.id).state == "paused")
+        lab.queue.resume(job.id)
+    (done,) = ended(lab, job)
+    assert done.state == ("cancelled" if wish == "cancel" else "finished")
+    agree(lab)
+
+
+def test_a_job_that_brings_every_scheduler_down_is_not_tried_for_ever(lab):
+    job = submit(lab, retries=0)
+    with lab.database.write() as connection:
+        change_job(connection, job.id, state="running", attempt=agreement.MOST_STARTS)
+    (done,) = ended(lab, job)
+    assert done.state == "failed"
+    assert "was started 10 times, and each time" in done.note
+    agree(lab)
+    lab.queue.resume(job.id)
+    assert ended(lab, job)[0].state == "finished"
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])

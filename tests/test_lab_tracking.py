@@ -263,34 +263,51 @@ def test_a_forked_process_that_ends_does_not_end_the_run(logs):
 
 RANK = """
 import os, time, unweave
-time.sleep(float(os.environ["LATE"]))
+from pathlib import Path
+rank, launch = int(os.environ["RANK"]), os.environ["LAUNCH"]
+
+def reached(name):
+    Path(f"{name}-{launch}").touch()
+
+def wait_for(*names):
+    while not all(Path(f"{name}-{launch}").exists() for name in names):
+        time.sleep(0.01)
+
+if rank == 0:
+    time.sleep(0.4)
 unweave.init(project="ranks")
 for step in range(20):
-    unweave.log({"rank": int(os.environ["RANK"]), "x": step})
-time.sleep(0.5 if os.environ["RANK"] == "2" else 0.2)
-unweave.log({"rank": int(os.environ["RANK"]), "x": 20})
+    unweave.log({"rank": rank, "x": step})
+reached(f"logged-{rank}")
+wait_for("logged-0", "logged-1", "logged-2")
+if rank == 0:
+    reached("finishing")
+else:
+    wait_for("finishing")
+    time.sleep(0.3 * rank)
+unweave.log({"rank": rank, "x": 20})
 unweave.finish()
 """
 
 
-def launch(tmp_path, lates):
-    port = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "WORLD_SIZE": str(len(lates))}
+def launched(number, ranks=3):
+    """The ranks of a launch, as torchrun starts them."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "WORLD_SIZE": str(ranks), "LAUNCH": str(number)}
     return [
         subprocess.Popen(
             [sys.executable, "-c", RANK],
-            env={**os.environ, **port, "RANK": str(rank), "LATE": str(late)},
+            env={**os.environ, **place, "RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank, late in enumerate(lates)
+        for rank in range(ranks)
     ]
 
 
-def test_ranks_of_one_launch_share_the_first_ones_run_and_a_second_launch_has_its_own(tmp_path):
-    for _ in range(2):
-        # Rank 0 begins last: the others wait for it, and it waits for the last one's end.
-        processes = launch(tmp_path, [0.4, 0.0, 0.1])
-        ends = [(process.communicate(timeout=90)[1], process.returncode) for process in processes]
+def test_ranks_of_one_launch_share_the_first_ones_run_and_a_second_launch_has_its_own():
+    for number in range(2):
+        # Rank 0 begins last and ends first: the others wait for it, and it for them.
+        ends = [(process.communicate(timeout=90)[1], process.returncode) for process in launched(number)]
         assert ends == [("", 0)] * 3
     runs = [Run.open(path.parent) for path in Path("runs").glob("*/run.json")]
     assert len(runs) == 2
@@ -405,10 +422,10 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path):
 
 def test_a_call_takes_less_than_200_microseconds():
     unweave.init()
-    best = float("inf")
-    for _ in range(5):
+    seconds = []
+    for step in range(1000):
         started = time.perf_counter()
-        for step in range(200):
-            unweave.log({"loss": 0.5, "accuracy": {"top1": 0.1, "top5": 0.2}}, step=step)
-        best = min(best, (time.perf_counter() - started) / 200)
-    assert best < 200e-6
+        unweave.log({"loss": 0.5, "accuracy": {"top1": 0.1, "top5": 0.2}}, step=step)
+        seconds.append(time.perf_counter() - started)
+    # The median, because other programs may have the processor in between.
+    assert sorted(seconds)[500] < 200e-6

@@ -293,6 +293,21 @@ def test_curves_are_read_by_keyboard_and_as_numbers(open_page):
     expect(chart.locator("tbody tr")).to_have_count(151)
 
 
+def test_of_a_long_log_the_end_is_shown_and_few_lines_are_kept(open_page, lab):
+    run = Run.open(lab.root / "remove-it")
+    (run.path / "log.txt").write_text("".join(f"zeile {number} ä\n" for number in range(50_000)), encoding="utf-8")
+    page = open_page("/lab/runs/remove-it")
+    expect(page.locator(".log-lines")).to_contain_text("zeile 49999 ä")
+    lines = page.locator(".log-lines .line")
+    assert 1500 < lines.count() <= 2000
+    expect(lines.first).to_have_text(re.compile(r"^zeile \d+ ä\s*$"))
+    expect(page.locator(".log-head")).to_contain_text("its end shown")
+    expect(page.get_by_role("button", name="To the end")).to_be_hidden()
+    page.locator(".log-lines").evaluate("one => one.scrollTop = 0")
+    page.get_by_role("button", name="To the end").click()
+    assert page.locator(".log-lines").evaluate("one => one.scrollHeight - one.scrollTop - one.clientHeight") < 24
+
+
 def test_a_thread_shows_its_plan_what_changed_and_what_rests_on_claims(open_page):
     page = open_page("/lab/threads/spanish")
     expect(page.locator("h1")).to_have_text(QUESTION)

@@ -229,3 +229,21 @@ def test_a_setting_that_does_not_fit_is_refused_at_the_form(open_page):
     page.get_by_role("button", name="Put into the queue").click()
     expect(page.get_by_role("alert")).to_contain_text("strength")
     assert page.get_by_role("textbox", name="strength").input_value() == "strong"
+
+
+def test_what_has_the_focus_keeps_it_while_the_queue_is_asked_again(open_page, submit):
+    submit("focused-one", sleep=0.5)
+    submit("focused-two", sleep=0.5, after=("focused-one",))
+    page = open_page("/lab/queue")
+    expect(page.locator(".jobs .progress-line").first).to_be_visible(timeout=20000)
+    press = page.get_by_role("button", name="pause focused-one")
+    press.focus()
+    shown = page.locator(".jobs .progress-line .figure").first
+    before = shown.inner_text()
+    expect(shown).not_to_have_text(before, timeout=8000)
+    expect(press).to_be_focused()
+    field = page.get_by_label("Priority of focused-two")
+    field.fill("4")
+    page.wait_for_timeout(2500)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("4")

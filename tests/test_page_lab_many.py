@@ -89,6 +89,8 @@ def test_f3_38_pages_far_from_sight_are_let_go(browser, thousands):
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{thousands}/?token={TOKEN}")
+    # The page's own view must be there before it is put away.
+    expect(page.get_by_role("link", name="Queue")).to_be_visible()
     most = page.evaluate(
         """async () => {
           const { Rows } = await import('/static/rows.js');
@@ -99,6 +101,7 @@ def test_f3_38_pages_far_from_sight_are_let_go(browser, thousands):
             moved: () => {}, failed: (error) => { throw error; }, signal: new AbortController().signal,
           });
           table.root.style.height = '300px';
+          table.root.style.flex = 'none';
           document.querySelector('main').replaceChildren(table.root);
           table.fill({ rows: rows(0), total: 10000, offset: 0 }, {});
           let most = 0;

@@ -59,3 +59,8 @@ def test_it_is_in_line_with_what_was_measured():
     # README: 31 cells on polyglot took three minutes on two threads.
     needs = removal_needs(RemoveLanguage(target="polyglot", seeds=5))
     assert 120 < needs.seconds < 360
+    assert 0.54 < needs.memory_gb < 0.7
+    # SmolLM2 is 134.5 million numbers, in float32.
+    for methods, most in ((("factor",), 1.03), (("lora-1",), 1.69)):
+        needs = removal_needs(RemoveLanguage(target="org/smol-134M", methods=methods))
+        assert most < needs.memory_gb < 1.5 * most

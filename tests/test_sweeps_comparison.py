@@ -36,6 +36,7 @@ class Config:
 
 @pytest.fixture(autouse=True)
 def _study(monkeypatch):
+    registry.all_studies()  # imported under the patch they would be lost with it
     known = {**registry._STUDIES, "pure": registry.Study("pure", "?", Config, lambda config, run=None: None)}
     monkeypatch.setattr(registry, "_STUDIES", known)
 

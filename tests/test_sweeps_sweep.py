@@ -17,6 +17,7 @@ from unweave.lab.sweeps.plan import SweepPlan, estimate_cost
 from unweave.lab.sweeps.space import Space
 from unweave.lab.sweeps.sweep import runs_of, submit_sweep
 from unweave.record import Run, audit_run
+from unweave.studies.discover import forget_sources
 
 SOURCE = str(Path(__file__).with_name("sweep_study.py"))
 LEVEL = Measure.parse("summary.level", "lower")
@@ -30,6 +31,12 @@ def lab(tmp_path_factory):
     yield lab
     lab.queue.close()
     lab.close()
+
+
+@pytest.fixture(autouse=True)
+def _forgetting():
+    yield
+    forget_sources()
 
 
 def planned(grid=None, **more):
@@ -110,10 +117,12 @@ def test_runs_that_fail_are_listed_and_the_rest_is_compared(lab):
 
 
 def test_a_sweep_of_which_nothing_succeeds_fails_with_the_reason(lab):
-    job, _ = done(lab, planned({"kind": "broken"}))
+    job, run = done(lab, planned({"kind": "broken"}))
     assert job.state == "failed"
     assert "no run of the sweep gave summary.level" in job.note
     assert "out of luck at seed 1" in job.note
+    assert run.load_table("trials").column("left out") == ("failed: out of luck at seed 1",)
+    assert run.load_table("left-out").column("reason") == ("failed: out of luck at seed 1",)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,33 @@
 """How well a planner answers questions whose answers are known, and how many runs it needs.
 
-python benchmarks/agent [--seeds 1000 1001 1002] [--planner builtin listed random] [--direct] [--json]
+python benchmarks/agent [--seeds 1000 1001] [--planner builtin listed random] [--lab] [--json] [--record FILE]
 
 Twenty questions a seed, six of them with nothing to find. Every planner has the same budget of runs for each question,
 the same confirming seeds, the same null and control, and the same rule of judging; only the order in which candidates
-are tried, and when it is given up, differs. ``listed`` tries them as listed, ``random`` in a random order.
-Development seeds are below 1000; the planner was never tried on those from 1000 on before they were recorded.
+are tried, and when that is given up, differs. ``listed`` tries them as listed, ``random`` in a random order.
+``--lab`` sends every run through the queue and the auditor of a real lab; without it the same sessions run in this
+process. Development seeds are below 1000; the built-in planner was never tried on those from 1000 on before the record.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import os
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unweave.lab.lab import Lab
 
 KEPT_ASIDE = (1000, 1001, 1002, 1003, 1004)
 BUDGET = 90
@@ -31,7 +39,8 @@ def main() -> None:
     parser.add_argument("--planner", nargs="+", default=["builtin", "listed", "random"])
     parser.add_argument("--kinds", nargs="*", help="only questions of these kinds")
     parser.add_argument("--budget", type=int, default=BUDGET, help="runs for each question")
-    parser.add_argument("--direct", action="store_true", help="in this process, without queue and auditor")
+    parser.add_argument("--lab", action="store_true", help="through the queue and the auditor of a lab")
+    parser.add_argument("--rows", type=Path, help="a file that keeps each answer; what it has is not asked again")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--verbose", action="store_true", help="a line for each question")
     given = parser.parse_args()
@@ -39,68 +48,67 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    from answering import answer_directly
+    from answering import answer_directly, answer_in_lab
     from questions import questions
+    from summing import summary, told
 
-    rows: list[dict[str, Any]] = []
-    for seed in given.seeds:
-        for question in questions(seed):
-            if given.kinds and question.kind not in given.kinds:
-                continue
-            for name in given.planner:
-                started = time.monotonic()
-                row = answer_directly(question, name, given.budget)
-                row |= {"seed": seed, "planner": name, "seconds": round(time.monotonic() - started, 2)}
-                rows.append(row)
-                if given.verbose:
-                    print(
-                        f"{seed} {question.kind:15} {name:8} {'right' if row['right'] else 'WRONG':5} "
-                        f"{row['runs']:3} runs {row['answer']} {row['arm']} (truth: {question.truth}); {row['ended']}",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-    found = summary(rows)
+    rows = _kept(given.rows)
+    done = {(row["seed"], row["number"], row["planner"], row["lab"]) for row in rows}
+    with _lab(given.lab) as lab:
+        for seed in given.seeds:
+            for question in questions(seed):
+                if given.kinds and question.kind not in given.kinds:
+                    continue
+                for name in given.planner:
+                    if (seed, question.number, name, given.lab) in done:
+                        continue
+                    started = time.monotonic()
+                    if lab is None:
+                        row = answer_directly(question, name, given.budget)
+                    else:
+                        row = answer_in_lab(question, name, given.budget, lab)
+                    row |= {"seed": seed, "number": question.number, "planner": name, "lab": given.lab}
+                    row["seconds"] = round(time.monotonic() - started, 2)
+                    rows.append(row)
+                    if given.rows:
+                        with given.rows.open("a", encoding="utf-8") as file:
+                            file.write(json.dumps(row) + "\n")
+                    if given.verbose:
+                        print(_line(row), file=sys.stderr, flush=True)
+    found = summary([row for row in rows if row["lab"] == given.lab and row["seed"] in given.seeds])
     print(json.dumps({"summary": found, "rows": rows}) if given.json else told(found))
 
 
-def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a planner, and one for each kind of question."""
-    found = []
-    for planner in dict.fromkeys(row["planner"] for row in rows):
-        mine = [row for row in rows if row["planner"] == planner]
-        for kind in ("all", *sorted({row["kind"] for row in mine})):
-            these = [row for row in mine if kind in ("all", row["kind"])]
-            seeds = sorted({row["seed"] for row in these})
-            by_seed = [[row for row in these if row["seed"] == seed] for seed in seeds]
-            shares = [statistics.mean(row["right"] for row in group) for group in by_seed]
-            runs = [statistics.mean(row["runs"] for row in group) for group in by_seed]
-            empty = [row for row in these if not row["effect"]]
-            found.append(
-                {
-                    "planner": planner,
-                    "kind": kind,
-                    "questions": len(these),
-                    "right": statistics.mean(row["right"] for row in these),
-                    "lowest seed": min(shares),
-                    "highest seed": max(shares),
-                    "false discoveries": sum(row["false discovery"] for row in empty),
-                    "of": len(empty),
-                    "runs": statistics.mean(row["runs"] for row in these),
-                    "fewest": min(runs),
-                    "most": max(runs),
-                }
-            )
-    return found
+def _kept(path: Path | None) -> list[dict[str, Any]]:
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def told(found: list[dict[str, Any]]) -> str:
-    lines = [f"{'planner':10} {'kind':16} {'right':>22} {'false discoveries':>18} {'runs a question':>24}"]
-    for row in found:
-        share = f"{row['right']:.0%} ({row['lowest seed']:.0%} to {row['highest seed']:.0%})"
-        false = f"{row['false discoveries']} of {row['of']}" if row["of"] else ""
-        runs = f"{row['runs']:.1f} ({row['fewest']:.1f} to {row['most']:.1f})"
-        lines.append(f"{row['planner']:10} {row['kind']:16} {share:>22} {false:>18} {runs:>24}")
-    return "\n".join(lines)
+@contextmanager
+def _lab(wanted: bool) -> Iterator[Lab | None]:
+    if not wanted:
+        yield None
+        return
+    from unweave.lab.lab import Lab
+
+    # The runs are made from copies of the file of studies, which finds its neighbours by this.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab(Path(folder) / "runs")
+        try:
+            yield lab
+        finally:
+            lab.queue.close()
+            lab.close()
+
+
+def _line(row: dict[str, Any]) -> str:
+    verdict = "right" if row["right"] else "WRONG"
+    return (
+        f"{row['seed']} {row['kind']:15} {row['planner']:8} {verdict:5} {row['runs']:3} runs {row['answer']} "
+        f"{row['arm']} (truth: {row['truth']}); {row['ended']}"
+    )
 
 
 if __name__ == "__main__":

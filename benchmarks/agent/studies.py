@@ -20,6 +20,7 @@ from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, WORDS, measur
 from ways import NOTHING, ORDERS, WAYS, edit_by, selective
 
 from unweave.base.errors import UnweaveError, nearest
+from unweave.base.needs import Needs
 from unweave.base.seeds import numpy_generator
 from unweave.studies.inquiry import Inquiry, Knob, Outcome
 from unweave.studies.registry import study
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from unweave.edit.edits import Edit
     from unweave.record.run import Run
 
+NEEDS = Needs(threads=1, memory_gb=0.8, disk_gb=0.01, seconds=120)
 NAMES = tuple(f"{site}:{index}" for site in SITES for index in range(PIECES))
 _LEVEL = Outcome("level of the removed label", "outcome", "level", better="higher", bar=LEVEL, unit="ln V")
 _HARM = Outcome("harm to the worst other label", "outcome", "harm", better="lower", bar=HARM, unit="nats")
@@ -123,6 +125,7 @@ class Way:
     "planted-piece",
     "Which single piece removes a label without harming the others?",
     Piece,
+    needs=lambda config: NEEDS,
     inquiry=Inquiry(
         topics=(*_REMOVE, "piece", "pieces"),
         effect=_LEVEL,
@@ -152,6 +155,7 @@ def piece(config: Piece, run: Run | None = None) -> dict[str, float]:
     "planted-strength",
     "Is there a site and a factor that removes a label without harming the others?",
     Strength,
+    needs=lambda config: NEEDS,
     inquiry=Inquiry(
         topics=(*_REMOVE, "factor", "site", "strength", "number"),
         effect=_LEVEL,
@@ -180,6 +184,7 @@ def strength(config: Strength, run: Run | None = None) -> dict[str, float]:
     "planted-way",
     "Which way of removing a label is best at equal tokens?",
     Way,
+    needs=lambda config: NEEDS,
     inquiry=Inquiry(
         topics=(*_REMOVE, "way", "ways", "intervention", "interventions", "order"),
         effect=Outcome("net removal", "outcome", "net", better="higher", unit="nats"),

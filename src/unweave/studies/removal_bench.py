@@ -163,9 +163,9 @@ def _identify(run: Run, target: Target, decomposition: Path, digest: str, corpus
     run.identify("decomposition", decomposition.name, digest)
     for part in ("selection", "training", "decomposition"):
         run.identify("data", f"{corpus.name}/{part}", corpus.fingerprint(part))
-    places = {"declaration": "declaration", corpus.name: spec}
-    for held_out in {found.name: found for found in (declaration(), corpus)}.values():
-        place = corpus_place(places[held_out.name])
+    held = {found.name: (found, where) for found, where in ((declaration(), "declaration"), (corpus, spec))}
+    for held_out, where in held.values():
+        place = corpus_place(where)
         run.identify("held-out", f"{held_out.name}/evaluation", held_out.fingerprint("evaluation"), **place)
 
 

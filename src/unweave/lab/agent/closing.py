@@ -25,11 +25,11 @@ CRITIC = Person("critic", "reviewer")
 MOST_TRIED = 20
 
 
-def close(lab: Lab, run: Run, session: Session, thread: str, agent: Person, approvals: bool) -> None:
+def close(lab: Lab, run: Run, session: Session, thread: str, agent: Person, approvals: bool) -> Judgement | None:
     """Writes the report and tells the thread. A session without a plan has nothing to report and says why."""
     state = session.state()
     if state.plan is None:
-        return
+        return None
     results = session.results(state, state.plan)
     found = keep_findings(run, state.plan, results, open_in(lab.root))
     objections = _criticised(lab, run, session, state.plan, thread, approvals)
@@ -38,6 +38,7 @@ def close(lab: Lab, run: Run, session: Session, thread: str, agent: Person, appr
     # A conclusion rests on a run that is finished and sealed, and so comes last.
     run.finish()
     _conclude(lab, run, state.plan, found, thread, agent)
+    return found
 
 
 def _criticised(lab: Lab, run: Run, session: Session, plan: Plan, thread: str, approvals: bool) -> list[Objection]:

@@ -17,6 +17,7 @@ from unweave.lab.people import AGENT, Person
 from unweave.lab.queue.budget import RESOURCES, Budget
 
 if TYPE_CHECKING:
+    from unweave.lab.agent.verdicts import Judgement
     from unweave.lab.lab import Lab
     from unweave.lab.queue.job import Job
     from unweave.record.run import Run
@@ -74,7 +75,7 @@ def start_agent(
         raise UnweaveError("the language-model planner needs an endpoint and a model: give both, or use builtin")
     granted = {"runs": RUNS, **(budget or {})}
     if planner == "builtin":
-        made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted))
+        made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted, thread))
     if thread is None:
         thread = lab.threads.create(question, by=person).id
     elif lab.threads.get(thread).question != question:
@@ -123,17 +124,23 @@ def run_agent(root: Path, run: Run) -> None:
         lab.close()
 
 
-def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> None:
-    """The session of an agent's run to its end, with its report and its conclusion; waits for approvals."""
+def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> Judgement | None:
+    """The session of an agent's run to its end, with its report and its conclusion; waits for approvals.
+
+    Returns what was found; None where no plan came of the question.
+    """
     from unweave.lab.agent.closing import close
     from unweave.record.run import RunCancelled
+    from unweave.studies.discover import forget_sources
 
     config = AgentConfig(**run.config)
     agent = Person(AGENT, "runner")
     account = f"agent:{run.id}"
     Budget(lab, account).grant(**config.budget)
+    # A warm worker may have run other jobs of studies with these names.
+    forget_sources()
     source = _kept_source(run, config)
-    view = lab_view(lab, source, config.budget)
+    view = lab_view(lab, source, config.budget, config.thread)
     journal = LabJournal(lab, run, config.thread, agent)
     hands = LabHands(lab, run, account, config.thread, source, journal.stopped)
     planner = planner or made_by(config.planner, config, lab, account)
@@ -144,7 +151,7 @@ def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> None:
                 _rest(run)
         except CannotPlan as error:
             journal.add("ended", why=f"no plan: {error}")
-        close(lab, run, session, config.thread, agent, config.wait_for_approval)
+        return close(lab, run, session, config.thread, agent, config.wait_for_approval)
     except RunCancelled:
         hands.stop(list(session.state().runs))
         raise

@@ -93,6 +93,8 @@ class LabView:
     earlier: tuple[Earlier, ...] = ()
     left: Mapping[str, float] = field(default_factory=dict)
     at_once: int = 1
+    thread: str | None = None
+    """The thread that the planning is for."""
     code: str | None = None
     """Hash of the package's code; ``sources`` are those of studies in files of their own, by study."""
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -133,6 +135,7 @@ class Earlier:
     study: str
     config: Mapping[str, Any]
     identities: Mapping[str, str]
+    thread: str | None = None
 
 
 class Planner(Protocol):

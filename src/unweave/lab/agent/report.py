@@ -160,11 +160,14 @@ def _write_markdown(run: Run, plan: Plan, ended: str, said: list[str]) -> None:
 def conclusion(run: Run, plan: Plan, found: Judgement) -> tuple[str, tuple[tuple[str, int], ...]]:
     """The sentence for the thread, and the claims that it rests on: the answer and the arms that it names."""
     named = {found.best, *found.tied, *(name for one in found.contrasts for name in (one.first, one.second))}
+    stood = {one.arm for one in found.standings}
     claims = run.claims()
     rests = [
         number
         for number, claim in enumerate(claims)
-        if number == 0 or {claim.row.get("arm"), claim.row.get("first"), claim.row.get("second")} & (named - {None})
+        if number == 0
+        or (claim.column == "what" and claim.value in stood)
+        or {claim.row.get("arm"), claim.row.get("first"), claim.row.get("second")} & (named - {None})
     ]
     if not claims:
         raise UnweaveError(f"run {run.id!r} makes no claim, so nothing can be concluded from it")

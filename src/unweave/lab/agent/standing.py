@@ -64,7 +64,8 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
         return Standing(arm, "fails", "the study itself found nothing")
     own = {one.outcome: one for one in tested if (one.arm, one.on) == (arm, None)}
     if criterion.effect.name not in own:
-        return Standing(arm, "unclear", faults[0] if faults else "nothing was measured", lacking=("seeds",))
+        why = "none of its runs gave a result that counts" if faults else "nothing was measured"
+        return Standing(arm, "unclear", why, lacking=("seeds",))
     counted = [criterion.effect, *(criterion.harms if criterion.harmless else ())]
     tests = [own[outcome.name] for outcome in counted if outcome.name in own]
     missed = [one.outcome for one in tests if one.verdict == "missed"]
@@ -113,7 +114,7 @@ def _withstands(plan: Plan, results: Results, arm: str, other: str, on: str | No
     own = {one.outcome: one for one in tested if (one.arm, one.on) == (other, on)}
     effect = own.get(criterion.effect.name)
     if effect is None:
-        return f"{other} could not be run: {runs[0].fault}"
+        return f"{other} gave no result that counts"
     harms = [own[outcome.name] for outcome in criterion.harms if outcome.name in own] if criterion.harmless else []
     outside = [one for one in harms if one.verdict == "missed"]
     if criterion.effect.bar is not None and criterion.effect.reached(effect.noisy.mean) and not outside:

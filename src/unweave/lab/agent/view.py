@@ -14,12 +14,14 @@ from unweave.record.environment import environment
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
 
-EARLIER = 200
+EARLIER = 1000
 """Finished runs that a planner is told of, the newest."""
 
 
-def lab_view(lab: Lab, source: Path | None = None, left: Mapping[str, float] | None = None) -> LabView:
-    """A snapshot of the lab; ``source`` is a Python file with studies of one's own."""
+def lab_view(
+    lab: Lab, source: Path | None = None, left: Mapping[str, float] | None = None, thread: str | None = None
+) -> LabView:
+    """A snapshot of the lab for a session of ``thread``; ``source`` is a Python file with studies of one's own."""
     from unweave.studies.discover import load_source, source_hash
     from unweave.studies.registry import all_studies
 
@@ -33,6 +35,7 @@ def lab_view(lab: Lab, source: Path | None = None, left: Mapping[str, float] | N
         left=dict(left or {}),
         at_once=at_once(lab, first, {}) if first is not None else 1,
         code=code.get("tree"),
+        thread=thread,
         sources={name: source_hash(source) for name in own} if source is not None else {},
     )
 
@@ -51,5 +54,5 @@ def _earlier(lab: Lab, names: set[str]) -> list[Earlier]:
         identities = {
             one["kind"]: one["sha256"] for one in state.get("identities", []) if kinds.count(one["kind"]) == 1
         }
-        found.append(Earlier(row.id, row.study, state["config"], identities))
+        found.append(Earlier(row.id, row.study, state["config"], identities, state.get("thread")))
     return found

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from unweave.base.errors import UnweaveError
+from unweave.base.secrets import scrubbed
 from unweave.lab.audit.auditor import audit_folder
 from unweave.lab.audit.confine import confine
 from unweave.lab.audit.finding import Audit, Ledger
-from unweave.lab.audit.secrets import without_keys
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = json.dumps(values[0] if len(values) == 1 else values, ensure_ascii=False, indent=1)
     else:
         text = "\n\n".join(map(_told, audits))
-    print(without_keys(text))
+    print(scrubbed(text))
     return 1 if any(audit.verdict == "invalid" for audit in audits) else 0
 
 

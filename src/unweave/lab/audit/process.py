@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError, first_line
+from unweave.base.secrets import scrubbed
 from unweave.lab.audit.finding import Audit, Ledger
-from unweave.lab.audit.secrets import without_keys
 from unweave.record.evidence import cited_runs
 
 if TYPE_CHECKING:
@@ -77,10 +77,11 @@ def _audits(folders: Sequence[Path], root: Path, ledgers: Sequence[Ledger]) -> l
     except OSError as error:
         raise UnweaveError(f"the auditor could not be started: {error.strerror}") from error
     try:
-        told = json.loads(done.stdout)
+        # The auditor knows what keys look like; this process knows those of its own environment too.
+        told = json.loads(scrubbed(done.stdout))
         return [Audit.from_json(one) for one in (told if isinstance(told, list) else [told])]
     except (ValueError, KeyError, TypeError) as error:
-        last = without_keys(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else first_line(error))
+        last = scrubbed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else first_line(error))
         raise UnweaveError(f"the auditor of {names} failed ({last}): run `python -m unweave.lab.audit`") from error
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from unweave.lab.lab import Lab
 
 SILENT_SECONDS = 60.0
+MOST_STARTS = 10
+"""Starts of a job, beyond its retries, after which one more killed scheduler fails it."""
 
 
 def make_folder(lab: Lab, job: Job) -> None:
@@ -47,6 +49,7 @@ def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[st
         remove_partial(path / "run.json")
         run.measure = lambda: usage
         run.finish(status, note)
+        note = run.state().get("note")
     except UnweaveError as error:
         return status, f"{note or status} ({error})"
     return status, note
@@ -83,6 +86,15 @@ def recover(lab: Lab, job: Job) -> None:
     One on another machine ends by itself, with the process there that started it: until then the job stays as it is.
     """
     if job.worker and not end_stranger(job.worker) and not _silent(lab, job):
+        return
+    if job.state == "running" and job.attempt >= MOST_STARTS + job.retries:
+        # It may be what brings the machine down, and would do so for ever.
+        note = (
+            f"it was started {job.attempt} times, and each time it or its scheduler was killed: resume it to try again"
+        )
+        said, note_said = end_run(lab, job, "failed", note, job.usage)
+        with lab.database.write(derived=True) as connection:
+            end_job(connection, job, said, note_said, job.usage)
         return
     follow_run(lab, job)
 
@@ -125,7 +137,7 @@ def follow_run(lab: Lab, job: Job) -> None:
         if said != "waiting":
             remove_partial(path / "run.json")
             run.wait("interrupted, and waits for a worker to go on with it", lost=True)
-        if job.state == "waiting":
+        if job.state == "waiting" and job.wish is None:
             return
         paused = job.wish == "pause" or (job.state == "paused" and job.wish != "resume")
         state = "paused" if paused else "waiting"

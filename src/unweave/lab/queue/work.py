@@ -45,7 +45,6 @@ class Surroundings:
         self.variables = dict(os.environ)
         self.filters: list[Any] = list(warnings.filters)
         self.folder = os.getcwd()
-        self.modules: set[str] = set()
         self.jobs = 0
         self.first_gb: float | None = None
         self.meter = Meter()
@@ -53,6 +52,10 @@ class Surroundings:
 
     def prepare(self, order: dict[str, Any]) -> None:
         """The state that every job starts in, whatever ran before it."""
+        from unweave.studies.discover import forget_sources
+
+        # Each run has its own copy of a person's file, and agents and sweeps load theirs themselves.
+        forget_sources()
         os.environ.clear()
         os.environ.update(self.variables)
         warnings.resetwarnings()
@@ -74,15 +77,12 @@ class Surroundings:
                 limit_gpu(torch, order["gpu_gb"])
 
     def study(self, name: str, source: str | None) -> Study:
-        """The study of that name; of the file ``source`` where one is given, and then of no file from before."""
-        from unweave.studies.discover import forget_module, load_source
+        """The study of that name; of the file ``source`` where one is given."""
+        from unweave.studies.discover import load_source
         from unweave.studies.registry import find_study
 
-        for module in self.modules:
-            forget_module(module)
-        self.modules.clear()
         if source is not None:
-            self.modules |= {study.function.__module__ for study in load_source(source).values()}
+            load_source(source)
         return find_study(name)
 
     def worn(self) -> str | None:

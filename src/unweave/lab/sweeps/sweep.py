@@ -118,10 +118,15 @@ class Sweep:
                 self._wait(trials)
                 readings = self._read(trials)
                 reached |= dict.fromkeys(alive, rung.number)
+            compared = self._compare(readings, leader)
         except RunCancelled:
             self._stop()
             raise
-        compared = self._compare(readings, leader)
+        except UnweaveError:
+            # What was run is told of, also where it is not enough to compare, or the budget is used up.
+            jobs = {key: self.lab.queue.get(job.id) for key, job in self.jobs.items()}
+            keep_sweep(self.run, self.plan, jobs, reached, readings, self.failures, None)
+            raise
         keep_sweep(self.run, self.plan, self.jobs, reached, readings, self.failures, compared)
         return compared
 

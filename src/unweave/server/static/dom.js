@@ -75,6 +75,25 @@ export function settle(element, data, draw) {
   return replace(element, draw(data));
 }
 
+const lines = new WeakMap();
+
+/**
+ * Shows one child of `element` for each of `list`, known by `key(item)`: those that stay are updated where they are, so
+ * that what has the focus keeps it. `make(item)` gives `{root, update(item)}`.
+ */
+export function keyed(element, list, key, make) {
+  const before = lines.get(element) ?? new Map();
+  const now = new Map(list.map((item) => [key(item), before.get(key(item)) ?? make(item)]));
+  for (const [name, line] of before) if (!now.has(name)) line.root.remove();
+  lines.set(element, now);
+  list.forEach((item, at) => {
+    const line = now.get(key(item));
+    line.update(item);
+    if (element.children[at] !== line.root) element.insertBefore(line.root, element.children[at] ?? null);
+  });
+  return element;
+}
+
 export function replace(element, ...children) {
   element.replaceChildren();
   append(element, children);

@@ -1,7 +1,7 @@
 // One agent at work: its plan with Approve and Stop, what runs now, what it has spent, what the critic found, its report.
 
-import { announce, append, h, replace, said, settle } from "./dom.js";
-import { LIVE, button, doing, runLink, state, threadLink } from "./lab_parts.js";
+import { announce, append, h, keyed, replace, said, settle } from "./dom.js";
+import { LIVE, button, coded, doing, runLink, state, threadLink } from "./lab_parts.js";
 import { plans } from "./lab_plan.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
@@ -12,6 +12,8 @@ import { markdown } from "./markdown.js";
 import { count } from "./numbers.js";
 import { section, trouble } from "./parts.js";
 import { lab } from "./route.js";
+
+const CRITIC = "critic";
 
 /** What the agent does now, in a sentence. */
 function doingNow(thread, job, runs) {
@@ -24,44 +26,72 @@ function doingNow(thread, job, runs) {
   return going ? `${count(going)} ${going === 1 ? "run is" : "runs are"} going.` : "It reads results and decides the next step.";
 }
 
-function runsTable(runs, roles) {
-  if (!runs.length) return h("p.none", {}, "Nothing was launched yet.");
+/** The agent's runs, those at work first; lines are changed in place. */
+function runsTable() {
+  const body = h("tbody");
+  const table = h("div.scroll.table-scroll", { tabindex: "0", role: "region", "aria-label": "Runs of the agent" }, h("table", {},
+    h("thead", {}, h("tr", {}, ["Run", "For", "State"].map((name) => h("th", { scope: "col" }, name)))), body));
+  const none = h("p.none", {}, "Nothing was launched yet.");
   const order = ["running", "paused", "waiting"];
   const place = (job) => (order.indexOf(job.state) + order.length + 1) % (order.length + 1);
-  const sorted = [...runs].sort((a, b) => place(a) - place(b));
-  return h("div.scroll.table-scroll", { tabindex: "0", role: "region", "aria-label": "Runs of the agent" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["Run", "For", "State"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, sorted.map((job) => h("tr", {}, h("th", { scope: "row" }, runLink(job.run)), h("td", {}, said(roles.get(job.run) ?? "–")),
-      h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)))))));
+  const update = (runs, parts, own) => {
+    table.hidden = runs.length === 0;
+    none.hidden = runs.length > 0;
+    keyed(body, [...runs].sort((a, b) => place(a) - place(b)), (job) => job.run, (job) => {
+      const [part, how] = [h("td", {}), h("td", {})];
+      const name = own && job.run.startsWith(`${own}.`) ? job.run.slice(own.length + 1) : job.run;
+      return {
+        root: h("tr", {}, h("th", { scope: "row" }, runLink(job.run, name)), part, how),
+        update: (now) => {
+          settle(part, parts.get(now.run) ?? "–", (word) => said(word));
+          settle(how, [now.state, now.progress], () => (now.state === "running" && now.progress ? progressLine({ ...now.progress, total: now.progress.total ?? 0 }) : state(now.state)));
+        },
+      };
+    });
+  };
+  return { root: h("div", {}, none, table), update };
+}
+
+/** What an agent's run wrote up, and the names of the tables that it speaks of. */
+async function writtenUp(run, signal) {
+  const [report, found] = await Promise.all([look("report", { run }, signal), look("run", { run }, signal)]);
+  return { ...report, tables: found.tables.map((one) => one.name) };
 }
 
 /** The report, its conclusion on top, with links to the claims that it rests on and to the tables it names. */
 function reported(written, thread, job) {
   const last = thread.conclusions.at(-1);
   const known = new Set(thread.runs.map((one) => one.run));
-  const link = (name) => (known.has(name) ? runLink(name) : null);
-  if (!written?.text && !last) return h("p.none", {}, "It is written when the agent is done.");
-  return [
-    last && [h("p.concluded", {}, said(last.text)), h("p", {}, h("a", { href: lab("thread", thread.id) }, "The thread"), " has it with its ", h("a", { href: lab("claims", last.claims[0].run) }, `${last.claims.length} ${last.claims.length === 1 ? "claim" : "claims"}`), job && [", and run ", runLink(job.run), " its tables"], ".")],
-    written?.text && markdown(written.text, link),
-  ];
+  const tables = new Set(written?.tables);
+  const link = (name) => (known.has(name) ? runLink(name) : tables.has(name) ? h("a", { href: lab("table", [written.run, name]) }, h("code", {}, said(name))) : null);
+  if (!written?.text && !last) return null;
+  return section("Report",
+    last && [h("p.concluded", {}, coded(last.text)), h("p", {}, h("a", { href: lab("thread", thread.id) }, "The thread"), " has it with its ", h("a", { href: lab("claims", last.claims[0].run) }, `${last.claims.length} ${last.claims.length === 1 ? "claim" : "claims"}`), job && [", and run ", runLink(job.run), " its tables"], ".")],
+    written?.text && markdown(written.text, link));
 }
 
-function findings(reviews) {
-  if (!reviews.length) return h("p.none", {}, "The critic has said nothing yet.");
-  return [...reviews].reverse().map((one) => h("article.review", {}, h("p", {}, reviewWord(one.verdict), " ", h("span.about", {}, said(one.by))), markdown(one.text)));
+/** What the critic wrote: its verdict, or where it has none to give, its notes. Other people's reviews come first. */
+function findings(reviews, notes) {
+  if (!reviews.length && !notes.length) return h("p.none", {}, "The critic has said nothing yet.");
+  return [
+    [...reviews].reverse().map((one) => h("article.review", {}, h("p", {}, reviewWord(one.verdict), " ", h("span.about", {}, said(one.by))), markdown(one.text))),
+    notes.map((one) => h("article.review", {}, markdown(one.text))),
+  ];
 }
 
 export async function show(page) {
   const { signal, who } = page;
   const [id] = page.route.ids;
-  const parts = Object.fromEntries(["plan", "runs", "budget", "critic", "report", "facts"].map((name) => [name, h("div")]));
+  const parts = Object.fromEntries(["plan", "budget", "critic", "report", "facts"].map((name) => [name, h("div")]));
   const now = h("p", { role: "status" });
   const errors = h("div");
+  const table = runsTable();
   const { place, does } = doing(signal, () => polled.now());
   const stop_ = button("Stop the agent", () => does("stop-agent", { thread: id }, "the agent stops, and its runs with it"));
+  let waits = false;
   const approve = (plan) => {
     if (plan.approved) return null;
+    if (!waits) return h("p.help", {}, "Its agent did not wait for an approval.");
     if (!who.may("review")) return h("p.help", {}, "It waits for a reviewer or an owner to approve it.");
     return h("p.buttons", {}, button("Approve", () => does("approve-plan", { thread: id, sha256: plan.sha256 }, "plan approved"), { quiet: false }), h("span.help", {}, "The approval is of this sha256 only."));
   };
@@ -80,22 +110,23 @@ export async function show(page) {
     }
     stop_.hidden = !who.may("run") || !job || !LIVE.has(job.state);
     settle(parts.facts, [thread.by, job?.run], () => h("p.run-facts", {}, h("span", {}, "Thread ", threadLink(id)), h("span", {}, "asked by ", said(thread.by)), job && h("span", {}, "Log ", runLink(job.run))));
-    settle(parts.plan, thread.plans, (list) => plans(list, approve));
-    settle(parts.runs, [runs.map((one) => [one.run, one.state, one.progress]), thread.runs.map((one) => one.part)], () => runsTable(runs, new Map(thread.runs.map((one) => [one.run, one.part]))));
+    waits = thread.agents.some((one) => one.waits);
+    settle(parts.plan, [thread.plans, waits], () => plans(thread.plans, approve));
+    table.update(runs, new Map(thread.runs.map((one) => [one.run, one.part])), job?.run);
     const own = resources.budgets.filter((one) => one.account === `agent:${job?.run}`);
     const granted = own.length ? own : resources.budgets.filter((one) => one.account === `thread:${id}`);
     settle(parts.budget, granted, (list) => (list.length ? budgets(list) : h("p.none", {}, "No budget was set.")));
-    settle(parts.critic, thread.reviews, findings);
+    settle(parts.critic, [thread.reviews, thread.notes.length], () => findings(thread.reviews, thread.reviews.some((one) => one.by === CRITIC) ? [] : thread.notes.filter((one) => one.by === CRITIC)));
     // Written once, at the end.
-    if (job && !LIVE.has(job.state) && written?.run !== job.run) written = await look("report", { run: job.run }, stop);
+    if (job && !LIVE.has(job.state) && written?.run !== job.run) written = await writtenUp(job.run, stop);
     settle(parts.report, [written, thread.conclusions], () => reported(written, thread, job));
     return job && LIVE.has(job.state) ? 2000 : 20000;
   };
   const first = await look("thread", { thread: id }, signal);
   append(page.root, h("h1.question", {}, said(first.question)), parts.facts, h("div.agent-now", {}, now, stop_), place, errors,
     h("div.columns", {},
-      h("div.left", {}, section("Plan", parts.plan), section("Report", parts.report)),
-      h("div.right", {}, section("Budget", parts.budget), section("Runs", parts.runs), section("Critic", parts.critic))));
+      h("div.left", {}, parts.report, section("Plan", parts.plan)),
+      h("div.right", {}, section("Budget", parts.budget), section("Runs", table.root), section("Critic", parts.critic))));
   const pause = await ask(signal);
   const polled = poll(ask, { signal, failed: (error) => replace(errors, error && trouble(error)), first: pause });
   return first.question;

@@ -16,13 +16,13 @@ function optional(input, factor = 1) {
 }
 
 /** Starts an agent, and goes to its page. */
-function start(signal) {
+function start(studies, signal) {
   const { place, does } = doing(signal, (answer) => go(lab("agent", answer.thread)));
   const question = h("textarea", { rows: "2", maxlength: "1000", required: true, dir: "auto", "data-first-field": true });
-  const runs = amount({ step: "1", min: "1", max: "10000", value: "40", required: true });
+  const runs = amount({ step: "1", min: "1", max: "10000", value: "60", required: true });
   const minutes = amount({ placeholder: "no limit" });
-  const tokens = amount({ placeholder: "none", step: "1" });
-  const dollars = amount({ placeholder: "none" });
+  const tokens = amount({ placeholder: "no limit", step: "1" });
+  const dollars = amount({ placeholder: "no limit" });
   const planner = h("select", {}, h("option", { value: "built-in" }, "built in: screens, halves, confirms; no language model"), h("option", { value: "language-model" }, "a language model"));
   const wait = h("input", { type: "checkbox", checked: true });
   const paid = h("div.pair-of-fields", { hidden: true }, field("Tokens, at most", tokens), field("Dollars, at most", dollars));
@@ -38,9 +38,9 @@ function start(signal) {
   return [
     h("form.agent-form", { on: { submit } },
       field("Question", question, "wide"),
-      h("div.filters", {}, field("Runs, at most", runs, "short"), field("Minutes, at most", minutes, "short"), field("Planner", planner), paid),
+      h("div.filters", {}, field("Runs, at most", runs, "short"), field("Minutes of runs, at most", minutes, "short"), field("Planner", planner), paid),
       h("label.tick", {}, wait, "Wait until somebody approves the plan"),
-      h("p.buttons", {}, h("button", {}, "Start"), h("span.help", {}, "The one who runs never judges: an auditor and a critic do."))),
+      h("p.buttons", {}, h("button", {}, "Start"), h("span.help", {}, studies.length ? ["It can ask ", studies.map((one, at) => [at ? ", " : "", said(one.name)]), "."] : "No study here says how it may be asked."), h("span.help", {}, "The one who runs never judges: an auditor and a critic do."))),
     place,
   ];
 }
@@ -56,7 +56,7 @@ function list(jobs) {
 
 export async function show(page) {
   const { signal, who } = page;
-  const [queue, threads] = await Promise.all([look("queue", { limit: 1000 }, signal), look("threads", {}, signal)]);
+  const [studies, queue, threads] = await Promise.all([look("studies", {}, signal), look("queue", { limit: 1000 }, signal), look("threads", {}, signal)]);
   const questions = new Map(threads.threads.map((one) => [one.id, one.question]));
   const newest = new Map();
   // The newest comes first.
@@ -66,7 +66,7 @@ export async function show(page) {
   const code = h("div");
   append(page.root, h("h1", {}, "Agent"),
     h("p.lead", {}, "It proposes a plan with its predictions, runs studies within the budget, and reports only numbers that are claims."),
-    who.may("run") ? start(signal) : h("p.help", {}, "Starting one needs the role of a runner."),
+    who.may("run") ? start(studies.studies.filter((one) => one.planned), signal) : h("p.help", {}, "Starting one needs the role of a runner."),
     section("Agents", place), section("Proposed code", code));
   replace(place, list(jobs));
   await proposals(code, who, signal);

@@ -1,7 +1,7 @@
 // A run's claims: the verdict on each, and one click away the row that its number was read from, with its hash.
 
 import { announce, append, h, replace, said } from "./dom.js";
-import { button, hash, plain, runLink, verdict } from "./lab_parts.js";
+import { button, coded, hash, plain, runLink, verdict } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { trouble } from "./parts.js";
 import { lab, remember } from "./route.js";
@@ -66,7 +66,7 @@ function claim(one, run, opened, signal) {
   };
   judge(one);
   const root = h("li.claim", { id: `claim-${one.number + 1}`, tabindex: "-1" },
-    h("div.claim-head", {}, h("p.claim-sentence", {}, said(one.sentence)), marks, toggle), reason, inside);
+    h("div.claim-head", {}, h("p.claim-sentence", {}, coded(one.sentence)), marks, toggle), reason, inside);
   return { root, unfold, judge, number: one.number };
 }
 

@@ -5,7 +5,7 @@ import { Curve } from "./curve.js";
 import { append, h, replace, said } from "./dom.js";
 import { arms } from "./lab_arms.js";
 import { askMetrics, seriesOf } from "./lab_metrics.js";
-import { plain, runLink, state } from "./lab_parts.js";
+import { coded, plain, runLink, state } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { number } from "./numbers.js";
 import { field, section, trouble } from "./parts.js";
@@ -68,7 +68,7 @@ function sideBySide(runs, logged) {
       h("th", { scope: "row" }, runLink(run.id)), h("td", {}, state(run.status), !run.valid && h("span.tag.bad", {}, "invalid")),
       fields.map((name) => h("td", {}, plain(run.config[name]))),
       names.map((name) => h("td.number", {}, number(last(logged[at], name)))),
-      h("td", {}, run.headline ? said(run.headline) : "–"))))));
+      h("td.sentence", {}, run.headline ? coded(run.headline) : "–"))))));
 }
 
 function curves(page, runs, logged) {
@@ -104,6 +104,7 @@ export async function show(page) {
   const ask = async () => {
     const query = Object.fromEntries(new URLSearchParams(window.location.search));
     place.setAttribute("aria-busy", "true");
+    if (!place.firstChild) replace(place, h("p.none", {}, "Comparing …"));
     try {
       const answer = await look("compare", { runs: ids, measure: query.measure, better: query.better, by: query.by, baseline: query.baseline?.split("\n") }, signal);
       chosen.fill(answer);

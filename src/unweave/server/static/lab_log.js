@@ -53,8 +53,10 @@ export class LogTail {
         this.from = this.skipped = 0;
         continue;
       }
+      // A piece from the middle begins within a line.
+      const cut = this.skipped > 0 && this.from === this.skipped;
       this.from = answer.next;
-      this.add(answer.text);
+      this.add(cut ? answer.text.slice(answer.text.indexOf("\n") + 1) : answer.text);
       more = answer.next < answer.size && answer.text !== "";
       this.tell(answer.size);
     }

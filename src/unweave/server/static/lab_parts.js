@@ -83,6 +83,11 @@ export function bytes(value) {
   return step ? `${number(value / step[0])} ${step[1]}` : `${count(value)} B`;
 }
 
+/** A sentence with what stands between backticks set as code. */
+export function coded(text) {
+  return String(text ?? "").split(/`+/).map((part, at) => (at % 2 ? h("code", {}, said(part)) : said(part)));
+}
+
 export function runLink(id, text = id) {
   return h("a.run-name", { href: lab("run", id) }, said(text));
 }

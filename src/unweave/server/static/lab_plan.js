@@ -4,7 +4,7 @@ import { h, said } from "./dom.js";
 import { ago, facts, hash, plain } from "./lab_parts.js";
 import { count, number } from "./numbers.js";
 
-const READ = new Set(["question", "study", "kind", "arms", "stages", "hypotheses", "criterion", "stopping", "contrasts", "budget", "identities", "code", "planner", "launch", "said"]);
+const READ = new Set(["question", "study", "kind", "arms", "stages", "hypotheses", "criterion", "stopping", "contrasts", "budget", "identities", "code", "planner", "launch", "said", "axes"]);
 
 function table(name, heads, rows) {
   return h("div.scroll", { tabindex: "0", role: "region", "aria-label": name }, h("table", {},
@@ -35,6 +35,7 @@ function structured(plan) {
     h("h4", {}, "Hypotheses, and what is predicted before anything runs"),
     h("ul.hypotheses", {}, plan.hypotheses.map((one) => h("li", {}, h("p", {}, h("b", {}, said(one.name)), " ", said(one.statement)), h("ul", {}, (one.predictions ?? []).map(prediction))))),
     table("Arms", ["Arm", "Role", "Settings"], plan.arms.map((arm) => [said(arm.name), said(arm.role), plain(arm.settings)])),
+    plan.axes?.length > 0 && [h("h4", {}, "Varied"), h("ul", {}, plan.axes.map((one) => h("li", {}, h("code", {}, said(one.field)), " over ", plain(one.values), one.ordered && ", in order")))],
     table("Stages", ["Stage", "Seeds", "Settings over the arm's own"], plan.stages.map((one) => [said(one.name), one.seeds.join(", "), plain(one.settings)])),
     h("h4", {}, "What counts as an answer"),
     h("ul", {}, outcomes.flatMap(([name, list]) => list.map((one) => h("li", {}, `${name}: `, outcome(one)))), typeof criterion.level === "number" && h("li", {}, `False statements: at most ${number(criterion.level)} over all that is confirmed`)),

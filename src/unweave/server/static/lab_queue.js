@@ -1,6 +1,7 @@
 // The queue: what runs, what waits and in which order, who submitted it, and what the machine has left.
 
-import { append, h, replace, said, settle } from "./dom.js";
+import { visibleText } from "./characters.js";
+import { append, h, keyed, replace, said, settle } from "./dom.js";
 import { ago, bytes, doing, facts, plural, runLink, state, threadLink } from "./lab_parts.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
@@ -12,26 +13,37 @@ import { section, trouble } from "./parts.js";
 
 const GOING = ["running", "paused", "waiting"];
 
-/** A form for a waiting job's priority, sent when it is changed. */
-function priority(job, does) {
-  const input = h("input.priority", { type: "number", step: "1", min: "-1000", max: "1000", value: String(job.priority), "aria-label": `Priority of ${job.run}; higher goes first` });
-  input.addEventListener("change", () => does("prioritise-run", { run: job.run, priority: Math.round(Number(input.value)) }, `${job.run}: priority ${input.value}`));
+/** A field for a waiting job's priority, sent when it is changed. */
+function priority(name, does) {
+  const input = h("input.priority", { type: "number", step: "1", min: "-1000", max: "1000", "aria-label": `Priority of ${visibleText(name)}; higher goes first` });
+  input.addEventListener("change", () => does("prioritise-run", { run: name, priority: Math.round(Number(input.value)) }, `${name}: priority ${input.value}`));
   return input;
 }
 
-function line(job, who, does, again) {
-  const steer = who.may("run") ? steering(job.run, does, again) : null;
-  steer?.update(job.state, true);
-  return h("tr", {},
-    h("th", { scope: "row" }, runLink(job.run), job.kind !== "study" && h("span.tag", {}, said(job.kind)), job.sandboxed && h("span.tag", {}, "sandboxed")),
-    h("td", {}, job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)),
-    h("td", {}, job.person ? said(job.person) : "–"),
-    h("td", {}, threadLink(job.thread)),
-    h("td", {}, amounts(job.needs)),
-    h("td", {}, job.state === "waiting" && who.may("run") ? priority(job, does) : String(job.priority)),
-    h("td", {}, job.state === "waiting" ? ago(job.submitted) : job.started ? ago(job.started) : "–"),
-    h("td", {}, job.wish && h("span.tag", {}, `asked to ${job.wish}`), " ", job.after.length > 0 && `after ${count(job.after.length)} `, job.attempt > 1 && `attempt ${job.attempt} `, job.note && said(job.note)),
-    h("td.does", {}, steer?.root ?? ""));
+/** A job's line, which is changed in place. */
+function jobLine(first, who, does, again) {
+  const steer = who.may("run") ? steering(first.run, does, again) : null;
+  const order = who.may("run") ? priority(first.run, does) : null;
+  const cells = Object.fromEntries(["state", "needs", "priority", "since", "note"].map((name) => [name, h("td", {})]));
+  const fixed = h("span", {});
+  cells.priority.append(fixed, order ?? "");
+  const root = h("tr", {},
+    h("th", { scope: "row" }, runLink(first.run), first.kind !== "study" && h("span.tag", {}, said(first.kind)), first.sandboxed && h("span.tag", {}, "sandboxed")),
+    cells.state, h("td", {}, first.person ? said(first.person) : "–"), h("td", {}, threadLink(first.thread)),
+    cells.needs, cells.priority, cells.since, cells.note, h("td.does", {}, steer?.root ?? ""));
+  const update = (job) => {
+    steer?.update(job.state, true);
+    settle(cells.state, [job.state, job.progress], () => (job.state === "running" && job.progress ? progressLine({ ...job.progress, total: job.progress.total ?? 0 }) : state(job.state)));
+    settle(cells.needs, job.needs, amounts);
+    settle(cells.since, job.started ?? job.submitted, ago);
+    settle(cells.note, [job.wish, job.after.length, job.attempt, job.note], () => [job.wish && h("span.tag", {}, `asked to ${job.wish}`), " ", job.after.length > 0 && `after ${count(job.after.length)} `, job.attempt > 1 && `attempt ${job.attempt} `, job.note && said(job.note)]);
+    const writes = order !== null && job.state === "waiting";
+    if (order) order.hidden = !writes;
+    fixed.textContent = writes ? "" : String(job.priority);
+    // A priority that somebody is writing is not written over.
+    if (order && document.activeElement !== order) order.value = String(job.priority);
+  };
+  return { root, update };
 }
 
 /** What runs and rests first, the longest first; then what waits, in the order in which it will start. */
@@ -41,11 +53,17 @@ function inOrder(list) {
   return [...of("running").sort(first("started")), ...of("paused").sort(first("started")), ...of("waiting").sort((a, b) => b.priority - a.priority || first("submitted")(a, b))];
 }
 
-function jobs(list, who, does, again) {
-  if (!list.length) return h("p.none", {}, "Nothing runs and nothing waits.");
-  return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Jobs" }, h("table.jobs", {},
-    h("thead", {}, h("tr", {}, ["Run", "State", "Who", "Thread", "Needs", "Priority", "Since", "Note", ""].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, inOrder(list).map((job) => line(job, who, does, again)))));
+function jobTable() {
+  const body = h("tbody");
+  const table = h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Jobs" }, h("table.jobs", {},
+    h("thead", {}, h("tr", {}, ["Run", "State", "Who", "Thread", "Needs", "Priority", "Since", "Note", ""].map((name) => h("th", { scope: "col" }, name)))), body));
+  const none = h("p.none", {}, "Nothing runs and nothing waits.");
+  const update = (list, make) => {
+    table.hidden = list.length === 0;
+    none.hidden = list.length > 0;
+    keyed(body, inOrder(list), (job) => job.run, make);
+  };
+  return { root: h("div", {}, none, table), update };
 }
 
 function people(list) {
@@ -66,8 +84,9 @@ function people(list) {
 
 export async function show(page) {
   const { signal, who } = page;
-  const parts = Object.fromEntries(["top", "jobs", "capacity", "workers", "people", "budgets"].map((name) => [name, h("div")]));
+  const parts = Object.fromEntries(["top", "capacity", "workers", "people", "budgets"].map((name) => [name, h("div")]));
   const errors = h("div");
+  const table = jobTable();
   const again = () => polled.now();
   const { place, does } = doing(signal, again);
   const ask = async (stop) => {
@@ -77,8 +96,7 @@ export async function show(page) {
       h("p.run-facts", { role: "status" }, h("span", {}, `${count(resources.running)} running`), h("span", {}, `${count(resources.waiting)} waiting`)),
       !queue.scheduler && resources.waiting > 0 && h("p.problem", {}, "Nothing starts the runs that wait: no process keeps the queue."),
     ]);
-    // A priority that somebody is writing is not written over.
-    if (!parts.jobs.querySelector("input:focus")) settle(parts.jobs, list, () => jobs(list, who, does, again));
+    table.update(list, (job) => jobLine(job, who, does, again));
     settle(parts.capacity, [resources.nodes, resources.used, resources.disk_free_gb.toFixed(1)], () => capacity(resources));
     settle(parts.workers, resources.workers, (all) => workers(all, new Map(list.map((job) => [job.run, job.needs]))));
     settle(parts.people, list.map((job) => [job.person, job.state]), () => people(list));
@@ -86,7 +104,7 @@ export async function show(page) {
     return list.some((job) => job.state === "running") ? 1500 : 5000;
   };
   append(page.root, h("h1", {}, "Queue"), parts.top, place, errors,
-    section("What the machine has", parts.capacity), section("Jobs", parts.jobs),
+    section("What the machine has", parts.capacity), section("Jobs", table.root),
     h("div.columns.even", {}, h("div", {}, section("Who", parts.people), section("Budgets", parts.budgets)), h("div", {}, section("Workers", parts.workers))));
   const pause = await ask(signal);
   const polled = poll(ask, { signal, failed: (error) => replace(errors, error && trouble(error)), first: pause });

@@ -3,7 +3,7 @@
 import { announce, append, h, picture, replace, said, settle } from "./dom.js";
 import { LogTail } from "./lab_log.js";
 import { Metrics } from "./lab_metrics.js";
-import { LIVE, button, doing, duration, runLink, state, threadLink, verdict } from "./lab_parts.js";
+import { LIVE, button, coded, doing, duration, runLink, state, threadLink, verdict } from "./lab_parts.js";
 import { poll } from "./lab_poll.js";
 import { ProgressBar } from "./lab_progress.js";
 import { record, usage } from "./lab_record.js";
@@ -63,7 +63,7 @@ function tables(run) {
 function claims(run, list) {
   if (!list.length) return h("p.none", {}, LIVE.has(run.status) ? "None yet." : "It claims nothing.");
   return [
-    h("ol.claim-list", {}, list.map((one) => h("li", {}, h("a", { href: lab("claims", run.id, { claim: one.number + 1 }) }, said(one.sentence)), " ", verdict(one.verdict)))),
+    h("ol.claim-list", {}, list.map((one) => h("li", {}, h("a", { href: lab("claims", run.id, { claim: one.number + 1 }) }, coded(one.sentence)), " ", verdict(one.verdict)))),
     h("p", {}, h("a", { href: lab("claims", run.id) }, "Every claim with its evidence")),
   ];
 }
@@ -110,7 +110,7 @@ export async function show(page) {
     settle(parts.claims, [list, run.status], () => claims(run, list));
     await figures(run, parts.figures, signal);
     const { text } = ended && !LIVE.has(run.status) ? await look("report", { run: id }, signal) : {};
-    if (text) settle(parts.report, text, () => section("Report", markdown(text)));
+    if (text) settle(parts.report, text, () => section("Report", markdown(text, (name) => run.tables.some((one) => one.name === name) && h("a", { href: lab("table", [id, name]) }, h("code", {}, said(name))))));
   };
   append(
     page.root,

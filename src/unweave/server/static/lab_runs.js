@@ -2,7 +2,7 @@
 
 import { announce, append, h, replace, said } from "./dom.js";
 import { typing } from "./keys.js";
-import { LIVE, ago, button, duration, runLink, state, threadLink, validity } from "./lab_parts.js";
+import { LIVE, ago, button, coded, duration, runLink, state, threadLink, validity } from "./lab_parts.js";
 import { CursorPages } from "./lab_pages.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
@@ -40,7 +40,7 @@ function columns(chosen, choose) {
     { key: "run", title: "Run", sort: "id", cell: (row) => runLink(row.id) },
     { key: "study", title: "Study", sort: "study", cell: (row) => said(row.study) },
     { key: "state", title: "State", sort: "status", cell: (row) => (row.status === "running" && row.progress ? progressLine(row.progress) : state(row.status)) },
-    { key: "result", title: "First claim", cell: (row) => row.headline && said(row.headline) },
+    { key: "result", title: "First claim", cell: (row) => row.headline && coded(row.headline) },
     { key: "valid", title: "Files", help: "Whether what a finished run wrote is still what it wrote", cell: (row) => validity(row) },
     { key: "thread", title: "Thread", sort: "thread", cell: (row) => threadLink(row.thread) },
     { key: "started", title: "Started", sort: "created", cell: (row) => ago(row.created) },

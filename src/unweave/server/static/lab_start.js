@@ -1,7 +1,7 @@
 // A form that puts a run of a study into the queue: the study's own fields, each with what it means and its default.
 
 import { append, h, replace, said } from "./dom.js";
-import { doing } from "./lab_parts.js";
+import { coded, doing } from "./lab_parts.js";
 import { look } from "./lab_server.js";
 import { sweeping } from "./lab_sweep.js";
 import { field, trouble } from "./parts.js";
@@ -18,11 +18,6 @@ export function written(text) {
     }
   }
   return plain;
-}
-
-/** A text with what stands between backticks set as code. */
-function coded(text) {
-  return text.split(/`+/).map((part, at) => (at % 2 ? h("code", {}, said(part)) : said(part)));
 }
 
 function shown(value) {

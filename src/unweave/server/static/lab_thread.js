@@ -1,7 +1,7 @@
 // One thread: question, hypotheses, plan and its versions, runs, notes, conclusions, what failed, reviews and links.
 
 import { append, h, replace, said, settle } from "./dom.js";
-import { LIVE, ago, button, doing, runLink, state, threadLink, validity, verdict } from "./lab_parts.js";
+import { LIVE, ago, button, coded, doing, runLink, state, threadLink, validity, verdict } from "./lab_parts.js";
 import { plans } from "./lab_plan.js";
 import { poll } from "./lab_poll.js";
 import { look } from "./lab_server.js";
@@ -47,16 +47,16 @@ function notes(list, link) {
 function conclusions(list) {
   if (!list.length) return h("p.none", {}, "None yet.");
   return h("ol.conclusions", {}, list.map((one) => h("li", {},
-    h("p", {}, h("b", {}, said(one.text)), " ", byWhom(one)),
+    h("p", {}, h("b", {}, coded(one.text)), " ", byWhom(one)),
     h("ul.cited", {}, one.claims.map((cited) => h("li", {}, verdict(cited.verdict), " ",
-      h("a", { href: lab("claims", cited.run, { claim: cited.claim + 1 }) }, said(cited.sentence)), cited.verdict !== "held" && h("p.reason", {}, said(cited.reason))))))));
+      h("a", { href: lab("claims", cited.run, { claim: cited.claim + 1 }) }, coded(cited.sentence)), cited.verdict !== "held" && h("p.reason", {}, said(cited.reason))))))));
 }
 
 function tried(list) {
   if (!list.length) return h("p.none", {}, "Nothing was recorded as tried and failed.");
   return h("ul", {}, list.map((one) => h("li", {},
-    h("p", {}, h("b", {}, said(one.what)), " ", byWhom(one)),
-    h("p.reason", {}, said(one.why), one.runs.length > 0 && [" (", one.runs.map((run, at) => [at ? ", " : "", runLink(run)]), ")"]))));
+    h("p", {}, h("b", {}, coded(one.what)), " ", byWhom(one)),
+    h("p.reason", {}, coded(one.why), one.runs.length > 0 && [" (", one.runs.map((run, at) => [at ? ", " : "", runLink(run)]), ")"]))));
 }
 
 function reviews(list) {

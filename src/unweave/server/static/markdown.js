@@ -13,7 +13,7 @@ function spans(text, link) {
     if (found.index > from) parts.push(said(text.slice(from, found.index)));
     from = found.index + found[0].length;
     const [whole, code, strong, em, under] = found;
-    if (code) parts.push(link(code.slice(1, -1)) ?? h("code", {}, said(code.slice(1, -1))));
+    if (code) parts.push(link(code.slice(1, -1)) || h("code", {}, said(code.slice(1, -1))));
     else if (strong) parts.push(h("strong", {}, said(strong.slice(2, -2))));
     else if (em || under) parts.push(h("em", {}, said((em ?? under).slice(1, -1))));
     else parts.push(anchor(whole, link));
@@ -28,7 +28,7 @@ function anchor(whole, link) {
   const text = whole.slice(1, cut);
   const to = whole.slice(cut + 2, -1);
   if (/^\/lab(\/[a-z0-9._-]+)*$/.test(to) && !to.includes("..")) return h("a", { href: to }, said(text));
-  return link(to) ?? [said(text), " (", said(to), ")"];
+  return link(to) || [said(text), " (", said(to), ")"];
 }
 
 function fence(lines, at) {

@@ -93,7 +93,8 @@ export class Rows {
 
   inSight() {
     const height = this.height;
-    const view = this.root.clientHeight || 600;
+    // A scroller that grows with its rows would ask for more of them for ever; no more than two windows are in sight.
+    const view = Math.min(this.root.clientHeight || 600, 2 * window.innerHeight);
     const first = Math.max(0, Math.floor(this.root.scrollTop / height) - AHEAD);
     return { height, first, last: Math.min(this.total, Math.ceil((this.root.scrollTop + view) / height) + AHEAD) };
   }
@@ -155,10 +156,10 @@ export class Rows {
       const now = this.written(index);
       if (this.shown.get(index) === now) continue;
       const old = this.body.children[index - first];
-      const focused = old.contains(document.activeElement);
+      const focused = old.contains(document.activeElement) && (document.activeElement.matches("input") ? "input" : "a");
       const line = this.line(index);
       old.replaceWith(line);
-      if (focused) line.querySelector("a")?.focus({ preventScroll: true });
+      if (focused) line.querySelector(focused)?.focus({ preventScroll: true });
       this.shown.set(index, now);
     }
     return true;

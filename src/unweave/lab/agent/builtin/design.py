@@ -23,7 +23,7 @@ from unweave.lab.agent.plan import (
 from unweave.lab.agent.planner import CannotPlan, LabView
 from unweave.studies.inquiry import Inquiry, Knob
 
-MOST = 400
+MOST = 250
 """Candidates at most: a space that is larger is one to be narrowed by whoever asks."""
 
 
@@ -108,13 +108,22 @@ def _arms(understood: Understood, inquiry: Inquiry, axes: Sequence[Axis]) -> tup
         arms, pairs = _contrast_arms(understood, base)
         if not understood.apart:
             return arms, pairs
-    else:
+    elif axes:
         arms, pairs = _candidates(base, axes), []
+    else:
+        arms, pairs = [Arm(_only_name(understood, inquiry), "candidate", base)], []
     if inquiry.null:
         arms.append(Arm("null", "null", dict(inquiry.null), on=True))
     if inquiry.control:
         arms.append(Arm("control", "control", dict(inquiry.control), on=True))
     return arms, pairs
+
+
+def _only_name(understood: Understood, inquiry: Inquiry) -> str:
+    """The name of an only candidate: what it has of the fields that are searched otherwise, or all that was asked."""
+    given = {name: value for name, value in understood.fixed.items() if name not in inquiry.settings}
+    searched = {knob.field for knob in inquiry.knobs if knob.searched}
+    return arm_name({name: value for name, value in given.items() if name in searched} or given)
 
 
 def _contrast_arms(understood: Understood, base: Mapping[str, Any]) -> tuple[list[Arm], list[tuple[str, str]]]:
@@ -195,11 +204,12 @@ def _fresh(view: LabView, understood: Understood, inquiry: Inquiry) -> int:
 
 
 def _identities(view: LabView, understood: Understood) -> dict[str, str]:
-    """What an earlier run with the same fixed settings has read, so that a swapped file does not pass."""
+    """What an earlier run of the same thread and fixed settings has read, so that a swapped file does not pass."""
     wanted = plain_config(understood.study.configure(dict(understood.fixed)))
     fixed = {name: wanted[name] for name in understood.fixed}
     for one in view.earlier:
-        if one.study == understood.study.name and fixed.items() <= dict(one.config).items():
+        same = one.study == understood.study.name and one.thread is not None and one.thread == view.thread
+        if same and fixed.items() <= dict(one.config).items():
             return dict(one.identities)
     return {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unweave.lab.agent.builtin.screening import Screening
@@ -43,7 +42,7 @@ def trees(plan: Plan) -> list[Node]:
 
 @dataclass
 class Descent:
-    """Where the trees stand: which candidates are ruled out, and which tests come next."""
+    """Where the trees stand: which tests come next. What lies in a dead group is not tested."""
 
     plan: Plan
     screening: Screening
@@ -51,7 +50,6 @@ class Descent:
     """Whether all candidates that reach the bar are wanted (the best of them), or any one."""
 
     def __post_init__(self) -> None:
-        self.dead: set[str] = set()
         self.tests: list[tuple[str, int]] = []
         """(arm, how many seeds it should have), in order."""
         for tree in trees(self.plan):
@@ -62,11 +60,7 @@ class Descent:
         if not node.parts:
             return self._leaf(node)
         state = "live" if presumed else self._state(node)
-        if state == "dead":
-            self.dead |= node.members
-        elif state == "live":
-            return self._parts(node)
-        return state
+        return self._parts(node) if state == "live" else state
 
     def _leaf(self, node: Node) -> str:
         if not self.screening.tried(node.name):
@@ -98,8 +92,3 @@ class Descent:
             self.tests.append((node.name, done + 1))
             return "open"
         return "live"
-
-
-def members(plan: Plan) -> Mapping[str, tuple[str, ...]]:
-    """The candidates in each group."""
-    return {arm.name: arm.covers for arm in plan.arms if arm.role == "group"}

@@ -117,7 +117,7 @@ def _adaptive(
     seeds = plan.stage("screen").seeds
     descent = Descent(plan, screening, every=plan.kind == "which")
     confirmed = {one.arm: one for one in judgement.standings}
-    names = [arm.name for arm in screening.candidates if arm.name not in descent.dead]
+    names = [arm.name for arm in screening.candidates]
     if not any(one.stage == "screen" for one in results.measured):
         return _first(plan, screening, width)
 

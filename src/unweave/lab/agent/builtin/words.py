@@ -61,6 +61,7 @@ class _Reading:
     """(position, clause, knob, value, phrase)"""
     grammar: list[tuple[int, int, str]] = field(default_factory=list)
     topics: int = 0
+    """Words that are about the study: its topics, and fields of it that are set by name."""
     ignored: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
     """A field, and the word in its place that is none of its values."""
@@ -70,7 +71,9 @@ def understand(question: str, view: LabView) -> Understood:
     """The study and settings that a question asks for. Raises ``CannotPlan`` saying what was and was not understood."""
     tokens, clauses = _tokens(question)
     readings = {
-        name: _read(tokens, clauses, study.inquiry) for name, study in view.studies.items() if study.inquiry is not None
+        name: _read(tokens, clauses, study.inquiry, {field.name for field in study.fields()})
+        for name, study in view.studies.items()
+        if study.inquiry is not None
     }
     scored = sorted(
         (
@@ -101,6 +104,10 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
     contrasted = {name for pair in contrasts for name in pair[0]}
     fixed: dict[str, Any] = dict(inquiry.settings)
     searched: dict[str, tuple[Any, ...]] = {}
+    known = {knob.field for knob in inquiry.knobs}
+    for _, _, knob, value, _ in reading.values:
+        if knob.field not in known and knob.field not in (inquiry.first_seed, inquiry.seeds):
+            fixed[knob.field] = value
     for knob in inquiry.knobs:
         if knob.field in contrasted:
             continue
@@ -189,7 +196,7 @@ def _tokens(question: str) -> tuple[list[str], list[int]]:
     return found, clauses
 
 
-def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _Reading:
+def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry, fields: set[str]) -> _Reading:
     reading = _Reading()
     lower = [token.lower() for token in tokens]
     phrases: list[tuple[tuple[str, ...], str, Any]] = []
@@ -210,7 +217,7 @@ def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _R
         matches = [one for one in phrases if tuple(lower[at : at + len(one[0])]) == one[0]]
         matches = [one for one in matches if len(one[0]) == len(matches[0][0])]
         if not matches:
-            at += _other(tokens, clauses, at, inquiry, reading)
+            at += _other(tokens, clauses, at, inquiry, fields, reading)
             continue
         for phrase, kind, content in matches:
             if kind == "value":
@@ -223,14 +230,19 @@ def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry) -> _R
     return reading
 
 
-def _other(tokens: Sequence[str], clauses: Sequence[int], at: int, inquiry: Inquiry, reading: _Reading) -> int:
+def _other(
+    tokens: Sequence[str], clauses: Sequence[int], at: int, inquiry: Inquiry, fields: set[str], reading: _Reading
+) -> int:
     """Reads a word that is in nobody's list: a number with its field, ``field=value``, a path, or nothing known."""
     token = tokens[at]
     name, equals, text = token.partition("=")
+    if equals and name in fields:
+        # Any field may be set by name; who asks for the seeds gets those of the plan.
+        knob = next((knob for knob in inquiry.knobs if knob.field == name), Knob(name))
+        reading.values.append((at, clauses[at], knob, text, token))
+        reading.topics += 1
+        return 1
     for knob in inquiry.knobs:
-        if equals and name == knob.field:
-            reading.values.append((at, clauses[at], knob, text, token))
-            return 1
         if token.lower() == knob.field and at + 1 < len(tokens) and _number(tokens[at + 1]) is not None:
             reading.values.append((at, clauses[at], knob, _number(tokens[at + 1]), f"{token} {tokens[at + 1]}"))
             return 2
