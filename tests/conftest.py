@@ -23,6 +23,7 @@ from unweave.models.target import make_target
 from unweave.read.features import subcomponent_dictionary
 from unweave.read.harvest import HarvestConfig, harvest
 from unweave.read.subject import open_subject
+from unweave.studies.discover import forget_sources
 
 # Matrices this small cost more to hand to other threads than to multiply, most of all on a busy machine.
 torch.set_num_threads(1)
@@ -55,6 +56,13 @@ def uncompiled():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "compiler_works", lambda: False)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_studies():
+    """What a module's tests register from files is gone before the next one lists the studies."""
+    yield
+    forget_sources()
 
 
 @pytest.fixture(scope="session")

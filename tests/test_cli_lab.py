@@ -208,6 +208,17 @@ def test_a_run_is_submitted_waited_for_and_listed(cli, value):
     assert (code, "there is no run 'nothing' in this lab" in err) == (2, True)
 
 
+def test_a_file_for_the_sandbox_is_not_loaded_here(cli, value, tmp_path):
+    own = (tmp_path / "push.py").read_text()
+    (tmp_path / "strange.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + own)
+    job = value("run", "strange.py", "--queue", "--sandbox", "--name", "strange")["jobs"][0]
+    assert (job["study"], job["state"]) == ("push", "waiting")
+    assert not (tmp_path / "ran").exists()
+    assert "push" not in registry.registered()
+    assert cli("run", "remove-language", "--queue", "--sandbox")[2].count("--sandbox is for a Python file") == 1
+    assert "registers no study 'pull'" in cli("run", "strange.py", "--study", "pull", "--queue", "--sandbox")[2]
+
+
 def test_a_cancelled_job_never_starts(cli, value):
     value("run", "push.py", "--queue", "--name", "queued")
     assert value("queue", "cancel", "queued")["jobs"][0]["state"] == "cancelled"

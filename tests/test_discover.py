@@ -8,7 +8,7 @@ import pytest
 
 from unweave.base.errors import UnweaveError
 from unweave.studies import discover, registry
-from unweave.studies.discover import load_source, source_hash
+from unweave.studies.discover import load_source, named_in, source_hash
 
 STUDY = """
 from __future__ import annotations
@@ -63,6 +63,16 @@ def test_what_runs_are_the_bytes_that_were_hashed_and_no_cached_code(tmp_path):
     load_source(path)
     assert not list(tmp_path.rglob("*.pyc"))
     assert source_hash(path) == hashlib.sha256(STUDY.encode()).hexdigest()
+
+
+def test_what_a_file_registers_is_read_without_running_it(tmp_path):
+    text = "open('ran', 'w')\n" + STUDY + STUDY.replace('@study("echo"', '@registry.study("other"') + "1 / 0\n"
+    assert named_in(written(tmp_path, text)) == ["echo", "other"]
+    assert not (tmp_path / "ran").exists()
+    assert named_in(written(tmp_path, "@study(NAME)\ndef f(): ...\n@other('x')\ndef g(): ...\n")) == []
+    for wrong in ("def f(:", "x = '\0'"):
+        with pytest.raises(UnweaveError, match=r"mine.py is not Python"):
+            named_in(written(tmp_path, wrong))
 
 
 def test_two_files_of_one_name_in_two_folders_do_not_mix(tmp_path):

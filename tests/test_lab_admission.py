@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave.base.needs import Needs
-from unweave.lab.queue.admission import PATIENCE, Running, admit
+from unweave.lab.queue.admission import PATIENCE, Running, admit, unfit
 from unweave.lab.queue.executor import Node, Usage
 from unweave.lab.queue.job import Job
 from unweave.lab.queue.limits import Spent, broken_limit, furthest_above
@@ -40,11 +40,14 @@ def test_a_job_that_needs_no_thread_starts_beside_a_full_machine():
     assert started([job("agent", 0)], [Running("a", "here", Needs(4, 1))]) == (["agent"], None)
 
 
-def test_a_job_larger_than_the_machine_starts_alone():
-    big = job("big", 16)
-    assert started([big]) == (["big"], None)
-    assert started([big], [Running("a", "here", Needs(1, 1))]) == ([], "big")
-    assert started([job("small")], [Running("big", "here", big.needs)]) == ([], "small")
+def test_what_no_machine_has_room_for_is_told_from_what_waits_for_a_disk():
+    nodes = (Node("cpu", Needs(4, 8, 0, 9)), Node("away", Needs(2, 4, 80, 9), plain_only=True))
+    assert unfit(job("fits", 4), nodes) is None
+    assert "threads=16, and the machine has 4" in unfit(job("big", 16), nodes)
+    assert unfit(replace(job("disk"), needs=Needs(1, 1, 0, 99)), nodes) is None
+    gpu = replace(job("gpu"), needs=Needs(1, 1, 60))
+    assert unfit(gpu, nodes) is None
+    assert "gpu_gb=60, and the machine has 0" in unfit(replace(gpu, sandboxed=True), nodes)
 
 
 def test_others_pass_a_job_that_does_not_fit_only_where_they_cannot_delay_it():
@@ -122,18 +125,12 @@ def test_no_node_ever_holds_more_than_it_has(waiting, running, since):
         if not each.lacking(nodes[0].total) and not _over(nodes[0], [*held, Running(str(index), "x", each)]):
             held.append(Running(str(index), "x", each, 10.0))
     jobs = [Job(f"job-{index}", "study", "r", "act", {}, each) for index, each in enumerate(waiting)]
+    jobs = [each for each in jobs if unfit(each, nodes) is None]
     decision = admit(jobs, held, nodes, 100.0, {each.id: since for each in jobs})
     for node in nodes:
         here = [one for one in held if one.node == node.name]
         fresh = [Running(each.id, name, each.needs) for each, name in decision.starts if name == node.name]
-        large = [one for one in here + fresh if one.holds.lacking(node.total)]
-        # One that is larger than the machine shares it only with what needs none of what it lacks.
-        others = [one for one in here + fresh if one not in large]
-        assert len(large) < 2
-        assert not _over(node, others)
-        assert not any(
-            getattr(one.holds, name) for one in others for each in large for name in each.holds.lacking(node.total)
-        )
+        assert not _over(node, here + fresh)
     names = [each.id for each, _ in decision.starts]
     assert len(set(names)) == len(names)
     assert decision.blocked not in names

@@ -14,7 +14,7 @@ from queued import SMALL, SOURCE, agree, elsewhere, finish, submit, until
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.lab import Lab
-from unweave.lab.queue import live_job
+from unweave.lab.queue import live_job, scheduler
 from unweave.lab.queue.background import Background
 from unweave.lab.queue.keeper import KeptAlready, keeper_of
 from unweave.lab.queue.scheduler import Scheduler
@@ -80,11 +80,19 @@ def test_nothing_is_written_for_a_config_that_does_not_fit_its_study(lab):
     assert [path.name for path in lab.root.iterdir()] == [".lab"]
 
 
-def test_a_job_larger_than_the_machine_is_refused_with_the_number_unless_forced(lab):
+def test_a_job_larger_than_the_machine_is_refused_with_the_number(lab):
     with pytest.raises(UnweaveError, match=r"threads=999, and the machine has"):
         submit(lab, needs={**SMALL, "threads": 999})
-    job = lab.queue.submit("act", {}, needs={**SMALL, "threads": 999}, source=SOURCE, forced=True)
-    assert finish(lab, job).state == "finished"
+
+
+def test_a_job_that_turns_out_larger_than_the_machine_fails_with_the_number(lab, monkeypatch):
+    monkeypatch.setattr(scheduler, "JOINING_SECONDS", 0.2)
+    # Where no scheduler runs, the memory of a GPU is not known yet.
+    large = submit(lab, needs={**SMALL, "gpu_gb": 999})
+    job = finish(lab, large)
+    assert job.state == "failed"
+    assert "gpu_gb=999, and the machine has" in job.note
+    assert finish(lab, submit(lab)).state == "finished"
 
 
 def test_a_lost_worker_is_replaced_and_the_run_goes_on(warm):

@@ -348,7 +348,7 @@ def test_what_is_no_run_or_no_id_or_a_link_is_named(lab, tmp_path):
 def test_jobs_and_schedulers_that_are_gone_are_put_right(lab):
     from unweave.lab.queue.rows import change_job
 
-    names = [lab.queue.submit("remove-language", {}, name=name, forced=True).id for name in ("lost", "left", "fine")]
+    names = [lab.queue.submit("remove-language", {}, name=name).id for name in ("lost", "left", "fine")]
     shutil.rmtree(lab.root / "lost")
     gone = {"host": Run.open(lab.root / "left").state()["process"]["host"], "pid": dead_process(), "started": "x"}
     with lab.database.write() as connection:

@@ -345,9 +345,11 @@ def test_a_kept_comparison_names_the_runs_of_the_same_configs_that_were_not_chos
     runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2, 9.0]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4])
     by_seed(lab.root, 64, [0.2])
     chosen = [run.id for run in runs if run is not runs[3]]
-    kept = save_comparison(lab, compare(lab, chosen, LEVEL))
+    with pytest.raises(UnweaveError, match=f"{runs[3].id} has the same config .* say with --because why"):
+        save_comparison(lab, compare(lab, chosen, LEVEL))
+    kept = save_comparison(lab, compare(lab, chosen, LEVEL), because="its log says that the disk was full")
     assert kept.load_table("left-out").records() == [
-        {"run": runs[3].id, "reason": "of the same config, and not among the runs that were given"}
+        {"run": runs[3].id, "reason": "its log says that the disk was full"}
     ]
 
 

@@ -71,12 +71,19 @@ def chosen_study(args: argparse.Namespace) -> tuple[Study, Path | None]:
         return find_study(args.study), None
     source = Path(args.study)
     found = load_source(source)
-    if args.which is None and len(found) > 1:
-        raise UnweaveError(f"{source.name} registers several studies: choose one with --study; {nearest('', found)}")
-    name = args.which or next(iter(found))
-    if name not in found:
-        raise UnweaveError(f"{source.name} registers no study {name!r}; {nearest(name, found)}")
-    return found[name], source
+    return found[one_of(source, found, args.which)], source
+
+
+def one_of(source: Path, names: Iterable[str], which: str | None) -> str:
+    """The name ``which`` among the studies that a file registers; the only one, where none is named."""
+    names = list(names)
+    if not names:
+        raise UnweaveError(f"{source.name} registers no study: decorate a function with @study(name, question, Config)")
+    if which is None and len(names) > 1:
+        raise UnweaveError(f"{source.name} registers several studies: choose one with --study; {nearest('', names)}")
+    if which is not None and which not in names:
+        raise UnweaveError(f"{source.name} registers no study {which!r}; {nearest(which, names)}")
+    return which or names[0]
 
 
 def told(answer: BaseModel) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
         "--baseline", metavar="FIELD=VALUE", action="append", default=[], help="the arm that others are compared with"
     )
     parser.add_argument("--keep", action="store_true", help="keep the comparison as a run, with its tables and claims")
+    parser.add_argument("--because", metavar="TEXT", default="", help="with --keep: why other runs alike are left out")
 
 
 def _compare(args: argparse.Namespace) -> Output:
@@ -51,7 +52,8 @@ def _compare(args: argparse.Namespace) -> Output:
 
         person = lab.people.here()
         person.must("run")
-        run = save_comparison(lab, comparison_of(lab, args.runs_named, **asked), {"person": person.name})
+        compared, about = comparison_of(lab, args.runs_named, **asked), {"person": person.name}
+        run = save_comparison(lab, compared, about, args.because)
         lab.people.record(person, "compare", {"run": run.id, "runs": args.runs_named}, run.id)
         lab.runs.update(run.id)
         value, lines = value | {"run": run.id}, [*lines, f"kept as run {run.id}"]

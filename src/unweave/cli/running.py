@@ -15,7 +15,7 @@ from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
 from unweave.cli.lab_queue import waited
-from unweave.cli.lab_shared import ask_in, chosen_study, open_lab, told
+from unweave.cli.lab_shared import ask_in, chosen_study, one_of, open_lab, told
 from unweave.cli.shared import (
     Command,
     grid,
@@ -69,8 +69,10 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> Output:
     if args.resume:
         return _resume(args)
-    study, source = chosen_study(args)
     settings = parse_settings(args.set) | _hardware(args)
+    if args.queue and args.sandbox and not args.force_unsandboxed:
+        return _submit_to_sandbox(args, settings)
+    study, source = chosen_study(args)
     if args.queue:
         return _submit(args, study, settings, source)
     given = [flag for flag, value in (("--wait", args.wait), ("--priority", args.priority), ("--after", args.after),
@@ -142,15 +144,36 @@ def _worked(lab: Lab, run: Run, study: Study, config: Any) -> Output:
 
 
 def _submit(args: argparse.Namespace, study: Study, settings: dict[str, Any], source: Path | None) -> Output:
-    needs = {name: _amount(name, text) for name, text in parse_settings(args.needs).items()}
     study.configure(settings)
+    fields = _fields(args, settings)
     lab = open_lab(args, make=True)
-    fields = {"settings": settings, "needs": needs or None, "priority": args.priority or 0, "after": args.after}
-    fields |= {"thread": args.thread, "name": args.name}
     if source is None:
         job = ask_in(lab, "start-run", {"study": study.name, **fields}).jobs[0]
     else:
-        job = _submit_file(lab, study, source, fields, args.sandbox and not args.force_unsandboxed)
+        job = _submit_file(lab, study.name, source, fields, sandboxed=False)
+    return _submitted(args, lab, job)
+
+
+def _submit_to_sandbox(args: argparse.Namespace, settings: dict[str, Any]) -> Output:
+    """A run of a file that is not loaded here, not even to learn what it registers: its config is checked inside."""
+    from unweave.studies.discover import named_in
+
+    if not (args.study or "").endswith(".py"):
+        raise UnweaveError(f"--sandbox is for a Python file, not for the study {args.study!r}")
+    source = Path(args.study)
+    name = one_of(source, named_in(source), args.which)
+    fields = _fields(args, settings)
+    lab = open_lab(args, make=True)
+    return _submitted(args, lab, _submit_file(lab, name, source, fields, sandboxed=True))
+
+
+def _fields(args: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
+    needs = {name: _amount(name, text) for name, text in parse_settings(args.needs).items()}
+    about = {"settings": settings, "needs": needs or None, "priority": args.priority or 0, "after": args.after}
+    return about | {"thread": args.thread, "name": args.name}
+
+
+def _submitted(args: argparse.Namespace, lab: Lab, job: Any) -> Output:
     if args.thread is not None:
         ask_in(lab, "add-run", {"thread": args.thread, "run": job.run, "part": args.part})
     if args.wait:
@@ -159,17 +182,17 @@ def _submit(args: argparse.Namespace, study: Study, settings: dict[str, Any], so
     return Output({"jobs": [told(job)]}, lines)
 
 
-def _submit_file(lab: Lab, study: Study, source: Path, fields: dict[str, Any], sandboxed: bool) -> Any:
+def _submit_file(lab: Lab, study: str, source: Path, fields: dict[str, Any], sandboxed: bool) -> Any:
     """A run of a file's study. No operation does this: over the network nobody names a file of this machine."""
     from unweave.lab.operations.queueing import job_entry
 
     person = lab.people.here()
     person.must("run")
     job = lab.queue.submit(
-        study.name, fields["settings"], needs=fields["needs"], priority=fields["priority"], after=fields["after"],
+        study, fields["settings"], needs=fields["needs"], priority=fields["priority"], after=fields["after"],
         thread=fields["thread"], person=person.name, name=fields["name"], source=source, sandboxed=sandboxed,
     )  # fmt: skip
-    lab.people.record(person, "start-run", {"run": job.run, "study": study.name, "file": source.name}, job.run)
+    lab.people.record(person, "start-run", {"run": job.run, "study": study, "file": source.name}, job.run)
     return job_entry(lab, job)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import sys
@@ -56,6 +57,27 @@ def load_source(path: Path | str) -> dict[str, Study]:
         forget_module(name)
         raise UnweaveError(f"{path.name} registers no study: decorate a function with @study(name, question, Config)")
     return found
+
+
+def named_in(path: Path | str) -> list[str]:
+    """The names of the studies that a Python file registers, read from its text: nothing of it runs.
+
+    Seen are functions decorated with ``@study("NAME", ...)``. Raises ``UnweaveError`` for a file that is no Python.
+    """
+    path = Path(path)
+    try:
+        tree = ast.parse(path.read_bytes(), path.name)
+    except OSError as error:
+        raise oserror_line(error, path) from error
+    except (SyntaxError, ValueError) as error:
+        raise UnweaveError(f"{path.name} is not Python: {first_line(error)}") from error
+    found = []
+    for node in ast.walk(tree):
+        for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+            if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
+                called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+                found += [call.args[0].value] if called == "study" else []
+    return [name for name in found if isinstance(name, str)]
 
 
 def source_hash(path: Path | str) -> str:

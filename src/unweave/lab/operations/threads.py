@@ -100,7 +100,7 @@ def thread(lab: Lab, person: Person, request: ThreadRequest) -> ThreadAnswer:
         verdicts=_all(RowVerdictEntry, tuple(found.verdicts.values())),
         events=[EventEntry(**_place(event), kind=event.kind, role=event.role) for event in found.events],
         agents=_agents(lab, found),
-        may_review=person.may("review") and person.name not in found.authors(),
+        may_review=person.may("review") and person.name not in found.authors(lab.threads.runners(found)),
     )
 
 

@@ -45,7 +45,7 @@ def admit(
     The first job that does not fit holds a reservation: a later one starts only where it cannot delay it, because it
     is expected to end before, or leaves enough. Where nobody knows when the reserved job will fit, others may pass it
     for ``PATIENCE`` seconds after ``blocked_since``; then nothing starts on that node until it has.
-    A job that is larger than every node starts on the largest when that is empty.
+    Each job fits one of the nodes when that is empty, see ``unfit``.
     """
     held = list(running)
     starts: list[tuple[Job, str]] = []
@@ -56,10 +56,8 @@ def admit(
         alike = (job.needs, job.kind == "study" and not job.sandboxed)
         if alike in unfit:
             continue
-        able = [node for node in nodes if not node.plain_only or (job.kind == "study" and not job.sandboxed)]
+        able = _able(job, nodes)
         fitting = [node for node in able if not job.needs.lacking(_free(node, held))]
-        if not fitting and not any(not job.needs.lacking(node.total) for node in able):
-            fitting = [node for node in _largest(able, job) if all(one.node != node.name for one in held)]
         until = now + job.needs.seconds
         if blocked is not None:
             impatient = now - blocked_since.get(blocked.id, now) >= PATIENCE
@@ -84,6 +82,29 @@ def admit(
                 blocked = job
                 place, at, spare = _reservation(job, held, able, now)
     return Decision(tuple(starts), blocked.id if blocked else None)
+
+
+def unfit(job: Job, nodes: Sequence[Node]) -> str | None:
+    """What every node has too little of for ``job``, in words; None where one has enough, or will once its disk has."""
+    lasting = ("threads", "memory_gb", "gpu_gb")
+    totals = [node.total for node in _able(job, nodes)]
+    lacking = min((job.needs.lacking(total, lasting) for total in totals), key=len, default=[])
+    if not lacking:
+        return None
+    name = lacking[0]
+    return too_large(job.study, name, getattr(job.needs, name), max(getattr(total, name) for total in totals))
+
+
+def too_large(study: str, name: str, needed: float, most: float) -> str:
+    """The line on a job that no machine has room for."""
+    return (
+        f"a run of {study!r} needs {name}={needed:.3g}, and the machine has {most:.3g}: ask for less of it in the "
+        f"study's settings, or with --needs {name}=AMOUNT"
+    )
+
+
+def _able(job: Job, nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if not node.plain_only or (job.kind == "study" and not job.sandboxed)]
 
 
 def _free(node: Node, held: Collection[Running]) -> Needs:
@@ -113,10 +134,6 @@ def _reservation(job: Job, held: Sequence[Running], nodes: Sequence[Node], now: 
 
 def _expected(one: Running, now: float) -> float:
     return one.until if one.until > now else math.inf
-
-
-def _largest(nodes: Sequence[Node], job: Job) -> list[Node]:
-    return sorted(nodes, key=lambda node: len(job.needs.lacking(node.total)))[:1]
 
 
 def _less(free: Needs, taken: Needs) -> Needs:

@@ -56,19 +56,17 @@ class Queue:
         tags: Sequence[str] = (),
         source: str | os.PathLike[str] | None = None,
         sandboxed: bool = False,
-        forced: bool = False,
     ) -> Job:
         """Puts a run into the queue and makes its folder. Nothing is written when anything is refused.
 
         ``needs`` are limits where they are given; what they leave out is estimated. ``account`` (by default that of
         ``thread``) pays. ``source`` is a Python file that registers ``study``; a ``sandboxed`` one is not read here.
-        A job that is larger than the machine is refused unless ``forced``; then it runs alone.
+        A job that is larger than the machine is refused; where nobody knows yet how large that is, it fails later.
         """
         registered, settings = checked_config(study, config, kind, source, sandboxed)
         account = account or (f"thread:{thread}" if thread else None)
         agreed = terms(self.lab, study, registered, settings, kind, needs, account)
-        if not forced:
-            check_fits(self.lab, study, agreed.needs, self.background.nodes())
+        check_fits(self.lab, study, agreed.needs, self.background.nodes())
         made = datetime.now(UTC)
         check_name(name or study, "run" if name else "study")
         run = name or f"{study}-{made:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
-from unweave.lab.queue.admission import admit
+from unweave.lab.queue.admission import admit, unfit
 from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile, recover
-from unweave.lab.queue.executor import Event, Executor, Work
+from unweave.lab.queue.executor import Event, Executor, Node, Work
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.keeper import Keeper
 from unweave.lab.queue.limits import furthest_above
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TURN = 0.02
 """Seconds between two looks at what others wrote into the queue; what workers say is heard at once."""
 HEAL_EVERY = 1.0
+JOINING_SECONDS = 10.0
+"""For how long a job that no machine is large enough for waits for another machine to join."""
 CLOSING_SECONDS = 5.0
 
 
@@ -52,6 +54,7 @@ class Scheduler:
         self._seen = -1
         self._revision = -1
         self._blocked: dict[str, float] = {}
+        self._unfit: dict[str, float] = {}
         self._healed = self._looked = 0.0
         self._finished: set[str] = set()
         self._changed = True
@@ -119,23 +122,33 @@ class Scheduler:
                 self._change({job.id: {"state": "paused", "wish": None}})
 
     def _admit(self) -> None:
-        if not self._changed and not self._blocked:
+        if not self._changed and not self._blocked and not self._unfit:
             return
         self._changed = False
         waiting = [job for job in list(self.jobs.values()) if self._may_start(job)]
         waiting.sort(key=lambda job: (-job.priority, job.number))
         if not waiting:
             self._blocked.clear()
+            self._unfit.clear()
             return
-        clock = time.monotonic()
+        clock, nodes = time.monotonic(), self.executor.nodes()
         held = [live.running(self.jobs[job]) for job, live in self.live.items()]
-        decision = admit(waiting, held, self.executor.nodes(), clock, self._blocked)
+        decision = admit(self._fitting(waiting, nodes, clock), held, nodes, clock, self._blocked)
         self._blocked = {decision.blocked: self._blocked.get(decision.blocked, clock)} if decision.blocked else {}
         self._start([(job, node) for job, node in decision.starts if job.id not in self.live])
         for job, _ in decision.starts:
             if (live := self.live.get(job.id)) is not None and live.suspended:
                 live.unsuspend(self.executor)
                 self._change({job.id: {"state": "running", "wish": None}})
+
+    def _fitting(self, waiting: list[Job], nodes: Sequence[Node], clock: float) -> list[Job]:
+        """Those that a machine is large enough for. The others fail, once none has joined that is."""
+        reasons = {job.id: reason for job in waiting if (reason := unfit(job, nodes)) is not None}
+        self._unfit = {job: self._unfit.get(job, clock) for job in reasons}
+        for job in waiting:
+            if job.id in reasons and clock - self._unfit[job.id] >= JOINING_SECONDS:
+                self._ended(job, *end_run(self.lab, job, "failed", reasons[job.id], job.usage), job.usage)
+        return [job for job in waiting if job.id not in reasons]
 
     def _may_start(self, job: Job) -> bool:
         if job.state == "paused":

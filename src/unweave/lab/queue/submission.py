@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.configs import plain_config
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
+from unweave.lab.queue.admission import too_large
 from unweave.lab.queue.budget import Budget
 from unweave.lab.queue.estimate import DEFAULT, estimate
 from unweave.lab.queue.executor import Node
@@ -105,7 +106,4 @@ def check_fits(lab: Lab, study: str, needs: Needs, nodes: Sequence[Node]) -> Non
     if lacking:
         name = lacking[0]
         most = max(getattr(total, name) for total in totals)
-        raise UnweaveError(
-            f"a run of {study!r} needs {name}={getattr(needs, name):.3g}, and the machine has {most:.3g}: ask for "
-            "less of it in the study's settings, or force it to run alone"
-        )
+        raise UnweaveError(too_large(study, name, getattr(needs, name), most))

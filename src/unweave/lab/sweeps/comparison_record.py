@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unweave.base.errors import UnweaveError
 from unweave.lab.sweeps.alike import runs_alike
 from unweave.lab.sweeps.comparison import BASELINE, TOO_FEW, Comparison, Row
 from unweave.record.aggregate import Aggregate
@@ -119,13 +120,20 @@ def keep_comparison(
         run.claim(f"{arm} against {base.name}: {{value}}.", "comparison", where, "verdict")
 
 
-def save_comparison(lab: Lab, comparison: Comparison, about: Mapping[str, Any] | None = None) -> Run:
-    """The comparison as a run of its own in ``lab``. Other finished runs of the same configs are named as left out."""
+def save_comparison(lab: Lab, comparison: Comparison, about: Mapping[str, Any] | None = None, because: str = "") -> Run:
+    """The comparison as a run of its own in ``lab``.
+
+    Other finished runs of the same configs are named as left out, with ``because``; ``UnweaveError`` without a reason.
+    """
     looked_at = {reading.run for row in comparison.rows for reading in row.arm.readings} | set(comparison.left_out)
     configs = [lab.runs.open(run).config for run in looked_at]
     others = runs_alike(lab, comparison.study, configs, looked_at, comparison.seed_field)
-    unchosen = dict.fromkeys(others, "of the same config, and not among the runs that were given")
-    comparison = replace(comparison, left_out={**comparison.left_out, **unchosen})
+    if others and not because:
+        raise UnweaveError(
+            f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} the same config as runs that are compared: "
+            "give all of them, or say with --because why some are left out"
+        )
+    comparison = replace(comparison, left_out={**comparison.left_out, **dict.fromkeys(others, because)})
     config = {
         "study": comparison.study,
         "measure": comparison.measure.text,

@@ -173,7 +173,7 @@ class Threads:
         return event
 
     def _checked_review(self, thread: Thread, review: Review) -> Review:
-        if review.by in thread.authors(self._runners(thread)):
+        if review.by in thread.authors(self.runners(thread)):
             raise UnweaveError(
                 f"{review.by!r} planned, ran or concluded in thread {thread.id!r}: let another review it"
             )
@@ -182,7 +182,7 @@ class Threads:
             raise UnweaveError(f"{review.of[:12]} is no plan or event of thread {thread.id!r}: review what is there")
         return replace(review, of=review.of or thread.content)
 
-    def _runners(self, thread: Thread) -> set[str]:
+    def runners(self, thread: Thread) -> set[str]:
         """Who started the runs of a thread, as the runs themselves say."""
         found = set()
         for run in thread.runs:
