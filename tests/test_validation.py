@@ -12,7 +12,11 @@ import pytest
 
 @pytest.mark.parametrize(
     ("name", "allowed"),
-    [("tms-5-2", 0), pytest.param("tms-40-10", 2, marks=pytest.mark.slow), ("planted-languages", 0)],
+    [
+        pytest.param("tms-5-2", 0, marks=pytest.mark.slow),
+        pytest.param("tms-40-10", 2, marks=pytest.mark.slow),
+        ("planted-languages", 0),
+    ],
 )
 def test_the_known_answer_is_found(name, allowed, tmp_path):
     """On the first seed: one subcomponent for each feature in both matrices (SPD, section 4.1), or each planted piece.
