@@ -55,6 +55,14 @@ def test_more_work_needs_more():
     assert removal_needs(replace(large, device="cpu")).gpu_gb == 0
 
 
+def test_runs_on_a_small_target_take_one_thread_and_go_beside_each_other(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert removal_needs(RemoveLanguage(target="polyglot")).threads == 1
+    assert removal_needs(RemoveLanguage(target="org/model-135M")).threads == 2
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert removal_needs(RemoveLanguage(target="org/model-135M")).threads == 1
+
+
 def test_it_is_in_line_with_what_was_measured():
     # README: 31 cells on polyglot took three minutes on two threads.
     needs = removal_needs(RemoveLanguage(target="polyglot", seeds=5))
