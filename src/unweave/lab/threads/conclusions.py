@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unweave.base.errors import UnweaveError
 from unweave.lab.audit.text import check_text, cited_claims, cited_tables, render_text
 from unweave.lab.threads.events import Conclusion, Reference, content_hash
-from unweave.record.claims import CheckedClaim, check_claims
+from unweave.record.claims import CheckedClaim, check_claim
 from unweave.record.run import Run
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ def conclusion_text(root: Path, conclusion: Conclusion) -> str:
 
 
 def _claim(root: Path, reference: Reference) -> CheckedClaim:
-    checked = check_claims(Run.open(root / reference.run))
-    if reference.claim >= len(checked):
+    run = Run.open(root / reference.run)
+    claims = run.claims()
+    if reference.claim >= len(claims):
         raise UnweaveError(
-            f"run {reference.run!r} has {len(checked)} claims, and number {reference.claim} was referred to, from 0"
+            f"run {reference.run!r} has {len(claims)} claims, and number {reference.claim} was referred to, from 0"
         )
-    return checked[reference.claim]
+    return check_claim(run, claims[reference.claim])

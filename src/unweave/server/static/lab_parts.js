@@ -89,7 +89,12 @@ export function coded(text) {
 }
 
 export function runLink(id, text = id) {
-  return h("a.run-name", { href: lab("run", id) }, said(text));
+  return h("a.run-name", { href: lab("run", id), title: text === id ? null : id }, said(text));
+}
+
+/** A long id without its middle: what tells the runs of one sweep or session apart stands at its end. */
+export function shortened(id, most = 28) {
+  return id.length <= most ? id : `${id.slice(0, most - 14)}…${id.slice(-13)}`;
 }
 
 export function threadLink(id, text = id) {

@@ -2,7 +2,7 @@
 
 import { announce, append, h, replace, said } from "./dom.js";
 import { typing } from "./keys.js";
-import { LIVE, ago, button, coded, duration, runLink, state, threadLink, validity } from "./lab_parts.js";
+import { LIVE, ago, button, coded, duration, runLink, shortened, state, threadLink, validity } from "./lab_parts.js";
 import { CursorPages } from "./lab_pages.js";
 import { poll } from "./lab_poll.js";
 import { progressLine } from "./lab_progress.js";
@@ -37,7 +37,7 @@ function columns(chosen, choose) {
   };
   return [
     { key: "pick", title: "", cell: tick },
-    { key: "run", title: "Run", sort: "id", cell: (row) => runLink(row.id) },
+    { key: "run", title: "Run", sort: "id", cell: (row) => runLink(row.id, shortened(row.id)) },
     { key: "study", title: "Study", sort: "study", cell: (row) => said(row.study) },
     { key: "state", title: "State", sort: "status", cell: (row) => (row.status === "running" && row.progress ? progressLine(row.progress) : state(row.status)) },
     { key: "result", title: "First claim", cell: (row) => row.headline && coded(row.headline) },
