@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
@@ -46,6 +47,8 @@ def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[st
         said = run.status
         if said in ENDED:
             return said, run.state().get("note")
+        if job.sandboxed:
+            _take_what_is_left(lab, job)
         remove_partial(path / "run.json")
         run.measure = lambda: usage
         run.finish(status, note)
@@ -53,6 +56,15 @@ def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[st
     except UnweaveError as error:
         return status, f"{note or status} ({error})"
     return status, note
+
+
+def _take_what_is_left(lab: Lab, job: Job) -> None:
+    from unweave.lab.sandbox.collect import collect_left
+    from unweave.lab.sandbox.study import limits_of
+
+    # A disk that is full keeps it for the next attempt.
+    with suppress(UnweaveError):
+        collect_left(lab.home, lab.root / job.run, limits_of(job.needs, job.given))
 
 
 def end_job(
@@ -63,7 +75,9 @@ def end_job(
         connection, job.id, ACTIVE, state=status, note=note, usage=usage, ended=now(), wish=None, worker=None
     )
     if done and job.account is not None:
-        spent = {"runs": 1.0 if job.attempt else 0.0, "seconds": usage.get("seconds", 0.0)}
+        # One that submits others waits for them, and they have paid for those seconds.
+        seconds = usage.get("seconds", 0.0) if job.kind == "study" or "seconds" in job.reserved else 0.0
+        spent = {"runs": 1.0 if job.attempt else 0.0, "seconds": seconds}
         spend(connection, job.account, job.reserved, spent)
 
 
