@@ -185,3 +185,29 @@ def test_a_job_that_submits_others_leaves_the_seconds_to_them(lab):
     lab.queue.submit("agent", {}, kind="agent", needs={"threads": 0.0}, account="thread:german")
     assert budget.lines()["seconds"].reserved == 0
     assert submit(lab, account="thread:german").needs.seconds == pytest.approx(400 / 3)
+
+
+@pytest.mark.parametrize("name", ["tokens", "dollars"])
+def test_what_no_study_can_spend_is_refused_as_a_limit(lab, name):
+    with pytest.raises(UnweaveError, match=rf"{name}=500 is no limit of a job: .* Budget\.grant"):
+        submit(lab, needs={**SMALL, name: 500})
+    assert lab.queue.list() == []
+    job = submit(lab, needs={**SMALL, name: 0.0})
+    lab.queue.cancel(job.id)
+    with pytest.raises(UnweaveError, match=f"{name}=500 is no limit"):
+        lab.queue.resume(job.id, {name: 500})
+    assert lab.queue.get(job.id).state == "cancelled"
+
+
+def test_two_who_resume_one_job_pay_for_it_once(lab, monkeypatch):
+    budget = Budget(lab, "agent:one")
+    budget.grant(runs=5)
+    job = submit(lab, account="agent:one")
+    stale, real = lab.queue.cancel(job.id), lab.queue.get
+    lab.queue.resume(job.id)
+    seen = [stale]
+    monkeypatch.setattr(lab.queue, "get", lambda name: seen.pop() if seen else real(name))
+    assert lab.queue.resume(job.id).state == "waiting"
+    assert budget.lines()["runs"].reserved == 1
+    finish(lab, job)
+    assert budget.left("runs") == 4

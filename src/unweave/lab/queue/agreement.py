@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import remove_partial
+from unweave.base.secrets import scrub_file
 from unweave.lab.queue.budget import count_the_dead_as_spent, spend
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.processes import end_stranger
@@ -39,9 +40,17 @@ def make_folder(lab: Lab, job: Job) -> None:
         run.wait()
 
 
+def end_folder_too(lab: Lab, job: str) -> None:
+    """Ends the run of a job that was cancelled while its folder was being made, and so is written nowhere else."""
+    for ended in job_rows(lab.database, "id = ?", (job,)):
+        if ended.has_ended:
+            end_run(lab, ended, ended.state, ended.note, ended.usage)
+
+
 def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[str, float]) -> tuple[str, str | None]:
     """Writes how a run ended that no process works on any more, unless it says so itself; returns what it says."""
     path = lab.root / job.run
+    scrub_log(lab, job)
     try:
         run = Run.open(path)
         said = run.status
@@ -56,6 +65,12 @@ def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[st
     except UnweaveError as error:
         return status, f"{note or status} ({error})"
     return status, note
+
+
+def scrub_log(lab: Lab, job: Job) -> None:
+    """Hides keys in the log of a job whose worker was killed, and did not do so itself."""
+    with suppress(OSError):
+        scrub_file(lab.root / job.run / "log.txt")
 
 
 def _take_what_is_left(lab: Lab, job: Job) -> None:
@@ -124,6 +139,7 @@ def _silent(lab: Lab, job: Job) -> bool:
 def follow_run(lab: Lab, job: Job) -> None:
     """Brings a job that has no worker in line with its run."""
     path = lab.root / job.run
+    scrub_log(lab, job)
     try:
         run = Run.open(path)
         said, state = run.status, run.state()
@@ -173,3 +189,4 @@ def finish_submissions(lab: Lab) -> None:
                 continue
             with lab.database.write(derived=True) as connection:
                 change_job(connection, job.id, ready=1)
+            end_folder_too(lab, job.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,7 @@ def terms(
     no such limit: those are paid for by themselves. Raises ``BudgetExhausted`` where too few seconds are left.
     """
     needs, given = _needs(lab, study, registered, settings, kind, asked)
+    check_limits(needs, given)
     if account is None:
         return Terms(needs, given, {})
     lines = Budget(lab, account).lines()
@@ -117,6 +118,16 @@ def _needs(
     if not asked:
         return reckoned, ()
     return Needs.from_json({**reckoned.to_json(), **asked}), tuple(asked)
+
+
+def check_limits(needs: Needs, given: Collection[str]) -> None:
+    """Raises ``UnweaveError`` for a limit that nothing could hold a job to."""
+    for name in ("tokens", "dollars"):
+        if name in given and 0 < getattr(needs, name) < math.inf:
+            raise UnweaveError(
+                f"{name}={getattr(needs, name):g} is no limit of a job: no study asks a language model. An agent does: "
+                "grant them to its account, with Budget.grant or where it is started"
+            )
 
 
 def check_fits(lab: Lab, study: str, needs: Needs, nodes: Sequence[Node]) -> None:
