@@ -16,7 +16,7 @@ from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.people import NotAllowed, Person
 from unweave.lab.sandbox import Approvals, Limits, SandboxedStudy, bubblewrap, limits_of
-from unweave.lab.sandbox.collect import collect, collect_left
+from unweave.lab.sandbox.collect import collect, collect_left, remove_orphaned
 from unweave.lab.sandbox.study import SandboxResult
 
 pytestmark = needs_sandbox
@@ -341,6 +341,17 @@ def test_what_a_killed_worker_left_is_removed_where_it_is_too_much_to_take(tmp_p
     assert "all that an earlier attempt wrote: the code wrote 0 MB, and 0.01 MB is the most" in said
     assert not left.exists()
     assert not list(run.iterdir())
+
+
+def test_sandboxes_of_runs_that_nobody_goes_on_with_are_removed(tmp_path):
+    for name in ("goes.on", "finished", "gone"):
+        (tmp_path / ".lab" / "sandboxes" / f"{name}.abcdefgh" / "made").mkdir(parents=True)
+    for name, files in (("goes.on", ["run.json"]), ("finished", ["run.json", "seal.json"])):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).touch()
+    remove_orphaned(tmp_path / ".lab", tmp_path)
+    assert [path.name for path in (tmp_path / ".lab" / "sandboxes").iterdir()] == ["goes.on.abcdefgh"]
 
 
 SMALL = Limits(seconds=20, memory_gb=0.4, processes=30, file_mb=8, disk_mb=16, files=300, output_mb=0.1)

@@ -101,8 +101,11 @@ def reconcile(lab: Lab) -> None:
 
     A job whose run has a final word ends with that; every other one that ran waits again.
     """
+    from unweave.lab.sandbox.collect import remove_orphaned
+
     with lab.database.write(derived=True) as connection:
         count_the_dead_as_spent(connection)
+    remove_orphaned(lab.home, lab.root)
     finish_submissions(lab)
     states = "state IN ('waiting', 'running', 'paused', 'interrupted')"
     for job in job_rows(lab.database, f"ready = 1 AND {states}"):

@@ -17,6 +17,7 @@ from unweave.base.files import atomic_path, folder_inside, read_inside
 from unweave.base.terminal import one_line
 from unweave.lab.sandbox.child import MADE
 from unweave.lab.sandbox.limits import MEGABYTE, Limits
+from unweave.record.seal import SEAL
 
 SANDBOXES = "sandboxes"
 """The folder of the lab's own that workspaces are made in, each named after its run."""
@@ -91,6 +92,14 @@ def collect_left(home: Path, run: Path, limits: Limits) -> list[str]:
             left_out.append(f"all that an earlier attempt wrote: {refusal}")
         shutil.rmtree(workspace, ignore_errors=True)
     return left_out
+
+
+def remove_orphaned(home: Path, root: Path) -> None:
+    """Removes sandboxes of runs of ``root`` that are finished or gone, from which nothing will be taken any more."""
+    for workspace in Path(home, SANDBOXES).glob(f"*.{'?' * 8}"):
+        run = Path(root, workspace.name[:-9])
+        if not (run / "run.json").exists() or (run / SEAL).exists():
+            shutil.rmtree(workspace, ignore_errors=True)
 
 
 def hand_in(run: Path, folder: Path) -> None:
