@@ -31,14 +31,14 @@ def source_of(body):
     return HEAD + indent(dedent(body).strip(), "    ") + "\n"
 
 
-def sandboxed(tmp_path, body, limits=None, config=None, hidden=(), name="probe.py"):
-    """(run, result) of a study whose function's body is ``body``; the lab is ``tmp_path/lab``."""
+def started(tmp_path, body, limits=None, config=None, hidden=(), name="probe.py", run=None, progress=None):
+    """(run, study) of a study whose function's body is ``body``; the lab is ``tmp_path/lab``, and ``run`` one of it."""
     lab = tmp_path / "lab"
     home = lab / ".lab"
     home.mkdir(parents=True, exist_ok=True)
     source = tmp_path / name
     source.write_text(source_of(body), encoding="utf-8")
-    run = Run.create("probe", config or {}, lab)
+    run = run or Run.create("probe", config or {}, lab)
     study = SandboxedStudy(
         run.path,
         source,
@@ -48,10 +48,22 @@ def sandboxed(tmp_path, body, limits=None, config=None, hidden=(), name="probe.p
         limits or Limits(seconds=30),
         home,
         hidden=(lab, *hidden),
+        progress=progress,
     )
+    return run, study
+
+
+def ended(study):
+    """How a study that was started ended."""
     while (result := study.poll()) is None:
         study.inside.selector.select(0.05)
-    return run, result
+    return result
+
+
+def sandboxed(tmp_path, body, limits=None, **options):
+    """(run, result) of a study whose function's body is ``body``; the lab is ``tmp_path/lab``."""
+    run, study = started(tmp_path, body, limits, **options)
+    return run, ended(study)
 
 
 def log_of(result):

@@ -365,6 +365,21 @@ def test_f3_33_a_session_cannot_outspend_its_account(tmp_path):
         lab.close()
 
 
+def test_f3_33_a_session_with_few_seconds_runs_all_that_it_planned(tmp_path):
+    lab = opened(tmp_path / "runs")
+    try:
+        # A run is reckoned to take 60, so that two at once would have more set aside than there is.
+        thread, run = asked(lab, ONE, budget={"runs": 20.0, "seconds": 100.0})
+        assert len(thread.runs) == 11
+        assert {job.state for job in lab.queue.list()} == {"finished"}
+        line = Budget(lab, f"agent:{run.id}").lines()["seconds"]
+        assert line.reserved == 0
+        assert 0 < line.spent < 100
+    finally:
+        lab.queue.close()
+        lab.close()
+
+
 def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     seen = lab_view(lab, SOURCE, {"runs": 5.0})
     assert "tiny-removal" in seen.studies

@@ -13,6 +13,7 @@ from unweave.lab.agent.journal import Memory, State
 from unweave.lab.agent.plan import Launch
 from unweave.lab.agent.planner import Stop
 from unweave.lab.agent.session import Terms
+from unweave.lab.queue.budget import BudgetExhausted
 
 builtin = BuiltinPlanner()
 
@@ -226,6 +227,25 @@ def test_a_run_that_the_lab_refuses_is_dropped_and_the_rest_goes_on():
     faults = [one.fault for one in made.results(state, state.plan).measured if one.fault]
     assert all("the lab did not start it: the machine has too little" in fault for fault in faults)
     assert len(faults) == len(state.dropped)
+
+
+def test_a_run_for_which_too_little_is_set_aside_no_more_waits_for_those_that_run():
+    class Sparing(OwnHands):
+        running = 0
+
+        def launch(self, name, entry):
+            if self.running >= 2:
+                raise BudgetExhausted("all seconds are set aside for what runs")
+            self.running += 1
+            super().launch(name, entry)
+
+        def wait(self, names):
+            self.running = 0
+
+    made, _found = answered(ANY, hands=Sparing(studies(), {"runs": 40.0}))
+    state = made.state()
+    assert max(len(step.runs) for step in state.steps) > 2
+    assert not state.dropped
 
 
 class Cut(Memory):

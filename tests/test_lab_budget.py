@@ -8,6 +8,7 @@ import pytest
 from queued import SMALL, SOURCE, elsewhere, finish, submit
 
 from unweave.base.errors import UnweaveError
+from unweave.base.needs import Needs
 from unweave.lab.lab import Lab
 from unweave.lab.queue.budget import Budget, BudgetExhausted
 
@@ -147,5 +148,66 @@ def test_f3_33_seconds_end_a_run_at_what_was_set_aside_for_it(lab):
     job = submit(lab, account="agent:one")
     assert job.needs.seconds == pytest.approx(100 - line.spent)
     assert "seconds" in job.given
+    with pytest.raises(BudgetExhausted, match=r"0 seconds left of 100 .* too few for another run"):
+        submit(lab, account="agent:one")
     finish(lab, job)
     assert budget.lines()["seconds"].spent < line.spent + 2
+
+
+def test_f3_33_runs_of_unknown_length_share_the_seconds_and_all_of_them_end(lab):
+    Budget(lab, "agent:one").grant(runs=4, seconds=400)
+    jobs = [submit(lab, seed=seed, account="agent:one") for seed in range(4)]
+    assert [job.needs.seconds for job in jobs] == pytest.approx([100] * 4)
+    assert {job.state for job in finish(lab, *jobs)} == {"finished"}
+
+
+def test_seconds_for_a_run_are_between_what_it_should_take_and_three_times_that(lab, monkeypatch):
+    monkeypatch.setattr(
+        "unweave.lab.queue.submission.estimate", lambda *_: (Needs(memory_gb=0.5, seconds=60), "as it was before")
+    )
+    for runs, shares in ((2, [180, 180]), (4, [100, 100, 100, 100]), (10, [60] * 6)):
+        budget = Budget(lab, f"agent:{runs}")
+        budget.grant(runs=runs, seconds=400)
+        jobs = [submit(lab, needs={"disk_gb": 0.01}, account=budget.account) for _ in shares]
+        assert [job.needs.seconds for job in jobs] == pytest.approx(shares)
+    # One that would be cut short waits for what those that run may give back.
+    with pytest.raises(BudgetExhausted, match=r"40 seconds left of 400 \(0 spent, 360 set aside for what runs now\)"):
+        submit(lab, needs={"disk_gb": 0.01}, account="agent:10")
+    for job in lab.queue.list():
+        lab.queue.cancel(job.id)
+    budget.grant(seconds=40)
+    assert submit(lab, needs={"disk_gb": 0.01}, account="agent:10").needs.seconds == 40
+
+
+def test_a_job_that_submits_others_leaves_the_seconds_to_them(lab):
+    budget = Budget(lab, "thread:german")
+    budget.grant(runs=4, seconds=400)
+    lab.queue.submit("agent", {}, kind="agent", needs={"threads": 0.0}, account="thread:german")
+    assert budget.lines()["seconds"].reserved == 0
+    assert submit(lab, account="thread:german").needs.seconds == pytest.approx(400 / 3)
+
+
+@pytest.mark.parametrize("name", ["tokens", "dollars"])
+def test_what_no_study_can_spend_is_refused_as_a_limit(lab, name):
+    with pytest.raises(UnweaveError, match=rf"{name}=500 is no limit of a job: .* Budget\.grant"):
+        submit(lab, needs={**SMALL, name: 500})
+    assert lab.queue.list() == []
+    job = submit(lab, needs={**SMALL, name: 0.0})
+    lab.queue.cancel(job.id)
+    with pytest.raises(UnweaveError, match=f"{name}=500 is no limit"):
+        lab.queue.resume(job.id, {name: 500})
+    assert lab.queue.get(job.id).state == "cancelled"
+
+
+def test_two_who_resume_one_job_pay_for_it_once(lab, monkeypatch):
+    budget = Budget(lab, "agent:one")
+    budget.grant(runs=5)
+    job = submit(lab, account="agent:one")
+    stale, real = lab.queue.cancel(job.id), lab.queue.get
+    lab.queue.resume(job.id)
+    seen = [stale]
+    monkeypatch.setattr(lab.queue, "get", lambda name: seen.pop() if seen else real(name))
+    assert lab.queue.resume(job.id).state == "waiting"
+    assert budget.lines()["runs"].reserved == 1
+    finish(lab, job)
+    assert budget.left("runs") == 4

@@ -9,13 +9,14 @@ import time
 
 import psutil
 import pytest
-from queued import agree, elsewhere, submit, until
+from queued import SMALL, agree, elsewhere, submit, until
 
 from unweave.lab.lab import Lab
-from unweave.lab.queue import agreement
+from unweave.lab.queue import agreement, queue
+from unweave.lab.queue.agreement import end_job, finish_submissions
 from unweave.lab.queue.keeper import keeper_of
 from unweave.lab.queue.rows import change_job
-from unweave.record.environment import is_gone
+from unweave.record.environment import is_gone, this_process
 from unweave.record.run import Run
 
 KEEP = "from unweave.lab.queue.scheduler import Scheduler\n{before}\nScheduler(lab).run()"
@@ -109,6 +110,67 @@ def test_f3_35_a_submitter_killed_on_the_way_leaves_a_job_or_nothing(lab, tmp_pa
         assert lab.queue.get("one").state == state
         assert len(executions(tmp_path / "mark")) == 1
     agree(lab)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_f3_35_a_job_cancelled_while_its_folder_is_made_leaves_no_run_that_waits(lab, monkeypatch, resumed):
+    make_folder = queue.make_folder
+    if resumed:
+        lab.queue.cancel(submit(lab, name="one").id)
+
+    def cancelled_first(lab, job):
+        lab.queue.cancel(job.id)
+        make_folder(lab, job)
+
+    monkeypatch.setattr(queue, "make_folder", cancelled_first)
+    lab.queue.resume("one") if resumed else submit(lab, name="one")
+    assert lab.queue.get("one").state == "cancelled"
+    agree(lab)
+
+
+def test_f3_35_a_job_cancelled_after_its_submitter_died_leaves_no_run_that_waits(lab):
+    job = submit(lab)
+    dead = {"maker": {**this_process(), "started": "long ago"}, "ready": 0}
+    with lab.database.write() as connection:
+        end_job(connection, job, "cancelled", None, {})
+        change_job(connection, job.id, **dead)
+    finish_submissions(lab)
+    agree(lab)
+
+
+KEY = "sk-abcdefghijklmnop1234"
+TELLS = f"""
+import os, signal
+from dataclasses import dataclass
+from unweave.record import Table
+from unweave.studies.registry import study
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+
+@study("tells-NUMBER", "Is what it prints kept?", Config)
+def tells(config, run=None):
+    if run.cells("told"):
+        run.save_table(Table("found", ("key",), ((int({KEY!r} in (run.path / "log.txt").read_text()),),)))
+        return
+    run.put_cell("told", "once", {{"x": 1}})
+    print("it is {KEY}", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_f3_44_a_key_that_a_killed_worker_printed_does_not_stay_in_the_log(lab, tmp_path, retries):
+    source = tmp_path / "tells.py"
+    source.write_text(TELLS.replace("NUMBER", str(retries)))
+    job = lab.queue.submit(f"tells-{retries}", {}, needs=SMALL, source=source, retries=retries)
+    ended(lab, job)
+    run = Run.open(lab.root / job.run)
+    assert run.status == ("finished" if retries else "failed")
+    assert "it is ***" in (run.path / "log.txt").read_text()
+    assert KEY not in (run.path / "log.txt").read_text()
+    assert not retries or run.load_table("found").rows == ((0,),)
 
 
 @pytest.mark.parametrize(

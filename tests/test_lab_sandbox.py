@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sandboxed import log_of, needs_sandbox, sandboxed, source_of
+from sandboxed import ended, log_of, needs_sandbox, sandboxed, source_of, started
 
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.people import NotAllowed, Person
 from unweave.lab.sandbox import Approvals, Limits, SandboxedStudy, bubblewrap, limits_of
-from unweave.lab.sandbox.collect import collect
+from unweave.lab.sandbox.collect import collect, collect_left, remove_orphaned
 from unweave.lab.sandbox.study import SandboxResult
 
 pytestmark = needs_sandbox
@@ -175,7 +175,7 @@ def test_f3_25_a_symlink_a_hardlink_and_a_file_swapped_for_a_link_are_not_follow
 
 
 def test_f3_25_a_link_put_in_a_files_place_between_look_and_copy_is_left_out(tmp_path, monkeypatch):
-    made, run, secret = tmp_path / "made", tmp_path / "run", tmp_path / "secret"
+    made, run, secret = tmp_path / "made" / "run", tmp_path / "run", tmp_path / "secret"
     (made / "tables").mkdir(parents=True)
     run.mkdir()
     secret.write_text("planted")
@@ -190,7 +190,7 @@ def test_f3_25_a_link_put_in_a_files_place_between_look_and_copy_is_left_out(tmp
         return true_read(folder, name)
 
     monkeypatch.setattr(module, "read_inside", swapped)
-    assert collect(made, run, Limits()) == ["tables/a.csv: it changed while it was read"]
+    assert collect(tmp_path, run, Limits()) == ["tables/a.csv: it changed while it was read"]
     assert not (run / "tables").exists()
 
 
@@ -229,6 +229,129 @@ def test_f3_26_no_network_no_names_no_proxy_and_no_socket_of_ours(tmp_path, monk
     assert "REACHED" not in said
     assert said.count("denied") == 6
     assert "proxy None" in said
+
+
+LINKS = {
+    "the run's folder": 'os.rename(run.path, "/sandbox/x")\nos.symlink({secret!r}, run.path)',
+    "the folder of it": 'os.rename("/sandbox/made", "/sandbox/x")\nos.symlink({above!r}, "/sandbox/made")',
+}
+
+
+@pytest.mark.parametrize("what", LINKS)
+def test_f3_25_a_link_in_the_place_of_a_folder_that_was_made_for_the_code_is_not_walked_into(tmp_path, what):
+    secret = tmp_path / "lab" / "secret"
+    for place in (secret, tmp_path / "lab" / "named"):
+        (place / "tables").mkdir(parents=True)
+        (place / "tables" / "planted.csv").write_text("planted")
+        (place / "metrics.jsonl").write_text('{"planted": 1}\n')
+    link = LINKS[what].format(secret=str(secret), above=str(tmp_path / "other"))
+    (tmp_path / "other").symlink_to(tmp_path / "lab")
+    run, result = sandboxed(tmp_path, f"import os\n{link}\nos._exit(0)")
+    assert result.status == "failed"
+    assert re.search("nothing that it wrote was taken: made/.* is no folder of its own", str(result.note))
+    assert [path.name for path in run.path.iterdir()] == ["run.json"]
+
+
+class Heard:
+    def __init__(self):
+        self.updates = []
+
+    def update(self, done, total, note=""):
+        self.updates.append((done, total, note))
+
+    def say(self, line):
+        raise AssertionError(line)
+
+
+@pytest.mark.parametrize(
+    "link",
+    ['os.symlink({place!r} + "/cancel", run.path / "cancel")', LINKS["the run's folder"].replace("secret", "place")],
+)
+def test_f3_24_a_request_to_stop_and_the_progress_go_through_no_link(tmp_path, link):
+    place = tmp_path / "lab" / "other"
+    place.mkdir(parents=True)
+    (place / "progress.json").write_text('{"done": 7, "total": 8, "note": "planted"}')
+    heard = Heard()
+    body = f"import os, time\n{link.format(place=str(place))}\nopen('/sandbox/ready', 'w')\ntime.sleep(60)"
+    run, study = started(tmp_path, body, progress=heard)
+    while not (study.workspace / "ready").exists():
+        assert study.poll() is None
+        time.sleep(0.01)
+    assert study.poll() is None
+    study.cancel()
+    study.kill("enough")
+    ended(study)
+    assert [path.name for path in place.iterdir()] == ["progress.json"]
+    assert heard.updates == []
+    assert [path.name for path in run.path.iterdir()] == ["run.json"]
+
+
+def test_the_progress_of_hostile_code_is_told_only_where_it_is_one_and_once(tmp_path):
+    heard = Heard()
+    body = r"""
+    import time
+    for text in ('{"done": Infinity, "total": 1, "note": ""}', '{"done": 1e999, "total": 1, "note": ""}',
+                 '{"done": NaN, "total": 1, "note": ""}', '{"done": 1, "total": 1' + '0' * 3000 + ', "note": ""}',
+                 '{"done": -1, "total": 1, "note": ""}', '[' * 4000, '{"done": 1, "total": 2, "note": "a\\u001b[2Jb"}'):
+        (run.path / "progress.json").write_text(text)
+        time.sleep(0.2)
+    """
+    _, study = started(tmp_path, body, progress=heard)
+    assert finished(ended(study))
+    assert heard.updates == [(1, 2, "a\\x1b[2Jb")]
+
+
+def test_a_run_that_goes_on_finds_what_it_had_finished_and_loses_none_of_it(tmp_path):
+    body = """
+    run.save_table(Table(f"table{len(run.tables())}", ("found",), ((len(run.cells("cells")),),)))
+    run.log(step=len(run.metrics()), loss=0.5)
+    run.put_cell("cells", str(len(run.cells("cells"))), {"x": 1})
+    raise ValueError("stopped early")
+    """
+    run, _ = sandboxed(tmp_path, body)
+    for _ in range(2):
+        sandboxed(tmp_path, body, run=run)
+    assert [row["step"] for row in run.metrics()] == [0, 1, 2]
+    assert list(run.cells("cells")) == ["0", "1", "2"]
+    assert [run.load_table(name).rows for name in run.tables()] == [((0,),), ((1,),), ((2,),)]
+
+
+def test_what_a_sandbox_wrote_whose_worker_was_killed_is_taken_later(tmp_path):
+    body = 'import time\nrun.put_cell("cells", "a", {"x": 1})\nopen("/sandbox/ready", "w")\ntime.sleep(60)'
+    run, study = started(tmp_path, body)
+    while not (study.workspace / "ready").exists():
+        assert study.poll() is None
+        time.sleep(0.01)
+    study.kill("as a worker that is killed takes it along")
+    other = study.workspace.parent / "probe.abcdefgh"
+    other.mkdir()
+    assert collect_left(tmp_path / "lab" / ".lab", run.path, Limits()) == []
+    assert run.cells("cells") == {"a": {"x": 1}}
+    assert list(other.parent.iterdir()) == [other]
+    study.poll()
+
+
+def test_what_a_killed_worker_left_is_removed_where_it_is_too_much_to_take(tmp_path):
+    home, run = tmp_path / ".lab", tmp_path / "probe"
+    left = home / "sandboxes" / "probe.abcdefgh"
+    (left / "made" / "probe" / "files").mkdir(parents=True)
+    (left / "made" / "probe" / "files" / "large").write_bytes(bytes(20_000))
+    run.mkdir()
+    (said,) = collect_left(home, run, Limits(disk_mb=0.01))
+    assert "all that an earlier attempt wrote: the code wrote 0 MB, and 0.01 MB is the most" in said
+    assert not left.exists()
+    assert not list(run.iterdir())
+
+
+def test_sandboxes_of_runs_that_nobody_goes_on_with_are_removed(tmp_path):
+    for name in ("goes.on", "finished", "gone"):
+        (tmp_path / ".lab" / "sandboxes" / f"{name}.abcdefgh" / "made").mkdir(parents=True)
+    for name, files in (("goes.on", ["run.json"]), ("finished", ["run.json", "seal.json"])):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).touch()
+    remove_orphaned(tmp_path / ".lab", tmp_path)
+    assert [path.name for path in (tmp_path / ".lab" / "sandboxes").iterdir()] == ["goes.on.abcdefgh"]
 
 
 SMALL = Limits(seconds=20, memory_gb=0.4, processes=30, file_mb=8, disk_mb=16, files=300, output_mb=0.1)
@@ -401,7 +524,7 @@ def test_cancelling_stops_a_study_at_its_next_look(tmp_path):
     source.write_text(source_of("import time\nwhile True:\n    run.stop_if_cancelled()\n    time.sleep(0.02)"))
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     study = SandboxedStudy(lab / "run-1", source, digest, "probe", {}, Limits(seconds=20), lab / ".lab", hidden=[lab])
-    while not (study.made / "run.json").exists():
+    while not (study.workspace / study.made / "run.json").exists():
         assert study.poll() is None
         time.sleep(0.02)
     study.cancel()
@@ -411,19 +534,35 @@ def test_cancelling_stops_a_study_at_its_next_look(tmp_path):
 
 
 def test_more_than_the_limits_is_not_taken_at_all(tmp_path):
-    (tmp_path / "made" / "tables").mkdir(parents=True)
+    tables = tmp_path / "made" / "run" / "tables"
+    tables.mkdir(parents=True)
     (tmp_path / "run").mkdir()
-    (tmp_path / "made" / "tables" / "a.csv").write_text("fine")
-    with open(tmp_path / "made" / "tables" / "sparse.csv", "wb") as file:
-        file.truncate(10 << 30)
+    (tables / "a.csv").write_text("fine")
+    with open(tables / "sparse.csv", "wb") as file:
+        file.truncate(10_240_000_000)
     with pytest.raises(UnweaveError, match=r"tables/sparse\.csv is 10240 MB, and 512 MB is the most"):
-        collect(tmp_path / "made", tmp_path / "run", Limits())
+        collect(tmp_path, tmp_path / "run", Limits())
     assert not list((tmp_path / "run").iterdir())
 
 
 def test_limits_follow_what_a_job_said_that_it_needs():
-    limits = limits_of(Needs(threads=2, memory_gb=3, disk_gb=0.25, seconds=60))
-    assert (limits.seconds, limits.threads, limits.memory_gb, limits.disk_mb, limits.file_mb) == (60, 2, 3, 256, 256)
-    assert limits_of(Needs()).seconds == 24 * 3600
+    needs = Needs(threads=2, memory_gb=3, disk_gb=0.25, seconds=60)
+    limits = limits_of(needs, ("memory_gb", "disk_gb", "seconds"))
+    # In the queue's units, where a gigabyte is 1e9 bytes.
+    assert (limits.seconds, limits.threads, limits.memory_gb, limits.disk_mb, limits.file_mb) == (60, 2, 3, 250, 250)
+    assert limits_of(Needs(), ("seconds",)).seconds == 24 * 3600
+
+
+def test_an_estimate_is_no_limit_of_the_sandbox_and_only_widens_the_usual_ones():
+    usual = Limits()
+    small = limits_of(Needs(memory_gb=0.03, disk_gb=0.01, seconds=1), ())
+    assert (small.memory_gb, small.disk_mb, small.seconds) == (usual.memory_gb, usual.disk_mb, usual.seconds)
+    assert small.file_mb == usual.file_mb
+    large = limits_of(Needs(memory_gb=6, disk_gb=3, seconds=2000), ())
+    assert (large.memory_gb, large.disk_mb, large.seconds) == (6, 3000, 2000)
+    assert limits_of(Needs(memory_gb=0.03), ("threads",)).memory_gb == usual.memory_gb
+
+
+def test_limits_are_numbers_above_0():
     with pytest.raises(UnweaveError, match="sandbox limit seconds is 0"):
         Limits(seconds=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from queued import SOURCE
@@ -12,8 +13,9 @@ from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json
 from unweave.base.needs import Needs
 from unweave.lab.queue import transfer
-from unweave.lab.queue.executor import Work
+from unweave.lab.queue.executor import Event, Work
 from unweave.lab.queue.ray_node import RayNode
+from unweave.lab.queue.ray_pool import Away, RayPool
 from unweave.lab.queue.transfer import Growth, add_news, blocks, inside, listing, receive
 from unweave.record.run import Run
 
@@ -162,3 +164,16 @@ def test_a_machine_works_in_the_lab_where_it_sees_it_and_else_in_a_copy(waiting,
         node.close()
     assert home.exists()
     assert shared or not node.home.exists()
+
+
+def test_a_machine_that_dies_as_a_job_begins_there_stops_no_other(tmp_path):
+    def dead(*_, **__):
+        raise ConnectionError("the actor died")
+
+    pool = object.__new__(RayPool)
+    pool.ray = SimpleNamespace(get=dead)
+    work = Work("one", tmp_path, "study", Needs())
+    actor = SimpleNamespace(read=SimpleNamespace(remote=lambda *_: None))
+    away = Away("there", actor, None, jobs={"one": work})
+    began = Event("one", "began")
+    assert pool._happened(away, began) == [began]

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -174,9 +174,7 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
     Raises ``OSError`` where there is no such file, and for a symlink even one that has just taken a file's place: each
     part is opened from the folder that holds it. Where a system cannot do that, the resolved path is compared instead.
     """
-    parts = name.split("/")
-    if any(part in ("", ".", "..") or set(part) & set("\\\0:") for part in parts):
-        raise FileNotFoundError(f"{name!r} is not the name of a file below {folder}")
+    parts = _parts(folder, name)
     if os.open not in os.supports_dir_fd:
         path = Path(folder, *parts)
         if path.resolve() != Path(folder).resolve().joinpath(*parts) or not path.is_file():
@@ -184,19 +182,42 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
         with open(path, "rb") as source:
             yield source
         return
-    opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
-    try:
-        for part in parts[:-1]:
-            opened.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
+    with _descended(folder, parts[:-1]) as holder:
         # Without O_NONBLOCK a pipe would be waited for.
-        file = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened[-1])
+        file = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=holder)
         with open(file, "rb") as source:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise FileNotFoundError(f"{name!r} is not a regular file below {folder}")
             yield source
+
+
+@contextmanager
+def folder_inside(folder: Path, name: str) -> Iterator[int]:
+    """The descriptor of the folder ``name`` (parts joined by ``/``) below ``folder``, reached through no symlink.
+
+    Raises ``OSError`` where there is no such folder. For systems that open a file from its folder's descriptor.
+    """
+    with _descended(folder, _parts(folder, name)) as opened:
+        yield opened
+
+
+@contextmanager
+def _descended(folder: Path, parts: Sequence[str]) -> Iterator[int]:
+    opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY)]
+    try:
+        for part in parts:
+            opened.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
+        yield opened[-1]
     finally:
         for each in opened:
             os.close(each)
+
+
+def _parts(folder: Path, name: str) -> list[str]:
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or set(part) & set("\\\0:") for part in parts):
+        raise FileNotFoundError(f"{name!r} is not the name of a file below {folder}")
+    return parts
 
 
 def read_inside(folder: Path, name: str) -> bytes:

@@ -14,6 +14,7 @@ from unweave.lab.agent.launch import Entry, launches_of
 from unweave.lab.agent.merit import ranked
 from unweave.lab.agent.plan import Plan, canonical
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
+from unweave.lab.queue.budget import BudgetExhausted
 
 if TYPE_CHECKING:
     from unweave.lab.agent.hands import Hands
@@ -165,11 +166,20 @@ class Session:
             if name in state.runs or name in state.dropped:
                 continue
             try:
-                self.hands.launch(name, entry)
+                self._launch_one(name, entry)
             except UnweaveError as error:
                 self.journal.add("dropped", run=name, entry=entry, why=str(error))
             else:
                 self.journal.add("run", run=name, entry=entry)
+
+    def _launch_one(self, name: str, entry: Mapping[str, Any]) -> None:
+        try:
+            self.hands.launch(name, entry)
+        except BudgetExhausted:
+            # Runs give back what they leave of what was set aside for them.
+            self.hands.wait(list(self.state().runs))
+            if self.state().stop is None:
+                self.hands.launch(name, entry)
 
     def _end(self, why: str) -> None:
         self.journal.add("ended", why=why)

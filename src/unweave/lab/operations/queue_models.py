@@ -21,8 +21,6 @@ class Limits(Request):
     memory_gb: float | None = Field(None, gt=0, le=1e6)
     gpu_gb: float | None = Field(None, ge=0, le=1e6)
     disk_gb: float | None = Field(None, gt=0, le=1e6)
-    tokens: float | None = Field(None, ge=0, le=1e12)
-    dollars: float | None = Field(None, ge=0, le=1e9)
     seconds: float | None = Field(None, gt=0, le=1e9)
 
 

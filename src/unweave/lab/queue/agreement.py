@@ -6,10 +6,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import remove_partial
+from unweave.base.secrets import scrub_file
 from unweave.lab.queue.budget import count_the_dead_as_spent, spend
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.processes import end_stranger
@@ -38,14 +40,24 @@ def make_folder(lab: Lab, job: Job) -> None:
         run.wait()
 
 
+def end_folder_too(lab: Lab, job: str) -> None:
+    """Ends the run of a job that was cancelled while its folder was being made, and so is written nowhere else."""
+    for ended in job_rows(lab.database, "id = ?", (job,)):
+        if ended.has_ended:
+            end_run(lab, ended, ended.state, ended.note, ended.usage)
+
+
 def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[str, float]) -> tuple[str, str | None]:
     """Writes how a run ended that no process works on any more, unless it says so itself; returns what it says."""
     path = lab.root / job.run
+    scrub_log(lab, job)
     try:
         run = Run.open(path)
         said = run.status
         if said in ENDED:
             return said, run.state().get("note")
+        if job.sandboxed:
+            _take_what_is_left(lab, job)
         remove_partial(path / "run.json")
         run.measure = lambda: usage
         run.finish(status, note)
@@ -53,6 +65,21 @@ def end_run(lab: Lab, job: Job, status: str, note: str | None, usage: Mapping[st
     except UnweaveError as error:
         return status, f"{note or status} ({error})"
     return status, note
+
+
+def scrub_log(lab: Lab, job: Job) -> None:
+    """Hides keys in the log of a job whose worker was killed, and did not do so itself."""
+    with suppress(OSError):
+        scrub_file(lab.root / job.run / "log.txt")
+
+
+def _take_what_is_left(lab: Lab, job: Job) -> None:
+    from unweave.lab.sandbox.collect import collect_left
+    from unweave.lab.sandbox.study import limits_of
+
+    # A disk that is full keeps it for the next attempt.
+    with suppress(UnweaveError):
+        collect_left(lab.home, lab.root / job.run, limits_of(job.needs, job.given))
 
 
 def end_job(
@@ -63,7 +90,9 @@ def end_job(
         connection, job.id, ACTIVE, state=status, note=note, usage=usage, ended=now(), wish=None, worker=None
     )
     if done and job.account is not None:
-        spent = {"runs": 1.0 if job.attempt else 0.0, "seconds": usage.get("seconds", 0.0)}
+        # One that submits others waits for them, and they have paid for those seconds.
+        seconds = usage.get("seconds", 0.0) if job.kind == "study" or "seconds" in job.reserved else 0.0
+        spent = {"runs": 1.0 if job.attempt else 0.0, "seconds": seconds}
         spend(connection, job.account, job.reserved, spent)
 
 
@@ -72,8 +101,11 @@ def reconcile(lab: Lab) -> None:
 
     A job whose run has a final word ends with that; every other one that ran waits again.
     """
+    from unweave.lab.sandbox.collect import remove_orphaned
+
     with lab.database.write(derived=True) as connection:
         count_the_dead_as_spent(connection)
+    remove_orphaned(lab.home, lab.root)
     finish_submissions(lab)
     states = "state IN ('waiting', 'running', 'paused', 'interrupted')"
     for job in job_rows(lab.database, f"ready = 1 AND {states}"):
@@ -110,6 +142,7 @@ def _silent(lab: Lab, job: Job) -> bool:
 def follow_run(lab: Lab, job: Job) -> None:
     """Brings a job that has no worker in line with its run."""
     path = lab.root / job.run
+    scrub_log(lab, job)
     try:
         run = Run.open(path)
         said, state = run.status, run.state()
@@ -159,3 +192,4 @@ def finish_submissions(lab: Lab) -> None:
                 continue
             with lab.database.write(derived=True) as connection:
                 change_job(connection, job.id, ready=1)
+            end_folder_too(lab, job.id)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.needs import Needs
 from unweave.base.progress import Progress, Silent
-from unweave.lab.queue.agreement import end_job, end_run, make_folder
+from unweave.lab.queue.agreement import end_folder_too, end_job, end_run, make_folder
 from unweave.lab.queue.background import Background
 from unweave.lab.queue.budget import set_aside
 from unweave.lab.queue.estimate import estimate
 from unweave.lab.queue.job import ENDED, Job, Kind, State
-from unweave.lab.queue.rows import add_job, change_job, change_spec, job_rows, now
-from unweave.lab.queue.submission import MOST_SECONDS, check_fits, checked_config, plain, terms
+from unweave.lab.queue.rows import add_job, change_job, change_spec, job_rows, now, row_job
+from unweave.lab.queue.submission import MOST_SECONDS, check_fits, check_limits, checked_config, plain, terms
 from unweave.lab.queue.waiting import Watch
 from unweave.record.environment import this_process
 from unweave.record.table import check_name
@@ -111,6 +111,7 @@ class Queue:
             raise
         with self.lab.database.write(derived=True) as connection:
             change_job(connection, job.id, ready=1)
+        end_folder_too(self.lab, job.id)
         return job
 
     def estimate(self, study: str, config: Mapping[str, Any]) -> tuple[Needs, str]:
@@ -158,20 +159,25 @@ class Queue:
         if not found.has_ended:
             return self._wish(job, "resume")
         with self.lab.database.write() as connection:
+            columns = {"state": "waiting", "ready": 0, "maker": this_process(), "losses": 0, "note": None, "usage": {}}
+            if not change_job(connection, job, ENDED, ended=None, wish=None, **columns):
+                # Somebody else was faster, and has paid for it.
+                return self.get(job)
+            found = row_job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone())
             if needs:
                 found = replace(found, needs=Needs.from_json({**found.needs.to_json(), **needs}))
                 found = replace(found, given=tuple({**dict.fromkeys(found.given), **needs}))
                 limit = min(found.needs.seconds, MOST_SECONDS)
                 found = replace(found, reserved={name: limit if name == "seconds" else 1.0 for name in found.reserved})
+                check_limits(found.needs, found.given)
                 check_fits(self.lab, found.study, found.needs, self.background.nodes())
                 change_spec(connection, found)
             if found.account is not None:
                 set_aside(connection, found.account, found.reserved)
-            columns = {"state": "waiting", "ready": 0, "maker": this_process(), "losses": 0, "note": None, "usage": {}}
-            change_job(connection, job, ENDED, ended=None, wish=None, **columns)
         make_folder(self.lab, found)
         with self.lab.database.write(derived=True) as connection:
             change_job(connection, job, ready=1)
+        end_folder_too(self.lab, job)
         return self.get(job)
 
     def prioritise(self, job: str, priority: int) -> Job:

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -221,7 +222,9 @@ class RayPool:
                 self._forget(away, event.job)
             return [event]
         if event.kind == "began":
-            write_json(work.folder / "run.json", self._there(away, event.job))
+            # A machine that does not answer is gone, and the next poll says so.
+            with suppress(UnweaveError):
+                write_json(work.folder / "run.json", self._there(away, event.job))
             return [event]
         # Fetching may take a while, and other jobs go on meanwhile.
         threading.Thread(target=self._fetch, args=(away, work, event), name=f"fetch {event.job}", daemon=True).start()

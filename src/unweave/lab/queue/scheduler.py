@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.queue.admission import admit, unfit
-from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile, recover
+from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile, recover, scrub_log
 from unweave.lab.queue.executor import Event, Executor, Node, Work
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
 from unweave.lab.queue.keeper import Keeper
@@ -231,6 +231,7 @@ class Scheduler:
 
     def _lost(self, job: Job, how: str, usage: Mapping[str, float]) -> None:
         run = Run(self.lab.root / job.run)
+        scrub_log(self.lab, job)
         try:
             said = run.status
         except UnweaveError:

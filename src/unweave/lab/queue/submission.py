@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from unweave.base.configs import plain_config
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
 from unweave.lab.queue.admission import too_large
-from unweave.lab.queue.budget import Budget
+from unweave.lab.queue.budget import Budget, BudgetExhausted, Line
 from unweave.lab.queue.estimate import DEFAULT, estimate
 from unweave.lab.queue.executor import Node
 from unweave.lab.queue.job import Kind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from unweave.studies.registry import Study
 
 MOST_SECONDS = 1e9
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,37 @@ def terms(
 ) -> Terms:
     """What was asked for, completed by what is estimated.
 
-    Where the account's seconds are limited so are the job's, or they could be overspent.
+    Where the account's seconds are limited so are the job's, or they could be overspent. A job that submits others has
+    no such limit: those are paid for by themselves. Raises ``BudgetExhausted`` where too few seconds are left.
     """
     needs, given = _needs(lab, study, registered, settings, kind, asked)
+    check_limits(needs, given)
     if account is None:
         return Terms(needs, given, {})
-    left = Budget(lab, account).left("seconds")
-    if left is None:
+    lines = Budget(lab, account).lines()
+    seconds = lines.get("seconds")
+    asked_for = "seconds" in given and math.isfinite(needs.seconds)
+    if seconds is None or seconds.left is None or (kind != "study" and not asked_for):
         return Terms(needs, given, {"runs": 1.0})
-    limit = needs.seconds if "seconds" in given else min(left, 3 * needs.seconds)
-    limit = min(limit, MOST_SECONDS)
+    runs = lines["runs"].left if "runs" in lines else None
+    limit = min(needs.seconds if asked_for else _share(account, seconds, runs, needs.seconds), MOST_SECONDS)
     limited = (*(name for name in given if name != "seconds"), "seconds")
     return Terms(replace(needs, seconds=limit), limited, {"runs": 1.0, "seconds": limit})
+
+
+def _share(account: str, seconds: Line, runs: float | None, expected: float) -> float:
+    """How many seconds are set aside for a job that named no limit: enough, and not what other runs will need."""
+    left = seconds.left or 0.0
+    # What others give back may be enough for it; a job that is cut short for certain is not worth its run.
+    least = expected if seconds.reserved and math.isfinite(expected) else 0.0
+    if left < max(least, ROUNDING):
+        raise BudgetExhausted(
+            f"budget of {account!r}: {left:g} seconds left of {seconds.granted:g} ({seconds.spent:g} spent, "
+            f"{seconds.reserved:g} set aside for what runs now), too few for another run: wait for those that run, "
+            "grant more, or ask for fewer"
+        )
+    share = left if runs is None else left / max(runs, 1.0)
+    return min(left, share if math.isinf(expected) else max(expected, min(3 * expected, share)))
 
 
 def _needs(
@@ -97,6 +118,16 @@ def _needs(
     if not asked:
         return reckoned, ()
     return Needs.from_json({**reckoned.to_json(), **asked}), tuple(asked)
+
+
+def check_limits(needs: Needs, given: Collection[str]) -> None:
+    """Raises ``UnweaveError`` for a limit that nothing could hold a job to."""
+    for name in ("tokens", "dollars"):
+        if name in given and 0 < getattr(needs, name) < math.inf:
+            raise UnweaveError(
+                f"{name}={getattr(needs, name):g} is no limit of a job: no study asks a language model. An agent does: "
+                "grant them to its account, with Budget.grant or where it is started"
+            )
 
 
 def check_fits(lab: Lab, study: str, needs: Needs, nodes: Sequence[Node]) -> None:

@@ -154,6 +154,8 @@ def _ended(
     if run.status in ENDINGS and run.status != "interrupted":
         return _word(run)
     run.measure = surroundings.meter.used
+    if order["sandboxed"]:
+        _take_what_is_left(order, folder)
     remove_partial(folder / "run.json")
     run.begin(surroundings.environment)
     began()
@@ -177,6 +179,15 @@ def _ended(
     return _word(run)
 
 
+def _take_what_is_left(order: dict[str, Any], folder: Path) -> None:
+    from unweave.lab.sandbox.collect import collect_left
+    from unweave.lab.sandbox.study import limits_of
+
+    limits = limits_of(Needs.from_json(order["needs"]), order["given"])
+    for line in collect_left(Path(order["lab"]) / ".lab", folder, limits):
+        print(f"left out: {line}")
+
+
 def _word(run: Run) -> tuple[str, str | None, dict[str, float]]:
     state = run.state()
     return str(state["status"]), state.get("note"), state.get("usage") or {}
@@ -191,7 +202,8 @@ def _function(order: dict[str, Any], run: Run, surroundings: Surroundings) -> Ca
         from unweave.lab.sandbox.work import run_sandboxed
 
         needs = Needs.from_json(order["needs"])
-        return lambda: run_sandboxed(run, Path(order["source"]), needs, Path(order["lab"]) / ".lab")
+        home = Path(order["lab"]) / ".lab"
+        return lambda: run_sandboxed(run, Path(order["source"]), needs, order["given"], home)
     study = surroundings.study(run.study, order["source"])
     config = study.configure(run.config)
     return lambda: study.function(config, run=run)

@@ -82,6 +82,7 @@ class WorkerProcess:
             lab=str(work.lab) if work.lab else None,
             sandboxed=work.sandboxed,
             needs=work.needs.to_json(),
+            given=work.given,
         )
 
     def alive(self) -> bool:

@@ -13,6 +13,8 @@ from unweave.base.errors import NothingFound, UnweaveError, first_line
 JOB = "job.json"
 MADE = "made"
 CODE = "code"
+KEPT = "kept"
+"""What earlier attempts of the run finished."""
 PROGRESS = "progress.json"
 FINISHED, FAILED, NOTHING, CANCELLED, REFUSED = 0, 1, 3, 4, 2
 
@@ -29,13 +31,10 @@ def main(workspace: Path = Path("/sandbox")) -> int:
         study = load_source(workspace / CODE / job["source"])[job["study"]]
         config = study.configure(job["config"])
         made = workspace / MADE
+        run = Run.create(job["study"], job["config"], made, job["run"], _Told(made / job["run"] / PROGRESS))
         # A run that goes on after a stop finds what it had finished.
-        path = made / job["run"]
-        progress = _Told(path / PROGRESS)
-        if (path / "run.json").exists():
-            run = Run.resume(path, progress)
-        else:
-            run = Run.create(job["study"], job["config"], made, job["run"], progress)
+        for kept in (workspace / KEPT).iterdir():
+            kept.rename(run.path / kept.name)
         with run:
             study.function(config, run=run)
     except NothingFound as nothing:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
 
 from unweave.base.errors import UnweaveError
 
-GIGABYTE = 1 << 30
-MEGABYTE = 1 << 20
+# As in the queue, whose needs these limits come from.
+GIGABYTE = 1_000_000_000
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,3 @@ def hold(limits: Limits) -> None:
     both(resource.RLIMIT_NOFILE, 1024)
     # Libraries reserve address space that they never touch, so private writable memory is what is limited.
     both(resource.RLIMIT_DATA, limits.memory_gb * GIGABYTE + 512 * MEGABYTE)
-
-
-def describe(limits: Limits) -> dict[str, Any]:
-    """The limits as JSON."""
-    return {field.name: getattr(limits, field.name) for field in fields(limits)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -12,19 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
-from unweave.base.files import read_inside, write_json
+from unweave.base.files import folder_inside, open_inside
+from unweave.base.progress import Progress, Silent
+from unweave.base.terminal import printable
 from unweave.lab.sandbox import child
 from unweave.lab.sandbox.bubblewrap import package_parent, python_argv, unavailable, walls
-from unweave.lab.sandbox.collect import collect
+from unweave.lab.sandbox.collect import SANDBOXES, NotTaken, collect, hand_in
 from unweave.lab.sandbox.limits import Limits
 from unweave.lab.sandbox.watch import Ended, Sandboxed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from unweave.base.needs import Needs
 
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from unweave.lab.sandbox.child import main; sys.exit(main())"
+MOST_SECONDS = 24 * 3600.0
+_PROGRESS_BYTES = 4096
+_MOST_STEPS = 1 << 53
 _STATUS = {child.FINISHED: "finished", child.NOTHING: "finished", child.CANCELLED: "cancelled"}
 
 
@@ -45,8 +52,8 @@ class SandboxedStudy:
     """Starts one registered study of ``source`` for the run folder ``run``; raises ``UnweaveError`` without a sandbox.
 
     ``sha256`` is the hash that was allowed: the bytes that run are those that were hashed. ``hidden`` is what must not
-    be seen from inside, the lab's folder; ``readable`` is shown read-only. Nothing is written into ``run`` before the
-    study has ended, but its progress.
+    be seen from inside, the lab's folder; ``readable`` is shown read-only. What ``run`` holds already is handed in,
+    and nothing is written into it before the study has ended. ``progress`` hears of the study's own.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class SandboxedStudy:
         home: Path,
         hidden: Sequence[Path] = (),
         readable: Sequence[Path] = (),
+        progress: Progress | None = None,
     ) -> None:
         reason = unavailable()
         if reason is not None:
@@ -76,12 +84,15 @@ class SandboxedStudy:
             )
         self.run = Path(run)
         self.limits = limits
-        folder = Path(home, "sandboxes")
+        self.progress: Progress = progress or Silent()
+        self._told: tuple[int, int, str] | None = None
+        folder = Path(home, SANDBOXES)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.workspace = Path(tempfile.mkdtemp(prefix=f"{self.run.name}.", dir=folder))
         try:
             (self.workspace / child.CODE).mkdir()
             (self.workspace / child.CODE / Path(source).name).write_bytes(content)
+            hand_in(self.run, self.workspace / child.KEPT)
             job: dict[str, Any] = {"run": self.run.name, "study": study, "config": dict(config)}
             job |= {"source": Path(source).name, "processes": limits.processes}
             (self.workspace / child.JOB).write_text(json.dumps(job), encoding="utf-8")
@@ -94,9 +105,9 @@ class SandboxedStudy:
             raise
 
     @property
-    def made(self) -> Path:
-        """What the study has written so far, not yet looked at."""
-        return self.workspace / child.MADE / self.run.name
+    def made(self) -> str:
+        """The folder below ``workspace`` that the study writes its run in. It may have made a link of it."""
+        return f"{child.MADE}/{self.run.name}"
 
     def poll(self) -> SandboxResult | None:
         """How it ended, with what it wrote taken over; None while it runs."""
@@ -104,15 +115,16 @@ class SandboxedStudy:
         if ended is None:
             self._relay()
             return None
-        try:
-            return self._result(ended)
-        finally:
-            shutil.rmtree(self.workspace, ignore_errors=True)
+        result = self._result(ended)
+        # Not after a disk too full to take it: then the next attempt does.
+        shutil.rmtree(self.workspace, ignore_errors=True)
+        return result
 
     def cancel(self) -> None:
         """Asks the study to stop at its next look."""
-        with suppress(OSError):
-            (self.made / "cancel").touch()
+        # Made from the workspace down and only where nothing has the name: a link would be written through.
+        with suppress(OSError), folder_inside(self.workspace, self.made) as folder:
+            os.close(os.open("cancel", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
 
     def kill(self, reason: str) -> None:
         """Ends it at once; the next ``poll`` says how."""
@@ -129,8 +141,8 @@ class SandboxedStudy:
             note = None
         try:
             # What it finished before it was ended is kept too.
-            left_out = collect(self.made, self.run, self.limits) if self.made.is_dir() else []
-        except UnweaveError as refusal:
+            left_out = collect(self.workspace, self.run, self.limits)
+        except NotTaken as refusal:
             status, note = "failed", f"nothing that it wrote was taken: {refusal}"
         print(log, end="", flush=True)
         return SandboxResult(status, note, tuple(left_out), ended)
@@ -138,20 +150,35 @@ class SandboxedStudy:
     def _relay(self) -> None:
         """Shows the study's progress, as far as it is one: numbers and a short text."""
         try:
-            facts = json.loads(read_inside(self.made, child.PROGRESS)[:4096])
+            with open_inside(self.workspace, f"{self.made}/{child.PROGRESS}") as source:
+                facts = json.loads(source.read(_PROGRESS_BYTES))
             done, total = int(facts["done"]), int(facts["total"])
-            write_json(self.run / child.PROGRESS, {"done": done, "total": total, "note": str(facts["note"])[:200]})
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            told = done, total, printable(str(facts["note"])[:200])
+        except (OSError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
             return
+        if told != self._told and min(done, total) >= 0 and max(done, total) <= _MOST_STEPS:
+            self._told = told
+            self.progress.update(*told)
 
 
-def limits_of(needs: Needs) -> Limits:
-    """The sandbox's limits for what a job said that it needs."""
+def limits_of(needs: Needs, given: Collection[str]) -> Limits:
+    """The sandbox's limits for a job: what is in ``given`` was asked for, and is one.
+
+    An estimate is none, but makes the usual limit wider where it is more than that.
+    """
     usual = Limits()
+
+    def limit(name: str, usually: float, most: float = math.inf) -> float:
+        amount = min(getattr(needs, name), most)
+        if name in given and amount > 0:
+            return amount
+        return max(usually, amount) if math.isfinite(amount) else usually
+
+    disk_mb = 1000 * limit("disk_gb", usual.disk_mb / 1000)
     return Limits(
-        seconds=min(needs.seconds, 24 * 3600.0) if needs.seconds > 0 else usual.seconds,
+        seconds=limit("seconds", usual.seconds, MOST_SECONDS),
         threads=max(1, round(needs.threads)),
-        memory_gb=needs.memory_gb or usual.memory_gb,
-        disk_mb=1024 * needs.disk_gb or usual.disk_mb,
-        file_mb=min(usual.file_mb, 1024 * needs.disk_gb or usual.file_mb),
+        memory_gb=limit("memory_gb", usual.memory_gb),
+        disk_mb=disk_mb,
+        file_mb=min(usual.file_mb, disk_mb),
     )

@@ -7,7 +7,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,16 +77,6 @@ class Sandboxed:
         self.pipe.close()
         spent = time.monotonic() - self.began
         return Ended(self.process.wait(), self.reason, bytes(self.output), spent, self.cpu, self.memory)
-
-    def wait(self, cancelled: Callable[[], bool] = lambda: False) -> Ended:
-        """Waits until it ends, passes a limit, or ``cancelled`` says so."""
-        while True:
-            ended = self.poll()
-            if ended is not None:
-                return ended
-            if cancelled():
-                self.kill("cancelled")
-            self.selector.select(LOOK_SECONDS)
 
     def kill(self, reason: str | None = None) -> None:
         """Ends every process of it: the kernel kills all that is left in the namespace with its first process."""
