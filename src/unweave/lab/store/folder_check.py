@@ -16,7 +16,7 @@ from unweave.lab.store.finding import Finding, set_aside
 from unweave.lab.store.folders import is_id
 from unweave.record.environment import is_gone
 from unweave.record.run import Run
-from unweave.record.seal import SEAL, check_seal, seal_run
+from unweave.record.seal import SEAL, check_seal, read_seal, seal_run
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
@@ -82,7 +82,7 @@ def _folder(lab: Lab, path: Path, repair: bool) -> Iterator[Finding]:
 
 def _finished(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:
     first = lab.runs.sealed(run.id)
-    if first is None and not (run.path / SEAL).exists():
+    if first is None and not _is_sealed(run.path):
         what = "finished under a version that did not seal"
         if repair:
             seal_run(run)
@@ -99,6 +99,13 @@ def _finished(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:
     remedy = "put the files back as they were, or run it again; its numbers count no more"
     for line in wrong:
         yield Finding(run.id, f"{line} after the run was sealed", False, remedy)
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        return read_seal(path) is not None
+    except UnweaveError:
+        return True  # what is wrong with it is said
 
 
 def _stopped(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:
