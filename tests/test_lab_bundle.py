@@ -27,7 +27,7 @@ from unweave.lab.bundle import export_bundle, exporting, import_bundle, importin
 from unweave.lab.bundle.contents import check_contents
 from unweave.lab.threads import Approval, Conclusion, Note, Plan, Review, ThreadRun
 from unweave.record import Run, Table, audit_run
-from unweave.record.seal import read_seal, seal_run
+from unweave.record.seal import check_seal, read_seal, seal_run
 
 
 @pytest.fixture
@@ -132,8 +132,27 @@ def test_the_same_content_gives_the_same_bytes(lab, thread, tmp_path):
         os.utime(path, (1, 1))
     (lab.root / "first" / "cancel").touch()
     (lab.root / "first" / "progress.json").write_text("{}")
-    (lab.root / "first" / ".hidden").write_text("{}")
     assert export_bundle(lab, thread, tmp_path / "b.zip").path.read_bytes() == first.read_bytes()
+
+
+def test_f3_42_what_is_sealed_travels_whatever_it_is_called(lab, there, tmp_path):
+    with Run.create("s", {}, root=lab.root, name="third") as run:
+        for name in ("poetry.lock", "cancel", "progress.json", "imported.json"):
+            (run.path / "files").mkdir(exist_ok=True)
+            (run.path / "files" / name).write_text(name)
+    import_bundle(there, export_bundle(lab, "third", tmp_path / "out.zip").path)
+    assert check_seal(there.root / "third", read_seal(run.path)) == []
+    assert (there.root / "third" / "files" / "poetry.lock").read_text() == "poetry.lock"
+
+
+@pytest.mark.parametrize("name", [".hidden", "tables/.seeds.next/seeds.csv"])
+def test_f3_42_what_cannot_travel_is_said(lab, tmp_path, name):
+    path = lab.root / "first" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    with pytest.raises(UnweaveError, match=f"{name} is hidden, and a bundle takes nothing hidden"):
+        export_bundle(lab, "first", tmp_path / "out.zip")
+    assert not (tmp_path / "out.zip").exists()
 
 
 def test_names_in_an_imported_thread_are_no_accounts_here(lab, there, thread, tmp_path):
@@ -221,7 +240,7 @@ def test_f3_12_a_link_among_the_files_is_not_followed_when_exporting(lab, tmp_pa
     link.unlink()
 
     # Between the look at the folder and the opening, a file and then its folder become links.
-    real = exporting.files_of
+    real = exporting.members_of
     for swapped in ("tables/seeds.csv", "tables"):
 
         def swap(folder, swapped=swapped):
@@ -232,7 +251,7 @@ def test_f3_12_a_link_among_the_files_is_not_followed_when_exporting(lab, tmp_pa
             return found
 
         with monkeypatch.context() as patch:
-            patch.setattr(exporting, "files_of", swap)
+            patch.setattr(exporting, "members_of", swap)
             with pytest.raises(UnweaveError):
                 export_bundle(lab, "first", tmp_path / "a.zip")
         (lab.root / "first" / swapped).unlink()
@@ -315,7 +334,8 @@ NAMES = {
     "a long part": ("runs/first/" + "x" * 201, "too long a part"),
     "a long name": ("runs/first/" + "/".join(["x" * 100] * 6), "is too long"),
     "another spelling": ("runs/first/e\u0301.txt", "another spelling"),
-    "a lock": ("runs/first/a.lock", "one machine"),
+    "a lock": ("runs/first/run.json.lock", "one machine"),
+    "a request to stop": ("runs/first/cancel", "one machine"),
     "a mark of import": ("runs/first/imported.json", "one machine"),
     "a folder": ("runs/first/folder/", "leaves its folder"),
     "a file as a folder": ("runs/first/run.json/x", "is a file and a folder"),

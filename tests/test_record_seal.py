@@ -54,6 +54,7 @@ def test_a_finished_run_is_sealed_with_every_file_its_description_too(run):
         (lambda path: (path / "claims.json").unlink(), ["claims.json is missing"]),
         (lambda path: (path / "tables" / "extra.csv").write_text("x"), ["tables/extra.csv was added"]),
         (lambda path: (path / "metrics.other-1.jsonl").write_text("{}\n"), ["metrics.other-1.jsonl was added"]),
+        (lambda path: (path / "tables" / ".effects.csv").write_text("x"), ["tables/.effects.csv was added"]),
         (lambda path: (path / SEAL).unlink(), ["seal.json is missing"]),
         (lambda path: (path / SEAL).write_text("{}"), ["seal.json is not a seal: it was damaged"]),
         (lambda path: edit(path / SEAL, '"run.json"', '"ran.json"'), ["seal.json was edited", "ran.json is missing"]),

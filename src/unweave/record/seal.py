@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.files import file_hash, json_bytes, read_json_inside, write_json
 from unweave.record.environment import this_process
+from unweave.record.folder import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from unweave.record.run import Run
 
 SEAL = "seal.json"
-UNSEALED = (SEAL, "log.txt", "progress.json", "cancel")
-"""Files of a run's folder that go on changing while and after it ends, and that no number rests on."""
+UNSEALED = (SEAL, "log.txt")
+"""Files of a run that go on changing while and after it ends, and that no number rests on."""
 _SEALING = "sealing"
 _LOOKS = 20
-# What a killed process left of a file that it was writing.
-_PARTIAL = re.compile(r"\..+\.[^.]{8}\.(part|old)")
 
 
 def seal_run(run: Run, state: Mapping[str, Any] | None = None) -> str:
@@ -98,7 +96,7 @@ def check_seal(path: Path, digest: str | None = None) -> list[str]:
         found.append(f"{SEAL} is another one than when this run was first seen")
     if _digest(sealed) != stated:
         found.append(f"{SEAL} was edited")
-    files, links = _files(path)
+    files, links = files_of(path, UNSEALED)
     found += [f"{name} is a link" for name in links]
     for name in sorted({*files, *sealed}):
         if name not in sealed:
@@ -122,7 +120,7 @@ def _digest(files: Mapping[str, Any]) -> str:
 
 def _facts(folder: Path) -> dict[str, tuple[int, ...]]:
     """What changes with the content of each file that a seal covers."""
-    files, links = _files(folder)
+    files, links = files_of(folder, UNSEALED)
     if links:
         raise UnweaveError(f"{folder / links[0]} is a link, which cannot be sealed: put the file itself there")
     found = {}
@@ -140,27 +138,3 @@ def _hashed(path: Path) -> list[Any]:
         return [file_hash(path), path.stat().st_size]
     except OSError as error:
         raise oserror_line(error, path) from error
-
-
-def _files(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of the files below ``folder`` that a seal covers, and of what is neither a file nor a folder."""
-    files: list[str] = []
-    links: list[str] = []
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        try:
-            entries = list(os.scandir(folder / inside))
-        except OSError as error:
-            raise oserror_line(error, folder / inside) from error
-        for entry in entries:
-            name = f"{inside}{entry.name}"
-            if name in UNSEALED or name.startswith(".progress.json.") or _PARTIAL.fullmatch(entry.name):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(f"{name}/")
-            elif entry.is_file(follow_symlinks=False):
-                files.append(name)
-            else:
-                links.append(name)
-    return sorted(files), sorted(links)

@@ -13,7 +13,7 @@ from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_path, open_inside
 from unweave.lab.bundle.archive import check_number, copy, entry
 from unweave.lab.bundle.manifest import NAME, Manifest
-from unweave.lab.bundle.members import check_members, files_of
+from unweave.lab.bundle.members import check_members, members_of
 from unweave.record.run import ENDINGS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def export_bundle(lab: Lab, id: str, out: Path | str | None = None) -> Exported:
     folders = list(_folders(lab, id))
     kind = "thread" if folders[-1][0].startswith("threads/") else "run"
     files: dict[str, tuple[str, int]] = {}
-    listed = [(name, folder, below) for name, folder in folders for below in files_of(folder)]
+    listed = [(name, folder, below) for name, folder in folders for below in members_of(folder)]
     check_number(len(listed) + 1)
     check_members(f"{name}/{below}" for name, _, below in listed)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -16,7 +16,7 @@ from unweave.base.files import open_inside, sole_writer, write_json
 from unweave.lab.bundle.archive import Archive, copy
 from unweave.lab.bundle.contents import check_contents
 from unweave.lab.bundle.manifest import Manifest
-from unweave.lab.bundle.members import files_of
+from unweave.lab.bundle.members import members_of
 from unweave.lab.threads import log
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _is_there(lab: Lab, manifest: Manifest, folder: str) -> bool:
         return False
     listed = manifest.of(folder)
     refusal = f"{named} is here already, with other content: remove it first, or keep yours"
-    if place.is_symlink() or not place.is_dir() or files_of(place) != sorted(listed):
+    if place.is_symlink() or not place.is_dir() or members_of(place) != sorted(listed):
         raise UnweaveError(refusal)
     for name, what in listed.items():
         with open_inside(place, name) as source:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from unweave.base.files import atomic_path, read_json
 from unweave.lab.store.finding import Finding, set_aside
 from unweave.lab.store.folders import is_id
 from unweave.record.environment import is_gone
+from unweave.record.folder import is_partial
 from unweave.record.run import Run
 from unweave.record.seal import SEAL, check_seal, read_seal, seal_run
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from unweave.lab.lab import Lab
 
 NOT_RUNS = ("threads",)
-_PARTIAL = re.compile(r"\..+\.[^.]{8}\.(part|old)")
 _OLD_SECONDS = 600.0
 _KEEP = "restore it from a copy or a bundle, or move the folder away"
 
@@ -30,14 +29,14 @@ _KEEP = "restore it from a copy or a bundle, or move the folder away"
 def examine_folders(lab: Lab, repair: bool) -> Iterator[Finding]:
     """Every entry of the lab's folder, one after the other; what is wrong with one never hides the next."""
     for left in sorted(lab.home.rglob(".*")):
-        if _PARTIAL.fullmatch(left.name) and left.parent.name != "lost":
+        if is_partial(left.name) and left.parent.name != "lost":
             yield from _partial(lab, left, repair)
     for entry in sorted(os.scandir(lab.root), key=lambda entry: entry.name):
         path = Path(entry.path)
         if entry.name == ".lab" or entry.name in NOT_RUNS:
             continue
         try:
-            if _PARTIAL.fullmatch(entry.name):
+            if is_partial(entry.name):
                 yield from _partial(lab, path, repair)
             elif entry.is_symlink() and (path / "run.json").exists():
                 yield Finding(entry.name, "is a link in the place of a run", False, "put the run's folder itself there")
@@ -73,7 +72,7 @@ def _folder(lab: Lab, path: Path, repair: bool) -> Iterator[Finding]:
         return  # its process writes to it
     yield from _stopped(lab, run, repair)
     for left in sorted(path.rglob(".*")):
-        if _PARTIAL.fullmatch(left.name):
+        if is_partial(left.name):
             yield from _partial(lab, left, repair)
     for file in sorted([*path.glob("metrics*.jsonl"), *(path / "cells").glob("*.jsonl")]):
         yield from _lines(lab, name, file, repair)
