@@ -195,6 +195,8 @@ def test_a_name_is_taken_once(tmp_path):
     Run.create("s", {}, root=tmp_path, name="mine")
     with pytest.raises(UnweaveError, match="exists already"):
         Run.create("s", {}, root=tmp_path, name="mine")
+    with pytest.raises(UnweaveError, match="'threads' is a folder of the lab's own"):
+        Run.create("s", {}, root=tmp_path, name="threads")
     with pytest.raises(UnweaveError, match=r"run name '\.\./x'"):
         Run.create("s", {}, root=tmp_path, name="../x")
 

@@ -15,13 +15,13 @@ from unweave.lab.store.finding import Finding, set_aside
 from unweave.lab.store.folders import is_id
 from unweave.record.environment import is_gone
 from unweave.record.folder import is_partial
+from unweave.record.life import NOT_RUNS
 from unweave.record.run import Run
 from unweave.record.seal import SEAL, check_seal, read_seal, seal_run
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
 
-NOT_RUNS = ("threads",)
 _OLD_SECONDS = 600.0
 _KEEP = "restore it from a copy or a bundle, or move the folder away"
 
