@@ -420,7 +420,9 @@ def test_f3_13_a_nul_in_a_name_is_refused_whole(lab, there, tmp_path):
 
 def test_f3_42_a_log_of_one_line_over_and_over_travels(lab, there, tmp_path):
     log = lab.root / "first" / "log.txt"
-    log.write_text("a warning that is the same each time it is written, whatever came before it and after it\n" * 60_000)
+    log.write_text(
+        "a warning that is the same each time it is written, whatever came before it and after it\n" * 60_000
+    )
     out = export_bundle(lab, "first", tmp_path / "out.zip").path
     assert out.stat().st_size < log.stat().st_size / 200
     import_bundle(there, out)
@@ -684,6 +686,42 @@ def test_f3_38_a_disk_that_fills_up_leaves_nothing_of_the_bundle(lab, there, thr
         patch.setattr(os, "rename", third)
         refused(there, out, "the disk is full")
     import_bundle(there, out)
+
+
+def test_f3_30_an_import_that_is_killed_before_its_end_lets_no_changed_run_in(lab, there, tmp_path, monkeypatch):
+    out = export_bundle(lab, "first", tmp_path / "out.zip").path
+    folder = lab.root / "first"
+    Table.from_records("seeds", [{"seed": 0, "level": 0.999}]).save(folder / "tables")
+    seal_run(Run.open(folder))
+    changed = packed(
+        tmp_path / "changed.zip",
+        {
+            **unpacked(out),
+            **{f"runs/first/{name}": (folder / name).read_bytes() for name in importing.members_of(folder)},
+        },
+    )
+    process = os.fork()
+    if process == 0:
+        try:
+            move = importing._move
+            importing._move = lambda *arguments: (move(*arguments), os.kill(os.getpid(), signal.SIGKILL))
+            import_bundle(Lab(there.root), changed)
+        finally:
+            os._exit(1)
+    os.waitpid(process, 0)
+    assert (there.root / "first").exists()
+    there.runs.sync()
+    assert not there.runs.get("first").valid
+
+    # One that is refused leaves no seal behind.
+    def refuse(*_):
+        raise UnweaveError("no")
+
+    monkeypatch.setattr(importing, "_move", refuse)
+    with pytest.raises(UnweaveError, match="no"):
+        import_bundle(there, export_bundle(lab, "second", tmp_path / "second.zip").path)
+    assert not (there.root / "second").exists()
+    assert there.runs.sealed("second") is None
 
 
 IMPORTER = """

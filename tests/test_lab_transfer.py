@@ -51,7 +51,11 @@ def test_a_folder_arrives_in_blocks_with_the_final_word_last(there, tmp_path, mo
     receive(here, listing(there), reader(there, seen), "one")
     assert listing(here) == listing(there)
     assert set(listing(here)) == {"run.json", "seal.json", "empty", "cells/steps.jsonl", "tables/.t.next/t.csv"}
-    assert [name for name, _, _ in seen] == ["cells/steps.jsonl"] * 3 + ["tables/.t.next/t.csv", "seal.json", "run.json"]
+    assert [name for name, _, _ in seen] == ["cells/steps.jsonl"] * 3 + [
+        "tables/.t.next/t.csv",
+        "seal.json",
+        "run.json",
+    ]
     seen.clear()
     receive(here, listing(there), reader(there, seen), "one")
     assert seen == []

@@ -183,9 +183,12 @@ def test_a_run_that_was_killed_while_it_was_sealed_goes_on(tmp_path):
     run = Run.create("s", {}, root=tmp_path, name="one")
     process = os.fork()
     if process == 0:
-        run._set(process=this_process())
-        seal_module.file_hash = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-        run.finish()
+        try:
+            run._set(process=this_process())
+            seal_module.file_hash = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+            run.finish()
+        finally:
+            os._exit(1)
     os.waitpid(process, 0)
     assert (run.path / SEAL).exists()
     assert read_seal(run.path) is None

@@ -13,6 +13,7 @@ from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.files import atomic_path, read_json
 from unweave.lab.store.finding import Finding, set_aside
 from unweave.lab.store.folders import is_id
+from unweave.lab.store.index import CHANGED
 from unweave.record.environment import is_gone
 from unweave.record.folder import is_partial
 from unweave.record.life import NOT_RUNS
@@ -29,7 +30,7 @@ _KEEP = "restore it from a copy or a bundle, or move the folder away"
 def examine_folders(lab: Lab, repair: bool) -> Iterator[Finding]:
     """Every entry of the lab's folder, one after the other; what is wrong with one never hides the next."""
     for left in sorted(lab.home.rglob(".*")):
-        if is_partial(left.name) and left.parent.name != "lost":
+        if is_partial(left.name) and left.parent.name != "lost" and not is_sandboxed(lab, left):
             yield from _partial(lab, left, repair)
     for entry in sorted(os.scandir(lab.root), key=lambda entry: entry.name):
         path = Path(entry.path)
@@ -44,6 +45,11 @@ def examine_folders(lab: Lab, repair: bool) -> Iterator[Finding]:
                 yield from _folder(lab, path, repair)
         except (UnweaveError, OSError, ValueError, TypeError, RecursionError) as error:
             yield Finding(entry.name, f"could not be examined: {error}", False, _KEEP)
+
+
+def is_sandboxed(lab: Lab, path: Path) -> bool:
+    """Whether a path in the lab's own folder is what code in a sandbox made, in a folder that others cannot enter."""
+    return path.relative_to(lab.home).parts[:1] == ("sandboxes",) and path != lab.home / "sandboxes"
 
 
 def _folder(lab: Lab, path: Path, repair: bool) -> Iterator[Finding]:
@@ -92,9 +98,14 @@ def _finished(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:
         return
     wrong = check_seal(run.path, first)
     if not wrong:
+        if first is not None and lab.runs.changed(run.id):
+            if repair:
+                lab.runs.reinstate(run.id)
+            remedy = "it is valid again" if repair else "`unweave doctor --repair` makes it valid again"
+            yield Finding(run.id, "was changed after it finished, and is again as it was sealed", repair, remedy)
         return
     if repair:
-        lab.runs.invalidate(run.id, f"changed after it finished: {'; '.join(wrong[:3])}")
+        lab.runs.invalidate(run.id, f"{CHANGED}{'; '.join(wrong[:3])}")
     remedy = "put the files back as they were, or run it again; its numbers count no more"
     for line in wrong:
         yield Finding(run.id, f"{line} after the run was sealed", False, remedy)
