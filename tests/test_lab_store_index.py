@@ -403,7 +403,7 @@ def test_a_name_whose_run_was_sealed_is_used_once(lab):
     for name in ("baseline", "stopped"):
         shutil.rmtree(lab.root / name)
     lab.runs.sync()
-    with pytest.raises(UnweaveError, match="'baseline' finished here before, and its seal is kept.* another name"):
+    with pytest.raises(UnweaveError, match=r"'baseline' finished here before, and its seal is kept"):
         Run.create("s", {}, root=lab.root, name="baseline")
     Run.create("s", {}, root=lab.root, name="stopped").finish()
     assert lab.runs.get("stopped").valid

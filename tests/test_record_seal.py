@@ -9,10 +9,9 @@ import pytest
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import file_hash, write_json
-from unweave.record import Run, Table, bars
+from unweave.record import Run, Table, bars, spool
 from unweave.record import run as run_module
 from unweave.record import seal as seal_module
-from unweave.record import spool
 from unweave.record.environment import this_process
 from unweave.record.seal import SEAL, check_seal, read_seal, seal_run
 
