@@ -329,6 +329,16 @@ def test_the_doctor_says_what_is_wrong_and_puts_right_what_it_can(cli, value, sm
     assert value("doctor") == {"findings": []}
 
 
+def test_the_doctor_puts_back_a_copy_of_the_database(cli, value, small):
+    value("people", "add", "olga", "owner")
+    assert value("doctor", "--repair") == {"findings": []}
+    value("people", "add", "rob", "reader")
+    copy = small.home / "backups" / "lab-latest.db"
+    small.close()
+    assert value("doctor", "--restore", str(copy)) == {"findings": []}
+    assert [one["name"] for one in value("people", "list")["people"]] == ["olga"]
+
+
 def test_people_get_accounts_roles_and_tokens(cli, value, small):
     made = value("people", "add", "olga", "owner")
     assert Lab(small.root).people.by_token(made["token"]).name == "olga"

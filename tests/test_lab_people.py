@@ -105,6 +105,7 @@ def test_who_is_removed_gets_in_no_more(lab):
         ("Ann", "owner", "person name 'Ann'"),
         ("../x", "owner", "person name"),
         ("agent", "owner", "the lab's own agent"),
+        ("ann.mcp", "owner", "agent acts over MCP"),
         ("bob", "boss", "'boss' is not a role; nearest: "),
         ("ann", "owner", "there is an account 'ann' already"),
     ],

@@ -14,6 +14,8 @@ from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
 from unweave.lab import Lab
 from unweave.lab.people import Person
+from unweave.lab.queue.keeper import Keeper
+from unweave.lab.queue.worker_process import WorkerProcess
 from unweave.lab.store.doctor import examine
 from unweave.lab.store.folders import is_id
 from unweave.lab.store.salvage import backup, restore
@@ -258,6 +260,62 @@ def test_f3_39_lost_files_of_a_finished_run_are_named_and_the_run_is_invalid(lab
     }
     assert not any(one.repaired for one in said)
     assert [row.valid for row in lab.runs.list(sort="id", descending=False).rows] == [False, True]
+
+
+def test_a_run_that_is_again_as_it_was_sealed_is_valid_again(lab):
+    table = lab.root / "one" / "tables" / "seeds.csv"
+    before = table.read_bytes()
+    table.unlink()
+    examine(lab, repair=True)
+    assert not lab.runs.get("one").valid
+    table.write_bytes(before)
+    said = "one: was changed after it finished, and is again as it was sealed"
+    assert found(lab) == {said: False}
+    assert not lab.runs.get("one").valid
+    assert repaired(lab) == {said: True}
+    assert lab.runs.get("one").valid
+    # What an audit found stays, whatever its files.
+    lab.runs.invalidate("one", "its claim is not its table's")
+    assert found(lab, repair=True) == {}
+    assert not lab.runs.get("one").valid
+
+
+def test_a_lab_at_work_has_nothing_wrong(lab):
+    made = lab.home / "sandboxes" / "one-abcd" / "made"
+    made.mkdir(0o700, parents=True)
+    for folder in (made.parent, made.parent.parent):
+        folder.chmod(0o700)
+    (made / "result.txt").write_text("1")
+    (made / "result.txt").chmod(0o644)
+    (made / "link").symlink_to("result.txt")
+    (made / ".half.abcdefgh.part").write_text("1")
+    os.utime(made / ".half.abcdefgh.part", (1, 1))
+    worker = WorkerProcess(1, lambda *_: None, lab.home, (sys.executable, "-c", "input()"))
+    assert found(lab) == {}
+    worker.dismiss()
+    worker.process.wait()
+    assert worker.diary.exists()
+    keeper = Keeper(lab)
+    keeper.take()
+    keeper.give_back()
+    assert not worker.diary.exists()
+    worker.bury()
+
+
+def test_f3_38_a_copy_that_cannot_be_written_costs_none_of_those_before(lab, monkeypatch):
+    backup(lab)
+    backup(lab)
+    copies = lab.home / "backups"
+    before = {path.name: path.read_bytes() for path in copies.iterdir()}
+
+    def full(_):
+        raise UnweaveError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.database, "copy_to", full)
+        with pytest.raises(UnweaveError, match="full"):
+            backup(lab)
+    assert {path.name: path.read_bytes() for path in copies.iterdir()} == before
 
 
 def test_f3_39_lost_files_of_a_run_that_stopped_are_made_again_with_it(lab):

@@ -352,7 +352,7 @@ def test_f3_30_taking_away_the_seal_or_the_end_does_not_help(lab, change):
         shutil.rmtree(run.path)
         lab.runs.sync()
         assert lab.runs.list().total == 0
-        small_run(lab.root, "one", level=0.5)
+        shutil.move(small_run(lab.root.parent / "elsewhere", "one", level=0.5).path, lab.root / "one")
     lab.runs.sync()
     assert not lab.runs.get("one").valid
 
@@ -394,6 +394,24 @@ def test_a_lost_index_is_made_anew_and_seals_and_verdicts_stay(lab):
         ("one", None),
         ("two", "a claim failed"),
     ]
+
+
+def test_a_name_whose_run_was_sealed_is_used_once(lab):
+    for name in ("baseline", "stopped"):
+        Run.create("s", {}, root=lab.root, name=name).finish("finished" if name == "baseline" else "failed")
+    lab.runs.sync()
+    for name in ("baseline", "stopped"):
+        shutil.rmtree(lab.root / name)
+    lab.runs.sync()
+    with pytest.raises(UnweaveError, match=r"'baseline' finished here before, and its seal is kept"):
+        Run.create("s", {}, root=lab.root, name="baseline")
+    Run.create("s", {}, root=lab.root, name="stopped").finish()
+    assert lab.runs.get("stopped").valid
+    lab.close()
+    assert not list(lab.home.glob("lab.db-*"))
+    # A ledger that cannot be read is no reason to start nothing.
+    (lab.home / "lab.db").write_bytes(b"not a database" * 1000)
+    Run.create("s", {}, root=lab.root, name="baseline")
 
 
 def test_a_run_is_seen_as_it_was_sealed_by_one_that_asks_for_it_alone(lab):

@@ -77,8 +77,10 @@ def test_steps_are_counted_given_or_held():
     unweave.log({"b": 3})
     unweave.log({"a": 4}, step=10)
     unweave.log({"a": 5})
+    unweave.log({"a": 6}, step=3, commit=False)
+    unweave.log({"a": 7})
     unweave.finish()
-    assert [row["step"] for row in only_run().metrics()] == [0, 1, 1, 10, 11]
+    assert [row["step"] for row in only_run().metrics()] == [0, 1, 1, 10, 11, 3, 12]
 
 
 def test_a_metric_called_time_does_not_disturb_the_order_of_rows():

@@ -28,8 +28,11 @@ def there(tmp_path):
     (folder / "seal.json").write_text("[]")
     (folder / "empty").touch()
     (folder / "cells" / "steps.jsonl").write_bytes(b'{"a": 1}\n' * 1000)
-    (folder / ".half.part").mkdir()
-    (folder / ".half.part" / "x").write_text("no")
+    (folder / "progress.json").write_text("{}")
+    (folder / ".half.abcdefgh.part").mkdir()
+    (folder / ".half.abcdefgh.part" / "x").write_text("no")
+    (folder / "tables" / ".t.next").mkdir(parents=True)
+    (folder / "tables" / ".t.next" / "t.csv").write_text("a")
     (folder / "link").symlink_to(tmp_path)
     return folder
 
@@ -49,8 +52,12 @@ def test_a_folder_arrives_in_blocks_with_the_final_word_last(there, tmp_path, mo
     here.mkdir()
     receive(here, listing(there), reader(there, seen), "one")
     assert listing(here) == listing(there)
-    assert set(listing(here)) == {"run.json", "seal.json", "empty", "cells/steps.jsonl"}
-    assert [name for name, _, _ in seen] == ["cells/steps.jsonl"] * 3 + ["seal.json", "run.json"]
+    assert set(listing(here)) == {"run.json", "seal.json", "empty", "cells/steps.jsonl", "tables/.t.next/t.csv"}
+    assert [name for name, _, _ in seen] == ["cells/steps.jsonl"] * 3 + [
+        "tables/.t.next/t.csv",
+        "seal.json",
+        "run.json",
+    ]
     seen.clear()
     receive(here, listing(there), reader(there, seen), "one")
     assert seen == []

@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,6 +19,8 @@ import pytest
 from unweave.base.errors import NothingFound, UnweaveError
 from unweave.record import Run, RunCancelled, Table, bars
 from unweave.record import environment as environment_module
+from unweave.record import run as run_module
+from unweave.record.seal import check_seal
 
 
 @pytest.fixture
@@ -165,6 +169,43 @@ def test_a_cancelled_run_stops_and_says_so(run):
     assert not Run.resume(run.path).cancelled()
 
 
+def test_one_of_several_processes_resumes_a_run(tmp_path, monkeypatch):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    run.finish("failed", "no")
+    # All have looked at the run before the first one writes.
+    looked, resumed, refused = threading.Barrier(4), [], []
+    open_run = Run.open.__func__
+
+    def opened(cls, path, progress=None):
+        found = open_run(cls, path, progress)
+        looked.wait(10)
+        return found
+
+    def resume():
+        try:
+            resumed.append(Run.resume(run.path))
+        except UnweaveError as error:
+            refused.append(str(error))
+
+    real = run_module.write_json
+
+    def slowly(*arguments):
+        time.sleep(0.05)
+        real(*arguments)
+
+    monkeypatch.setattr(Run, "open", classmethod(opened))
+    monkeypatch.setattr(run_module, "write_json", slowly)
+    threads = [threading.Thread(target=resume) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(resumed), len(refused)) == (1, 3), refused
+    assert len(run.state()["resumed"]) == 1
+    resumed[0].finish()
+    assert check_seal(run.path) == []
+
+
 def test_only_a_run_that_stopped_early_is_resumed(run):
     with pytest.raises(UnweaveError, match="is running"):
         Run.resume(run.path)
@@ -195,6 +236,8 @@ def test_a_name_is_taken_once(tmp_path):
     Run.create("s", {}, root=tmp_path, name="mine")
     with pytest.raises(UnweaveError, match="exists already"):
         Run.create("s", {}, root=tmp_path, name="mine")
+    with pytest.raises(UnweaveError, match="'threads' is a folder of the lab's own"):
+        Run.create("s", {}, root=tmp_path, name="threads")
     with pytest.raises(UnweaveError, match=r"run name '\.\./x'"):
         Run.create("s", {}, root=tmp_path, name="../x")
 

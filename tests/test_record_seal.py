@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 
 import pytest
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import file_hash, write_json
-from unweave.record import Run, Table, bars
+from unweave.record import Run, Table, bars, spool
 from unweave.record import run as run_module
+from unweave.record import seal as seal_module
+from unweave.record.environment import this_process
 from unweave.record.seal import SEAL, check_seal, read_seal, seal_run
 
 TABLE = Table("effects", ("m", "change"), (("a", 1.0), ("b", 2.0)))
@@ -50,6 +53,7 @@ def test_a_finished_run_is_sealed_with_every_file_its_description_too(run):
         (lambda path: (path / "claims.json").unlink(), ["claims.json is missing"]),
         (lambda path: (path / "tables" / "extra.csv").write_text("x"), ["tables/extra.csv was added"]),
         (lambda path: (path / "metrics.other-1.jsonl").write_text("{}\n"), ["metrics.other-1.jsonl was added"]),
+        (lambda path: (path / "tables" / ".effects.csv").write_text("x"), ["tables/.effects.csv was added"]),
         (lambda path: (path / SEAL).unlink(), ["seal.json is missing"]),
         (lambda path: (path / SEAL).write_text("{}"), ["seal.json is not a seal: it was damaged"]),
         (lambda path: edit(path / SEAL, '"run.json"', '"ran.json"'), ["seal.json was edited", "ran.json is missing"]),
@@ -129,6 +133,67 @@ def test_a_run_called_finished_has_its_seal_whatever_happens_between(tmp_path, m
     run.finish("interrupted")
     with Run.resume(run.path) as run:
         run.log(a=1)
+    assert check_seal(run.path) == []
+
+
+def test_whoever_logs_while_a_run_is_sealed_is_refused_or_sealed(tmp_path, monkeypatch):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    run.log(a=1)
+    other, refused = Run.join(run.path), []
+
+    def hashed(path):
+        found = file_hash(path)
+        with pytest.raises(UnweaveError, match="is finished and sealed"):
+            other.log(a=2)
+        if not refused:
+            # As by a process that had looked for the seal just before.
+            spool.append(run.path / "metrics.other-1.jsonl", {"a": 3})
+            spool.append(run.path / "metrics.jsonl", {"a": 4})
+        refused.append(path.name)
+        return found
+
+    monkeypatch.setattr(seal_module, "file_hash", hashed)
+    run.finish()
+    monkeypatch.undo()
+    assert check_seal(run.path) == []
+    assert sorted(row["a"] for row in run.metrics()) == [1, 3, 4]
+    assert sorted(refused) == ["metrics.jsonl", "metrics.jsonl", "metrics.other-1.jsonl", "run.json"]
+
+
+def test_a_run_that_somebody_goes_on_writing_is_not_sealed(tmp_path, monkeypatch):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+
+    def hashed(path):
+        with open(run.path / "out.bin", "ab") as file:
+            file.write(b"x")
+        return file_hash(path)
+
+    monkeypatch.setattr(seal_module, "file_hash", hashed)
+    with pytest.raises(UnweaveError, match="another program goes on writing"):
+        run.finish()
+    monkeypatch.undo()
+    assert not (run.path / SEAL).exists()
+    run.log(a=1)
+    run.finish()
+    assert check_seal(run.path) == []
+
+
+def test_a_run_that_was_killed_while_it_was_sealed_goes_on(tmp_path):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    process = os.fork()
+    if process == 0:
+        try:
+            run._set(process=this_process())
+            seal_module.file_hash = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+            run.finish()
+        finally:
+            os._exit(1)
+    os.waitpid(process, 0)
+    assert (run.path / SEAL).exists()
+    assert read_seal(run.path) is None
+    assert Run.open(run.path).status == "interrupted"
+    with Run.resume(run.path) as resumed:
+        resumed.log(a=1)
     assert check_seal(run.path) == []
 
 

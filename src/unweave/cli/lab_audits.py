@@ -92,12 +92,21 @@ def _copy(args: argparse.Namespace) -> Output:
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repair", action="store_true", help="put right what can be, after a backup")
+    parser.add_argument(
+        "--restore",
+        metavar="FILE",
+        type=Path,
+        help="first put back this copy of the lab's database, setting its own aside",
+    )
 
 
 def _doctor(args: argparse.Namespace) -> Output:
     from unweave.lab.store.doctor import examine
+    from unweave.lab.store.salvage import restore
 
     lab = open_lab(args)
+    if args.restore is not None:
+        restore(lab, args.restore)
     found = examine(lab, args.repair)
     rows = [asdict(one) for one in found]
     left = [one for one in found if not one.repaired]

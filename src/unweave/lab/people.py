@@ -32,6 +32,10 @@ AGENT = "agent"
 """The name under which the lab's own agent acts; no person has it."""
 
 
+MCP = ".mcp"
+"""How the name ends under which somebody's own agent acts; no person's does."""
+
+
 class NotAllowed(UnweaveError):
     """Somebody asked for what their role does not allow."""
 
@@ -81,6 +85,8 @@ class People:
         role = _role(role)
         if name == AGENT:
             raise UnweaveError(f"{AGENT!r} is the name of the lab's own agent: choose another")
+        if name.endswith(MCP):
+            raise UnweaveError(f"{name!r} is the name under which somebody's own agent acts over MCP: choose another")
         token = secrets.token_urlsafe(32)
         with self.lab.database.write() as connection:
             if connection.execute("SELECT 1 FROM people WHERE name = ?", (name,)).fetchone():

@@ -141,7 +141,7 @@ class TrackedRun:
             row, strange = flat_row(data)
             with self._lock:
                 at = self._step if step is None else int(step)
-                self._step = max(self._step, at + 1) if commit else at
+                self._step = max(self._step, at + 1 if commit else at)
             self._run.log(at, **row)
             self.logged += 1
             self.summary.update(row)

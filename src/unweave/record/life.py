@@ -13,10 +13,13 @@ from unweave.base.errors import NothingFound, UnweaveError, oserror_line
 from unweave.base.files import atomic_folder, write_json
 from unweave.record.about import checked_about, keep_source
 from unweave.record.environment import environment, this_process
+from unweave.record.ledger import was_sealed
 from unweave.record.table import check_name
 
 STATUSES = ("waiting", "running", "finished", "failed", "interrupted", "cancelled")
 ENDINGS = STATUSES[2:]
+NOT_RUNS = ("threads",)
+"""Folders beside the runs that are none."""
 
 
 class RunCancelled(UnweaveError):
@@ -32,11 +35,9 @@ def make_folder(
     check_name(study, "study")
     known = checked_about(about)
     made = datetime.now(UTC)
-    if name is not None:
-        check_name(name, "run")
-    path = Path(root) / (name or f"{study}-{made:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}")
-    if path.exists():
-        raise UnweaveError(f"run {path} exists already: choose another name, or resume it")
+    name = name if name is not None else f"{study}-{made:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    check_new(Path(root), name)
+    path = Path(root) / name
     begun = status == "running"
     state = {
         "id": path.name,
@@ -62,6 +63,20 @@ def make_folder(
             state["source"] = keep_source(known["source"], folder)
         write_json(folder / "run.json", state)
     return path
+
+
+def check_new(root: Path, name: str) -> None:
+    """Raises ``UnweaveError`` unless a new run in ``root`` may have that name."""
+    check_name(name, "run")
+    if name in NOT_RUNS:
+        raise UnweaveError(f"{name!r} is a folder of the lab's own, and no run's: choose another name")
+    if (root / name).exists():
+        raise UnweaveError(f"run {root / name} exists already: choose another name, or resume it")
+    if was_sealed(root, name):
+        # Nothing would tell another run of that name from the first one, edited and sealed again.
+        raise UnweaveError(
+            f"a run {name!r} finished here before, and its seal is kept though its folder is gone: choose another name"
+        )
 
 
 def json_config(study: str, config: Mapping[str, Any]) -> dict[str, Any]:

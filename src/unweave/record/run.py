@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
-from unweave.base.files import atomic_path, read_json, write_json
+from unweave.base.files import atomic_path, read_json, sole_writer, write_json
 from unweave.base.progress import Progress, Silent
 from unweave.base.secrets import scrubbed
 from unweave.record import jsonl, spool
@@ -95,6 +95,11 @@ class Run:
 
         A run that another process works on, or that is finished, is refused.
         """
+        with sole_writer(self.path / "run.json"):
+            self._begin(surroundings)
+        self._owner = os.getpid()
+
+    def _begin(self, surroundings: Mapping[str, Any] | None) -> None:
         state, status = self.state(), self.status
         if status in ("running", "finished"):
             raise UnweaveError(f"run {self.id!r} is {status}: there is nothing to begin")
@@ -112,7 +117,6 @@ class Run:
                 raise oserror_line(error, self.path / "tables") from error
             resumed = [*state.get("resumed", []), {"at": now(), "environment": surroundings}]
             self._set(**began, finished=None, resumed=resumed)
-        self._owner = os.getpid()
 
     def wait(self, note: str | None = None, lost: bool = False) -> None:
         """Marks a run that no process works on as one that a queue will begin, or go on with.
@@ -367,7 +371,7 @@ class Run:
     def _untouched(self) -> bool:
         """True for a first start that wrote nothing: a refusal, not a run that anybody would resume or open."""
         state = self.state()
-        written = {path.name for path in self.path.iterdir()} - {"run.json", "code"}
+        written = {path.name for path in self.path.iterdir()} - {"run.json", "run.json.lock", "code"}
         return not (written or state["resumed"] or state.get("job"))
 
     def _remove(self, *names: str) -> None:

@@ -15,7 +15,7 @@ import unweave
 from unweave.base.errors import UnweaveError
 from unweave.base.terminal import one_line
 from unweave.lab.operations.registry import Operation, all_operations, perform
-from unweave.lab.people import Person, Role
+from unweave.lab.people import MCP, Person, Role
 from unweave.server.accounts import Accounts
 from unweave.server.guard import PERSON, Guard
 from unweave.server.problem import fault
@@ -178,4 +178,4 @@ def _failed(types: Any, line: str) -> Any:
 def _capped(person: Person, allowed: str) -> Person:
     """The person's agent: it has their name and at most the role that ``allowed`` gives."""
     rank = min(_RANK.index(person.role), _RANK.index(_ROLES[allowed]))
-    return Person(f"{person.name}.mcp"[-100:], _RANK[rank])
+    return Person(f"{person.name}{MCP}"[-100:], _RANK[rank])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_path, open_inside
-from unweave.lab.bundle.archive import copy, entry
+from unweave.lab.bundle.archive import check_number, copy, entry
 from unweave.lab.bundle.manifest import NAME, Manifest
-from unweave.lab.bundle.members import check_members, files_of
+from unweave.lab.bundle.members import check_members, members_of
 from unweave.record.run import ENDINGS
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ def export_bundle(lab: Lab, id: str, out: Path | str | None = None) -> Exported:
     folders = list(_folders(lab, id))
     kind = "thread" if folders[-1][0].startswith("threads/") else "run"
     files: dict[str, tuple[str, int]] = {}
+    listed = [(name, folder, below) for name, folder in folders for below in members_of(folder)]
+    check_number(len(listed) + 1)
+    check_members(f"{name}/{below}" for name, _, below in listed)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, folder in folders:
-            for below in files_of(folder):
-                files[f"{name}/{below}"] = _packed(archive, f"{name}/{below}", folder, below)
-        check_members(files)
+        for name, folder, below in listed:
+            files[f"{name}/{below}"] = _packed(archive, f"{name}/{below}", folder, below)
         runs = [name.removeprefix("runs/") for name, _ in folders if name.startswith("runs/")]
         manifest = Manifest(kind, id, files, _seals(lab, runs), unweave.__version__)
         content = manifest.to_bytes()

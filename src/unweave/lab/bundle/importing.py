@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from unweave.base.files import open_inside, sole_writer, write_json
 from unweave.lab.bundle.archive import Archive, copy
 from unweave.lab.bundle.contents import check_contents
 from unweave.lab.bundle.manifest import Manifest
-from unweave.lab.bundle.members import files_of
+from unweave.lab.bundle.members import members_of
 from unweave.lab.threads import log
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ def _take(lab: Lab, archive: Archive, path: Path) -> Imported:
             if folder.startswith("threads/"):
                 events = len(log.read(aside / folder))
                 write_json(aside / folder / log.IMPORTED, {"events": events, "at": _now(), "from": path.name})
-        _move(lab, new, aside)
+        with _sealed(lab, manifest, new):
+            _move(lab, new, aside)
     except OSError as error:
         raise oserror_line(error, lab.root) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _seal(lab, manifest, new)
     lab.runs.sync()
     lab.threads.sync()
     return Imported(manifest, tuple(new), tuple(known))
@@ -92,7 +93,7 @@ def _is_there(lab: Lab, manifest: Manifest, folder: str) -> bool:
         return False
     listed = manifest.of(folder)
     refusal = f"{named} is here already, with other content: remove it first, or keep yours"
-    if place.is_symlink() or not place.is_dir() or files_of(place) != sorted(listed):
+    if place.is_symlink() or not place.is_dir() or members_of(place) != sorted(listed):
         raise UnweaveError(refusal)
     for name, what in listed.items():
         with open_inside(place, name) as source:
@@ -128,11 +129,23 @@ def _move(lab: Lab, new: list[str], aside: Path) -> None:
         raise
 
 
-def _seal(lab: Lab, manifest: Manifest, new: list[str]) -> None:
-    """The seals that the runs had where they come from enter the ledger here, so that any change since is noticed."""
-    rows = [(run, digest, f"imported {_now()}") for run, digest in manifest.seals.items() if f"runs/{run}" in new]
+@contextmanager
+def _sealed(lab: Lab, manifest: Manifest, new: list[str]) -> Iterator[None]:
+    """The seals that the runs had where they come from enter the ledger here, so that any change since is noticed.
+
+    They are there before the runs are, whenever the process is killed; and go again where the block fails.
+    """
+    wanted = {run: digest for run, digest in manifest.seals.items() if f"runs/{run}" in new}
+    added = [run for run in wanted if lab.runs.sealed(run) is None]
     with lab.database.write() as connection:
-        connection.executemany("INSERT OR REPLACE INTO seals (run, digest, seen) VALUES (?, ?, ?)", rows)
+        rows = [(run, wanted[run], f"imported {_now()}") for run in added]
+        connection.executemany("INSERT INTO seals (run, digest, seen) VALUES (?, ?, ?)", rows)
+    try:
+        yield
+    except BaseException:
+        with lab.database.write() as connection:
+            connection.executemany("DELETE FROM seals WHERE run = ?", [(run,) for run in added])
+        raise
 
 
 def _check_room(archive: Archive, root: Path) -> None:

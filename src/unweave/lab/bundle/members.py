@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from unweave.base.errors import UnweaveError
+from unweave.record.folder import files_of, is_local
 
 LONGEST_PART = 200
 LONGEST = 500
 _ILLEGAL = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 # Windows gives these to devices, whatever follows a dot; the superscripts too.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
-# What belongs to this machine or this moment, and not to the run or the thread.
-_LOCAL = re.compile(r"(\..*|.*\.lock|cancel|progress\.json|imported\.json)")
 
 
 def check_member(name: str) -> None:
     """Refuses a name that is absolute, leaves its folder, or is another file's name on some system."""
     parts = name.split("/")
     wrong = next(filter(None, map(_wrong, parts)), None)
+    if not wrong and is_local("/".join(parts[2:])):
+        wrong = "is that of a file that belongs to one machine"
     if not wrong and (len(name) > LONGEST or len(parts) < 3 or unicodedata.normalize("NFC", name) != name):
         wrong = "is too long, not below a run or thread, or has another spelling in Unicode"
     if wrong:
@@ -62,28 +62,19 @@ def shown(name: str) -> str:
     return text if len(text) <= 120 else text[:117] + "...'"
 
 
-def files_of(folder: Path) -> list[str]:
+def members_of(folder: Path) -> list[str]:
     """The files below ``folder`` that travel with it, sorted, relative to it.
 
     Raises ``UnweaveError`` for a link, for what is neither file nor folder, and for a name that no bundle may hold.
     """
-    found: list[str] = []
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        with os.scandir(folder / below) as entries:
-            for entry in entries:
-                name = f"{below}{entry.name}"
-                if _LOCAL.fullmatch(entry.name):
-                    continue
-                if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-                    raise UnweaveError(f"{folder / name} is a link or a device, and a bundle holds files: remove it")
-                if entry.is_dir():
-                    waiting.append(f"{name}/")
-                    continue
-                check_member(f"runs/x/{name}")
-                found.append(name)
-    return sorted(found)
+    files, links = files_of(folder)
+    if links:
+        raise UnweaveError(f"{folder / links[0]} is a link or a device, and a bundle holds files: remove it")
+    for name in files:
+        if any(part.startswith(".") for part in name.split("/")):
+            raise UnweaveError(f"{folder / name} is hidden, and a bundle takes nothing hidden: remove or rename it")
+        check_member(f"runs/x/{name}")
+    return files
 
 
 def _wrong(part: str) -> str | None:
@@ -93,6 +84,6 @@ def _wrong(part: str) -> str | None:
         return "has a character that some system forbids"
     if _DEVICE.fullmatch(part):
         return "is that of a device on Windows"
-    if _LOCAL.fullmatch(part):
-        return "is that of a hidden file or of one that belongs to one machine"
+    if part.startswith("."):
+        return "is that of a hidden file"
     return "has too long a part" if len(part) > LONGEST_PART else None

@@ -39,6 +39,9 @@ class Keeper:
             raise KeptAlready(f"this lab's queue is kept by {who}: it runs what is submitted here too") from error
         except OSError as error:
             raise oserror_line(error, self.home / "scheduler.lock") from error
+        # What workers said whose scheduler was killed: nobody will ask for it.
+        for left in (self.home / "workers").glob("*.txt"):
+            left.unlink(missing_ok=True)
         write_json(self.home / "keeper.json", {**this_process(), "since": now()}, private=True)
 
     @property

@@ -23,6 +23,7 @@ from unweave.lab.queue.rows import add_job, change_job, change_spec, job_rows, n
 from unweave.lab.queue.submission import MOST_SECONDS, check_fits, check_limits, checked_config, plain, terms
 from unweave.lab.queue.waiting import Watch
 from unweave.record.environment import this_process
+from unweave.record.life import check_new
 from unweave.record.table import check_name
 
 if TYPE_CHECKING:
@@ -68,10 +69,9 @@ class Queue:
         agreed = terms(self.lab, study, registered, settings, kind, needs, account)
         check_fits(self.lab, study, agreed.needs, self.background.nodes())
         made = datetime.now(UTC)
-        check_name(name or study, "run" if name else "study")
+        check_name(study, "study")
         run = name or f"{study}-{made:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        if (self.lab.root / run).exists():
-            raise UnweaveError(f"run {run!r} exists already in {self.lab.root}: choose another name, or resume it")
+        check_new(self.lab.root, run)
         job = Job(
             id=run,
             kind=kind,

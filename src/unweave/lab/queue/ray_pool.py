@@ -69,6 +69,7 @@ class RayPool:
         self._refused: dict[str, str] = {}
         self._fetched: SimpleQueue[Event] = SimpleQueue()
         self._looked = -LOOK_EVERY
+        self._nonce.touch(0o600)
         self._nonce.write_text(self._nonce.name, encoding="ascii")
         self._look()
         self._get_to_know()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import atomic_path, file_hash
+from unweave.record.folder import files_of
 
 BLOCK = 1 << 24
 LAST = ("seal.json", "run.json")
@@ -17,13 +18,8 @@ _APPENDED = (".jsonl", "log.txt")
 
 
 def listing(folder: Path) -> dict[str, tuple[str, int]]:
-    """Every regular file below ``folder`` with its sha256 and size, but those that a write left half-way."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.split("/")):
-            found[name] = (file_hash(path), path.stat().st_size)
-    return found
+    """Every file of the run in ``folder`` with its sha256 and size; not its links, which no finished run has."""
+    return {name: (file_hash(folder / name), (folder / name).stat().st_size) for name in files_of(folder)[0]}
 
 
 def blocks(path: Path, size: int) -> Iterator[bytes]:

@@ -47,7 +47,8 @@ class WorkerProcess:
         self.token = secrets.token_hex(8)
         self.diary = home / "workers" / f"{self.token}.txt"
         self.diary.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(self.diary, "wb") as said:
+        # What a library says at its start may hold what is no other user's.
+        with open(os.open(self.diary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:
             self.process = subprocess.Popen(
                 [*command, str(home.resolve())],
                 stdin=subprocess.PIPE,

@@ -16,8 +16,8 @@ from typing import Any
 
 from unweave.base.errors import oserror_line
 from unweave.record.run import Run
+from unweave.record.spool import FIRST
 
-FIRST = "metrics.jsonl"
 KEPT_RUNS = 4
 BYTES = 8 << 20
 
@@ -135,8 +135,6 @@ class Curves:
             raise oserror_line(error, path) from error
 
     def _read_on(self, path: Path, file: Any) -> Logged:
-        import os
-
         facts = os.fstat(file.fileno())
         kept = self._kept.get(path)
         if kept is None or kept.file != (facts.st_dev, facts.st_ino) or facts.st_size < kept.read:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unweave.lab import deeds
 from unweave.lab.store.finding import Finding
-from unweave.lab.store.folder_check import examine_folders
+from unweave.lab.store.folder_check import examine_folders, is_sandboxed
 from unweave.lab.store.salvage import backup, examine_database
 from unweave.record.environment import is_gone
 
@@ -46,6 +46,8 @@ def _modes(lab: Lab, repair: bool) -> Iterator[Finding]:
     if os.name != "posix" or not lab.home.exists():
         return
     for path in (lab.home, *sorted(lab.home.rglob("*"))):
+        if is_sandboxed(lab, path):
+            continue
         if path.is_symlink():
             yield Finding(_name(lab, path), "is a link among the lab's own files", False, "remove it")
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +13,16 @@ from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.files import atomic_path, read_json
 from unweave.lab.store.finding import Finding, set_aside
 from unweave.lab.store.folders import is_id
+from unweave.lab.store.index import CHANGED
 from unweave.record.environment import is_gone
+from unweave.record.folder import is_partial
+from unweave.record.life import NOT_RUNS
 from unweave.record.run import Run
-from unweave.record.seal import SEAL, check_seal, seal_run
+from unweave.record.seal import SEAL, check_seal, read_seal, seal_run
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
 
-NOT_RUNS = ("threads",)
-_PARTIAL = re.compile(r"\..+\.[^.]{8}\.(part|old)")
 _OLD_SECONDS = 600.0
 _KEEP = "restore it from a copy or a bundle, or move the folder away"
 
@@ -30,14 +30,14 @@ _KEEP = "restore it from a copy or a bundle, or move the folder away"
 def examine_folders(lab: Lab, repair: bool) -> Iterator[Finding]:
     """Every entry of the lab's folder, one after the other; what is wrong with one never hides the next."""
     for left in sorted(lab.home.rglob(".*")):
-        if _PARTIAL.fullmatch(left.name) and left.parent.name != "lost":
+        if is_partial(left.name) and left.parent.name != "lost" and not is_sandboxed(lab, left):
             yield from _partial(lab, left, repair)
     for entry in sorted(os.scandir(lab.root), key=lambda entry: entry.name):
         path = Path(entry.path)
         if entry.name == ".lab" or entry.name in NOT_RUNS:
             continue
         try:
-            if _PARTIAL.fullmatch(entry.name):
+            if is_partial(entry.name):
                 yield from _partial(lab, path, repair)
             elif entry.is_symlink() and (path / "run.json").exists():
                 yield Finding(entry.name, "is a link in the place of a run", False, "put the run's folder itself there")
@@ -45,6 +45,11 @@ def examine_folders(lab: Lab, repair: bool) -> Iterator[Finding]:
                 yield from _folder(lab, path, repair)
         except (UnweaveError, OSError, ValueError, TypeError, RecursionError) as error:
             yield Finding(entry.name, f"could not be examined: {error}", False, _KEEP)
+
+
+def is_sandboxed(lab: Lab, path: Path) -> bool:
+    """Whether a path in the lab's own folder is what code in a sandbox made, in a folder that others cannot enter."""
+    return path.relative_to(lab.home).parts[:1] == ("sandboxes",) and path != lab.home / "sandboxes"
 
 
 def _folder(lab: Lab, path: Path, repair: bool) -> Iterator[Finding]:
@@ -73,7 +78,7 @@ def _folder(lab: Lab, path: Path, repair: bool) -> Iterator[Finding]:
         return  # its process writes to it
     yield from _stopped(lab, run, repair)
     for left in sorted(path.rglob(".*")):
-        if _PARTIAL.fullmatch(left.name):
+        if is_partial(left.name):
             yield from _partial(lab, left, repair)
     for file in sorted([*path.glob("metrics*.jsonl"), *(path / "cells").glob("*.jsonl")]):
         yield from _lines(lab, name, file, repair)
@@ -82,7 +87,7 @@ def _folder(lab: Lab, path: Path, repair: bool) -> Iterator[Finding]:
 
 def _finished(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:
     first = lab.runs.sealed(run.id)
-    if first is None and not (run.path / SEAL).exists():
+    if first is None and not _is_sealed(run.path):
         what = "finished under a version that did not seal"
         if repair:
             seal_run(run)
@@ -93,12 +98,24 @@ def _finished(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:
         return
     wrong = check_seal(run.path, first)
     if not wrong:
+        if first is not None and lab.runs.changed(run.id):
+            if repair:
+                lab.runs.reinstate(run.id)
+            remedy = "it is valid again" if repair else "`unweave doctor --repair` makes it valid again"
+            yield Finding(run.id, "was changed after it finished, and is again as it was sealed", repair, remedy)
         return
     if repair:
-        lab.runs.invalidate(run.id, f"changed after it finished: {'; '.join(wrong[:3])}")
+        lab.runs.invalidate(run.id, f"{CHANGED}{'; '.join(wrong[:3])}")
     remedy = "put the files back as they were, or run it again; its numbers count no more"
     for line in wrong:
         yield Finding(run.id, f"{line} after the run was sealed", False, remedy)
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        return read_seal(path) is not None
+    except UnweaveError:
+        return True  # what is wrong with it is said
 
 
 def _stopped(lab: Lab, run: Run, repair: bool) -> Iterator[Finding]:

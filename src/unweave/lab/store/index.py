@@ -39,6 +39,8 @@ _COLUMNS = (
 _LIVE = ("running", "waiting", "paused")
 MOST = 1000
 """Rows of one page."""
+CHANGED = "changed after it finished: "
+"""How the reason begins why a run is invalid that is not as it was sealed."""
 TURN = 1000
 """Finished runs whose files' times are compared in one call; the first looks at all."""
 
@@ -161,6 +163,11 @@ class RunIndex:
         with self.database.write() as connection:
             _invalidate(connection, id, reason)
 
+    def changed(self, id: str) -> bool:
+        """Whether the run is invalid because it was not as it was sealed, and for nothing else."""
+        rows = self.database.read("SELECT reason FROM invalid WHERE run = ?", (check_id(id),))
+        return bool(rows) and rows[0]["reason"].startswith(CHANGED)
+
     def reinstate(self, id: str) -> None:
         """Takes the mark away from a run whose every file is again as it was when it was first seen sealed."""
         wrong = check_seal(self.root / check_id(id), self.sealed(id))
@@ -208,7 +215,7 @@ class RunIndex:
             )
             for id, found in wrong.items():
                 if found:
-                    _invalidate(connection, id, f"changed after it finished: {'; '.join(found[:3])}")
+                    _invalidate(connection, id, f"{CHANGED}{'; '.join(found[:3])}")
         return len(changed) + len(gone)
 
     def _jobs(self) -> dict[str, str]:

@@ -26,14 +26,21 @@ _SIDES = ("-wal", "-shm")
 
 def backup(lab: Lab, out: Path | None = None) -> Path:
     """Writes a copy of the lab's database, ``.lab/backups/lab-latest.db`` by default; the one before it is kept too."""
-    if out is None:
-        out = lab.home / "backups" / "lab-latest.db"
+    if out is not None:
         if out.exists():
-            os.replace(out, out.with_name("lab-previous.db"))
-    elif out.exists():
-        raise UnweaveError(f"{out} already exists: choose another name")
-    lab.database.copy_to(out)
-    return out
+            raise UnweaveError(f"{out} already exists: choose another name")
+        lab.database.copy_to(out)
+        return out
+    latest = lab.home / "backups" / "lab-latest.db"
+    fresh = latest.with_name("lab-next.db")
+    lab.database.copy_to(fresh)
+    try:
+        if latest.exists():
+            os.replace(latest, latest.with_name("lab-previous.db"))
+        os.replace(fresh, latest)
+    except OSError as error:
+        raise oserror_line(error, latest) from error
+    return latest
 
 
 def restore(lab: Lab, source: Path) -> None:
