@@ -98,7 +98,12 @@ def _doctor(args: argparse.Namespace) -> Output:
     from unweave.lab.store.doctor import examine
 
     lab = open_lab(args)
+    person = lab.people.here()
+    if args.repair:
+        person.must("own")
     found = examine(lab, args.repair)
+    if args.repair:
+        lab.people.record(person, "repair", {"repaired": [one.where for one in found if one.repaired]})
     rows = [asdict(one) for one in found]
     left = [one for one in found if not one.repaired]
     lines = []

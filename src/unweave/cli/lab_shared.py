@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from unweave.lab.lab import Lab
     from unweave.studies.registry import Study
 
+PARTS = ("screen", "confirm", "null", "control", "baseline", "replication")
+
 Model = TypeVar("Model", bound="BaseModel")
 
 
