@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Amounts, Answer, Id, RunProgress, Value
+from unweave.lab.operations.models import Amounts, Answer, Id, RunProgress, Value, Whole
 from unweave.lab.operations.registry import Request
 
 RunStatus = Literal["waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted", "damaged"]
@@ -173,7 +173,7 @@ class MetricsAnswer(Answer):
 
 class LogRequest(Request):
     run: Id
-    after_byte: Annotated[int, Field(ge=0)] = 0
+    after_byte: Whole = 0
     limit: Annotated[int, Field(ge=1, le=1_000_000)] = 64_000
 
 
@@ -189,7 +189,7 @@ class LogAnswer(Answer):
 class TableRequest(Request):
     run: Id
     table: Id
-    offset: Annotated[int, Field(ge=0)] = 0
+    offset: Whole = 0
     limit: Limit = 200
 
 
