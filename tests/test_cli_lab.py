@@ -12,8 +12,10 @@ import pytest
 from serving import HOSTILE
 from small_lab import make_lab, write_study
 
-from unweave.cli import main
+from unweave.cli import lab_runs, main
+from unweave.cli.lab_shared import told
 from unweave.lab.lab import Lab
+from unweave.lab.operations.registry import all_operations, perform
 from unweave.lab.sandbox.approval import Approvals
 from unweave.lab.serving import announced, served_at
 from unweave.record import Run, find_run
@@ -207,9 +209,39 @@ def test_runs_are_listed_with_filters_and_the_newest_last(cli, value, small):
     assert value("runs", "--limit", "1") == {**value("runs", "--limit", "1"), "total": 2}
     assert "1 of 2: --limit shows more" in cli("runs", "--limit", "1")[1]
     assert value("runs", "--status", "failed")["runs"] == []
+    for nothing in (["--text", "%"], ["--status", "failed"], ["--thread", "other"]):
+        assert cli("runs", *nothing) == (0, "No run in runs fits.\n", "")
     (small.root / "first" / "tables" / "summary.csv").write_text("changed")
     (small.root / "first" / "run.json").touch()
     assert "finished, NOT VALID" in cli("runs")[1]
+    shown = value("runs")
+    rows = perform(small, small.people.here(), "runs", all_operations()["runs"].request()).rows
+    assert shown == {"runs": [{"run": row.id, **told(row)} for row in reversed(rows)], "total": 2, "next": None}
+    assert [(row["status"], row["valid"]) for row in shown["runs"]] == [("finished", False), ("finished", True)]
+
+
+def test_a_list_longer_than_a_page_is_read_to_its_end(cli, value, small, monkeypatch):
+    monkeypatch.setattr(lab_runs, "PAGE", 1)
+    assert [row["run"] for row in value("runs", "--limit", "100000")["runs"]] == ["first", "second"]
+    one = value("runs", "--limit", "1")
+    assert ([row["run"] for row in one["runs"]], one["next"] is None) == (["second"], False)
+
+
+def test_what_only_looks_makes_a_lab_of_no_folder(cli, tmp_path):
+    (tmp_path / "plain" / "below").mkdir(parents=True)
+    for command in (["thread", "list"], ["queue", "list"], ["people", "list"], ["audit"], ["doctor"]):
+        code, _, err = cli("--runs", "plain", *command)
+        assert (code, "there is no lab in plain" in err) == (2, True)
+    assert cli("--runs", "plain", "runs") == (0, "There are no runs in plain.\n", "")
+    assert not (tmp_path / "plain" / ".lab").exists()
+    code, _, err = cli("--runs", "push.py", "runs")
+    assert (code, "push.py is a file, not a folder of runs" in err) == (2, True)
+
+
+def test_studies_as_json_are_the_labs_answer(value, small):
+    for arguments, name, fields in ((["remove-language"], "study", {"name": "remove-language"}), ([], "studies", {})):
+        answer = perform(small, small.people.here(), name, all_operations()[name].request(**fields))
+        assert value("studies", *arguments) == told(answer)
 
 
 def test_f3_16_what_runs_and_threads_say_is_inert_in_a_terminal(cli, small, tmp_path):
@@ -299,6 +331,8 @@ def test_a_cancelled_job_never_starts(cli, value):
     assert value("queue", "cancel", "queued")["jobs"][0]["state"] == "cancelled"
     assert value("queue", "list")["jobs"] == []
     assert find_run("queued").status == "cancelled"
+    code, out, _ = cli("audit", "queued")
+    assert (code, out.startswith("queued: not finished, 0 of 0 claims held")) == (1, True)
 
 
 # Threads

@@ -145,6 +145,10 @@ def test_a_log_is_read_on_from_where_it_was_read_before(server, lab):
     rest = server.look("log", run="talking", after_byte=first["next"]).json
     assert (rest["text"], rest["next"]) == ("ße end\n", rest["size"])
     assert server.look("log", run="talking", after_byte=10**9).json["text"] == ""
+    (run.path / "log.txt").rename(run.path / "aside.txt")
+    os.mkfifo(run.path / "log.txt")
+    assert server.look("log", run="talking").json["text"] == ""
+    (run.path / "aside.txt").replace(run.path / "log.txt")
     run.finish()
     assert server.look("log", run="talking", after_byte=rest["next"]).json["ended"] is True
 
@@ -313,6 +317,7 @@ def test_f3_11_what_is_not_there_is_404(server, id):
     assert server.look("table", run="first", table=id).status == 404
     assert server.look("figure", run="first", figure=id).status == 404
     assert server.look("thread", thread=id).status == 404
+    assert server.look("study", name=id).status == 404
     assert server.act("cancel-run", run=id).status == 404
     assert server.act("link", thread="words", relation="extends", to=id).status == 404
 

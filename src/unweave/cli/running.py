@@ -15,7 +15,7 @@ from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
 from unweave.cli.lab_queue import waited
-from unweave.cli.lab_shared import PARTS, ask_in, chosen_study, one_of, open_lab, told
+from unweave.cli.lab_shared import PARTS, ask_in, chosen_study, is_lab, one_of, open_lab, told
 from unweave.cli.shared import (
     Command,
     grid,
@@ -246,19 +246,33 @@ def _studies_options(parser: argparse.ArgumentParser) -> None:
 def _studies(args: argparse.Namespace) -> Output:
     from unweave.studies.registry import all_studies, find_study
 
+    if args.json:
+        name, fields = ("studies", {}) if args.study is None else ("study", {"name": args.study})
+        return Output(_answered(args, name, fields), [])
     if args.study is None:
         found = all_studies()
         width = max(map(len, found), default=0)
         lines = [f"{name:{width}}  {study.question}" for name, study in found.items()]
-        return Output({"studies": [{"name": name, "question": one.question} for name, one in found.items()]}, lines)
+        return Output({}, lines)
     study = find_study(args.study)
     fields = study.fields()
     lines = [f"{study.name}: {study.question}", ""]
     for each in fields:
         lines.append(f"{each.name}: {each.type}" + ("" if each.required else f" = {each.default!r}"))
         lines += [f"    {each.meaning}"] if each.meaning else []
-    value = {"name": study.name, "question": study.question, "fields": [asdict(each) for each in fields]}
-    return Output(value, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
+    return Output({}, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
+
+
+def _answered(args: argparse.Namespace, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The lab's answer on studies, which needs no lab to be there: an empty one has no runs to reckon from."""
+    import tempfile
+
+    from unweave.lab.lab import Lab
+
+    if is_lab(args.runs):
+        return told(ask_in(open_lab(args), name, fields))
+    with tempfile.TemporaryDirectory() as empty, Lab(empty) as lab:
+        return told(ask_in(lab, name, fields))
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:

@@ -85,7 +85,7 @@ class RunsRequest(Request):
     study: Name | None = None
     status: RunStatus | None = None
     thread: Id | None = None
-    text: Annotated[str, Field(max_length=200)] | None = Field(None, description="part of an id, study, note or config")
+    text: Annotated[str, Field(max_length=200)] | None = Field(None, description="words, each of which is part of an id, study, note, tag or config")
     sort: Literal["created", "finished", "seconds", "study", "status", "thread", "id"] = "created"
     descending: bool = True
 
@@ -270,6 +270,6 @@ class FindingEntry(Answer):
 
 class AuditAnswer(Answer):
     run: str
-    verdict: Literal["valid", "invalid"]
+    verdict: Literal["valid", "invalid", "not finished"]
     claims: list[CheckedEntry]
     findings: list[FindingEntry]
