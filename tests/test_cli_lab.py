@@ -152,7 +152,9 @@ def test_a_resume_loads_no_file_but_the_runs_own_as_it_was(cli, tmp_path, change
     if "sha256" in changes:
         (run.path / "code" / "push.py").write_text(strange)
     state = json.loads((run.path / "run.json").read_text())
-    state["source"] |= {name: value and value.format(absolute=tmp_path / "strange.py") for name, value in changes.items()}
+    state["source"] |= {
+        name: value and value.format(absolute=tmp_path / "strange.py") for name, value in changes.items()
+    }
     (run.path / "run.json").write_text(json.dumps(state))
     code, _, err = cli("run", "--resume", "first")
     assert (code, line in err) == (2, True), err
@@ -181,9 +183,9 @@ def test_proposed_code_is_resumed_in_the_sandbox_only(cli, tmp_path):
 
 def stop_early(cli, tmp_path, name):
     """A run of the study's file that failed; its study is not registered any more, as in another command's process."""
-    text = (tmp_path / "push.py").read_text()
-    (tmp_path / "push.py").write_text(text.replace("if config.fail:", f"if not Path({str(tmp_path / 'go')!r}).exists():")
-                                      .replace("import random", "import random\nfrom pathlib import Path"))  # fmt: skip
+    stuck = f"if not Path({str(tmp_path / 'go')!r}).exists():"
+    text = (tmp_path / "push.py").read_text().replace("if config.fail:", stuck)
+    (tmp_path / "push.py").write_text(text.replace("import random", "import random\nfrom pathlib import Path"))
     assert cli("run", "push.py", "--name", name)[0] == 70
     (tmp_path / "go").touch()
     registry.unregister("push")

@@ -87,13 +87,13 @@ def test_every_whole_number_that_a_request_takes_is_one_that_the_index_can_hold(
     walk(OPERATIONS[name].request.model_json_schema())
 
 
-def test_a_deed_is_found_by_what_it_made(lab, tmp_path):
-    def do(name, **fields):
+def test_a_deed_is_found_by_what_it_made(lab):
+    def do(name, /, **fields):
         return perform(lab, OWNER, name, OPERATIONS[name].request(**fields))
 
     thread = do("start-thread", question="Is it?").thread
     run = do("start-run", study="remove-language", thread=thread).jobs[0].run
-    sweep = do("start-sweep", study="remove-language", grid={"tokens": [4, 16]}, measure="summary.x").job.run
+    sweep = do("start-sweep", study="remove-language", grid={"language": ["de", "es"]}).job.run
     do("cancel-run", run=run)
     do("add-note", thread=thread, text="So it is.")
     code = do("propose-code", name="mine.py", source="x = 1").sha256

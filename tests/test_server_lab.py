@@ -484,7 +484,7 @@ def test_the_servers_own_token_gives_the_role_that_its_owner_has_now(lab, monkey
         cookie = ("Cookie", server.sign_in())
         monkeypatch.setattr(People, "here", lambda _: Person("rob", "reader"))
         assert server.look("lab").json["role"] == "reader"
-        assert server.look("lab", cookie, signed=False).json["role"] == "reader"
+        assert server.look("lab", cookie).json["role"] == "reader"
         assert server.act("start-thread", question="May I?").status == 403
 
 

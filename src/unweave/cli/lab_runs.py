@@ -120,5 +120,5 @@ def _show(url: str) -> None:
 
 COMMANDS = {
     "runs": Command(_runs, "list the runs, the newest last", _runs_options),
-    "open": Command(_open, "print the path of a run's report, or of a page of what it holds, or show it", _open_options),
+    "open": Command(_open, "print the path of a run's report or page, or show the run", _open_options),
 }

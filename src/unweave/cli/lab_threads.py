@@ -147,9 +147,7 @@ def _approve(args: argparse.Namespace) -> Output:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     _thread_option(parser)
     parser.add_argument("run", metavar="RUN")
-    parser.add_argument(
-        "--part", default="confirm", help=f"{', '.join(PARTS[:-1])} or {PARTS[-1]} (default: confirm)"
-    )
+    parser.add_argument("--part", default="confirm", help=f"{', '.join(PARTS[:-1])} or {PARTS[-1]} (default: confirm)")
     parser.add_argument("--hypothesis", metavar="NAME", default="", help="the hypothesis that it tests")
 
 

@@ -141,7 +141,7 @@ def _load_own_source(lab: Lab, run: Run) -> None:
     except (OSError, TypeError, KeyError) as error:
         raise UnweaveError(f"run {run.id!r} holds no copy of the file of its study: run that file anew") from error
     if any(sha256 == proposed.sha256 for proposed in Approvals(lab.home).list()):
-        raise UnweaveError(f"run {run.id!r} is of code that was proposed, which runs in the sandbox only: submit it anew")
+        raise UnweaveError(f"run {run.id!r} is of proposed code, which runs in the sandbox only: submit it anew")
     load_source(run.path / name, sha256)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unweave.lab.store.database import Database
 
 _CHARACTERS, _ITEMS, _WHOLE = 200, 50, 4000
-_SUBJECTS = ("run", "thread", "job", "name", "person", "sha256", "study", "paper", "question")
+_SUBJECTS = ("run", "thread", "job", "name", "person", "study", "paper", "question")
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from unweave.server.settings import ServerSettings
 
 PATH = "/mcp"
-# What each choice of --allow-writes lets an agent do. Accounts and tokens are for people: no tool reaches them, and none
-# allows code, which another agent may have proposed.
+# What each choice of --allow-writes lets an agent do. Accounts and tokens are for people: no tool reaches them. None
+# allows code either, which another agent may have proposed.
 SCOPES: dict[str, tuple[str, ...]] = {
     "none": ("read",),
     "run": ("read", "run"),
@@ -53,7 +53,9 @@ def lab_server(lab: Lab, allowed: str, who: Callable[[Any], Person]) -> Server[A
     Raises ``UnweaveError`` where the SDK is not installed.
     """
     types, lowlevel = _sdk()
-    tools = {name: one for name, one in all_operations().items() if one.scope in SCOPES[allowed] and name not in _FOR_PEOPLE}
+    tools = {
+        name: one for name, one in all_operations().items() if one.scope in SCOPES[allowed] and name not in _FOR_PEOPLE
+    }
     listed = types.ListToolsResult(tools=[_tool(types, one) for one in tools.values()])
 
     async def list_tools(ctx: Any, params: Any) -> Any:

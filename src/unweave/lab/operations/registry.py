@@ -90,5 +90,5 @@ def _subject(request: Request, answer: Any) -> str:
     named = getattr(request, "run", None) or getattr(answer, "thread", None)
     if named is None:
         job = getattr(answer, "job", None) or next(iter(getattr(answer, "jobs", ())), None)
-        named = getattr(job, "run", None)
+        named = getattr(job, "run", None) or getattr(answer, "sha256", None)
     return named if isinstance(named, str) else ""

@@ -85,7 +85,9 @@ class RunsRequest(Request):
     study: Name | None = None
     status: RunStatus | None = None
     thread: Id | None = None
-    text: Annotated[str, Field(max_length=200)] | None = Field(None, description="words, each of which is part of an id, study, note, tag or config")
+    text: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="words, each of which is part of an id, study, note, tag or config"
+    )
     sort: Literal["created", "finished", "seconds", "study", "status", "thread", "id"] = "created"
     descending: bool = True
 

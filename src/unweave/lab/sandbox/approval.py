@@ -65,7 +65,10 @@ class Approvals:
         return printable(self._source(sha256).decode("utf-8", "replace"))
 
     def allow(self, sha256: str, person: Person) -> Proposal:
-        """Lets exactly these bytes run in the sandbox. Only a reviewer or an owner may, and not whoever proposed them, themselves or by their own agent."""
+        """Lets exactly these bytes run in the sandbox. Only a reviewer or an owner may, and not who proposed them.
+
+        What a person's own agent proposed, they proposed.
+        """
         person.must("review")
         self._find(self._listed(), sha256)
         with sole_writer(self.folder / "list.json"):
