@@ -77,7 +77,7 @@ def _start(args: argparse.Namespace, lab: Any) -> tuple[str, str]:
     request = checked_request(StartAgentRequest, fields)
     person = lab.people.here()
     person.must("run")
-    asked: dict[str, str | None] = {}
+    asked: dict[str, Any] = {}
     if args.planner == "language-model":
         asked = language_model(args.endpoint, args.model, args.key_env)
     thread, job = start_agent(

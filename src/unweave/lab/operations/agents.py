@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.job import PlannerName, start_agent, stop_agent
@@ -62,7 +62,7 @@ def stop(lab: Lab, person: Person, request: StopAgentRequest) -> AgentStopped:
 
 def language_model(
     endpoint: str | None = None, model: str | None = None, key_variable: str | None = None
-) -> dict[str, str | None]:
+) -> dict[str, Any]:
     """What is to be asked, as ``start_agent`` takes it; what is not given is what this process was started with."""
     given = {"endpoint": (endpoint, ENDPOINT), "model": (model, MODEL), "key_variable": (key_variable, KEY)}
     return {name: value or os.environ.get(variable) for name, (value, variable) in given.items()}
