@@ -269,9 +269,9 @@ def test_studies_are_listed_and_their_fields_shown(cli, study):
         "required": False,
         "meaning": "The label to remove.",
     }
-    assert json.loads(cli("studies", "--json")[1]) == {
-        "studies": [{"name": "remove-word", "question": "Can a word go?"}]
-    }
+    (listed,) = json.loads(cli("studies", "--json")[1])["studies"]
+    assert (listed["name"], listed["question"], listed["planned"]) == ("remove-word", "Can a word go?", False)
+    assert not Path("runs").exists()
 
 
 def test_runs_are_listed_and_opened(cli, study, monkeypatch):
@@ -292,9 +292,12 @@ def test_runs_are_listed_and_opened(cli, study, monkeypatch):
     assert shown == []
     cli("open", "first", "--browser")
     assert shown == [Path("runs/first/report.html").resolve().as_uri()]
-    code, _, err = cli("open", "last")
-    assert code == 2
-    assert "run 'second' is failed and has no report" in err
+    code, out, err = cli("open", "last")
+    assert (code, out) == (0, f"{Path('runs/.lab/pages/second.html')}\n"), err
+    assert "no text" in Path("runs/.lab/pages/second.html").read_text()
+    opened = json.loads(cli("open", "last", "--json")[1])
+    assert (opened["run"], opened["status"], opened["report"]) == ("second", "failed", None)
+    assert opened["copy"] == str(Path("runs/.lab/pages/second.html"))
 
 
 CAT, MOON = "the cat sat on the mat", "Mond und Sterne standen hell am Himmel"

@@ -12,8 +12,11 @@ import pytest
 from serving import HOSTILE
 from small_lab import make_lab, write_study
 
-from unweave.cli import main
+from unweave.cli import lab_runs, main
+from unweave.cli.lab_shared import told
 from unweave.lab.lab import Lab
+from unweave.lab.operations.registry import all_operations, perform
+from unweave.lab.sandbox.approval import Approvals
 from unweave.lab.serving import announced, served_at
 from unweave.record import Run, find_run
 from unweave.studies import registry
@@ -92,6 +95,7 @@ def test_help_loads_no_heavy_library(command, tmp_path):
         (["run", "push.py", "--set", "strenth=1"], "study 'push' has no field 'strenth'; nearest: 'strength'"),
         (["run", "push.py", "--study", "pull"], "push.py registers no study 'pull'; nearest: 'push'"),
         (["run", "push.py", "--queue", "--needs", "memory_gb=x"], "--needs memory_gb='x': give a number"),
+        (["run", "push.py", "--queue", "--part", "bogus"], "--part 'bogus' is not known"),
     ],
 )
 def test_bad_input_is_one_line_and_makes_no_lab(cli, tmp_path, arguments, line):
@@ -119,15 +123,74 @@ def test_a_study_from_a_file_runs_here_and_is_recorded_in_the_lab(cli, value, tm
 
 
 def test_a_run_of_a_file_is_resumed_with_the_code_that_it_was_started_with(cli, tmp_path):
-    assert cli("run", "push.py", "--set", "fail=true", "--name", "first")[0] == 70
-    assert find_run("first").status == "failed"
+    stop_early(cli, tmp_path, "first")
     (tmp_path / "push.py").unlink()
-    copied = find_run("first").path / "code" / "push.py"
-    copied.write_text(copied.read_text().replace('raise ValueError("it does not move")', "pass"))
-    registry.unregister("push")  # as in the process of another command
     code, _, err = cli("run", "--resume", "first")
     assert code == 0, err
     assert find_run("first").status == "finished"
+    deed = Lab("runs").people.deeds()[0]
+    assert (deed.deed, deed.subject) == ("resume-run", "first")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"file": "../other/code/push.py"}, "holds no copy of the file of its study"),
+        ({"file": "{absolute}"}, "holds no copy of the file of its study"),
+        ({"file": "code/link.py"}, "holds no copy of the file of its study"),
+        ({"sha256": "0" * 64}, "push.py was changed since the run was started"),
+        ({"sha256": None}, "push.py was changed since the run was started"),
+    ],
+)
+def test_a_resume_loads_no_file_but_the_runs_own_as_it_was(cli, tmp_path, changes, line):
+    run = stop_early(cli, tmp_path, "first")
+    strange = f"open({str(tmp_path / 'ran')!r}, 'w')\n" + (run.path / "code" / "push.py").read_text()
+    for place in (tmp_path / "strange.py", tmp_path / "runs" / "other" / "code" / "push.py"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(strange)
+    (run.path / "code" / "link.py").symlink_to(tmp_path / "strange.py")
+    if "sha256" in changes:
+        (run.path / "code" / "push.py").write_text(strange)
+    state = json.loads((run.path / "run.json").read_text())
+    state["source"] |= {
+        name: value and value.format(absolute=tmp_path / "strange.py") for name, value in changes.items()
+    }
+    (run.path / "run.json").write_text(json.dumps(state))
+    code, _, err = cli("run", "--resume", "first")
+    assert (code, line in err) == (2, True), err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_resuming_a_run_of_the_queue_loads_nothing_of_its_file_here(cli, value, tmp_path):
+    (tmp_path / "push.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + (tmp_path / "push.py").read_text())
+    value("run", "push.py", "--queue", "--sandbox", "--name", "strange")
+    value("queue", "cancel", "strange")
+    assert value("run", "--resume", "strange")["jobs"][0]["state"] == "waiting"
+    # Nor where the run itself does not say any more that it is the queue's.
+    value("queue", "cancel", "strange")
+    described = tmp_path / "runs" / "strange" / "run.json"
+    described.write_text(json.dumps({**json.loads(described.read_text()), "job": None}))
+    assert value("run", "--resume", "strange")["jobs"][0]["sandboxed"] is True
+    assert not (tmp_path / "ran").exists()
+
+
+def test_proposed_code_is_resumed_in_the_sandbox_only(cli, tmp_path):
+    run = stop_early(cli, tmp_path, "first")
+    Approvals(Lab("runs").home).propose("push.py", (run.path / "code" / "push.py").read_text(), "agent", "why not")
+    code, _, err = cli("run", "--resume", "first")
+    assert (code, "runs in the sandbox only" in err) == (2, True)
+
+
+def stop_early(cli, tmp_path, name):
+    """A run of the study's file that failed; its study is not registered any more, as in another command's process."""
+    stuck = f"if not Path({str(tmp_path / 'go')!r}).exists():"
+    text = (tmp_path / "push.py").read_text().replace("if config.fail:", stuck)
+    (tmp_path / "push.py").write_text(text.replace("import random", "import random\nfrom pathlib import Path"))
+    assert cli("run", "push.py", "--name", name)[0] == 70
+    (tmp_path / "go").touch()
+    registry.unregister("push")
+    assert find_run(name).status == "failed"
+    return find_run(name)
 
 
 def test_a_file_of_several_studies_needs_the_name_of_one(cli, tmp_path):
@@ -148,9 +211,39 @@ def test_runs_are_listed_with_filters_and_the_newest_last(cli, value, small):
     assert value("runs", "--limit", "1") == {**value("runs", "--limit", "1"), "total": 2}
     assert "1 of 2: --limit shows more" in cli("runs", "--limit", "1")[1]
     assert value("runs", "--status", "failed")["runs"] == []
+    for nothing in (["--text", "%"], ["--status", "failed"], ["--thread", "other"]):
+        assert cli("runs", *nothing) == (0, "No run in runs fits.\n", "")
     (small.root / "first" / "tables" / "summary.csv").write_text("changed")
     (small.root / "first" / "run.json").touch()
     assert "finished, NOT VALID" in cli("runs")[1]
+    shown = value("runs")
+    rows = perform(small, small.people.here(), "runs", all_operations()["runs"].request()).rows
+    assert shown == {"runs": [{"run": row.id, **told(row)} for row in reversed(rows)], "total": 2, "next": None}
+    assert [(row["status"], row["valid"]) for row in shown["runs"]] == [("finished", False), ("finished", True)]
+
+
+def test_a_list_longer_than_a_page_is_read_to_its_end(cli, value, small, monkeypatch):
+    monkeypatch.setattr(lab_runs, "PAGE", 1)
+    assert [row["run"] for row in value("runs", "--limit", "100000")["runs"]] == ["first", "second"]
+    one = value("runs", "--limit", "1")
+    assert ([row["run"] for row in one["runs"]], one["next"] is None) == (["second"], False)
+
+
+def test_what_only_looks_makes_a_lab_of_no_folder(cli, tmp_path):
+    (tmp_path / "plain" / "below").mkdir(parents=True)
+    for command in (["thread", "list"], ["queue", "list"], ["people", "list"], ["audit"], ["doctor"]):
+        code, _, err = cli("--runs", "plain", *command)
+        assert (code, "there is no lab in plain" in err) == (2, True)
+    assert cli("--runs", "plain", "runs") == (0, "There are no runs in plain.\n", "")
+    assert not (tmp_path / "plain" / ".lab").exists()
+    code, _, err = cli("--runs", "push.py", "runs")
+    assert (code, "push.py is a file, not a folder of runs" in err) == (2, True)
+
+
+def test_studies_as_json_are_the_labs_answer(value, small):
+    for arguments, name, fields in ((["remove-language"], "study", {"name": "remove-language"}), ([], "studies", {})):
+        answer = perform(small, small.people.here(), name, all_operations()[name].request(**fields))
+        assert value("studies", *arguments) == told(answer)
 
 
 def test_f3_16_what_runs_and_threads_say_is_inert_in_a_terminal(cli, small, tmp_path):
@@ -219,11 +312,29 @@ def test_a_file_for_the_sandbox_is_not_loaded_here(cli, value, tmp_path):
     assert "registers no study 'pull'" in cli("run", "strange.py", "--study", "pull", "--queue", "--sandbox")[2]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "push.py", "--queue"],
+        ["run", "push.py", "--queue", "--sandbox"],
+        ["run", "push.py"],
+        ["sweep", "push.py", "--over", "strength=1,2", "--queue"],
+    ],
+)
+def test_a_thread_that_is_not_there_is_said_before_anything_waits_or_is_made(cli, tmp_path, command):
+    code, out, err = cli(*command, "--thread", "nope", "--name", "first")
+    assert (code, out, "there is no thread 'nope'" in err) == (2, "", True)
+    assert Lab("runs").queue.list() == []
+    assert not (tmp_path / "runs" / "first").exists()
+
+
 def test_a_cancelled_job_never_starts(cli, value):
     value("run", "push.py", "--queue", "--name", "queued")
     assert value("queue", "cancel", "queued")["jobs"][0]["state"] == "cancelled"
     assert value("queue", "list")["jobs"] == []
     assert find_run("queued").status == "cancelled"
+    code, out, _ = cli("audit", "queued")
+    assert (code, out.startswith("queued: not finished, 0 of 0 claims held")) == (1, True)
 
 
 # Threads
@@ -326,6 +437,7 @@ def test_the_doctor_says_what_is_wrong_and_puts_right_what_it_can(cli, value, sm
     assert code == 1
     assert "unweave doctor --repair puts right what can be." in out
     assert cli("doctor", "--repair")[0] == 0
+    assert value("people", "deeds")["deeds"][0]["deed"] == "repair"
     assert value("doctor") == {"findings": []}
 
 
@@ -364,6 +476,7 @@ def test_who_may_not_is_told_who_may(cli, small, monkeypatch):
     monkeypatch.setattr(People, "here", lambda _: Person("rob", "reader"))
     for command in (
         ["thread", "new", "May I?"], ["run", "push.py"], ["run", "push.py", "--queue"], ["people", "add", "x", "owner"],
+        ["run", "--resume", "first"], ["queue", "work", "--until-empty"], ["queue", "wait"], ["doctor", "--repair"],
     ):  # fmt: skip
         code, _, err = cli(*command)
         assert (code, "'rob' is a reader, and this needs a" in err) == (2, True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 from small_lab import make_lab, write_study
@@ -84,6 +87,9 @@ def test_an_agent_is_stopped_before_it_has_run_anything(cli):
             ["Why?", "--planner", "language-model", "--endpoint", "http://127.0.0.1:1/v1"],
             "needs an endpoint and a model",
         ),
+        (["Why?", "--endpoint", "http://127.0.0.1:1/v1"], "--endpoint is for --planner language-model"),
+        (["Why?", "--model", "some"], "--model is for --planner language-model"),
+        (["Why?", "--planner", "language-model", "--key-env", "KEY"], "needs an endpoint and a model"),
         (["Why?", "--planner", "language-model"], "set UNWEAVE_ENDPOINT and UNWEAVE_MODEL there"),
         (["Why?", "--runs-at-most", "0"], "is not a whole number above 0"),
     ],
@@ -93,6 +99,34 @@ def test_what_the_agent_refuses_is_one_line_and_submits_nothing(cli, tmp_path, a
     assert (code, out) == (2, "")
     assert line in err
     assert not [path for path in (tmp_path / "runs").glob("*") if (path / "run.json").exists()]
+
+
+def test_a_flag_of_the_language_model_replaces_what_the_environment_says_and_is_recorded(cli, monkeypatch):
+    monkeypatch.setenv("UNWEAVE_ENDPOINT", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("UNWEAVE_MODEL", "usual")
+    model = ["--planner", "language-model", "--model", "another", "--key-env", "MY_KEY", "--source", "push.py"]
+    assert cli("agent", QUESTION, *model, "--queue", "--name", "asked")[0] == 0
+    with Lab("runs") as lab:
+        config = lab.queue.get("asked").config
+        asked = (config["endpoint"], config["model"], config["key_variable"])
+        assert asked == ("http://127.0.0.1:1/v1", "another", "MY_KEY")
+        detail = lab.people.deeds(1)[0].detail
+        assert (detail["endpoint"], detail["model"], detail["source"]) == (*asked[:2], "push.py")
+
+
+def test_the_agents_example_in_the_documentation_can_be_followed(cli, tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "lab.md").read_text(encoding="utf-8")
+    [study] = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "@study" in block]
+    (tmp_path / "push.py").write_text(study)
+    command = next(line for line in text.splitlines() if line.startswith("unweave agent "))
+    code, _, err = cli(*shlex.split(command)[1:], "--queue")
+    assert code == 0, err
+
+
+def test_a_file_whose_studies_cannot_be_asked_is_named_in_the_refusal(cli, tmp_path):
+    write_study(tmp_path)
+    code, _, err = cli("agent", "Which strength of zorbing zorbs it?", "--source", "push.py")
+    assert (code, "'push' of push.py cannot be asked: give @study an inquiry" in err) == (2, True), err
 
 
 def test_over_the_network_no_address_and_no_file_is_named(tmp_path):

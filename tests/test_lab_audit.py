@@ -95,7 +95,7 @@ def test_a_seal_that_is_gone_and_a_run_that_takes_back_its_end_are_found(tmp_pat
     (run.path / "seal.json").unlink()
     assert findings(audited(run)) == ["seal.json: seal.json is missing"]
     write_json(run.path / "run.json", {**run.state(), "status": "cancelled"})
-    assert audited(run).verdict == "valid"
+    assert audited(run).verdict == "not finished"
     assert findings(audited(run, seals={"one": digest})) == [
         "seal.json: the run was finished and sealed, and now says that it is cancelled"
     ]
@@ -103,7 +103,7 @@ def test_a_seal_that_is_gone_and_a_run_that_takes_back_its_end_are_found(tmp_pat
 
 def test_a_run_at_work_and_one_from_before_seals_are_told_of_and_not_invalid(tmp_path):
     audit = audited(started(tmp_path))
-    assert audit.verdict == "valid"
+    assert audit.verdict == "not finished"
     assert notes(audit) == ["seal.json: the run is running, so nothing is sealed yet"]
     old = finished(tmp_path, "old")
     (old.path / "seal.json").unlink()

@@ -89,8 +89,8 @@ def test_what_was_queued_is_compared_with_what_the_folder_says(lab):
 
     name = next(iter(registry.all_studies()))
     job = lab.queue.submit(name, {}, name="queued", seeds=[0], plan={"study": name})
-    assert audit(lab, job.run).findings[0].kind == "seal"
-    assert audit(lab, job.run).verdict == "valid"
+    assert audit(lab, job.run).findings[0].kind == "unfinished"
+    assert audit(lab, job.run).verdict == "not finished"
     path = lab.root / "queued" / "run.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps({**state, "seeds": [3], "plan": {"study": name, "seeds": [3]}}))

@@ -73,6 +73,38 @@ def test_every_text_that_a_request_takes_is_bounded(name):
     walk(schema, schema.get("$defs", {}), [])
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_whole_number_that_a_request_takes_is_one_that_the_index_can_hold(name):
+    def walk(schema):
+        if isinstance(schema, dict):
+            assert schema.get("type") != "integer" or schema["maximum"] < 2**63, (name, schema)
+            schema = schema.values()
+        elif not isinstance(schema, list):
+            return
+        for inner in schema:
+            walk(inner)
+
+    walk(OPERATIONS[name].request.model_json_schema())
+
+
+def test_a_deed_is_found_by_what_it_made(lab):
+    def do(name, /, **fields):
+        return perform(lab, OWNER, name, OPERATIONS[name].request(**fields))
+
+    thread = do("start-thread", question="Is it?").thread
+    run = do("start-run", study="remove-language", thread=thread).jobs[0].run
+    sweep = do("start-sweep", study="remove-language", grid={"language": ["de", "es"]}).job.run
+    do("cancel-run", run=run)
+    do("add-note", thread=thread, text="So it is.")
+    code = do("propose-code", name="mine.py", source="x = 1").sha256
+    made = [(deed.deed, deed.subject) for deed in reversed(lab.people.deeds())]
+    assert made == [
+        ("start-thread", thread), ("start-run", run), ("start-sweep", sweep), ("cancel-run", run),
+        ("add-note", thread), ("propose-code", code),
+    ]  # fmt: skip
+    assert [deed.deed for deed in lab.people.deeds(subject=run)] == ["cancel-run", "start-run"]
+
+
 def test_nobody_does_what_their_role_does_not_allow_and_nothing_is_recorded_of_it(lab):
     for name, one in OPERATIONS.items():
         for role in SCOPES:

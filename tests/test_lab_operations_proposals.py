@@ -49,6 +49,13 @@ def test_f3_28_an_agent_cannot_allow_its_own_code_and_a_reader_proposes_none(lab
     assert do(lab, ANNE, "proposals").proposals[0].allowed_by is None
 
 
+@pytest.mark.parametrize(("proposes", "allows"), [("anne.mcp", "anne"), ("anne", "anne.mcp"), ("anne", "anne")])
+def test_nobody_allows_what_they_or_their_own_agent_proposed(lab, proposes, allows):
+    made = do(lab, Person(proposes, "runner"), "propose-code", name="mine.py", source="x = 1", why="a control")
+    with pytest.raises(UnweaveError, match="somebody else has to allow it"):
+        do(lab, Person(allows, "reviewer"), "allow-code", sha256=made.sha256)
+
+
 def test_f3_28_a_planners_tools_only_read(lab):
     tools = LabTools(lab, AGENT)
     offered = {one["function"]["name"] for one in tools.functions()}

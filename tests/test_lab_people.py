@@ -34,6 +34,8 @@ def test_roles_allow_more_and_more():
             assert Person("x", role).may(scope) is (scope in scopes)
     with pytest.raises(NotAllowed, match="'eve' is a reader, and this needs a runner: ask an owner"):
         Person("eve", "reader").must("run")
+    with pytest.raises(NotAllowed, match="this needs an owner"):
+        Person("eve", "reader").must("own")
 
 
 def test_an_account_has_a_token_of_256_bits_that_is_kept_as_a_hash(lab):
@@ -105,7 +107,9 @@ def test_who_is_removed_gets_in_no_more(lab):
         ("Ann", "owner", "person name 'Ann'"),
         ("../x", "owner", "person name"),
         ("agent", "owner", "the lab's own agent"),
-        ("ann.mcp", "owner", "agent acts over MCP"),
+        ("critic", "reviewer", "the lab's own critic"),
+        ("bob.mcp", "reviewer", "would be the agent of 'bob'"),
+        ("b" * 97, "reviewer", "longer than 96 characters"),
         ("bob", "boss", "'boss' is not a role; nearest: "),
         ("ann", "owner", "there is an account 'ann' already"),
     ],

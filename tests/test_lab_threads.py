@@ -169,6 +169,20 @@ def test_a_review_is_of_a_hash_by_somebody_else_and_goes_stale(threads, thread):
     assert [review["current"] for review in threads.get(thread.id).to_json()["reviews"]] == [False, False]
 
 
+@pytest.mark.parametrize(("acts", "reviews"), [("dora.mcp", "dora"), ("dora", "dora.mcp")])
+def test_nobody_reviews_what_their_own_agent_did_nor_their_agent_what_they_did(threads, thread, acts, reviews):
+    threads.add(thread.id, ThreadRun("first", "screen"), Person(acts, "reviewer"))
+    with pytest.raises(UnweaveError, match=f"'{reviews}' planned, ran or concluded"):
+        threads.add(thread.id, Review("accept", "I like it"), Person(reviews, "reviewer"))
+    threads.add(thread.id, Review("accept", "So do I"), BOB)
+
+
+def test_the_id_of_a_thread_is_taken_once(threads, thread):
+    with pytest.raises(UnweaveError, match=f"there is a thread '{thread.id}' already: choose another id"):
+        threads.create("Another?", id=thread.id, by=ANN)
+    assert threads.get(thread.id).question == QUESTION
+
+
 def test_who_started_a_run_is_an_author_though_another_added_it(threads, thread, lab):
     path = lab.root / "first" / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "person": "bob"}))

@@ -72,7 +72,7 @@ def test_an_agent_is_approved_followed_and_read(open_page, lab, tokens):
     expect(page.locator(".markdown").first).to_contain_text("What it rests on")
     expect(page.locator("#section-critic ~ div")).to_contain_text("critic")
     page.get_by_role("link", name=re.compile(r"^\d+ claims?$")).click()
-    expect(page.locator("#claim-1 .verdict")).to_have_text(re.compile("held"))
+    expect(page.locator("#claim-0 .verdict")).to_have_text(re.compile("held"))
     page.goto(page.url.split("/lab/")[0] + f"/lab/threads/{thread}")
     expect(page.locator(".conclusions .cited .verdict").first).to_have_text(re.compile("held"))
     assert lab.queue.get(job.id).state == "finished"

@@ -19,8 +19,9 @@ from small_lab import add_run, make_lab
 from unweave.lab.lab import Lab
 from unweave.lab.operations.registry import all_operations, perform
 from unweave.lab.operations.run_models import RunsRequest
-from unweave.lab.people import SCOPES, Person
+from unweave.lab.people import SCOPES, People, Person
 from unweave.lab.store.freshness import Freshness
+from unweave.lab.store.page import cursor_of
 from unweave.record import Run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="symlinks as POSIX has them")
@@ -144,6 +145,10 @@ def test_a_log_is_read_on_from_where_it_was_read_before(server, lab):
     rest = server.look("log", run="talking", after_byte=first["next"]).json
     assert (rest["text"], rest["next"]) == ("ße end\n", rest["size"])
     assert server.look("log", run="talking", after_byte=10**9).json["text"] == ""
+    (run.path / "log.txt").rename(run.path / "aside.txt")
+    os.mkfifo(run.path / "log.txt")
+    assert server.look("log", run="talking").json["text"] == ""
+    (run.path / "aside.txt").replace(run.path / "log.txt")
     run.finish()
     assert server.look("log", run="talking", after_byte=rest["next"]).json["ended"] is True
 
@@ -312,6 +317,7 @@ def test_f3_11_what_is_not_there_is_404(server, id):
     assert server.look("table", run="first", table=id).status == 404
     assert server.look("figure", run="first", figure=id).status == 404
     assert server.look("thread", thread=id).status == 404
+    assert server.look("study", name=id).status == 404
     assert server.act("cancel-run", run=id).status == 404
     assert server.act("link", thread="words", relation="extends", to=id).status == 404
 
@@ -457,6 +463,29 @@ def test_f3_43_runs_are_sorted_by_known_names_only(server, sort):
 @pytest.mark.parametrize("after", ["x", "0", "eyJ9", "' OR 1=1", "W10=", "a" * 1000, "WyIiLCAiIl0="])
 def test_f3_43_a_cursor_that_was_not_given_is_refused(server, after):
     assert server.look("runs", after=after).status == 422
+
+
+def test_f3_43_a_cursor_with_a_number_that_the_index_cannot_hold_is_refused(server):
+    assert server.look("runs", after=cursor_of("created", True, 2**63, "x")).status == 422
+    assert server.look("deeds", after=2**63).status == 422
+    assert server.look("deeds", after=2**63 - 1).status == 200
+
+
+def test_no_refusal_says_where_the_lab_stands(server, lab):
+    assert server.act("start-thread", question="Again?", name="words").json["detail"] == (
+        "there is a thread 'words' already: choose another id"
+    )
+    refused = server.act("start-run", study="remove-language", after=["nope"])
+    assert (refused.status, str(lab.root.parent) in refused.json["detail"]) == (422, False)
+
+
+def test_the_servers_own_token_gives_the_role_that_its_owner_has_now(lab, monkeypatch):
+    with serving(lab=lab) as server:
+        cookie = ("Cookie", server.sign_in())
+        monkeypatch.setattr(People, "here", lambda _: Person("rob", "reader"))
+        assert server.look("lab").json["role"] == "reader"
+        assert server.look("lab", cookie).json["role"] == "reader"
+        assert server.act("start-thread", question="May I?").status == 403
 
 
 def test_unknown_fields_are_refused(server):

@@ -15,10 +15,12 @@ from serving import HOSTILE, OTHER_TOKEN, TOKEN, serving
 from small_lab import add_run, make_lab
 
 import unweave
+from unweave.base.errors import UnweaveError
 from unweave.cli import main
 from unweave.lab.operations.registry import all_operations
-from unweave.lab.people import Person
+from unweave.lab.people import People, Person
 from unweave.lab.threads.events import Note
+from unweave.server import mcp as server_mcp
 from unweave.server.mcp import PATH, json_text, lab_server, make_mcp_app
 
 mcp = pytest.importorskip("mcp")
@@ -90,7 +92,8 @@ def inside(lab, allowed, person=None):
 )
 def test_f3_34_tools_read_by_default_and_write_behind_a_scope(lab, allowed, scopes):
     tools = tools_of(inside(lab, allowed))
-    assert set(tools) == {name for name, one in OPERATIONS.items() if one.scope in scopes}
+    # Code that an agent proposed is read and allowed by a person.
+    assert set(tools) == {name for name, one in OPERATIONS.items() if one.scope in scopes} - {"allow-code"}
     for name, tool in tools.items():
         reads = OPERATIONS[name].scope == "read"
         assert tool.annotations.read_only_hint is reads
@@ -128,6 +131,7 @@ def test_an_answer_is_the_operations_and_fits_its_schema(lab):
         ("run", {}, "run: Field required"),
         ("runs", {"sort": "random()"}, "sort: Input should be"),
         ("runs", {"extra": 1}, "extra: Extra inputs are not permitted"),
+        ("deeds", {"after": 2**63}, "after: Input should be less than"),
         ("table", {"run": "first", "table": "nothing"}, "run 'first' has no table 'nothing'; nearest: 'summary'"),
     ],
 )
@@ -223,6 +227,21 @@ def test_json_output_is_for_http_and_a_missing_sdk_is_said(lab, monkeypatch, cap
     assert ran.stdout == ""
 
 
+def test_over_stdio_another_role_holds_from_the_next_call_on(lab, monkeypatch):
+    asked = []
+
+    def caught(lab, allowed, who):
+        asked.append(who)
+        raise UnweaveError("enough")
+
+    monkeypatch.setattr(server_mcp, "lab_server", caught)
+    with pytest.raises(UnweaveError, match="enough"):
+        server_mcp.serve_stdio(lab, "run")
+    assert asked[0](None).role == "runner"
+    monkeypatch.setattr(People, "here", lambda _: Person("rob", "reader"))
+    assert asked[0](None) == Person("rob.mcp", "reader")
+
+
 # Streamable HTTP
 
 
@@ -247,6 +266,12 @@ def test_over_http_the_token_says_who_asks(server, lab):
     assert (reply.is_error, reply.content[0].text) == (
         True, "'rob.mcp' is a reader, and this needs a runner: ask an owner of the lab",
     )  # fmt: skip
+
+
+def test_over_http_the_servers_own_token_gives_no_more_than_its_owners_role(server, monkeypatch):
+    monkeypatch.setattr(People, "here", lambda _: Person("rob", "reader"))
+    said = call(partial(over_http, server), "lab").structured_content
+    assert (said["person"], said["role"]) == ("rob.mcp", "reader")
 
 
 def test_f3_34_over_http_a_wrong_token_is_refused(server):

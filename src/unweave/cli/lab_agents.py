@@ -59,28 +59,37 @@ def _start(args: argparse.Namespace, lab: Any) -> tuple[str, str]:
     from unweave.lab.agent.job import start_agent
     from unweave.lab.operations.agent_models import StartAgentRequest
     from unweave.lab.operations.agents import PLANNERS as NAMES
-    from unweave.lab.operations.agents import budget_of
+    from unweave.lab.operations.agents import budget_of, language_model
 
     fields = {
         "question": args.question, "runs": args.runs_at_most, "seconds": args.seconds, "tokens": args.tokens,
         "dollars": args.dollars, "planner": args.planner, "wait_for_approval": args.wait_for_approval,
         "thread": args.thread, "name": args.name,
     }  # fmt: skip
-    own = args.source is not None or args.endpoint is not None or args.model is not None
-    if not own:
+    flags = {"--endpoint": args.endpoint, "--model": args.model, "--key-env": args.key_env}
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given and args.planner != "language-model":
+        raise UnweaveError(f"{given[0]} is for --planner language-model: the built-in planner asks no model")
+    if args.source is None and not given:
         started = ask_in(lab, "start-agent", fields)
         return started.thread, started.job.run
     # No operation does this: over the network nobody names a file or an address for this machine to open.
     request = checked_request(StartAgentRequest, fields)
     person = lab.people.here()
     person.must("run")
+    asked: dict[str, Any] = {}
+    if args.planner == "language-model":
+        asked = language_model(args.endpoint, args.model, args.key_env)
     thread, job = start_agent(
         lab, request.question, planner=NAMES[request.planner], budget=budget_of(request),
         wait_for_approval=request.wait_for_approval, thread=request.thread, person=person,
-        source=args.source.resolve() if args.source else None, endpoint=args.endpoint, model=args.model,
-        key_variable=args.key_env, name=request.name,
+        source=args.source.resolve() if args.source else None, name=request.name, **asked,
     )  # fmt: skip
-    lab.people.record(person, "start-agent", fields, thread)
+    # An address may hold a name and a password before its host.
+    where = {"endpoint": (asked.get("endpoint") or "").rpartition("@")[2] or None, "model": asked.get("model")}
+    lab.people.record(
+        person, "start-agent", {**fields, **where, "source": args.source.name if args.source else None}, thread
+    )
     return thread, job.run
 
 

@@ -98,6 +98,9 @@ def _work_options(parser: argparse.ArgumentParser) -> None:
 
 def _work(args: argparse.Namespace) -> Output:
     lab = open_lab(args, make=True)
+    person = lab.people.here()
+    person.must("run")
+    lab.people.record(person, "work-queue", {"until_empty": args.until_empty, "ray": args.ray})
     if args.ray:
         lab.queue.use_ray(args.ray)
     lines = ["Starting what waits. Ctrl-C ends it; what runs then goes on with the next scheduler."]
@@ -127,7 +130,12 @@ def _wait_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _wait(args: argparse.Namespace) -> Output:
+    from unweave.lab.operations.queueing import is_scheduled
+
     lab = open_lab(args)
+    if not is_scheduled(lab):
+        # This process would start what waits.
+        lab.people.here().must("run")
     return waited(lab, args.runs_named or None, args.seconds)
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.arguments import count
 from unweave.base.errors import UnweaveError
 from unweave.base.outcome import Output
 from unweave.base.terminal import one_line
-from unweave.cli.lab_shared import columns, open_lab
+from unweave.cli.lab_shared import ask_in, columns, is_lab, open_lab, told
 from unweave.cli.shared import Command, current_report, run_value
 
+if TYPE_CHECKING:
+    from unweave.lab.lab import Lab
+    from unweave.record import Run
+
+PAGE = 1000
+"""Runs that the lab gives at once."""
 STATUSES = ("waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted", "damaged")
 SORTS = ("created", "finished", "seconds", "study", "status", "thread", "id")
 
@@ -26,27 +33,40 @@ def _runs_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs(args: argparse.Namespace) -> Output:
-    if not args.runs.is_dir():
-        return Output({"runs": [], "total": 0}, [f"There are no runs in {args.runs}."])
-    index = open_lab(args).runs
-    index.sync()
-    chosen = {name: getattr(args, name) for name in ("limit", "study", "status", "thread", "text", "sort")}
-    page = index.list(**chosen)
-    rows = [
+    if args.runs.exists() and not args.runs.is_dir():
+        raise UnweaveError(f"{args.runs} is a file, not a folder of runs: give --runs FOLDER")
+    if not is_lab(args.runs):
+        return Output({"runs": [], "total": 0, "next": None}, [f"There are no runs in {args.runs}."])
+    chosen = {name: getattr(args, name) for name in ("study", "status", "thread", "text") if getattr(args, name)}
+    listed, page = _pages(open_lab(args), args.limit, {**chosen, "sort": args.sort})
+    rows = [{"run": row.id, **told(row)} for row in listed]
+    cells = [
         {
-            "run": row.id,
-            "study": row.study,
-            "status": row.status if row.valid else f"{row.status}, NOT VALID",
-            "created": row.created[:19],
-            "note": row.note if row.valid else row.reason,
+            **row,
+            "status": row["status"] if row["valid"] else f"{row['status']}, NOT VALID",
+            "created": row["created"][:19],
+            "note": row["note"] if row["valid"] else row["reason"],
         }
-        # The newest stands last, next to where the person types.
-        for row in reversed(page.rows)
+        for row in rows
     ]
-    shown = columns(rows, ("run", "study", "status", "created", "note"))
+    shown = columns(cells, ("run", "study", "status", "created", "note"))
     if page.next is not None:
         shown.append(f"{len(rows)} of {page.total}: --limit shows more")
-    return Output({"runs": rows, "total": page.total}, shown if rows else [f"There are no runs in {args.runs}."])
+    if not rows:
+        shown = [f"No run in {args.runs} fits." if chosen else f"There are no runs in {args.runs}."]
+    return Output({"runs": rows, "total": page.total, "next": page.next}, shown)
+
+
+def _pages(lab: Lab, limit: int, chosen: dict[str, Any]) -> tuple[list[Any], Any]:
+    """So many rows of the list, the newest last, next to where the person types; and the last page of them."""
+    rows: list[Any] = []
+    after = None
+    while True:
+        page = ask_in(lab, "runs", {**chosen, "limit": min(limit - len(rows), PAGE), "after": after})
+        rows += page.rows
+        after = page.next
+        if after is None or len(rows) >= limit:
+            return rows[::-1], page
 
 
 def _open_options(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +91,25 @@ def _open(args: argparse.Namespace) -> Output:
         if served is not None and run.path.resolve().parent == Path(args.runs).resolve():
             _show(served.page(f"/lab/runs/{run.id}"))
             return Output(run_value(run) | {"page": served.origin}, [f"{served.origin}/lab/runs/{run.id}"])
-    report = current_report(run)
-    if report is None:
-        raise UnweaveError(f"run {run.id!r} is {run.status} and has no report; its tables are in {run.path / 'tables'}")
+    shown = current_report(run)
+    value = run_value(run)
+    if shown is None:
+        shown = _copy(run)
+        value |= {"copy": str(shown)}
     if args.browser or args.page:
-        _show(report.resolve().as_uri())
-    return Output(run_value(run), [one_line(str(report))])
+        _show(shown.resolve().as_uri())
+    return Output(value, [one_line(str(shown))])
+
+
+def _copy(run: Run) -> Path:
+    """What a run without a report holds, as a page written anew beside the runs: a finished run's folder is sealed."""
+    from unweave.lab.lab import Lab
+    from unweave.lab.static_copy import static_copy
+
+    with Lab(run.path.parent) as lab:
+        page = lab.home / "pages" / f"{run.id}.html"
+        page.unlink(missing_ok=True)
+        return static_copy(lab, run.id, page)
 
 
 def _show(url: str) -> None:
@@ -87,5 +120,5 @@ def _show(url: str) -> None:
 
 COMMANDS = {
     "runs": Command(_runs, "list the runs, the newest last", _runs_options),
-    "open": Command(_open, "print the path of a run's report, or show the run", _open_options),
+    "open": Command(_open, "print the path of a run's report or page, or show the run", _open_options),
 }

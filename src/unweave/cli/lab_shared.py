@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from unweave.lab.lab import Lab
     from unweave.studies.registry import Study
 
+PARTS = ("screen", "confirm", "null", "control", "baseline", "replication")
+
 Model = TypeVar("Model", bound="BaseModel")
 
 
@@ -25,11 +27,16 @@ def open_lab(args: argparse.Namespace, make: bool = False) -> Lab:
     """The lab of ``--runs``. Who only looks makes no folders: ``UnweaveError`` where there is none."""
     from unweave.lab.lab import Lab
 
-    if not make and not args.runs.is_dir():
+    if not make and not is_lab(args.runs):
         raise UnweaveError(
             f"there is no lab in {args.runs}: start a run with `unweave run STUDY`, or give --runs FOLDER"
         )
     return Lab(args.runs)
+
+
+def is_lab(folder: Path) -> bool:
+    """Whether ``folder`` is a lab, or holds runs that a lab would be of."""
+    return (folder / ".lab").is_dir() or any(folder.glob("*/run.json"))
 
 
 def ask(args: argparse.Namespace, name: str, fields: Mapping[str, Any], make: bool = False) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from unweave.base.errors import UnweaveError, oserror_line
 from unweave.base.outcome import Output
 from unweave.base.terminal import one_line
-from unweave.cli.lab_shared import ask, ask_in, columns, indented, open_lab, told
+from unweave.cli.lab_shared import PARTS, ask, ask_in, columns, indented, open_lab, told
 from unweave.cli.shared import Command
 
 SHOWN_HASH = 12
@@ -147,9 +147,7 @@ def _approve(args: argparse.Namespace) -> Output:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     _thread_option(parser)
     parser.add_argument("run", metavar="RUN")
-    parser.add_argument(
-        "--part", default="confirm", help="screen, confirm, null, control, baseline or replication (default: confirm)"
-    )
+    parser.add_argument("--part", default="confirm", help=f"{', '.join(PARTS[:-1])} or {PARTS[-1]} (default: confirm)")
     parser.add_argument("--hypothesis", metavar="NAME", default="", help="the hypothesis that it tests")
 
 

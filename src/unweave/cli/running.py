@@ -15,7 +15,7 @@ from unweave.base.memory import keep_freed_memory
 from unweave.base.outcome import Output
 from unweave.base.progress import Terminal
 from unweave.cli.lab_queue import waited
-from unweave.cli.lab_shared import ask_in, chosen_study, one_of, open_lab, told
+from unweave.cli.lab_shared import PARTS, ask_in, chosen_study, is_lab, one_of, open_lab, told
 from unweave.cli.shared import (
     Command,
     grid,
@@ -44,8 +44,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that stopped early: its id, path, or last")
     parser.add_argument("--thread", metavar="THREAD", help="make the run part of this thread")
     parser.add_argument(
-        "--part", metavar="PART", default="confirm", help="its part there: screen, confirm, null, control, baseline or "
-        "replication (default: confirm)",
+        "--part", metavar="PART", choices=PARTS, default="confirm", help=f"its part there: {', '.join(PARTS[:-1])} or "
+        f"{PARTS[-1]} (default: confirm)",
     )  # fmt: skip
     hardware_options(parser)
     set_option(parser)
@@ -95,16 +95,24 @@ def _run(args: argparse.Namespace) -> Output:
 
 
 def _resume(args: argparse.Namespace) -> Output:
+    from unweave.lab.operations.finding import find_job
     from unweave.record import Run, find_run
-    from unweave.studies.discover import load_source
     from unweave.studies.registry import all_studies, find_study
 
     found = find_run(args.resume, args.runs)
     if args.set or _hardware(args) or args.name or args.thread or args.study not in (None, found.study):
         raise UnweaveError(f"run {found.id!r} is resumed with its own study {found.study!r}, settings and name")
-    source = found.state().get("source")
-    if source:
-        load_source(found.path / source["file"])
+    lab = open_lab(args, make=True)
+    here = found.path.resolve().parent == lab.root.resolve()
+    if found.state().get("job") is not None or (here and find_job(lab, found.id) is not None):
+        # Nothing of it is loaded here: the queue knows whether its code is for the sandbox.
+        if not here:
+            raise UnweaveError(f"run {found.id!r} came through the queue of another lab: give --runs, and its id")
+        resumed = ask_in(lab, "resume-run", {"run": found.id})
+        return Output({"jobs": [told(resumed)]}, [f"run {found.id} goes on in the queue", *_how_to_start(lab)])
+    person = lab.people.here()
+    person.must("run")
+    _load_own_source(lab, found)
     if found.study not in all_studies():
         raise UnweaveError(
             f"run {found.id!r} is of `unweave {found.study}`, which is not resumed: give the same command again (a "
@@ -112,14 +120,29 @@ def _resume(args: argparse.Namespace) -> Output:
         )
     study = find_study(found.study)
     config = study.configure(found.config)
-    lab = open_lab(args, make=True)
-    job = found.state().get("job")
-    if job is not None and found.status != "finished":
-        resumed = ask_in(lab, "resume-run", {"run": found.id})
-        return Output({"jobs": [told(resumed)]}, [f"run {found.id} goes on in the queue", *_how_to_start(lab)])
     run = Run.resume(found.path, Terminal(study.name))
+    lab.people.record(person, "resume-run", {"run": run.id, "study": study.name}, run.id)
     args.kept += [f"run {run.id} keeps what it wrote", f"go on with `unweave run --resume {run.id}`"]
     return _worked(lab, run, study, config)
+
+
+def _load_own_source(lab: Lab, run: Run) -> None:
+    """Loads the copy of a person's own file that ``run`` was started with, as it was then, and no other file."""
+    from unweave.base.files import read_inside
+    from unweave.lab.sandbox.approval import Approvals
+    from unweave.studies.discover import load_source
+
+    source = run.state().get("source")
+    if not source:
+        return
+    try:
+        name, sha256 = str(source["file"]), str(source["sha256"])
+        read_inside(run.path, name)
+    except (OSError, TypeError, KeyError) as error:
+        raise UnweaveError(f"run {run.id!r} holds no copy of the file of its study: run that file anew") from error
+    if any(sha256 == proposed.sha256 for proposed in Approvals(lab.home).list()):
+        raise UnweaveError(f"run {run.id!r} is of proposed code, which runs in the sandbox only: submit it anew")
+    load_source(run.path / name, sha256)
 
 
 def _worked(lab: Lab, run: Run, study: Study, config: Any) -> Output:
@@ -184,10 +207,13 @@ def _submitted(args: argparse.Namespace, lab: Lab, job: Any) -> Output:
 
 def _submit_file(lab: Lab, study: str, source: Path, fields: dict[str, Any], sandboxed: bool) -> Any:
     """A run of a file's study. No operation does this: over the network nobody names a file of this machine."""
+    from unweave.lab.operations.finding import open_thread
     from unweave.lab.operations.queueing import job_entry
 
     person = lab.people.here()
     person.must("run")
+    if fields["thread"] is not None:
+        open_thread(lab, fields["thread"])
     job = lab.queue.submit(
         study, fields["settings"], needs=fields["needs"], priority=fields["priority"], after=fields["after"],
         thread=fields["thread"], person=person.name, name=fields["name"], source=source, sandboxed=sandboxed,
@@ -220,19 +246,33 @@ def _studies_options(parser: argparse.ArgumentParser) -> None:
 def _studies(args: argparse.Namespace) -> Output:
     from unweave.studies.registry import all_studies, find_study
 
+    if args.json:
+        name, fields = ("studies", {}) if args.study is None else ("study", {"name": args.study})
+        return Output(_answered(args, name, fields), [])
     if args.study is None:
         found = all_studies()
         width = max(map(len, found), default=0)
         lines = [f"{name:{width}}  {study.question}" for name, study in found.items()]
-        return Output({"studies": [{"name": name, "question": one.question} for name, one in found.items()]}, lines)
+        return Output({}, lines)
     study = find_study(args.study)
     fields = study.fields()
     lines = [f"{study.name}: {study.question}", ""]
     for each in fields:
         lines.append(f"{each.name}: {each.type}" + ("" if each.required else f" = {each.default!r}"))
         lines += [f"    {each.meaning}"] if each.meaning else []
-    value = {"name": study.name, "question": study.question, "fields": [asdict(each) for each in fields]}
-    return Output(value, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
+    return Output({}, [*lines, "", f"unweave run {study.name} --set FIELD=VALUE"])
+
+
+def _answered(args: argparse.Namespace, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The lab's answer on studies, which needs no lab to be there: an empty one has no runs to reckon from."""
+    import tempfile
+
+    from unweave.lab.lab import Lab
+
+    if is_lab(args.runs):
+        return told(ask_in(open_lab(args), name, fields))
+    with tempfile.TemporaryDirectory() as empty, Lab(empty) as lab:
+        return told(ask_in(lab, name, fields))
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:

@@ -30,10 +30,11 @@ SCOPES: dict[str, tuple[str, ...]] = {
 }
 AGENT = "agent"
 """The name under which the lab's own agent acts; no person has it."""
-
-
-MCP = ".mcp"
-"""How the name ends under which somebody's own agent acts; no person's does."""
+RESERVED = (AGENT, "critic")
+"""Names under which the lab itself acts: its agent, and who objects to what the agent did."""
+OWN_AGENT = ".mcp"
+"""What the name of a person's own agent ends in, as which it acts over the Model Context Protocol."""
+_LONGEST = 100 - len(OWN_AGENT)
 
 
 class NotAllowed(UnweaveError):
@@ -55,7 +56,13 @@ class Person:
         """Raises ``NotAllowed`` unless this role allows ``scope``."""
         if not self.may(scope):
             needed = next(role for role, scopes in SCOPES.items() if scope in scopes)
-            raise NotAllowed(f"{self.name!r} is a {self.role}, and this needs a {needed}: ask an owner of the lab")
+            kind = "an owner" if needed == "owner" else f"a {needed}"
+            raise NotAllowed(f"{self.name!r} is a {self.role}, and this needs {kind}: ask an owner of the lab")
+
+
+def person_behind(name: str) -> str:
+    """Whose deed one under ``name`` is: what a person's own agent did is that person's."""
+    return name.removesuffix(OWN_AGENT)
 
 
 class People:
@@ -83,10 +90,12 @@ class People:
         """Makes an account and returns its token, which is shown this once. The first one must be an owner's."""
         check_name(name, "person")
         role = _role(role)
-        if name == AGENT:
-            raise UnweaveError(f"{AGENT!r} is the name of the lab's own agent: choose another")
-        if name.endswith(MCP):
-            raise UnweaveError(f"{name!r} is the name under which somebody's own agent acts over MCP: choose another")
+        if name in RESERVED:
+            raise UnweaveError(f"{name!r} is the name of the lab's own {name}: choose another")
+        if name.endswith(OWN_AGENT):
+            raise UnweaveError(f"{name!r} would be the agent of {person_behind(name)!r}: choose another name")
+        if len(name) > _LONGEST:
+            raise UnweaveError(f"{name!r} is longer than {_LONGEST} characters: choose a shorter name")
         token = secrets.token_urlsafe(32)
         with self.lab.database.write() as connection:
             if connection.execute("SELECT 1 FROM people WHERE name = ?", (name,)).fetchone():
@@ -172,7 +181,7 @@ def system_user() -> str:
         name = pwd.getpwuid(os.getuid()).pw_name
     except (ImportError, KeyError):
         name = os.environ.get("USERNAME", "") if os.name == "nt" else f"user-{os.getuid()}"
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).lstrip("._-")[:100] or "user"
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).lstrip("._-")[:_LONGEST] or "user"
 
 
 def _keep_an_owner(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Who a request comes from: the server's own token is its owner's, and the people of the lab have theirs."""
+"""Who a request comes from: the server's own token is of who started it, and the people of the lab have theirs."""
 
 from __future__ import annotations
 
@@ -26,34 +26,37 @@ class Accounts:
     def __init__(self, settings: ServerSettings, people: People | None = None) -> None:
         self.settings = settings
         self.people = people
-        self.owner = Person(people.here().name if people is not None else "owner", "owner")
         self.session = cookie_of(settings.token, settings.port)
 
     def of_token(self, given: bytes) -> Person | None:
         """Whose token this is; None for nobody's."""
         if same(given, self.settings.token):
-            return self.owner
+            return self._here()
         if self.people is None or _TOKEN.fullmatch(given) is None:
             return None
         return self.people.by_token(given.decode("ascii"))
 
     def session_of(self, given: bytes) -> str | None:
         """The cookie's value for a token; None for nobody's."""
+        if same(given, self.settings.token):
+            return self.session
         person = self.of_token(given)
-        if person is None:
-            return None
-        return self.session if person is self.owner else self._session(person.name)
+        return None if person is None else self._session(person.name)
 
     def of_session(self, given: bytes) -> Person | None:
         """Who is signed in by this value of the cookie; None for nobody."""
         if same(given, self.session):
-            return self.owner
+            return self._here()
         match = _SESSION.fullmatch(given)
         if match is None or self.people is None:
             return None
         name = match[1].decode("ascii")
         wanted = self._session(name)
         return self.people.get(name) if wanted is not None and same(given, wanted) else None
+
+    def _here(self) -> Person:
+        """Who started the server, whose own token this is: with the role that they have in the lab now."""
+        return self.people.here() if self.people is not None else Person("owner", "owner")
 
     def _session(self, name: str) -> str | None:
         key = self.people.session_key(name) if self.people is not None else None

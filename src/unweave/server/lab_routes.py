@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 
+from unweave.base.errors import UnweaveError
 from unweave.lab.operations.registry import Operation, perform
 from unweave.server.guard import PERSON
+from unweave.server.problem import without_place
 from unweave.server.replies import PROBLEMS, gone, json_reply
 
 if TYPE_CHECKING:
@@ -29,7 +31,11 @@ def _add(app: FastAPI, lab: Lab, one: Operation, workers: Workers) -> None:
         person = request.scope[PERSON]
 
         def work() -> bytes:
-            answer = perform(lab, person, one.name, question)
+            try:
+                answer = perform(lab, person, one.name, question)
+            except UnweaveError as error:
+                error.args = (without_place(str(error), lab.root),)
+                raise
             if not isinstance(answer, one.response):
                 raise TypeError(f"operation {one.name!r} gave {type(answer).__name__}, not {one.response.__name__}")
             return answer.model_dump_json().encode()

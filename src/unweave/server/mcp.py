@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,10 +14,10 @@ import unweave
 from unweave.base.errors import UnweaveError
 from unweave.base.terminal import one_line
 from unweave.lab.operations.registry import Operation, all_operations, perform
-from unweave.lab.people import MCP, Person, Role
+from unweave.lab.people import OWN_AGENT, Person, Role
 from unweave.server.accounts import Accounts
 from unweave.server.guard import PERSON, Guard
-from unweave.server.problem import fault
+from unweave.server.problem import fault, without_place
 from unweave.server.scheduling import scheduling
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from unweave.server.settings import ServerSettings
 
 PATH = "/mcp"
-# What each choice of --allow-writes lets an agent do. Accounts and tokens are for people: no tool reaches them.
+# What each choice of --allow-writes lets an agent do. Accounts and tokens are for people: no tool reaches them. None
+# allows code either, which another agent may have proposed.
 SCOPES: dict[str, tuple[str, ...]] = {
     "none": ("read",),
     "run": ("read", "run"),
@@ -36,6 +36,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 }
 _ROLES: dict[str, Role] = {"none": "reader", "run": "runner", "review": "reviewer"}
 _RANK: tuple[Role, ...] = ("reader", "runner", "reviewer", "owner")
+_FOR_PEOPLE = ("allow-code",)
 _ENDING = ("cancel-run", "stop-agent")
 _INSTRUCTIONS = (
     "A lab of experiments on models: studies, runs, claims bound by hash to tables, threads of research. Numbers come "
@@ -52,7 +53,9 @@ def lab_server(lab: Lab, allowed: str, who: Callable[[Any], Person]) -> Server[A
     Raises ``UnweaveError`` where the SDK is not installed.
     """
     types, lowlevel = _sdk()
-    tools = {name: one for name, one in all_operations().items() if one.scope in SCOPES[allowed]}
+    tools = {
+        name: one for name, one in all_operations().items() if one.scope in SCOPES[allowed] and name not in _FOR_PEOPLE
+    }
     listed = types.ListToolsResult(tools=[_tool(types, one) for one in tools.values()])
 
     async def list_tools(ctx: Any, params: Any) -> Any:
@@ -64,11 +67,14 @@ def lab_server(lab: Lab, allowed: str, who: Callable[[Any], Person]) -> Server[A
         asked = tools.get(params.name)
         if asked is None:
             return _failed(types, f"there is no tool {params.name!r}")
-        work = partial(_answer, lab, who(ctx), asked, params.arguments or {})
+
+        def work() -> Any:
+            return _answer(lab, who(ctx), asked, params.arguments or {})
+
         try:
             answer = await anyio.to_thread.run_sync(work)
         except UnweaveError as error:
-            return _failed(types, str(error))
+            return _failed(types, without_place(str(error), lab.root))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the arguments"
@@ -92,8 +98,8 @@ def serve_stdio(lab: Lab, allowed: str) -> int:
     """Serves the process that started this one until it hangs up; starts the runs that its tools can submit."""
     import anyio
 
-    here = lab.people.here()
-    server = lab_server(lab, allowed, lambda _: _capped(here, allowed))
+    # Looked up with each call: another role holds at once.
+    server = lab_server(lab, allowed, lambda _: _capped(lab.people.here(), allowed))
     from mcp.server.stdio import stdio_server
 
     async def serve() -> None:
@@ -178,4 +184,4 @@ def _failed(types: Any, line: str) -> Any:
 def _capped(person: Person, allowed: str) -> Person:
     """The person's agent: it has their name and at most the role that ``allowed`` gives."""
     rank = min(_RANK.index(person.role), _RANK.index(_ROLES[allowed]))
-    return Person(f"{person.name}{MCP}"[-100:], _RANK[rank])
+    return Person(f"{person.name}{OWN_AGENT}", _RANK[rank])

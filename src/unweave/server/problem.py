@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 from http import HTTPStatus
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -36,6 +37,14 @@ def problem(status: int, detail: str) -> bytes:
     made = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     # ASCII, because a refused text may hold what is no Unicode.
     return json.dumps(made.model_dump()).encode("ascii")
+
+
+def without_place(line: str, root: Path) -> str:
+    """A refusal that names the lab's folder by its last part: where it stands is the business of this machine alone."""
+    for place in dict.fromkeys((str(root.resolve()), str(root))):
+        if Path(place).name:
+            line = line.replace(place, Path(place).name)
+    return line
 
 
 def fault(error: BaseException) -> bytes:

@@ -22,12 +22,13 @@ GROUP = "unweave.studies"
 _OWN = "unweave_user_"
 
 
-def load_source(path: Path | str) -> dict[str, Study]:
+def load_source(path: Path | str, sha256: str | None = None) -> dict[str, Study]:
     """Runs a Python file, which is to register studies with ``@study``, and returns those, by name.
 
     The same file may be loaded again, changed or not; what it registered before is replaced. It runs with all rights
     of this process: code that nobody has read belongs into the sandbox. Raises ``UnweaveError`` for a file that is
-    none, that fails, that registers nothing, or that takes the name of a study from elsewhere.
+    none, that has other bytes than those of ``sha256``, that fails, that registers nothing, or that takes the name of
+    a study from elsewhere.
     """
     path = Path(path).resolve()
     if path.suffix != ".py":
@@ -36,6 +37,8 @@ def load_source(path: Path | str) -> dict[str, Study]:
         content = path.read_bytes()
     except OSError as error:
         raise oserror_line(error, path) from error
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise UnweaveError(f"{path.name} was changed since the run was started: run the changed file anew")
     # Named for the place, so that a second file of the same name does not replace the first one's module.
     name = f"{_OWN}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     forget_module(name)

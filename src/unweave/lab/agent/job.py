@@ -75,7 +75,10 @@ def start_agent(
         raise UnweaveError("the language-model planner needs an endpoint and a model: give both, or use builtin")
     granted = {"runs": RUNS, **(budget or {})}
     if planner == "builtin":
-        made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted, thread))
+        try:
+            made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted, thread))
+        except CannotPlan as error:
+            raise CannotPlan(f"{error}{_not_asked(source)}") from error
     if thread is None:
         thread = lab.threads.create(question, by=person).id
     elif lab.threads.get(thread).question != question:
@@ -104,6 +107,15 @@ def start_agent(
         tags=[AGENT, planner],
     )
     return thread, job
+
+
+def _not_asked(source: Path | None) -> str:
+    """Which studies of one's own file the built-in planner does not consider."""
+    from unweave.studies.discover import load_source
+
+    silent = [name for name, study in load_source(source).items() if study.inquiry is None] if source else []
+    said = f"{', '.join(map(repr, silent))} of {source.name} cannot be asked: give @study an inquiry" if source else ""
+    return f"; {said}" if silent else ""
 
 
 def stop_agent(lab: Lab, thread: str, why: str, person: Person | None = None) -> None:

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         text = "\n\n".join(map(_told, audits))
     print(scrubbed(text))
-    return 1 if any(audit.verdict == "invalid" for audit in audits) else 0
+    return 1 if any(audit.verdict != "valid" for audit in audits) else 0
 
 
 def _told(audit: Audit) -> str:

@@ -80,7 +80,7 @@ def _seal(run: Run, digest: str | None) -> Iterator[Finding]:
         if digest is not None:
             yield Finding("seal", SEAL, f"the run was finished and sealed, and now says that it is {run.status}")
         else:
-            yield Finding("seal", SEAL, f"the run is {run.status}, so nothing is sealed yet", grave=False)
+            yield Finding("unfinished", SEAL, f"the run is {run.status}, so nothing is sealed yet", grave=False)
         return
     if not (run.path / SEAL).exists() and digest is None and not any(map(code_hash, environments(run.state()))):
         yield Finding(

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from unweave.record.claims import CheckedClaim, claim_of
 
 Kind = Literal[
-    "seal", "run", "table", "figure", "claim", "report", "number", "seeds", "plan", "data", "code", "evidence"
-]
+    "seal", "run", "table", "figure", "claim", "report", "number", "seeds", "plan", "data", "code", "evidence",
+    "unfinished",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,11 @@ class Audit:
     findings: tuple[Finding, ...] = ()
 
     @property
-    def verdict(self) -> Literal["valid", "invalid"]:
-        """``invalid`` where anything grave was found."""
-        return "invalid" if self.reasons else "valid"
+    def verdict(self) -> Literal["valid", "invalid", "not finished"]:
+        """``invalid`` where anything grave was found; else ``not finished`` for a run that may still change."""
+        if self.reasons:
+            return "invalid"
+        return "not finished" if any(finding.kind == "unfinished" for finding in self.findings) else "valid"
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.job import PlannerName, start_agent, stop_agent
@@ -32,7 +32,7 @@ def start(lab: Lab, person: Person, request: StartAgentRequest) -> AgentStarted:
                 f"the language-model planner asks the endpoint that the lab's server was started with: set {ENDPOINT} "
                 f"and {MODEL} there ({KEY} names the variable that holds its key), or take the built-in planner"
             )
-        asked = {"endpoint": os.environ[ENDPOINT], "model": os.environ[MODEL], "key_variable": os.environ.get(KEY)}
+        asked = language_model()
     thread, job = start_agent(
         lab,
         request.question,
@@ -58,6 +58,14 @@ def stop(lab: Lab, person: Person, request: StopAgentRequest) -> AgentStopped:
     if any(not job.has_ended for job in jobs):
         stop_agent(lab, request.thread, request.why or f"stopped by {person.name}", person)
     return AgentStopped(thread=request.thread, jobs=[job_entry(lab, lab.queue.get(job.id)) for job in jobs])
+
+
+def language_model(
+    endpoint: str | None = None, model: str | None = None, key_variable: str | None = None
+) -> dict[str, Any]:
+    """What is to be asked, as ``start_agent`` takes it; what is not given is what this process was started with."""
+    given = {"endpoint": (endpoint, ENDPOINT), "model": (model, MODEL), "key_variable": (key_variable, KEY)}
+    return {name: value or os.environ.get(variable) for name, (value, variable) in given.items()}
 
 
 def budget_of(request: StartAgentRequest) -> dict[str, float]:

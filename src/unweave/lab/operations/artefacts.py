@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import nearest, oserror_line
-from unweave.base.files import read_inside, read_json_inside
+from unweave.base.files import open_inside, read_inside, read_json_inside
 from unweave.base.secrets import scrubbed
 from unweave.lab.operations.finding import open_run, open_table
 from unweave.lab.operations.registry import Missing, operation
@@ -37,7 +37,7 @@ def log(lab: Lab, person: Person, request: LogRequest) -> LogAnswer:
     path = run.path / LOG
     size, content = 0, b""
     try:
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
+        with open_inside(run.path, LOG) as file:
             size = os.fstat(file.fileno()).st_size
             start = min(request.after_byte, size)
             file.seek(start)

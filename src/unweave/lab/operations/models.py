@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"
 Id = Annotated[str, Field(pattern=ID, description="an id: lower-case letters, digits, '.', '_' and '-', never a path")]
+MOST = 2**63 - 1
+"""The largest whole number that the index can hold."""
+Whole = Annotated[int, Field(ge=0, le=MOST)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, Field(min_length=1, max_length=1_000)]
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]

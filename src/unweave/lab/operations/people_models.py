@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Answer
+from unweave.lab.operations.models import MOST, Answer
 from unweave.lab.operations.registry import Request
 
 RoleName = Literal["reader", "runner", "reviewer", "owner"]
@@ -14,7 +14,9 @@ PersonName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 
 
 class DeedsRequest(Request):
-    after: Annotated[int, Field(ge=1)] | None = Field(None, description="the last page's `next`: older deeds follow")
+    after: Annotated[int, Field(ge=1, le=MOST)] | None = Field(
+        None, description="the last page's `next`: older deeds follow"
+    )
     limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     person: PersonName | None = None
     subject: Annotated[str, Field(max_length=200)] | None = Field(None, description="a run, thread, job or account")

@@ -78,5 +78,17 @@ def perform(lab: Lab, person: Person, name: str, request: Request) -> Any:
     person.must(found.scope)
     answer = found.function(lab, person, request)
     if found.scope != "read":
-        lab.people.record(person, name, request)
+        lab.people.record(person, name, request, _subject(request, answer))
     return answer
+
+
+def _subject(request: Request, answer: Any) -> str:
+    """What a deed was done to: the run that was named, else what the answer says was made.
+
+    Empty where neither does, and the record takes it from the request's other ids.
+    """
+    named = getattr(request, "run", None) or getattr(answer, "thread", None)
+    if named is None:
+        job = getattr(answer, "job", None) or next(iter(getattr(answer, "jobs", ())), None)
+        named = getattr(job, "run", None) or getattr(answer, "sha256", None)
+    return named if isinstance(named, str) else ""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Amounts, Answer, Id, RunProgress, Value
+from unweave.lab.operations.models import Amounts, Answer, Id, RunProgress, Value, Whole
 from unweave.lab.operations.registry import Request
 
 RunStatus = Literal["waiting", "running", "paused", "finished", "failed", "cancelled", "interrupted", "damaged"]
@@ -85,7 +85,9 @@ class RunsRequest(Request):
     study: Name | None = None
     status: RunStatus | None = None
     thread: Id | None = None
-    text: Annotated[str, Field(max_length=200)] | None = Field(None, description="part of an id, study, note or config")
+    text: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="words, each of which is part of an id, study, note, tag or config"
+    )
     sort: Literal["created", "finished", "seconds", "study", "status", "thread", "id"] = "created"
     descending: bool = True
 
@@ -173,7 +175,7 @@ class MetricsAnswer(Answer):
 
 class LogRequest(Request):
     run: Id
-    after_byte: Annotated[int, Field(ge=0)] = 0
+    after_byte: Whole = 0
     limit: Annotated[int, Field(ge=1, le=1_000_000)] = 64_000
 
 
@@ -189,7 +191,7 @@ class LogAnswer(Answer):
 class TableRequest(Request):
     run: Id
     table: Id
-    offset: Annotated[int, Field(ge=0)] = 0
+    offset: Whole = 0
     limit: Limit = 200
 
 
@@ -270,6 +272,6 @@ class FindingEntry(Answer):
 
 class AuditAnswer(Answer):
     run: str
-    verdict: Literal["valid", "invalid"]
+    verdict: Literal["valid", "invalid", "not finished"]
     claims: list[CheckedEntry]
     findings: list[FindingEntry]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.operations.models import Amounts
-from unweave.lab.operations.registry import operation
+from unweave.lab.operations.registry import Missing, operation
 from unweave.lab.operations.run_models import (
     Nothing,
     OutcomeEntry,
@@ -37,9 +37,14 @@ def studies(lab: Lab, person: Person, request: Nothing) -> StudyList:
 
 @operation("study", "a study's fields, and how it may be asked", StudyRequest, StudyAnswer, "read", agent=True)
 def study(lab: Lab, person: Person, request: StudyRequest) -> StudyAnswer:
-    from unweave.studies.registry import find_study
+    from unweave.studies.registry import all_studies, find_study
 
-    found = find_study(request.name)
+    try:
+        found = find_study(request.name)
+    except UnweaveError as error:
+        if request.name in all_studies():
+            raise
+        raise Missing(str(error)) from error
     inquiry = found.inquiry
     fields = [
         StudyField(name=f.name, type=f.type, default=f.default, required=f.required, meaning=f.meaning)

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 @operation("start-sweep", "runs a study over a space of configs, and compares what they give", StartSweepRequest,
            SweepStarted, "run")  # fmt: skip
 def start_sweep(lab: Lab, person: Person, request: StartSweepRequest) -> SweepStarted:
-    if request.thread is not None:
-        open_thread(lab, request.thread)
     return start_plan(lab, person, plan_of(request), request.name, request.thread)
 
 
 def start_plan(lab: Lab, person: Person, plan: SweepPlan, name: str | None, thread: str | None) -> SweepStarted:
     """Submits a sweep of that plan."""
+    if thread is not None:
+        open_thread(lab, thread)
     cost = estimate_cost(lab, plan)
     job = submit_sweep(lab, plan, name, thread, person.name)
     return SweepStarted(job=job_entry(lab, job), arms=len(plan.arms), runs=plan.runs, cost=cost.line())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from unweave.lab.operations.models import Answer, Id, Sha256, Text
+from unweave.lab.operations.models import Answer, Id, Sha256, Text, Whole
 from unweave.lab.operations.registry import Request
 
 Part = Literal["screen", "confirm", "null", "control", "baseline", "replication"]
@@ -208,7 +208,7 @@ class AddRunRequest(Request):
 
 class ClaimReference(Request):
     run: Id
-    claim: Annotated[int, Field(ge=0)] = Field(description="its number in the run, from 0")
+    claim: Whole = Field(description="its number in the run, from 0")
 
 
 class ConcludeRequest(Request):

@@ -32,6 +32,7 @@ from unweave.lab.operations.thread_models import (
     ThreadRunEntry,
     TriedEntry,
 )
+from unweave.lab.people import person_behind
 from unweave.lab.threads.conclusions import grounds
 from unweave.lab.threads.events import Conclusion, Event, StateChange, ThreadRun
 
@@ -100,7 +101,7 @@ def thread(lab: Lab, person: Person, request: ThreadRequest) -> ThreadAnswer:
         verdicts=_all(RowVerdictEntry, tuple(found.verdicts.values())),
         events=[EventEntry(**_place(event), kind=event.kind, role=event.role) for event in found.events],
         agents=_agents(lab, found),
-        may_review=person.may("review") and person.name not in found.authors(lab.threads.runners(found)),
+        may_review=person.may("review") and person_behind(person.name) not in found.authors(lab.threads.runners(found)),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.base.files import atomic_path, read_inside, read_json_inside, sole_writer, write_json
 from unweave.base.terminal import one_line, printable
+from unweave.lab.people import person_behind
 
 if TYPE_CHECKING:
     from unweave.lab.people import Person
@@ -64,13 +65,16 @@ class Approvals:
         return printable(self._source(sha256).decode("utf-8", "replace"))
 
     def allow(self, sha256: str, person: Person) -> Proposal:
-        """Lets exactly these bytes run in the sandbox. Only a reviewer or an owner may, and not who proposed them."""
+        """Lets exactly these bytes run in the sandbox. Only a reviewer or an owner may, and not who proposed them.
+
+        What a person's own agent proposed, they proposed.
+        """
         person.must("review")
         self._find(self._listed(), sha256)
         with sole_writer(self.folder / "list.json"):
             listed = self._listed()
             found = self._find(listed, sha256)
-            if found.proposed_by == person.name:
+            if person_behind(found.proposed_by) == person_behind(person.name):
                 raise UnweaveError(f"{person.name!r} proposed {found.name}: somebody else has to allow it")
             changed: dict[str, Any] = {"allowed_by": person.name, "allowed": datetime.now(UTC).isoformat()}
             listed[sha256] = Proposal(**{**asdict(found), **changed})

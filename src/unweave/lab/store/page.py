@@ -68,7 +68,7 @@ def place_after(cursor: str, sort: str, descending: bool) -> list[Any]:
         its_sort, its_descending, place, id = json.loads(content)
         usable = (
             isinstance(id, str)
-            and isinstance(place, str | int | float)
+            and (isinstance(place, str | float) or (isinstance(place, int) and abs(place) < 2**63))
             and (its_sort, its_descending) == (sort, descending)
         )
     except (ValueError, TypeError, RecursionError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import atomic_folder, atomic_path, sole_writer
+from unweave.lab.people import person_behind
 from unweave.lab.threads import log
 from unweave.lab.threads.conclusions import checked_conclusion
 from unweave.lab.threads.events import (
@@ -75,6 +76,8 @@ class Threads:
         first = _signed(Question(question, context), author)
         name = id or _new_id(question)
         id_field(name, "thread")
+        if (self.root / name).exists():
+            raise UnweaveError(f"there is a thread {name!r} already: choose another id")
         for link in links:
             self._existing(link.to)
         # Whatever the umask leaves to others in the lab's folder, threads are its owner's to write.
@@ -173,7 +176,7 @@ class Threads:
         return event
 
     def _checked_review(self, thread: Thread, review: Review) -> Review:
-        if review.by in thread.authors(self.runners(thread)):
+        if person_behind(review.by) in thread.authors(self.runners(thread)):
             raise UnweaveError(
                 f"{review.by!r} planned, ran or concluded in thread {thread.id!r}: let another review it"
             )
@@ -210,7 +213,7 @@ class Threads:
         id_field(id, "thread")
         folder = self.root / id
         if folder.is_symlink() or not (folder / log.FILE).is_file():
-            raise UnweaveError(f"there is no thread {id!r} in {self.lab.root}; {nearest(id, self._folders())}")
+            raise UnweaveError(f"there is no thread {id!r} in this lab; {nearest(id, self._folders())}")
         return folder
 
     def _folders(self) -> Sequence[str]:

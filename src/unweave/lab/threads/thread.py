@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.people import person_behind
 from unweave.lab.threads.events import (
     Approval,
     Conclusion,
@@ -165,9 +166,13 @@ class Thread:
         return tuple(event for event in self.events if isinstance(event, kind))
 
     def authors(self, people: Iterable[str] = ()) -> set[str]:
-        """Who may not review: those who planned, ran or concluded here; ``people`` are those recorded in the runs."""
+        """Who may not review: those who planned, ran or concluded here, themselves or by their own agents.
+
+        ``people`` are those recorded in the runs.
+        """
         kinds = (Plan, ThreadRun, Conclusion, RowVerdict)
-        return {event.by for event in self.events if isinstance(event, kinds)} | set(people)
+        here = (event.by for event in self.events if isinstance(event, kinds))
+        return {person_behind(name) for name in (*here, *people)}
 
     def to_json(self) -> dict[str, Any]:
         """Everything for a page: the fold by kind, with each event's place, and what it needs of the others."""

@@ -65,7 +65,7 @@ function claim(one, run, opened, signal) {
     replace(reason, said(given.reason));
   };
   judge(one);
-  const root = h("li.claim", { id: `claim-${one.number + 1}`, tabindex: "-1" },
+  const root = h("li.claim", { id: `claim-${one.number}`, tabindex: "-1" },
     h("div.claim-head", {}, h("p.claim-sentence", {}, coded(one.sentence)), marks, toggle), reason, inside);
   return { root, unfold, judge, number: one.number };
 }
@@ -92,15 +92,15 @@ export async function show(page) {
   const { signal, route } = page;
   const [run] = route.ids;
   const answer = await look("claims", { run }, signal);
-  const claims = answer.claims.map((one) => claim(one, run, (number) => remember({ claim: number + 1 }), signal));
+  const claims = answer.claims.map((one) => claim(one, run, (number) => remember({ claim: number }), signal));
   append(
     page.root,
     h("h1", {}, "Claims"),
     h("p.run-facts", {}, h("span", {}, "Run ", runLink(run)), h("span", {}, `${claims.length} ${claims.length === 1 ? "claim" : "claims"}`)),
     auditing(run, claims, signal),
-    claims.length ? h("ol.claims", {}, claims.map((one) => one.root)) : h("p.none", {}, "This run claims nothing."),
+    claims.length ? h("ol.claims", { start: "0" }, claims.map((one) => one.root)) : h("p.none", {}, "This run claims nothing."),
   );
-  const wanted = claims.find((one) => one.number === Number(route.query.claim) - 1);
+  const wanted = claims.find((one) => String(one.number) === route.query.claim);
   if (wanted) {
     wanted.unfold(true).then(() => wanted.root.scrollIntoView({ block: "start" }), () => {});
     wanted.root.focus({ preventScroll: true });

@@ -63,7 +63,7 @@ function tables(run) {
 function claims(run, list) {
   if (!list.length) return h("p.none", {}, LIVE.has(run.status) ? "None yet." : "It claims nothing.");
   return [
-    h("ol.claim-list", {}, list.map((one) => h("li", {}, h("a", { href: lab("claims", run.id, { claim: one.number + 1 }) }, coded(one.sentence)), " ", verdict(one.verdict)))),
+    h("ol.claim-list", { start: "0" }, list.map((one) => h("li", {}, h("a", { href: lab("claims", run.id, { claim: one.number }) }, coded(one.sentence)), " ", verdict(one.verdict)))),
     h("p", {}, h("a", { href: lab("claims", run.id) }, "Every claim with its evidence")),
   ];
 }

@@ -49,7 +49,7 @@ function conclusions(list) {
   return h("ol.conclusions", {}, list.map((one) => h("li", {},
     h("p", {}, h("b", {}, coded(one.text)), " ", byWhom(one)),
     h("ul.cited", {}, one.claims.map((cited) => h("li", {}, verdict(cited.verdict), " ",
-      h("a", { href: lab("claims", cited.run, { claim: cited.claim + 1 }) }, coded(cited.sentence)), cited.verdict !== "held" && h("p.reason", {}, said(cited.reason))))))));
+      h("a", { href: lab("claims", cited.run, { claim: cited.claim }) }, coded(cited.sentence)), cited.verdict !== "held" && h("p.reason", {}, said(cited.reason))))))));
 }
 
 function tried(list) {

@@ -47,7 +47,7 @@ export function adding(thread, does) {
   const reason = text({ required: false });
   const plan = area({ placeholder: '{"study": …}', spellcheck: "false" });
   const sentence = text();
-  const claims = text({ placeholder: "RUN 1, RUN 2" });
+  const claims = text({ placeholder: "RUN:0, RUN:1" });
   return {
     note: form("Write a note", [["Markdown", note]], () => does("add-note", { thread, text: note.value }, "note added")),
     hypothesis: form("Write a hypothesis", [["What is supposed", statement], ["What would be seen if it held", prediction], ["A short name, if it needs one", named]],
@@ -58,8 +58,8 @@ export function adding(thread, does) {
     link: form("Link another thread", [["This thread", relation], ["Its id", to]], () => does("link", { thread, relation: relation.value, to: to.value.trim() }, "linked")),
     state: form("Conclude, stop or reopen it", [["The thread is", state], ["Why", reason]], () => does("set-thread-state", { thread, state: state.value, why: reason.value.trim() }, `the thread is ${state.value}`), "Set"),
     plan: form("Propose a plan", [["The plan as JSON", plan]], () => proposed(thread, plan, does), "Propose"),
-    conclusion: form("Conclude", [["What was found", sentence], ["The claims that it rests on: a run's id and the claim's number, several with commas", claims]],
-      () => does("conclude", { thread, text: sentence.value.trim(), claims: cited(claims.value) }, "concluded")),
+    conclusion: form("Conclude", [["What was found", sentence], ["The claims that it rests on: RUN:NUMBER, counted from 0, several with commas", claims]],
+      () => concluded(thread, sentence, claims, does)),
   };
 }
 
@@ -76,9 +76,18 @@ function proposed(thread, control, does) {
   return control.reportValidity() && does("propose-plan", { thread, plan }, "plan proposed");
 }
 
-/** `run-a 1, run-b 3` as the lab wants it, where claims are counted from 0. */
+/** `run-a:0, run-b:2` as the lab wants it; null where one of them is not a run's id and the number of a claim. */
 export function cited(words) {
-  return words.split(",").map((one) => one.trim().split(/\s+/)).map(([run, number]) => ({ run, claim: Math.max(0, Math.round(Number(number ?? 1)) - 1) }));
+  const found = words.split(",").map((one) => one.trim().match(/^([a-z0-9][a-z0-9._-]{0,99}):(\d{1,9})$/));
+  return found.every(Boolean) ? found.map(([, run, number]) => ({ run, claim: Number(number) })) : null;
+}
+
+/** Sends a conclusion; claims that cannot be read are said at their field. */
+function concluded(thread, sentence, control, does) {
+  const claims = cited(control.value);
+  if (claims === null) control.setCustomValidity("Name each claim as RUN:NUMBER, counted from 0, with commas between them");
+  control.addEventListener("input", () => control.setCustomValidity(""), { once: true });
+  return control.reportValidity() && does("conclude", { thread, text: sentence.value.trim(), claims }, "concluded");
 }
 
 /** The form of a reviewer. */
