@@ -451,6 +451,18 @@ def test_the_doctor_puts_back_a_copy_of_the_database(cli, value, small):
     assert [one["name"] for one in value("people", "list")["people"]] == ["olga"]
 
 
+def test_a_damaged_database_is_made_anew_by_the_doctor(cli, value, small):
+    small.close()
+    (small.home / "lab.db").write_bytes(b"no database" * 1000)
+    for log in small.home.glob("lab.db-*"):
+        log.unlink()
+    assert cli("doctor")[0] == 1
+    assert all(one["repaired"] for one in value("doctor", "--repair")["findings"])
+    assert value("doctor") == {"findings": []}
+    assert "repair" in cli("people", "deeds")[1]
+    assert {one["id"] for one in value("runs")["runs"]} >= {"first"}
+
+
 def test_people_get_accounts_roles_and_tokens(cli, value, small):
     made = value("people", "add", "olga", "owner")
     assert Lab(small.root).people.by_token(made["token"]).name == "olga"

@@ -105,15 +105,20 @@ def _doctor(args: argparse.Namespace) -> Output:
     from unweave.lab.store.salvage import restore
 
     lab = open_lab(args)
-    person = lab.people.here()
     if args.repair or args.restore is not None:
-        person.must("own")
+        try:
+            person = lab.people.here()
+        except UnweaveError:
+            pass  # A damaged database knows nobody: whoever may write its files may repair it.
+        else:
+            person.must("own")
     if args.restore is not None:
         restore(lab, args.restore)
-        lab.people.record(person, "restore", {"file": args.restore.name})
+        lab.people.record(lab.people.here(), "restore", {"file": args.restore.name})
     found = examine(lab, args.repair)
     if args.repair:
-        lab.people.record(person, "repair", {"repaired": [one.where for one in found if one.repaired]})
+        repaired = [one.where for one in found if one.repaired]
+        lab.people.record(lab.people.here(), "repair", {"repaired": repaired})
     rows = [asdict(one) for one in found]
     left = [one for one in found if not one.repaired]
     lines = []
