@@ -312,6 +312,20 @@ def test_a_kept_comparison_cites_every_number_and_its_claims_hold(tmp_path):
         assert source.records()[row["row"]]["seed"] == row["seed"]
 
 
+def test_claims_on_some_of_the_planned_seeds_name_them_and_hold(tmp_path):
+    runs = by_seed(tmp_path, 4, [1.0, 1.1, 1.2, 1.3]) + by_seed(tmp_path, 16, [0.2, 0.31, 0.4])
+    found = compare_runs(runs, LEVEL)
+    kept = Run.create("comparison", {"tokens": [4, 16]}, tmp_path, about={"seeds": [0, 1, 2, 3]})
+    keep_comparison(found, kept, ("tokens=16", found.rows[1]))
+    kept.finish()
+    assert [claim.sentence for claim in kept.claims()] == [
+        "tokens=16: summary.level 0.30 over seeds 0, 1, 2.",
+        "summary.level: tokens=16 less tokens=4 is -0.80 over seeds 0, 1, 2.",
+        "tokens=16 against tokens=4: better.",
+    ]
+    assert [one.verdict for one in audit_folder(kept.path).claims] == ["held"] * 3
+
+
 def test_digits_follow_the_uncertainty(tmp_path):
     found = compare_arms("pure", LEVEL, arms([1.0, 1.001, 1.002], [2.0, 2.001, 2.002]))
     assert comparison_digits(found) == 4

@@ -87,7 +87,8 @@ def _save_numbers(run: Run, rows: Iterable[Row], sources: Mapping[str, Source]) 
     lines = [_line(row, cell, evidence) for row, cell in chosen]
     run.save_table(Table.from_records("rows", lines, caption="Our number for each row, beside what was reported"))
     for row, cell in chosen:
-        sentence = f"{row.id}: {{value}}{' ' + row.unit if row.unit else ''}."
+        extreme = {"max": "at most ", "min": "at least "}.get(cell.how, "")
+        sentence = f"{row.id}: {extreme}{{value}}{' ' + row.unit if row.unit else ''}."
         run.claim(sentence, "rows", {"item": row.id}, "ours", digits=cell.digits, over=cell.aggregate(row.id))
 
 

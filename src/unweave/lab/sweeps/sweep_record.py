@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.lab.sweeps.arms import shown
 from unweave.lab.sweeps.comparison_record import comparison_digits, comparison_lines, keep_comparison
-from unweave.record.aggregate import Aggregate
 from unweave.record.table import Table
 
 if TYPE_CHECKING:
     from unweave.lab.queue.job import Job
-    from unweave.lab.sweeps.comparison import Comparison
+    from unweave.lab.sweeps.comparison import Comparison, Row
     from unweave.lab.sweeps.measure import Reading
     from unweave.lab.sweeps.plan import SweepPlan
     from unweave.record.run import Run
@@ -92,8 +91,8 @@ def _arms(
     )
 
 
-def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, Any], Aggregate]:
-    """The sentence on what came out, with the arm whose mean it states."""
+def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, Row]:
+    """How the sentence on what came out begins, with the row whose mean it states."""
     best = compared.best
     if best is not compared.baseline:
         start = f"{best.arm.name} is the best of all configs"
@@ -101,9 +100,7 @@ def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, A
         start = f"No other config was seen to be better than {best.arm.name}"
     else:
         start = best.arm.name
-    sentence = f"{start}: {compared.measure.text} {{value}} over {best.mean.n} seeds."
-    where = {"arm": best.arm.name}
-    return sentence, where, Aggregate("values", "value", where, "mean")
+    return start, best
 
 
 def _column(field: str) -> str:
