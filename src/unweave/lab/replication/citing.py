@@ -101,7 +101,7 @@ def _citations(item: str, cell: Cell, run: Run) -> Evidence:
 
 
 def _line(row: Row, cell: Cell, evidence: Table) -> dict[str, Any]:
-    values = _values(row.id, evidence)
+    values = values_of(row.id, evidence)
     spread = cell.how in SPREAD
     return {
         "item": row.id,
@@ -115,7 +115,7 @@ def _line(row: Row, cell: Cell, evidence: Table) -> dict[str, Any]:
     }
 
 
-def _values(item: str, evidence: Table) -> list[float]:
+def values_of(item: str, evidence: Table) -> list[float]:
     """What the number is an aggregate of: the cited values, or their paired differences."""
     arms: dict[Any, dict[Any, float]] = {"ours": {}, "less": {}}
     for record in evidence.records():
