@@ -111,6 +111,30 @@ def test_a_true_effect_is_found_with_the_power_that_the_guide_states(seeds, effe
     assert wrong == 0
 
 
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+def test_the_best_of_equal_arms_is_told_from_the_others_in_at_most_one_of_twenty_repeats(seeds):
+    wrong = 0
+    for repeat in range(100):
+        draw = np.random.default_rng([seeds, repeat])
+        others = [draw.normal(size=seeds) for _ in range(6)]
+        found = compare_arms("pure", Measure("level"), arms(draw.normal(-30, size=seeds), *others))
+        assert found.best is not found.baseline
+        wrong += len(found.best.alike) < 5
+    assert wrong / 100 <= 0.05
+
+
+def test_the_best_is_told_from_an_arm_far_below_it():
+    noise = np.random.default_rng(0).normal(size=(4, 5))
+    found = compare_arms("pure", Measure("level"), arms(noise[0], noise[1] + 50, noise[2] + 100, noise[3] + 100))
+    assert found.best.alike == tuple({"arm=2", "arm=3"} - {found.best.arm.name})
+
+
+@pytest.mark.parametrize("values", [([1.0] * 3, [1.0000001] * 3), ([1.0] * 8, [2.0] * 8), ([0.1 + 0.2] * 3, [0.3] * 3)])
+def test_seeds_that_change_nothing_give_no_verdict(values):
+    assert verdicts(*values) == ["no verdict: the seed changes nothing"]
+    assert verdicts([1.0, 1.0, 1.0], [2.0, 2.1, 2.2]) == ["better"]
+
+
 def test_two_seeds_never_suffice():
     assert verdicts([0.0, 0.0], [9.0, 9.0]) == ["too few seeds"]
     lonely = compare_arms(

@@ -75,6 +75,11 @@ def comparison_digits(comparison: Comparison) -> int:
     return 3 if widest <= 0 else min(max(1 - math.floor(math.log10(widest)), 0), 10)
 
 
+def alike_text(row: Row) -> str | None:
+    """The arms that are not told from the best one, on its row."""
+    return " or ".join(row.alike) or None
+
+
 def comparison_lines(comparison: Comparison) -> list[str]:
     """What there is to say beside the table: verdicts, who is left out, and what else differs."""
     said = []
@@ -168,5 +173,6 @@ def _record(row: Row, base: str) -> dict[str, Any]:
         "adjusted": row.adjusted,
         "test": row.test or None,
         "verdict": row.verdict,
+        "not told from": alike_text(row),
         "note": row.note or None,
     }
