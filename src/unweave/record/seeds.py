@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 def planned_seeds(run: Run) -> list[str]:
-    """The seeds of the run's description, else those of its plan; empty where neither names any."""
+    """The seeds of the run's description, else those of its plan; empty where neither names any.
+
+    Of a run that draws nothing at random it is the first of them: no other could be chosen for what came out.
+    """
     state = run.state()
     plan = state.get("plan")
     seeds = state.get("seeds") or (plan.get("seeds") if isinstance(plan, dict) else None) or []
-    return seed_order(map(str, seeds)) if isinstance(seeds, list) else []
+    ordered = seed_order(map(str, seeds)) if isinstance(seeds, list) else []
+    return ordered[:1] if state.get("unseeded") else ordered
 
 
 def logged_seeds(run: Run, seed: str = "seed", where: Mapping[str, Any] | None = None) -> list[str]:

@@ -179,6 +179,8 @@ def _of_claim(checked: CheckedClaim) -> Finding:
 
 def _seeds(run: Run) -> Iterator[Finding]:
     """The seeds that a finished run was to use against those that it wrote anything of, whatever its claims say."""
+    if run.state().get("unseeded"):
+        yield Finding("seeds", "seeds", "the run says that it draws nothing at random: one seed stands for all", False)
     planned, ran = planned_seeds(run), logged_seeds(run)
     if run.status != "finished" or not planned or not ran:
         return
