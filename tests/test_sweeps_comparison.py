@@ -8,6 +8,7 @@ import pytest
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.audit.auditor import audit_folder
+from unweave.lab.audit.process import audit
 from unweave.lab.lab import Lab
 from unweave.lab.sweeps.arms import Arm, Grouped
 from unweave.lab.sweeps.comparison import compare, compare_arms, compare_runs
@@ -348,6 +349,48 @@ def test_claims_on_some_of_the_planned_seeds_name_them_and_hold(tmp_path):
         "tokens=16 against tokens=4: better.",
     ]
     assert [one.verdict for one in audit_folder(kept.path).claims] == ["held"] * 3
+
+
+def kept_comparison(lab):
+    """A comparison of three arms as a finished run."""
+    runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2, 1.3]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4, 0.5])
+    runs += by_seed(lab.root, 64, [0.9, 1.3, 1.1, 1.2])
+    return save_comparison(lab, compare(lab, [run.id for run in runs], LEVEL))
+
+
+def test_the_auditor_makes_every_number_and_verdict_of_a_comparison_again(tmp_path):
+    with Lab(tmp_path / "runs") as lab:
+        kept = kept_comparison(lab)
+        found = audit(lab, kept.id)
+        assert (found.verdict, {one.verdict for one in found.claims}) == ("valid", {"held"}), found.reasons
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("verdict", "better"),
+        ("p", 0.01),
+        ("adjusted", 0.01),
+        ("low", 1.19),
+        ("floor", 0.0),
+        ("to", -0.01),
+        ("seeds", 9),
+        ("against", "tokens=16"),
+        ("note", "steady"),
+        ("not told from", "tokens=16"),
+    ],
+)
+def test_a_verdict_a_p_value_or_an_interval_that_does_not_follow_is_found(tmp_path, column, value):
+    with Lab(tmp_path / "runs") as lab:
+        honest = kept_comparison(lab)
+        values, stated = honest.load_table("values"), honest.load_table("comparison")
+        forged = Run.create("comparison", honest.config, lab.root)
+        forged.save_table(values)
+        rows = [{**row, column: value} if row["arm"] == "tokens=64" else row for row in stated.records()]
+        forged.save_table(Table.from_records("comparison", rows))
+        forged.finish()
+        (reason,) = audit_folder(forged.path).reasons
+        assert reason.startswith(f"comparison, row 2: tokens=64, {column}: {value!r} instead of ")
 
 
 def test_digits_follow_the_uncertainty(tmp_path):

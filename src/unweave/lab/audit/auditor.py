@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError, first_line
+from unweave.lab.audit.compared import compared_findings
 from unweave.lab.audit.finding import Audit, Finding, Ledger
 from unweave.lab.audit.left_out import left_out
 from unweave.lab.audit.plan import code_hash, deviations, environments
@@ -51,6 +52,7 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
         _seeds(run),
         code_findings(run),
         held_out_findings(run),
+        compared_findings(run),
         _evidence(sources),
         left_out(run, root, kept.invalid),
         report_findings(run, root, kept.seals),
