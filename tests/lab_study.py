@@ -27,8 +27,8 @@ def planted(config, run=None):
     if config.fails:
         raise UnweaveError("this one was to fail")
     rows = [
-        {"method": method, "seed": seed, "level": level + 0.01 * (seed - 1)}
-        for method, level in (("ours", config.level), ("theirs", config.other))
+        {"method": method, "seed": seed, "level": level + step * (seed - 1)}
+        for method, level, step in (("ours", config.level, 0.01), ("theirs", config.other, 0.02))
         for seed in range(config.seeds)
     ]
     run.save_table(Table.from_records("seeds", rows))

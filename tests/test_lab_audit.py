@@ -239,6 +239,16 @@ def test_a_planned_metric_that_is_there_is_no_deviation(tmp_path, metric):
     assert audited(run).verdict == "valid"
 
 
+@pytest.mark.parametrize(("ran", "verdict"), [([0], "valid"), ([3], "invalid"), ([0, 3], "invalid")])
+def test_only_the_first_seed_stands_for_those_of_a_run_that_draws_nothing(tmp_path, ran, verdict):
+    run = started(tmp_path, levels={seed: LEVELS[seed] for seed in ran}, about={"seeds": list(LEVELS), "plan": plan()})
+    run.use_seeds(list(LEVELS), unseeded=True)
+    run.finish()
+    found = audited(run)
+    assert found.verdict == verdict
+    assert ("seeds" in {one.kind for one in found.findings if one.grave}) is (verdict == "invalid")
+
+
 def test_seeds_run_besides_the_planned_ones_and_seeds_not_run_are_found(tmp_path):
     run = started(tmp_path, about={"plan": plan(seeds=[0, 1, 2]), "seeds": [0, 1, 2]})
     run.finish()

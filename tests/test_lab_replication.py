@@ -16,6 +16,7 @@ from unweave.lab.replication.paper import Tolerance, paper_of
 from unweave.lab.replication.planned import planned_runs
 from unweave.lab.threads import Review
 from unweave.lab.threads.conclusions import grounds
+from unweave.lab.threads.events import ThreadRun
 from unweave.record import Run
 from unweave.studies.papers import papers
 
@@ -191,6 +192,56 @@ def test_going_on_with_a_thread_makes_only_the_runs_that_it_lacks(lab, folder):
     other = written(folder, ROWS[:1], id="another")
     with pytest.raises(UnweaveError, match="replicates 'planted-paper'"):
         start_replication(lab, other, by=ANN, thread=first.thread)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"number": 1.2, "tolerance": {"kind": "absolute", "by": 0.3}},
+        {"number": 1.0},
+        {"reading": "Something else."},
+        {"cell": {**CELL, "how": "max"}},
+    ],
+)
+def test_a_row_that_was_changed_after_its_run_says_so_wherever_it_is_shown(lab, folder, changes):
+    before = [row("level", number=1.2), row("too-high", number=1.3)]
+    first = replicate(lab, written(folder, before), by=ANN, seconds=60)
+    assert "moved" not in first.verdicts["level"].ours
+    after = [row("level", **{"number": 1.2, **changes}), row("too-high", number=1.3, notes="Told in other words.")]
+    second = replicate(lab, written(folder, after), by=ANN, thread=first.thread, seconds=60)
+    assert "it may have been fitted to the run" in second.verdicts["level"].reason
+    assert "fitted" not in second.verdicts["too-high"].reason
+    tables = {table.name: table for table in replication_tables(lab, first.thread)}
+    shown = dict(zip(tables["rows"].column("row"), tables["rows"].column("verdict"), strict=True))
+    assert str(shown["level"]).endswith("by a row that is newer than its run")
+    assert shown["too-high"] == "not reproduced"
+    assert ("level", "moved") in {(one["row"], one["about"]) for one in tables["remarks"].records()}
+    assert lab.threads.get(first.thread).conclusions[-1].text.endswith("By rows that are newer than their runs: level.")
+
+
+def test_an_older_run_that_is_put_into_a_new_thread_is_older_than_its_rows(lab, folder):
+    path = written(folder, [row("level", settings={"level": 1.01})])
+    first = replicate(lab, path, by=ANN, seconds=60)
+    made = next(one for one in lab.threads.get(first.thread).runs if lab.runs.open(one.run).study == "planted")
+    other = lab.threads.create("Again?", by=ANN)
+    lab.threads.add(other.id, ThreadRun(made.run, "replication"), ANN)
+    found = replicate(lab, path, by=ANN, thread=other.id, seconds=60)
+    assert "fitted to the run" in found.verdicts["level"].reason
+
+
+def test_equal_arms_do_not_reproduce_a_direction(lab, folder):
+    """The difference is not below the bound in the median, and changes sign with the seed."""
+    less = {**CELL, "minus": {"method": "theirs"}}
+    direction = {"number": 0.0, "tolerance": {"kind": ">="}, "cell": less}
+    rows = [row("equal", settings={"other": 1.0}, **direction), row("better", **direction)]
+    rows.append(row("alone", settings={"seeds": 2}, **direction))
+    found = replicate(lab, written(folder, rows), by=ANN, seconds=60).verdicts
+    assert {id: one.verdict for id, one in found.items()} == {
+        "equal": "not reproduced", "better": "reproduced", "alone": "not testable",
+    }  # fmt: skip
+    assert found["equal"].ours["value"] == pytest.approx(0.0)
+    assert (found["equal"].ours["p"], found["better"].ours["p"]) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-3))
+    assert found["alone"].reason == "a direction needs 3 seeds or more that differ"
 
 
 def test_settings_replace_the_papers_own_and_not_a_rows(lab, folder):

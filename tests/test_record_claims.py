@@ -5,6 +5,7 @@ import json
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.base.files import write_json
 from unweave.record import Aggregate, Run, Table, check_claims
 
 ROWS = (("factor", "de", 7.2041, 4), ("factor", "en", -0.0042, 4), ("lora", "de", None, 4))
@@ -222,3 +223,86 @@ def test_a_damaged_claim_of_the_newer_kinds_is_one_line_too(run, content):
     (run.path / "claims.json").write_text(content)
     with pytest.raises(UnweaveError, match=r"claims.json holds an entry that is not a claim"):
         check_claims(run)
+
+
+RUN_OF_FIVE = {0: 0.58, 1: 0.6, 2: 0.55, 3: 0.99, 4: 0.5}
+
+
+def of_five(tmp_path, **config):
+    run = Run.create("s", config, root=tmp_path, name="five", about={"seeds": list(RUN_OF_FIVE)})
+    rows = tuple(("factor", seed, 1e-3, level) for seed, level in RUN_OF_FIVE.items())
+    run.save_table(Table("seeds", ("method", "seed", "rate", "level"), rows))
+    return run
+
+
+def reasons(run):
+    return [(one.verdict, one.reason) for one in check_claims(run)]
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence", "verdict"),
+    [
+        ("max", "The factor leaves Spanish at {value} ln V.", "failed"),
+        ("max", "The factor leaves Spanish at {value} ln V at the lowest.", "failed"),
+        ("max", "The highest level of Spanish is {value} ln V.", "held"),
+        ("max", "Spanish is at most at {value} ln V.", "held"),
+        ("min", "The factor leaves Spanish at {value} ln V.", "failed"),
+        ("min", "The factor leaves Spanish at {value} ln V or more, in the worst seed.", "held"),
+        ("median", "The factor leaves Spanish at {value} ln V.", "held"),
+    ],
+)
+def test_the_best_of_several_is_called_that(tmp_path, how, sentence, verdict):
+    run = of_five(tmp_path)
+    run.claim(sentence, over=Aggregate("seeds", "level", how=how))
+    assert reasons(run)[0][0] == verdict
+
+
+def test_rows_are_not_chosen_by_what_came_out(tmp_path):
+    run = of_five(tmp_path, rates=[1e-3])
+    good = {"method": "factor", "level": [0.99, 0.6]}
+    run.claim("Over seeds 1 and 3 the mean is {value}.", over=Aggregate("seeds", "level", good, "mean"))
+    run.claim("With seed 3 it is {value}.", "seeds", {"level": 0.99}, "level")
+    run.claim("The mean is {value}.", over=Aggregate("seeds", "level", {"rate": 1e-3}, "mean"))
+    assert [verdict for verdict, _ in reasons(run)] == ["failed", "failed", "held"]
+    assert reasons(run)[0][1] == "selects rows of 'seeds' by 'level', the number that is claimed"
+    other = of_five(tmp_path / "other")
+    other.claim("The mean is {value}.", over=Aggregate("seeds", "level", {"rate": 1e-3}, "mean"))
+    ((verdict, reason),) = reasons(other)
+    assert (verdict, reason[-40:]) == ("failed", "a number that the run's config does not have"[-40:])
+
+
+def test_differences_are_not_chosen_by_what_came_out(tmp_path):
+    run = of_five(tmp_path)
+    minus = {"level": list(RUN_OF_FIVE.values())}
+    run.claim("The mean differs by {value}.", over=Aggregate("seeds", "level", {}, "mean", minus=minus))
+    assert reasons(run)[0][0] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [
+        (0.58, 0, "0.6"),
+        (0.4, 0, "0.4"),
+        (0.04, 0, "0.04"),
+        (0.00058, 3, "0.0006"),
+        (0.0002, 3, "0.000"),
+        (1.4, 0, "1"),
+        (0.0, 0, "0"),
+        (-0.58, 0, "-0.6"),
+    ],
+)
+def test_so_few_digits_that_another_number_stands_there_become_more(tmp_path, value, digits, shown):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    run.save_table(Table("t", ("level",), ((value,),)))
+    assert run.claim("It is {value} ln V.", "t", {}, "level", digits=digits).sentence == f"It is {shown} ln V."
+    assert reasons(run)[0][0] == "held"
+
+
+def test_a_forged_rounding_fails(tmp_path):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    run.save_table(Table("t", ("level",), ((0.58,),)))
+    made = run.claim("It is {value} ln V.", "t", {}, "level")
+    write_json(run.path / "claims.json", [{**made.to_json(), "sentence": "It is 1 ln V.", "digits": 0}])
+    assert reasons(run) == [("failed", "1 is no rounding of 0.58 to go by: give more digits")]
+    with pytest.raises(UnweaveError, match=r"does not state its value 0\.6"):
+        run.claim("It is 1 ln V.", "t", {}, "level", digits=0)

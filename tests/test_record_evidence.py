@@ -63,11 +63,54 @@ def test_a_run_with_a_row_for_each_seed_is_cited_row_by_row(tmp_path):
 def test_a_metric_can_be_cited(tmp_path):
     source = finished(tmp_path)
     run = Run.create("comparison", {}, root=tmp_path, name="comparing")
-    cited = Evidence.from_runs([source], "metrics:last", "loss", {"seed": 4})
-    run.save_table(cited.table())
-    assert cited.records[0]["value"] == 1 - LEVELS[4]
+    cited = [Evidence.from_runs([source], "metrics:last", "loss", {"seed": seed}) for seed in LEVELS]
+    run.save_table(sum(cited, Evidence()).table())
+    assert cited[4].records[0]["value"] == 1 - LEVELS[4]
     assert held(run)
     assert cite(source, "metrics:max", "loss", {})["value"] == pytest.approx(1 - 0.9125)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "row", "reason"),
+    [
+        ("cells", "level", {"seed": 3}, "cites seeds 3, and run 'one' has seeds 0, 1, 2, 3, 4 of it"),
+        ("cells", "level", {"method": "factor", "seed": [1, 3]}, "cites seeds 1, 3, and"),
+        ("cells", "level", {"level": 0.971}, "by 'level', the number that is claimed"),
+        ("metrics:last", "loss", {"seed": 3}, "cites seeds 3, and"),
+        ("metrics:last", "loss", {}, "cites seeds 4, and"),
+    ],
+)
+def test_some_seeds_of_a_run_are_no_evidence(tmp_path, table, column, row, reason):
+    source = finished(tmp_path)
+    run = Run.create("comparison", {}, root=tmp_path, name="comparing")
+    run.save_table(Evidence.from_runs([source], table, column, row).table())
+    found = check_evidence(run, tmp_path)
+    assert {one.verdict for one in found} == {"failed"}
+    assert reason in found[0].reason
+
+
+def test_seeds_that_another_arm_has_are_left_out_of_this_one(tmp_path):
+    """Every seed is cited, but the good ones under the name that is claimed."""
+    source = finished(tmp_path)
+    run = Run.create("comparison", {}, root=tmp_path, name="comparing")
+    cited = Evidence.from_runs([source], "cells", "level", {"seed": [0, 3]}, arm="factor")
+    cited += Evidence.from_runs([source], "cells", "level", {"seed": [1, 2, 4]}, arm="other")
+    run.save_table(cited.table())
+    assert {one.verdict for one in check_evidence(run, tmp_path)} == {"failed"}
+
+
+def test_a_row_cited_by_its_number_needs_those_of_the_other_seeds(tmp_path):
+    source = finished(tmp_path)
+    run = Run.create("comparison", {}, root=tmp_path, name="comparing")
+    records = [{**record, "row": str(seed)} for seed, record in enumerate(_all_seeds(source).records)]
+    run.save_table(Table.from_records("evidence", records))
+    assert held(run)
+    run.save_table(Table.from_records("evidence", records[3:4]))
+    assert not held(run)
+
+
+def _all_seeds(source):
+    return Evidence.from_runs([source], "cells", "level")
 
 
 def test_a_source_edited_sealed_again_or_gone_is_found(comparing, sources):

@@ -23,7 +23,8 @@ def run(tmp_path):
 
 
 def claim(run, how="last", where=None, **more):
-    return run.claim_metric("The loss was {value}.", "loss", how, where or {"split": "train"}, **more)
+    word = {"max": "At most the", "min": "At least the"}.get(how, "The")
+    return run.claim_metric(f"{word} loss was {{value}}.", "loss", how, where or {"split": "train"}, **more)
 
 
 def verdict(run):

@@ -21,7 +21,7 @@ def made(root, planned=None, kept=(), logged=(), rows=(), plan=None):
     return run
 
 
-def verdict(run, where=None, sentence="It is {value}."):
+def verdict(run, where=None, sentence="At most it is {value}."):
     over = Aggregate("cells", "level", {"method": "factor", **(where or {})}, "max")
     run.claim(sentence, over=over)
     (checked,) = check_claims(run)
@@ -71,6 +71,44 @@ def test_one_seed_among_several_must_be_named(tmp_path):
     checked = check_claims(run)
     assert [one.verdict for one in checked] == ["failed", "held", "failed"]
     assert checked[0].reason.startswith("reports seed 2 alone of 0, 1, 2, and does not say so")
+
+
+def test_some_seeds_may_be_reported_by_their_names_alone(tmp_path):
+    run = made(tmp_path, [0, 1, 2, 3], rows=[0, 1, 2, 3])
+    over = Aggregate("cells", "level", {"seed": [0, 2]}, "mean")
+    for of in ("Over seeds 0, 2", "Over seeds 0 and 2", "Over seeds 0, 2, 3", "Over seeds 0, 2 and 3", "Over seed 0"):
+        run.claim(f"{of} it is {{value}}.", over=over)
+    assert [one.verdict for one in check_claims(run)] == ["held", "held", "failed", "failed", "failed"]
+
+
+@pytest.mark.parametrize("how", ["last", "max", "mean"])
+def test_a_metric_of_one_seed_must_name_it(tmp_path, how):
+    run = made(tmp_path, [0, 1, 2], logged=[0, 1, 2])
+    for sentence in ("At most {value} was lost.", "At most {value} was lost with seed 1."):
+        run.claim_metric(sentence, "loss", how, {"seed": 1})
+    checked = check_claims(run)
+    assert [one.verdict for one in checked] == ["failed", "held"]
+    assert checked[0].reason.startswith("reports seed 1 alone of 0, 1, 2, and does not say so")
+
+
+def test_the_last_value_of_several_seeds_is_that_of_one(tmp_path):
+    run = made(tmp_path, [0, 1, 2], logged=[0, 1, 2])
+    run.claim_metric("{value} was lost.", "loss")
+    run.claim_metric("{value} was lost in the mean.", "loss", "mean")
+    assert [one.verdict for one in check_claims(run)] == ["failed", "held"]
+
+
+def test_a_number_of_no_seed_cannot_be_checked_where_several_were_planned(tmp_path):
+    run = made(tmp_path, [0, 1, 2], rows=[0, 1, 2])
+    run.save_table(Table("summary", ("method", "level", "verdict"), (("factor", 0.99, "removed"),)))
+    run.log(accuracy=0.99)
+    run.claim("Spanish is at {value} ln V.", "summary", {"method": "factor"}, "level", digits=2)
+    run.claim("Spanish was at {value} ln V.", over=Aggregate("summary", "level", how="mean", seed=None), digits=2)
+    run.claim_metric("It was {value}.", "accuracy", digits=2)
+    run.claim("Spanish is {value}.", "summary", {"method": "factor"}, "verdict")
+    checked = check_claims(run)
+    assert [one.verdict for one in checked] == ["not checkable"] * 3 + ["held"]
+    assert "give `over`, the rows by seed" in checked[0].reason
 
 
 def test_one_seed_where_there_is_one_need_not_be(tmp_path):

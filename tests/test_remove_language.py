@@ -33,7 +33,7 @@ from unweave.studies.registry import find_study
 from unweave.studies.removal_bench import doubts
 from unweave.studies.removal_report import _frontiers
 from unweave.studies.removal_tables import cost_table
-from unweave.studies.remove_language import QUICK, RECORD, RemoveLanguage, edits_of, plan, remove_language
+from unweave.studies.remove_language import QUICK, RECORD, RemoveLanguage, _seeds, edits_of, plan, remove_language
 
 METHODS = ("factor", "ablation", "lora-1-here", "least-variance")
 OTHERS = ("qa", "qc", "qd")
@@ -405,6 +405,29 @@ def test_strict_cells_are_planned_only_where_a_window_holds_the_budget(config):
     for tokens, strict in (((4, 256), 4), ((64,), 64), ((256,), None), ((1, 8), None)):
         cells = plan(replace(config, tokens=tokens, methods=("factor",), seeds=2))
         assert {budget for _, budget, _, is_strict in cells if is_strict} == ({strict} if strict else set())
+
+
+def test_methods_that_draw_nothing_stand_for_every_seed(config, tmp_path):
+    alone = replace(config, methods=("ablation",), seeds=3, first_seed=4, strict=False, left_out=())
+    about = {"seeds": [4, 5, 6], "plan": {"study": "remove-language", "seeds": [4, 5, 6]}}
+    with Run.create("remove-language", plain_config(alone), root=tmp_path, about=about) as run:
+        remove_language(alone, run)
+    assert run.load_table("seeds").column("seed") == (4,)
+    audit = audit_folder(run.path)
+    assert audit.verdict == "valid", audit.reasons
+    assert "one seed stands for all" in " ".join(str(one) for one in audit.findings)
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds", "unseeded"),
+    [
+        (("factor", "ablation"), [2, 3, 4], False),
+        (("ablation",), [2, 3, 4], True),
+        (("lora-1-here-equal-total",), [2, 3], False),
+    ],
+)
+def test_the_seeds_of_a_run_are_those_that_its_methods_draw(config, methods, seeds, unseeded):
+    assert _seeds(replace(config, methods=methods, first_seed=2, seeds=3)) == (seeds, unseeded)
 
 
 def test_a_loaded_target_is_used_as_it_is(config, planted_target):

@@ -8,6 +8,7 @@ import pytest
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.audit.auditor import audit_folder
+from unweave.lab.audit.process import audit
 from unweave.lab.lab import Lab
 from unweave.lab.sweeps.arms import Arm, Grouped
 from unweave.lab.sweeps.comparison import compare, compare_arms, compare_runs
@@ -109,6 +110,30 @@ def test_a_true_effect_is_found_with_the_power_that_the_guide_states(seeds, effe
         wrong += found == "worse"
     assert seen / 300 >= power
     assert wrong == 0
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+def test_the_best_of_equal_arms_is_told_from_the_others_in_at_most_one_of_twenty_repeats(seeds):
+    wrong = 0
+    for repeat in range(100):
+        draw = np.random.default_rng([seeds, repeat])
+        others = [draw.normal(size=seeds) for _ in range(6)]
+        found = compare_arms("pure", Measure("level"), arms(draw.normal(-30, size=seeds), *others))
+        assert found.best is not found.baseline
+        wrong += len(found.best.alike) < 5
+    assert wrong / 100 <= 0.05
+
+
+def test_the_best_is_told_from_an_arm_far_below_it():
+    noise = np.random.default_rng(0).normal(size=(4, 5))
+    found = compare_arms("pure", Measure("level"), arms(noise[0], noise[1] + 50, noise[2] + 100, noise[3] + 100))
+    assert found.best.alike == tuple({"arm=2", "arm=3"} - {found.best.arm.name})
+
+
+@pytest.mark.parametrize("values", [([1.0] * 3, [1.0000001] * 3), ([1.0] * 8, [2.0] * 8), ([0.1 + 0.2] * 3, [0.3] * 3)])
+def test_seeds_that_change_nothing_give_no_verdict(values):
+    assert verdicts(*values) == ["no verdict: the seed changes nothing"]
+    assert verdicts([1.0, 1.0, 1.0], [2.0, 2.1, 2.2]) == ["better"]
 
 
 def test_two_seeds_never_suffice():
@@ -310,6 +335,62 @@ def test_a_kept_comparison_cites_every_number_and_its_claims_hold(tmp_path):
         assert source.sha256 == row["sha256"]
         assert source.records()[row["row"]][row["column"]] == row["value"]
         assert source.records()[row["row"]]["seed"] == row["seed"]
+
+
+def test_claims_on_some_of_the_planned_seeds_name_them_and_hold(tmp_path):
+    runs = by_seed(tmp_path, 4, [1.0, 1.1, 1.2, 1.3]) + by_seed(tmp_path, 16, [0.2, 0.31, 0.4])
+    found = compare_runs(runs, LEVEL)
+    kept = Run.create("comparison", {"tokens": [4, 16]}, tmp_path, about={"seeds": [0, 1, 2, 3]})
+    keep_comparison(found, kept, ("tokens=16", found.rows[1]))
+    kept.finish()
+    assert [claim.sentence for claim in kept.claims()] == [
+        "tokens=16: summary.level 0.30 over seeds 0, 1, 2.",
+        "summary.level: tokens=16 less tokens=4 is -0.80 over seeds 0, 1, 2.",
+        "tokens=16 against tokens=4: better.",
+    ]
+    assert [one.verdict for one in audit_folder(kept.path).claims] == ["held"] * 3
+
+
+def kept_comparison(lab):
+    """A comparison of three arms as a finished run."""
+    runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2, 1.3]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4, 0.5])
+    runs += by_seed(lab.root, 64, [0.9, 1.3, 1.1, 1.2])
+    return save_comparison(lab, compare(lab, [run.id for run in runs], LEVEL))
+
+
+def test_the_auditor_makes_every_number_and_verdict_of_a_comparison_again(tmp_path):
+    with Lab(tmp_path / "runs") as lab:
+        kept = kept_comparison(lab)
+        found = audit(lab, kept.id)
+        assert (found.verdict, {one.verdict for one in found.claims}) == ("valid", {"held"}), found.reasons
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("verdict", "better"),
+        ("p", 0.01),
+        ("adjusted", 0.01),
+        ("low", 1.19),
+        ("floor", 0.0),
+        ("to", -0.01),
+        ("seeds", 9),
+        ("against", "tokens=16"),
+        ("note", "steady"),
+        ("not told from", "tokens=16"),
+    ],
+)
+def test_a_verdict_a_p_value_or_an_interval_that_does_not_follow_is_found(tmp_path, column, value):
+    with Lab(tmp_path / "runs") as lab:
+        honest = kept_comparison(lab)
+        values, stated = honest.load_table("values"), honest.load_table("comparison")
+        forged = Run.create("comparison", honest.config, lab.root)
+        forged.save_table(values)
+        rows = [{**row, column: value} if row["arm"] == "tokens=64" else row for row in stated.records()]
+        forged.save_table(Table.from_records("comparison", rows))
+        forged.finish()
+        (reason,) = audit_folder(forged.path).reasons
+        assert reason.startswith(f"comparison, row 2: tokens=64, {column}: {value!r} instead of ")
 
 
 def test_digits_follow_the_uncertainty(tmp_path):

@@ -61,7 +61,8 @@ def test_a_sweep_runs_every_config_at_every_seed_and_compares(lab):
     assert [(row["arm"], row["verdict"]) for row in found] == [
         ("x=0.0", "baseline"), ("x=1.5", "better"), ("x=2.0", "better"),
     ]  # fmt: skip
-    assert run.claims()[0].sentence.startswith("x=2.0 is the best of all configs: summary.level ")
+    assert run.claims()[0].sentence.startswith("x=2.0 is better than x=0.0, and not told from x=1.5: summary.level ")
+    assert [one.verdict for one in audit_folder(run.path).claims] == ["held"] * len(run.claims())
     assert audit_run(run) == []
     state = run.state()
     assert (state["study"], state["seeds"], state["plan"]["runs"]) == ("sweep", [0, 1, 2], 3)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.files import read_json
 from unweave.record.aggregate import Aggregate, listed
-from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
+from unweave.record.choosing import chosen_by_result, extreme_unsaid, metric_by_result, misleads
+from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric, rows_read
 from unweave.record.notebook import Listed
-from unweave.record.seeds import one_seed_of_many, seeds_left_out
+from unweave.record.seeds import of_no_seed, row_seeds, seeds_left_out, some_seeds_of_many
 from unweave.record.table import Table, Value, number_text, plain
 
 if TYPE_CHECKING:
@@ -178,8 +179,11 @@ def check_claim(run: Run, claim: Claim) -> CheckedClaim:
             verdict, reason = _check_cell(run, claim)
     except UnweaveError as error:
         return CheckedClaim(claim, "not checkable", str(error))
+    shown = stated(claim.value, claim.digits)
     if verdict == "held" and not states_value(claim):
-        return CheckedClaim(claim, "failed", f"the sentence does not state {stated(claim.value, claim.digits)}")
+        return CheckedClaim(claim, "failed", f"the sentence does not state {shown}")
+    if verdict == "held" and misleads(claim.value, shown):
+        return CheckedClaim(claim, "failed", f"{shown} is no rounding of {claim.value!r} to go by: give more digits")
     return CheckedClaim(claim, verdict, reason)
 
 
@@ -197,8 +201,16 @@ def _check_cell(run: Run, claim: Claim) -> tuple[str, str]:
         return "failed", f"table {table.name!r} was saved again after the claim was made"
     if claim.over is not None:
         return _check_over(run, claim, claim.over)
-    alone = one_seed_of_many(run, table, table.find(claim.row)[0], claim.sentence)
-    return ("failed", alone) if alone else ("held", f"{claim.column} = {shown} in table {table.name!r}")
+    seeds = row_seeds(table, table.find(claim.row))
+    told = chosen_by_result(table, claim.row, claim.column, run.config) or some_seeds_of_many(
+        run, seeds, claim.sentence
+    )
+    if told:
+        return "failed", told
+    unknown = of_no_seed(run, seeds, claim.value)
+    if unknown:
+        return "not checkable", unknown
+    return "held", f"{claim.column} = {shown} in table {table.name!r}"
 
 
 def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
@@ -209,12 +221,20 @@ def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
         again = over.recompute(raw)
         if not over.agrees(raw, claim.value):
             return "failed", f"{over.how} of {over.column!r} in {raw.name!r} is {again!r}, the claim {claim.value!r}"
-        told = seeds_left_out(run, over, raw)
+        told = (
+            chosen_by_result(raw, over.where, over.column, run.config)
+            or chosen_by_result(raw, over.minus or {}, over.column, run.config)
+            or extreme_unsaid(over.how, claim.sentence)
+            or seeds_left_out(run, over, raw, claim.sentence)
+        )
     except UnweaveError as error:
         return "failed", str(error)
     if told:
         return "failed", told
     seeds = over.seeds(raw)
+    unknown = of_no_seed(run, seeds, claim.value)
+    if unknown:
+        return "not checkable", unknown
     of = f" over seeds {listed(seeds)}" if seeds else ""
     return "held", f"{over.how} of {over.column!r} in table {raw.name!r}{of} = {stated(claim.value, claim.digits)}"
 
@@ -223,7 +243,8 @@ def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
     if metric_digest(run.path, claim.lengths) != claim.sha256:
         return "failed", "the metrics were changed after the claim was made"
     try:
-        then = read_metric(metric_rows(run.path, claim.lengths), claim.column, str(claim.metric), claim.row)
+        logged = metric_rows(run.path, claim.lengths)
+        then = read_metric(logged, claim.column, str(claim.metric), claim.row)
         now = read_metric(metric_rows(run.path), claim.column, str(claim.metric), claim.row)
     except UnweaveError as error:
         return "failed", str(error)
@@ -231,6 +252,17 @@ def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
         return "failed", f"the metrics hold {then!r}, the claim {claim.value!r}"
     if now != then:
         return "failed", f"the run went on after the claim: {claim.metric} {claim.column!r} is {now!r} at its end"
+    seeds = [row.get("seed") for row in rows_read(logged, claim.column, str(claim.metric), claim.row)]
+    told = (
+        metric_by_result(claim.row, claim.column, run.config)
+        or extreme_unsaid(str(claim.metric), claim.sentence)
+        or some_seeds_of_many(run, seeds, claim.sentence)
+    )
+    if told:
+        return "failed", told
+    unknown = of_no_seed(run, seeds, claim.value)
+    if unknown:
+        return "not checkable", unknown
     return "held", f"{claim.metric} of metric {claim.column!r} = {stated(claim.value, claim.digits)}"
 
 
@@ -249,12 +281,14 @@ def _well_formed(claim: Claim) -> bool:
 def _stating(claim: Claim, value: Value) -> Claim:
     """The claim with its number written into the sentence, or ``UnweaveError`` where the two do not agree."""
     wanted, digits, cell = plain(value), claim.digits, claim.value
+    while misleads(cell, stated(cell, digits)):
+        digits += 1
     if wanted is not None and stated(wanted, digits) != stated(cell, digits):
         raise UnweaveError(
             f"claimed {wanted!r}, but {claim.table!r} holds {cell!r} for {dict(claim.row)} in {claim.column!r}"
         )
     written = re.sub(r"\{value(:\+)?\}", lambda match: stated(cell, digits, signed=bool(match[1])), claim.sentence)
-    claim = replace(claim, sentence=written)
+    claim = replace(claim, sentence=written, digits=digits)
     if not states_value(claim):
         raise UnweaveError(f"the sentence {written!r} does not state its value {stated(cell, digits)}: use {{value}}")
     return claim

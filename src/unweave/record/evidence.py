@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
+from unweave.record.cited_seeds import cited_amiss
 from unweave.record.claims import claimed_cell
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
 from unweave.record.pair import read_file
@@ -125,19 +126,37 @@ def check_evidence(
 ) -> list[CheckedSource]:
     """Opens each run in ``root`` that the evidence of ``run`` cites, and compares its bytes with what was cited.
 
-    ``seals`` are the digests that somebody kept of them, ``invalid`` the runs found invalid, with the reasons.
+    ``seals`` are the digests that somebody kept of them, ``invalid`` the runs found invalid, with the reasons. What is
+    cited of some of a run's seeds, where it has more, has failed; so has a row that is chosen by its result.
     """
     sources: dict[str, Run | tuple[str, str]] = {}
     found = []
     for table in evidence_tables(run):
+        checked = []
         for number, record in enumerate(table.records()):
             name = str(record["run"])
             if name not in sources:
                 sources[name] = _source(name, Path(root), seals or {}, invalid or {})
             source = sources[name]
             verdict, reason = source if isinstance(source, tuple) else _compare(source, record)
-            found.append(CheckedSource(table.name, number, name, verdict, reason))
+            checked.append(CheckedSource(table.name, number, name, verdict, reason))
+        found += _chosen(table, checked, sources)
     return found
+
+
+def _chosen(
+    table: Table, checked: list[CheckedSource], sources: Mapping[str, Run | tuple[str, str]]
+) -> Iterator[CheckedSource]:
+    """``checked``, with those failed that hold but were chosen among others."""
+    records, amiss = table.records(), {}
+    about = [name for name in table.columns if name not in CITED]
+    for name, source in sources.items():
+        held = [one.row for one in checked if one.run == name and one.verdict == "held"]
+        if not isinstance(source, tuple):
+            told = cited_amiss(source, [records[row] for row in held], about)
+            amiss |= {held[place]: reason for place, reason in told.items()}
+    for one in checked:
+        yield replace(one, verdict="failed", reason=amiss[one.row]) if one.row in amiss else one
 
 
 def _rows_of(run: Run, table: str, row: Mapping[str, Any], seed: str | None) -> Iterator[dict[str, Any]]:

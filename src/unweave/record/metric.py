@@ -57,6 +57,14 @@ def read_metric(
 
     Raises ``UnweaveError`` where no row has the metric, and where one of them is no finite number.
     """
+    values = [row[metric] for row in rows_read(rows, metric, how, where)]
+    return {"max": max, "min": min, "mean": _mean}.get(how, lambda found: found[0])(values)
+
+
+def rows_read(
+    rows: list[dict[str, Any]], metric: str, how: str, where: Mapping[str, Value] | None = None
+) -> list[dict[str, Any]]:
+    """The rows whose values ``read_metric`` takes, or the ``UnweaveError`` that it raises."""
     if how not in HOW:
         raise UnweaveError(f"a metric's {how!r}: use one of {', '.join(HOW)}")
     chosen = [row for row in rows if metric in row and _selected(row, where or {})]
@@ -71,8 +79,7 @@ def read_metric(
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             at = f" at step {row['step']}" if "step" in row else ""
             raise UnweaveError(f"{metric!r}{at} is {value!r}, not a finite number: nothing to claim")
-    values = [row[metric] for row in used]
-    return {"max": max, "min": min, "mean": _mean}.get(how, lambda found: found[0])(values)
+    return used
 
 
 def _selected(row: Mapping[str, Any], where: Mapping[str, Value]) -> bool:

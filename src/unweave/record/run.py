@@ -196,14 +196,19 @@ class Run:
         self._refuse_sealed("config")
         self._set(config=json_config(self.study, config))
 
-    def use_seeds(self, seeds: Sequence[int]) -> None:
-        """Records the seeds that the study will use; refused where the run was planned with others."""
+    def use_seeds(self, seeds: Sequence[int], unseeded: bool = False) -> None:
+        """Records the seeds that the study will use; refused where the run was planned with others.
+
+        With ``unseeded`` nothing in the run draws at random, so that its first seed stands for all of them.
+        """
         self._refuse_sealed("seeds")
         wanted, planned = checked_seeds(list(seeds)), self.state().get("seeds")
         if planned is None:
             self._set(seeds=wanted)
         elif sorted(planned) != sorted(wanted):
             raise UnweaveError(f"run {self.id!r} was planned with seeds {planned}, and its config gives {wanted}")
+        if unseeded:
+            self._set(unseeded=True)
 
     def deviate(self, what: str, why: str) -> None:
         """Declares that the run does not do as it was planned in ``what``: ``config.tokens``, ``seeds``, ``data.NAME``.

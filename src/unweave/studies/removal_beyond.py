@@ -36,9 +36,9 @@ def write_continuations(config: RemoveLanguage, bench: Bench, edit: Any, progres
 
 
 def measure_left_out(
-    run: Run, config: RemoveLanguage, bench: Bench, edit: Any, local: bool, progress: Progress
+    run: Run, config: RemoveLanguage, bench: Bench, edit: Any, local: bool, seed: int, progress: Progress
 ) -> Table | None:
-    """Every language of the Declaration that the target knows and nothing has read, under the median edit."""
+    """Every language of the Declaration that the target knows and nothing has read, under the edit of one ``seed``."""
     import torch
 
     from unweave.base.errors import UnweaveError
@@ -93,6 +93,7 @@ def measure_left_out(
             "change": row["change"],
             **{end: row[end] if row["windows"] >= SOME_WINDOWS else None for end in ("low", "high")},
             "windows": row["windows"],
+            "seed": seed,
         }
         for label, row in rows.items()
     ]

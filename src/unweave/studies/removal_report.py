@@ -58,7 +58,8 @@ def write_removal(run: Run, config: RemoveLanguage, bench: Bench, removal: Remov
     edit = load_edit(edit_path(run, key))
     written = write_continuations(config, bench, edit, progress)
     run.save_table(Table.from_records("continuations", [asdict(found) for found in written]))
-    wide = measure_left_out(run, config, bench, edit, find_method(middle["method"]).local, progress)
+    local, seed = find_method(middle["method"]).local, middle["seed"]
+    wide = measure_left_out(run, config, bench, edit, local, seed, progress)
     persistence = measure_persistence(run, config, bench, edit, progress) if config.persistence else []
     name = label_name(config.language)
     method_row = {"method": "factor", "tokens": config.tokens[0]} if "factor" in config.methods else None
@@ -265,7 +266,7 @@ def _draw(run: Run, config: RemoveLanguage, effects: Table, summary: Table, wide
 
 
 def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None, failed: dict[str, Any] | None) -> None:
-    from unweave.record.aggregate import Aggregate
+    from unweave.record.aggregate import Aggregate, listed
 
     row = {"method": "factor", "tokens": config.tokens[0]}
     if len(summary.find(row)) != 1:
@@ -280,9 +281,11 @@ def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None,
         )
 
     def claim(sentence: str, where: dict[str, Any], column: str, digits: int) -> None:
-        seeds = summary.records()[summary.find(where)[0]]["seeds"]
-        # Some arms have fewer seeds than the run by design; their row says how many.
-        over = Aggregate("seeds", column, where) if seeds == config.seeds else None
+        over = Aggregate("seeds", column, where)
+        seeds = over.seeds(run.load_table("seeds"))
+        # Some arms have fewer seeds than the run by design, and then the sentence says which.
+        if len(seeds) < config.seeds:
+            sentence = f"With seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}, {sentence}"
         run.claim(sentence, "summary", where, column, digits=digits, over=over)
 
     claim(sentence, row, "level", 2)
@@ -298,7 +301,8 @@ def _claim(run: Run, config: RemoveLanguage, summary: Table, wide: Table | None,
     if wide is not None and strangers(wide):
         worst = strangers(wide)[0]
         run.claim(
-            f"Of the languages left out, {worst['language']} changes most: {{value:+}} nats per token.",
+            f"Of the languages left out, {worst['language']} changes most: {{value:+}} nats per token, under the edit "
+            f"of the median, seed {worst['seed']}.",
             "left-out",
             {"label": worst["label"]},
             "change",

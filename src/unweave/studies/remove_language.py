@@ -155,8 +155,7 @@ def remove_language(config: RemoveLanguage, run: Run | None = None, target: Targ
     config = config.resolved()
     progress = run.progress if run is not None else Silent()
     if run is not None:
-        first = getattr(config, "first_seed", 0)
-        run.use_seeds(range(first, first + config.seeds))
+        run.use_seeds(*_seeds(config))
     bench = prepare(config, progress, run, target)
     cells: list[dict[str, Any]] = []
 
@@ -174,6 +173,14 @@ def remove_language(config: RemoveLanguage, run: Run | None = None, target: Targ
     if run is None:
         return removal()
     return replace(removal(), report=str(write_removal(run, config, bench, removal(), progress)))
+
+
+def _seeds(config: RemoveLanguage) -> tuple[list[int], bool]:
+    """The seeds that the methods draw with, and whether none of them draws at all: then all seeds are one."""
+    from unweave.edit.methods import find_method
+
+    drawn = {seed for name, _, seed, _ in plan(config) if find_method(name).seeded}
+    return sorted(drawn) or [config.first_seed + seed for seed in range(config.seeds)], not drawn
 
 
 def plan(config: RemoveLanguage) -> list[tuple[str, int, int, bool]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from unweave.base.errors import UnweaveError
 from unweave.base.secrets import scrubbed
 from unweave.lab.audit.auditor import audit_folder
+from unweave.lab.audit.compared import load_statistics
 from unweave.lab.audit.confine import confine
 from unweave.lab.audit.finding import Audit, Ledger
 
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         ledgers = [Ledger(seals, ledgers[0].invalid, ledgers[0].submitted)]
     # Python opens nothing for writing of its own accord after this: -B, or no cache of byte code.
     sys.dont_write_bytecode = True
+    load_statistics(given.folder)
     confine()
     audits = [audit_folder(folder, given.root, ledger) for folder, ledger in zip(given.folder, ledgers, strict=True)]
     if given.json:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unweave.base.errors import UnweaveError, first_line
+from unweave.lab.audit.compared import compared_findings
 from unweave.lab.audit.finding import Audit, Finding, Ledger
 from unweave.lab.audit.left_out import left_out
 from unweave.lab.audit.plan import code_hash, deviations, environments
@@ -51,6 +52,7 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
         _seeds(run),
         code_findings(run),
         held_out_findings(run),
+        compared_findings(run),
         _evidence(sources),
         left_out(run, root, kept.invalid),
         report_findings(run, root, kept.seals),
@@ -179,6 +181,8 @@ def _of_claim(checked: CheckedClaim) -> Finding:
 
 def _seeds(run: Run) -> Iterator[Finding]:
     """The seeds that a finished run was to use against those that it wrote anything of, whatever its claims say."""
+    if run.state().get("unseeded"):
+        yield Finding("seeds", "seeds", "the run says that it draws nothing at random: one seed stands for all", False)
     planned, ran = planned_seeds(run), logged_seeds(run)
     if run.status != "finished" or not planned or not ran:
         return

@@ -29,24 +29,30 @@ _PLACE = re.compile(r"\{\{([^{}]*)\}\}")
 _CLAIM = re.compile(r"([a-z0-9][a-z0-9._-]*)?#(\d+)(?::(\+|sentence))?")
 _TABLE = re.compile(r"([a-z0-9][a-z0-9._-]*)?/([a-z0-9][a-z0-9._-]*)")
 _NUMBER = re.compile(r"(?:(?<![\w)\]])[+-])?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
+_PERCENT = r"(?:%|(?i:per ?cent\b|percentage\b))"
+_PLACED = r"[1-9]\d*(?:\.\d+)*\b"
 _FREE = (
     re.compile(r"https?://\S+|\bdoi:\S+|\barXiv:\d{4}\.\d{4,5}(?:v\d+)?", re.IGNORECASE),
     re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+\d\d:\d\d)?)?\b"),
-    re.compile(
-        r"\b(?:fig(?:ure|\.)?|tab(?:le|\.)?|sec(?:tion|\.)?|part|chapter|page|appendix|eq(?:uation|\.)?)s?\s+\d+(?:\.\d+)*\b",
-        re.IGNORECASE,
-    ),
-    re.compile(r"^[ \t]*(?:#+[ \t]*)?\d+[.)](?=\s)", re.MULTILINE),
+    re.compile(rf"\b(?i:fig(?:ure)?|tab(?:le)?|section|chapter|page|appendix|equation)s?\.?\s+{_PLACED}"),
+    # These are also words of their own ("level eq 0.97"), unless they are written as a reference is.
+    re.compile(rf"(?:\b(?:Sec|Eq|Part)|(?<=[(\[])(?:sec|eq|part))s?\.?\s+{_PLACED}"),
+    re.compile(rf"^[ \t]*(?:#+[ \t]*)?\d+[.)](?=\s)(?!\s*{_PERCENT})", re.MULTILINE),
     re.compile(r"\b\d+(?:st|nd|rd|th)\b"),
 )
-_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?:-\w+)*")
+# Not the number of "about-97%", which is no part of a name.
+_NAME = re.compile(rf"(?<![\w.])[^\W\d]\w*(?:-(?!\d+(?:\.\d+)?[ -]*{_PERCENT})\w+)*")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _MOST_CHARACTERS = 1_000_000
 _MOST_DECIMALS = 30
 _MOST_TOLD = 100
 _DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TENS = ("ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
-_WORDS = {word: value for value, word in enumerate(_DIGITS, start=1)}
+_TEENS = (
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_WORDS = {word: value for value, word in enumerate(("zero", *_DIGITS))}
+_WORDS |= {word: value for value, word in enumerate(_TEENS, start=11)}
 _WORDS |= {word: 10 * value for value, word in enumerate(_TENS, start=1)}
 _SPELLED = re.compile(
     rf"\b({'|'.join(_WORDS)})(?:[ -]({'|'.join(_DIGITS)}))?[ -]*(?:%|per ?cent\b|percentage\b|times\b|fold\b)",

@@ -38,7 +38,7 @@ class ArmEntry(Answer):
     low: float | None = Field(description="of Student's 95 % interval of the mean")
     high: float | None
     median: float
-    verdict: str = Field(description="baseline, better, worse, that no difference was seen, or too few seeds")
+    verdict: str = Field(description="baseline, better, worse, that no difference was seen, or why there is none")
     pairs: int = Field(description="seeds that this arm and the baseline both have")
     difference: float | None
     difference_low: float | None

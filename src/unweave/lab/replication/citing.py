@@ -87,7 +87,8 @@ def _save_numbers(run: Run, rows: Iterable[Row], sources: Mapping[str, Source]) 
     lines = [_line(row, cell, evidence) for row, cell in chosen]
     run.save_table(Table.from_records("rows", lines, caption="Our number for each row, beside what was reported"))
     for row, cell in chosen:
-        sentence = f"{row.id}: {{value}}{' ' + row.unit if row.unit else ''}."
+        extreme = {"max": "at most ", "min": "at least "}.get(cell.how, "")
+        sentence = f"{row.id}: {extreme}{{value}}{' ' + row.unit if row.unit else ''}."
         run.claim(sentence, "rows", {"item": row.id}, "ours", digits=cell.digits, over=cell.aggregate(row.id))
 
 
@@ -100,7 +101,7 @@ def _citations(item: str, cell: Cell, run: Run) -> Evidence:
 
 
 def _line(row: Row, cell: Cell, evidence: Table) -> dict[str, Any]:
-    values = _values(row.id, evidence)
+    values = values_of(row.id, evidence)
     spread = cell.how in SPREAD
     return {
         "item": row.id,
@@ -114,7 +115,7 @@ def _line(row: Row, cell: Cell, evidence: Table) -> dict[str, Any]:
     }
 
 
-def _values(item: str, evidence: Table) -> list[float]:
+def values_of(item: str, evidence: Table) -> list[float]:
     """What the number is an aggregate of: the cited values, or their paired differences."""
     arms: dict[Any, dict[Any, float]] = {"ours": {}, "less": {}}
     for record in evidence.records():

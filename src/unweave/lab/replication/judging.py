@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from unweave.lab.audit.finding import Audit
 from unweave.lab.audit.process import audit
-from unweave.lab.replication.citing import Source, cite_rows
+from unweave.lab.replication.citing import Source, cite_rows, values_of
+from unweave.lab.replication.goalposts import MOVED, moved
 from unweave.lab.replication.paper import Row
 from unweave.lab.replication.planned import first_made, runs_of_plan
 from unweave.lab.replication.starting import thread_paper, thread_runs
+from unweave.lab.sweeps.comparison import LEAST_SEEDS, LEVEL
 from unweave.lab.threads.events import ROW_VERDICTS, Conclusion, Reference, RowVerdict, StateChange, ThreadRun, Tried
 from unweave.record.claims import CheckedClaim
 
@@ -40,7 +43,8 @@ def judge_replication(lab: Lab, thread: str, by: Person | None = None) -> dict[s
         judged = _Judged(run, audit(lab, run.id))
     verdicts: dict[str, RowVerdict] = {}
     for row in paper.rows:
-        added = lab.threads.add(thread, _verdict(row, sources.get(row.id), judged), author)
+        verdict = _dated(_verdict(row, sources.get(row.id), judged), found, sources.get(row.id))
+        added = lab.threads.add(thread, verdict, author)
         verdicts[row.id] = cast(RowVerdict, added)
     _conclude(lab, thread, verdicts, sources, author)
     return verdicts
@@ -71,6 +75,15 @@ class _Judged:
         spread = {name: line.get(name) for name in ("low", "high", "deviation", "count")}
         digits = checked.claim.digits
         return {"value": checked.claim.value, "unit": row.unit, "digits": digits, "claim": number, **spread}
+
+    def p_of(self, row: Row) -> float | None:
+        """p of the paired test that our number is not the bound of a directional row; None where seeds cannot tell."""
+        from unweave.stats import paired_test
+
+        values = values_of(row.id, self.run.load_table("evidence"))
+        if len(values) < LEAST_SEEDS or row.number is None or math.isclose(max(values), min(values), abs_tol=1e-12):
+            return None
+        return paired_test([row.number] * len(values), values).p
 
     def refusal(self, row: Row) -> str | None:
         """Why the auditor does not stand behind our number for a row."""
@@ -112,8 +125,25 @@ def _verdict(row: Row, source: Source | None, judged: _Judged | None) -> RowVerd
     if refusal:
         return RowVerdict(row.id, "not testable", refusal, run, ours)
     verdict = "reproduced" if row.tolerance.allows(float(ours["value"]), row.number) else "not reproduced"
-    allowed = f"{row.tolerance.words(row.number)} {row.unit}".strip()
-    return RowVerdict(row.id, verdict, f"our number, as the auditor recomputed it, against {allowed}", run, ours)
+    reason = f"our number, as the auditor recomputed it, against {row.allowed}"
+    if row.directional:
+        p = judged.p_of(row)
+        if p is None:
+            told = f"a direction needs {LEAST_SEEDS} seeds or more that differ"
+            return RowVerdict(row.id, "not testable", told, run, ours)
+        ours, reason = {**ours, "p": p}, f"{reason}: p {p:.2g}"
+        verdict = verdict if p <= 1 - LEVEL else "not reproduced"
+    return RowVerdict(row.id, verdict, reason, run, ours)
+
+
+def _dated(verdict: RowVerdict, thread: Thread, source: Source | None) -> RowVerdict:
+    """The verdict, marked where its row is newer than its run."""
+    run = source.run if source is not None else None
+    when = moved(thread, verdict.row, run) if run is not None else None
+    if when is None or verdict.verdict == "not testable":
+        return verdict
+    reason = f"{verdict.reason}; {MOVED.format(when)}"
+    return replace(verdict, reason=reason, ours={**verdict.ours, "moved": when})
 
 
 def _conclude(
@@ -127,6 +157,8 @@ def _conclude(
         return
     named = {verdict: [one.row for one in verdicts.values() if one.verdict == verdict] for verdict in ROW_VERDICTS}
     text = " ".join(f"{verdict.capitalize()}: {', '.join(rows)}." for verdict, rows in named.items() if rows)
+    newer = [one.row for one in decided if one.ours.get("moved")]
+    text += f" By rows that are newer than their runs: {', '.join(newer)}." if newer else ""
     claims = tuple(Reference(one.run, int(one.ours["claim"])) for one in decided)
     lab.threads.add(thread, Conclusion(text, claims), author)
     if not any(source.missing for source in sources.values()):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unweave.lab.replication.citing import STUDY
+from unweave.lab.replication.goalposts import MOVED
 from unweave.lab.replication.paper import Paper, Row
 from unweave.lab.replication.starting import thread_paper, thread_runs
 from unweave.lab.threads.events import ROW_VERDICTS, RowVerdict
@@ -39,16 +40,17 @@ def replication_markdown(lab: Lab, thread: str) -> str:
 
 
 def _verdict(row: Row, verdict: RowVerdict | None) -> dict[str, str]:
-    reported = row.tolerance.words(row.number) if row.tolerance is not None and row.number is not None else "–"
-    unit = f" {row.unit}" if row.unit and row.number is not None else ""
+    told = verdict.verdict if verdict is not None else "open"
+    if verdict is not None and verdict.ours.get("moved"):
+        told = f"{told}, by a row that is newer than its run"
     return {
         "row": row.id,
         "statement": row.statement,
         "where": row.where,
-        "reported": f"{reported}{unit}",
+        "reported": row.allowed or "–",
         "known": row.known,
         "ours": _number(verdict.ours) if verdict is not None else "–",
-        "verdict": verdict.verdict if verdict is not None else "open",
+        "verdict": told,
     }
 
 
@@ -67,7 +69,11 @@ def _remarks(paper: Paper, verdicts: Mapping[str, RowVerdict]) -> Iterator[dict[
     for row in paper.rows:
         verdict = verdicts.get(row.id)
         why = verdict.reason if verdict is not None and verdict.verdict == "not testable" else ""
-        for about, text in (("reading", row.reading), ("note", row.notes), ("not testable", why)):
+        moved = MOVED.format(verdict.ours["moved"]) if verdict is not None and verdict.ours.get("moved") else ""
+        p = verdict.ours.get("p") if verdict is not None else None
+        test = "" if p is None else f"p {number_text(float(p), None)} over the seeds"
+        told = (("reading", row.reading), ("note", row.notes), ("test", test), ("moved", moved), ("not testable", why))
+        for about, text in told:
             if text:
                 yield {"row": row.id, "about": about, "text": text}
 

@@ -31,9 +31,14 @@ class Tolerance:
         if self.kind not in TOLERANCES or not _number(self.by) or self.by < 0:
             raise UnweaveError(f"tolerance {self.kind!r} by {self.by!r}: give one of {', '.join(TOLERANCES)}")
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether it is a bound on one side."""
+        return self.kind in (">=", "<=")
+
     def allows(self, ours: float, theirs: float) -> bool:
         """Whether ``ours`` reproduces ``theirs``."""
-        if self.kind in (">=", "<="):
+        if self.one_sided:
             return ours >= theirs if self.kind == ">=" else ours <= theirs
         allowed = self.by * abs(theirs) if self.kind == "relative" else self.by
         # A difference of decimals misses by its rounding.
@@ -41,7 +46,7 @@ class Tolerance:
 
     def words(self, theirs: float) -> str:
         """The bound as a reader sees it: ``1.00 ± 0.05`` or ``≥ 0.5``."""
-        if self.kind in (">=", "<="):
+        if self.one_sided:
             return f"{'≥' if self.kind == '>=' else '≤'} {number_text(theirs, None)}"
         by = f"{self.by:.0%}" if self.kind == "relative" else number_text(self.by, None)
         return f"{number_text(theirs, None)} ± {by}"
@@ -127,6 +132,24 @@ class Row:
     def testable(self) -> bool:
         """Whether a verdict can come of it."""
         return not self.unknowable
+
+    @property
+    def directional(self) -> bool:
+        """Whether it says which of two arms has more: then the seeds must tell them apart, or equal arms would do."""
+        return (
+            self.cell is not None
+            and self.cell.minus is not None
+            and self.tolerance is not None
+            and self.tolerance.one_sided
+        )
+
+    @property
+    def allowed(self) -> str:
+        """What our number must be, as a reader sees it; nothing where there is no number."""
+        if self.tolerance is None or self.number is None:
+            return ""
+        words = f"{self.tolerance.words(self.number)} {self.unit}".strip()
+        return f"{words}, by a paired test over the seeds" if self.directional else words
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,7 @@ def _template(
 
 
 def _predicted(row: Row) -> str:
-    allowed = row.tolerance.words(row.number) if row.tolerance is not None and row.number is not None else ""
-    return f"{allowed} {row.unit}".strip() + (f": {row.reading}" if row.reading else "")
+    return row.allowed + (f": {row.reading}" if row.reading else "")
 
 
 def _usable(planned: PlannedRun, runs: list[Run]) -> Run | None:

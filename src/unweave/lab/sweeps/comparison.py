@@ -21,6 +21,8 @@ LEVEL = 0.95
 TOO_FEW = "too few seeds"
 BASELINE = "baseline"
 BETTER = "better"
+WORSE = "worse"
+NO_SPREAD = "no verdict: the seed changes nothing"
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class Row:
     adjusted: float = math.nan
     test: str = ""
     note: str = ""
+    alike: tuple[str, ...] = ()
+    """Of the best arm: the others, the baseline apart, that the same test does not tell from it."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """``rows`` with the baseline first. ``verdict`` of another row is ``better``, ``worse``, that no difference was
-    seen, or that there are too few seeds to say.
+    seen, or that there is none: for too few seeds, or for seeds that change nothing.
     """
 
     study: str
@@ -73,10 +77,7 @@ class Comparison:
     @property
     def best(self) -> Row:
         """The arm with the best mean among those that are better than the baseline; the baseline if none is."""
-        found = [row for row in self.rows if row.verdict == BETTER]
-        if not found:
-            return self.baseline
-        return (max if self.measure.better == "higher" else min)(found, key=lambda row: row.mean.mean)
+        return _best(self.rows, self.measure) or self.baseline
 
     def row(self, name: str) -> Row:
         """The row of the arm called ``name``."""
@@ -144,22 +145,43 @@ def compare_arms(
     """The comparison of arms that have been read."""
     base = _baseline(grouped, baseline)
     others = [arm for arm in grouped.arms if arm is not base]
-    rows = _contrasts(base, others, measure)
+    rows = _beside_the_best(_contrasts(base, others, measure), measure)
     said = () if baseline is not None or not others else (f"compared with the arm that was made first: {base.name}",)
     left_out = {**(left_out or {}), **grouped.left_out}
     return Comparison(study, measure, grouped.by, tuple(rows), left_out, (*said, *grouped.notes, *notes))
 
 
-def _contrasts(base: Arm, others: Sequence[Arm], measure: Measure) -> list[Row]:
+def _best(rows: Sequence[Row], measure: Measure) -> Row | None:
+    found = [row for row in rows if row.verdict == BETTER]
+    return (max if measure.better == "higher" else min)(found, key=lambda row: row.mean.mean, default=None)
+
+
+def _beside_the_best(rows: list[Row], measure: Measure) -> list[Row]:
+    """The rows, with the arms that are not told from the best one beside it.
+
+    The seeds that would tell them apart are those that chose it, so the test is one of all pairs.
+    """
+    best = _best(rows, measure)
+    if best is None:
+        return rows
+    others = [row.arm for row in rows[1:] if row is not best]
+    told = _contrasts(best.arm, others, measure, len(others) * (len(others) + 1) // 2)[1:]
+    alike = tuple(row.arm.name for row in told if row.verdict != WORSE)
+    return [replace(row, alike=alike) if row is best else row for row in rows]
+
+
+def _contrasts(base: Arm, others: Sequence[Arm], measure: Measure, pairs: int = 0) -> list[Row]:
+    """The baseline's row and each other's, with p adjusted by Holm, or by Bonferroni as one of so many ``pairs``."""
     from unweave.stats import holm, paired_test
 
     shared = [sorted(set(base.values) & set(arm.values)) for arm in others]
     tested = [number for number, seeds in enumerate(shared) if len(seeds) >= LEAST_SEEDS]
     tests = {
-        number: paired_test(_at(base, shared[number]), _at(others[number], shared[number]), len(tested), LEVEL)
+        number: paired_test(_at(base, shared[number]), _at(others[number], shared[number]), pairs or len(tested), LEVEL)
         for number in tested
     }
-    adjusted = dict(zip(tested, holm([test.p for test in tests.values()]) if tested else [], strict=True))
+    found = [test.p for test in tests.values()]
+    adjusted = dict(zip(tested, [min(1.0, p * pairs) for p in found] if pairs else holm(found or [1.0]), strict=False))
     rows = [_alone(base, BASELINE)]
     for number, arm in enumerate(others):
         seeds = shared[number]
@@ -179,9 +201,11 @@ def _contrast(base: Arm, arm: Arm, seeds: Sequence[int], measure: Measure, p: fl
     floor = noise_floor(_at(base, seeds), len(seeds), LEVEL)
     significant, past = adjusted <= 1 - LEVEL + 1e-12, abs(difference.mean) > floor
     note = ""
-    if significant and past:
+    if _constant(_at(base, seeds)) and _constant(_at(arm, seeds)):
+        verdict = NO_SPREAD
+    elif significant and past:
         gain = difference.mean > 0 if measure.better == "higher" else difference.mean < 0
-        verdict = BETTER if gain else "worse"
+        verdict = BETTER if gain else WORSE
     else:
         verdict = f"no difference seen (noise floor {floor:.3g})"
         if significant:
@@ -218,6 +242,11 @@ def _difference(base: Arm, arm: Arm, seeds: Sequence[int]) -> Interval | None:
         return None
     pairs = zip(_at(base, seeds), _at(arm, seeds), strict=True)
     return student_interval([after - before for before, after in pairs], LEVEL)
+
+
+def _constant(values: Sequence[float]) -> bool:
+    """Whether values differ by no more than their arithmetic may."""
+    return max(values) - min(values) <= 1e-12 * max(map(abs, values))
 
 
 def _at(arm: Arm, seeds: Sequence[int]) -> list[float]:

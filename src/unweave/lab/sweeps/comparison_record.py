@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.sweeps.alike import runs_alike
 from unweave.lab.sweeps.comparison import BASELINE, TOO_FEW, Comparison, Row
-from unweave.record.aggregate import Aggregate
+from unweave.record.aggregate import Aggregate, listed, seed_order
 from unweave.record.run import Run
 from unweave.record.seeds import planned_seeds
 from unweave.record.table import Table
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
-    from unweave.lab.sweeps.arms import Arm
 
 COMPARISON = "comparison"
 _DIGITS = ("mean", "low", "high", "median", "difference", "from", "to", "floor", "detectable")
@@ -76,6 +75,11 @@ def comparison_digits(comparison: Comparison) -> int:
     return 3 if widest <= 0 else min(max(1 - math.floor(math.log10(widest)), 0), 10)
 
 
+def alike_text(row: Row) -> str | None:
+    """The arms that are not told from the best one, on its row."""
+    return " or ".join(row.alike) or None
+
+
 def comparison_lines(comparison: Comparison) -> list[str]:
     """What there is to say beside the table: verdicts, who is left out, and what else differs."""
     said = []
@@ -88,12 +92,10 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     return [*said, *comparison.notes]
 
 
-def keep_comparison(
-    comparison: Comparison, run: Run, first: tuple[str, Mapping[str, Any], Aggregate] | None = None
-) -> None:
+def keep_comparison(comparison: Comparison, run: Run, first: tuple[str, Row] | None = None) -> None:
     """Saves the tables in ``run`` and claims every arm's verdict, and its difference where it was tested.
 
-    ``first`` is a claim to make before: a sentence, the row of the comparison whose mean it states, and of what.
+    ``first`` is a claim to make before: how the sentence begins, and the row of the comparison whose mean it states.
     """
     run.save_table(values_table(comparison))
     run.save_table(comparison_table(comparison))
@@ -102,20 +104,24 @@ def keep_comparison(
     digits, base = comparison_digits(comparison), comparison.baseline.arm
     planned = planned_seeds(run)
 
-    def whole(arm: Arm) -> bool:
-        """Whether the arm has every seed that was planned: a claim over it that lacks one would not hold."""
-        return not planned or sorted(map(str, arm.values)) == sorted(planned)
+    def of(seeds: Iterable[int]) -> str:
+        """How many seeds, or which where they are not those that were planned: a claim must name them then."""
+        own = seed_order(map(str, seeds))
+        return f"seeds {listed(own)}" if planned and own != planned else f"{len(own)} seeds"
 
     if first is not None:
-        sentence, chosen, of = first
-        arm = comparison.row(str(chosen["arm"])).arm
-        run.claim(sentence, "comparison", chosen, "mean", digits=digits, over=of if whole(arm) else None)
+        start, chosen = first
+        where = {"arm": chosen.arm.name}
+        sentence = f"{start}: {comparison.measure.text} {{value}} over {of(chosen.arm.values)}."
+        over = Aggregate("values", "value", where, "mean")
+        run.claim(sentence, "comparison", where, "mean", digits=digits, over=over)
     for row in comparison.rows[1:]:
         arm, where = row.arm.name, {"arm": row.arm.name}
         if row.difference is not None and row.verdict != TOO_FEW:
-            same = row.arm.values.keys() == base.values.keys() and whole(base)
-            over = Aggregate("values", "value", where, "mean", minus={"arm": base.name}) if same else None
-            sentence = f"{comparison.measure.text}: {arm} less {base.name} is {{value:+}} over {row.pairs} seeds."
+            shared = sorted(row.arm.values.keys() & base.values.keys())
+            sides = ({"arm": name, "seed": shared} for name in (arm, base.name))
+            over = Aggregate("values", "value", next(sides), "mean", minus=next(sides))
+            sentence = f"{comparison.measure.text}: {arm} less {base.name} is {{value:+}} over {of(shared)}."
             run.claim(sentence, "comparison", where, "difference", digits=digits, over=over)
         run.claim(f"{arm} against {base.name}: {{value}}.", "comparison", where, "verdict")
 
@@ -167,5 +173,6 @@ def _record(row: Row, base: str) -> dict[str, Any]:
         "adjusted": row.adjusted,
         "test": row.test or None,
         "verdict": row.verdict,
+        "not told from": alike_text(row),
         "note": row.note or None,
     }

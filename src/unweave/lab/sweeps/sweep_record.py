@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unweave.lab.sweeps.arms import shown
-from unweave.lab.sweeps.comparison_record import comparison_digits, comparison_lines, keep_comparison
-from unweave.record.aggregate import Aggregate
+from unweave.lab.sweeps.comparison_record import alike_text, comparison_digits, comparison_lines, keep_comparison
 from unweave.record.table import Table
 
 if TYPE_CHECKING:
     from unweave.lab.queue.job import Job
-    from unweave.lab.sweeps.comparison import Comparison
+    from unweave.lab.sweeps.comparison import Comparison, Row
     from unweave.lab.sweeps.measure import Reading
     from unweave.lab.sweeps.plan import SweepPlan
     from unweave.record.run import Run
@@ -92,18 +91,19 @@ def _arms(
     )
 
 
-def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, dict[str, Any], Aggregate]:
-    """The sentence on what came out, with the arm whose mean it states."""
+def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, Row]:
+    """How the sentence on what came out begins, with the row whose mean it states."""
     best = compared.best
     if best is not compared.baseline:
-        start = f"{best.arm.name} is the best of all configs"
+        start = f"{best.arm.name} is better than {compared.baseline.arm.name}"
+        start += f", and not told from {alike_text(best)}" if best.alike else ""
+        # Of two arms there is nothing more to say, and what halving dropped was never run in full.
+        start += ", and than every other that was compared" if len(compared.rows) > 2 and not best.alike else ""
     elif len(plan.arms) > 1:
         start = f"No other config was seen to be better than {best.arm.name}"
     else:
         start = best.arm.name
-    sentence = f"{start}: {compared.measure.text} {{value}} over {best.mean.n} seeds."
-    where = {"arm": best.arm.name}
-    return sentence, where, Aggregate("values", "value", where, "mean")
+    return start, best
 
 
 def _column(field: str) -> str:
