@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from agents import ANY, QUESTION, view
 
+from unweave.lab.agent.answer import answer_sentence
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.judge import judge, looks
 from unweave.lab.agent.planner import Measured, Results
@@ -58,6 +59,29 @@ def test_an_arm_past_every_bar_with_null_and_control_holds(plan):
     assert (found.answer, found.best) == ("yes", "inputs=4")
     assert found.standing("inputs=4").verdict == "holds"
     assert [one.verdict for one in found.tested if one.arm == "inputs=4"] == ["reached", "reached"]
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """A question of two parts: one candidate, and a baseline of which no null and no control is run."""
+    asked = "Can way whole remove inputs=4 without harming the others, and does way also do better?"
+    found = BuiltinPlanner().propose(asked, view())
+    assert [(arm.name, arm.role) for arm in found.arms][:2] == [("also", "baseline"), ("whole", "candidate")]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("whole", "also", "answer", "best"),
+    [
+        (GOOD, [1.5, 1.52, 1.48, 1.51, 1.49], "yes", "whole"),
+        ([0.1, 0.12, 0.08, 0.11, 0.1], GOOD, "no", None),
+    ],
+)
+def test_a_baseline_that_does_better_is_not_the_answer_and_hides_none(apart, whole, also, answer, best):
+    found = judged(apart, run("whole", whole), run("also", also), checks("whole"))
+    assert found.standing("also").verdict == "holds"
+    assert (found.answer, found.best) == (answer, best)
+    assert "`also`" not in answer_sentence(replace(apart, contrasts=()), replace(found, contrasts=()))
 
 
 def test_screening_runs_prove_nothing(plan):

@@ -20,17 +20,19 @@ def judge(plan: Plan, results: Results) -> Judgement:
     ]
     alpha = plan.criterion.level / looks(plan)
     tested, stood = standings(plan, results, confirmed, alpha)
-    order = ranked(plan, results, [one.arm for one in stood if one.verdict == "holds"])
+    # A baseline is compared with, and is not what is asked about: no null and no control is run of it.
+    asked = [one for one in stood if plan.arm(one.arm).role == "candidate"]
+    names = [one.arm for one in asked]
+    order = ranked(plan, results, [one.arm for one in asked if one.verdict == "holds"])
     pairs = [*plan.contrasts]
-    asked_which = plan.kind == "which" and len(confirmed) > 1
-    if asked_which:
+    if plan.kind == "which" and len(names) > 1:
         # Where a bar decides, what misses it is no rival; without one, everything that was confirmed is.
-        rivals = order if order and plan.criterion.effect.bar is not None else confirmed
-        top = order[0] if order else ranked(plan, results, confirmed)[0]
+        rivals = order if order and plan.criterion.effect.bar is not None else names
+        top = order[0] if order else ranked(plan, results, names)[0]
         pairs += [(top, other) for other in rivals if other != top and (top, other) not in pairs]
     compared = compare(plan, results, pairs, alpha)
     contrasts = tuple(contrast(plan, results, pair, compared, stood) for pair in plan.contrasts)
-    answer, best, tied = _answer(plan, stood, order, contrasts, compared)
+    answer, best, tied = _answer(plan, asked, order, contrasts, compared)
     close = tied if plan.kind == "which" and best is None and _seeds_left(plan, results, tied) else ()
     answer = "unclear" if close else answer
     return Judgement(tuple(tested), tuple(compared), tuple(stood), contrasts, answer, best, tied, close)
