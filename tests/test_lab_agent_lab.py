@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,10 @@ from agents import ANY, RIGHT, SOURCE, carrier
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
+from unweave.lab.agent import closing
 from unweave.lab.agent.closing import CRITIC
-from unweave.lab.agent.critic import Remains, criticise
-from unweave.lab.agent.job import start_agent, stop_agent
+from unweave.lab.agent.critic import Objection, Remains, criticise
+from unweave.lab.agent.job import AgentConfig, conduct, start_agent, stop_agent
 from unweave.lab.agent.journal import State
 from unweave.lab.agent.plan import Plan
 from unweave.lab.agent.planner import CannotPlan
@@ -27,6 +28,7 @@ from unweave.lab.audit import audit, audit_several
 from unweave.lab.lab import Lab
 from unweave.lab.queue.budget import Budget
 from unweave.lab.threads.events import Approval
+from unweave.record.run import Run
 from unweave.record.table import Table
 
 ONE = f"Does {RIGHT} of model 2 carry the first output without harming the others?"
@@ -160,6 +162,43 @@ def test_the_budget_of_the_session_is_what_it_spent(lab):
 
 def test_the_critic_finds_nothing_in_an_honest_session(lab):
     assert criticise(remains(lab)) == []
+
+
+def conducted(root, question, runs=1.0):
+    """A session in this process over a lab's own queue: the lab, its run and its thread."""
+    lab = opened(root)
+    thread = lab.threads.create(question).id
+    config = AgentConfig(question, thread, budget={"runs": runs}, source=str(SOURCE))
+    with Run.create("agent", asdict(config), root=lab.root, about={"thread": thread, "person": "tester"}) as run:
+        conduct(lab, run)
+    return lab, run, lab.threads.get(thread)
+
+
+def test_what_is_gravely_objected_to_is_not_concluded(tmp_path, monkeypatch):
+    monkeypatch.setattr(closing, "criticise", lambda remains: [Objection("seeds", "they are not fresh")])
+    lab, run, thread = conducted(tmp_path / "runs", ONE)
+    assert audit(lab, run.id).verdict == "valid"
+    assert thread.conclusions[0].text.startswith("Not to be believed: the critic objects gravely")
+    assert thread.state == "open"
+    lab.queue.close()
+    lab.close()
+
+
+def test_an_invalid_report_is_not_concluded_from(tmp_path, monkeypatch):
+    written = closing.write_up
+
+    def with_a_made_up_number(run, *rest):
+        written(run, *rest)
+        with (run.path / "report.md").open("a", encoding="utf-8") as file:
+            file.write("\nIt also works at 97.3 % on everything else.\n")
+
+    monkeypatch.setattr(closing, "write_up", with_a_made_up_number)
+    lab, _, thread = conducted(tmp_path / "runs", ONE)
+    assert (thread.conclusions, thread.state) == ((), "open")
+    assert thread.notes[-1].text.startswith("Not to be believed: the auditor calls the session's own run")
+    assert "97.3" in thread.notes[-1].text
+    lab.queue.close()
+    lab.close()
 
 
 def test_f3_31_a_number_that_is_rounded_in_its_favour_makes_the_report_invalid(copied):
