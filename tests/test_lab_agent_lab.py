@@ -410,5 +410,9 @@ def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     assert "remove-language" in seen.studies
     assert {one.study for one in seen.earlier} == {"tiny-removal"}
     assert seen.code_of("remove-language") == seen.code != seen.code_of("tiny-removal")
+    used = {seed for seeds in seen.used["tiny-removal"] for seed in seeds}
+    run, _ = of_lab(lab)
+    assert used == {seed for one in run.load_table("runs").column("seeds") for seed in map(int, one.split(", "))}
+    assert lab_view(lab, SOURCE, session=run.id).used["tiny-removal"] == ()
     text = json.dumps(seen.to_json())
     assert str(Path(lab.root).resolve()) not in text

@@ -154,6 +154,15 @@ def test_what_does_not_fit_is_refused_with_its_reason_and_may_be_mended(changes,
     assert said in json.loads(play.requests[1]["messages"][-1]["content"])["refused"]
 
 
+def test_seeds_that_an_earlier_run_used_are_refused_while_the_model_can_still_choose():
+    again = calling(("propose_plan", SKETCH | {"confirm_seeds": [13, 14, 15]}))
+    with playing(calling(("propose_plan", SKETCH)), again) as play:
+        made = planner(play).propose(QUESTION, replace(VIEW, used={"dye": (range(11, 13),)}))
+    assert made.stage("confirm").seeds == (13, 14, 15)
+    assert "take seeds from 13 on" in json.loads(play.requests[1]["messages"][-1]["content"])["refused"]
+    assert '"fresh_seeds_from":{"dye":13}' in play.requests[0]["messages"][1]["content"]
+
+
 def test_f3_30_the_metric_and_its_bars_cannot_be_chosen():
     assert not {"criterion", "effect", "metric", "bar"} & set(Sketch.model_fields)
 

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 
 import pytest
-from agents import ANY, QUESTION, RIGHT, Scripted, answered, session, studies
+from agents import ANY, QUESTION, RIGHT, Scripted, answered, session, studies, view
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
@@ -47,6 +47,23 @@ def test_a_plan_for_another_question_is_refused():
     made = session(Scripted(propose=lambda question, view: builtin.propose(QUESTION, view)))
     with pytest.raises(UnweaveError, match="the question is"):
         made.conduct(ANY)
+
+
+def test_seeds_that_were_looked_at_do_not_confirm():
+    """Of any earlier run of the study in the lab, and of what this session has screened under another plan."""
+    plan = BuiltinPlanner().propose(ANY, view())
+    confirm = plan.stage("confirm").seeds
+    made = session(Scripted(propose=lambda question, view: plan))
+    made.view = view(used={"tiny-removal": (range(confirm[1], confirm[2]),)})
+    with pytest.raises(UnweaveError, match="used by earlier runs"):
+        made.conduct(ANY)
+    screen = plan.stage("screen")
+    swapped = (replace(screen, seeds=confirm[:3]), replace(plan.stage("confirm"), seeds=(*screen.seeds, *confirm[3:])))
+    step = Launch("inputs=4", "screen", screen.seeds)
+    steps = (lambda kept, _: kept.next([step]), lambda kept, _: replace(kept, stages=swapped), Stop("enough"))
+    made = session(Scripted(*steps))
+    made.conduct(ANY)
+    assert "screened on under the plan before" in made.state().refused[0]
 
 
 def test_nothing_runs_before_the_plan_is_approved():

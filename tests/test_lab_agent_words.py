@@ -45,8 +45,8 @@ def test_its_plan_has_the_null_the_control_and_both_comparisons(lab):
 
 
 def test_seeds_that_an_earlier_run_used_are_not_fresh(lab):
-    before = Earlier("old", "remove-language", {"first_seed": 4, "seeds": 6, "target": "x"}, {})
-    plan = BuiltinPlanner().propose(REAL, LabView(lab.studies, earlier=(before,)))
+    used = {"remove-language": (range(4, 10),)}
+    plan = BuiltinPlanner().propose(REAL, LabView(lab.studies, used=used))
     assert min(seed for stage in plan.stages for seed in stage.seeds) == 10
 
 

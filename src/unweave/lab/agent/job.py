@@ -140,7 +140,7 @@ def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> Judgement | N
     # A warm worker may have run other jobs of studies with these names.
     forget_sources()
     source = _kept_source(run, config)
-    view = lab_view(lab, source, config.budget, config.thread)
+    view = lab_view(lab, source, config.budget, config.thread, run.id)
     journal = LabJournal(lab, run, config.thread, agent)
     hands = LabHands(lab, run, account, config.thread, source, journal.stopped)
     planner = planner or made_by(config.planner, config, lab, account)

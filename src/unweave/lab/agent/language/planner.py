@@ -48,6 +48,7 @@ class LanguageModelPlanner:
         def decide(sketch: Sketch) -> Plan:
             plan = plan_from(sketch, question, view, self.name, self.budget)
             plan.check(view.study(plan.study))
+            view.check_fresh(plan.study, plan.stage("confirm").seeds)
             return plan
 
         verbs = {"propose_plan": Verb("Propose the whole plan.", Sketch, decide)}
