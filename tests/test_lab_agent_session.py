@@ -49,6 +49,17 @@ def test_a_plan_for_another_question_is_refused():
         made.conduct(ANY)
 
 
+def test_a_plan_for_other_settings_than_the_question_names_is_refused():
+    def propose(question, view):
+        plan = builtin.propose(question, view)
+        return replace(plan, arms=tuple(replace(arm, settings={**arm.settings, "model": 4}) for arm in plan.arms))
+
+    made = session(Scripted(propose=propose))
+    with pytest.raises(UnweaveError, match="the question is about model 2, and arm 'inputs=0' has 4"):
+        made.conduct(ANY)
+    assert made.state().plan is None
+
+
 def test_seeds_that_were_looked_at_do_not_confirm():
     """Of any earlier run of the study in the lab, and of what this session has screened under another plan."""
     plan = BuiltinPlanner().propose(ANY, view())

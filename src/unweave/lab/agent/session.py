@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.asked import check_asked
 from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
 from unweave.lab.agent.judge import judge
@@ -93,6 +94,7 @@ class Session:
             raise UnweaveError(f"the plan answers {plan.question!r}, and the question is {question!r}")
         plan = replace(plan, budget=dict(self.view.left), code=self.view.code_of(plan.study), planner=self.planner.name)
         plan.check(self.view.study(plan.study))
+        check_asked(plan, self.view)
         confirm = plan.stage("confirm").seeds
         self.view.check_fresh(plan.study, confirm)
         screened = [entry["seeds"] for entry in state.runs.values() if entry["stage"] == "screen"] if state else []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.asked import check_asked
 from unweave.lab.agent.language.sketch import Ending, NextStep, Sketch, plan_from, step_from
 from unweave.lab.agent.language.talk import Talk, TalkedOut, TalkTerms, Verb
 from unweave.lab.agent.language.tools import NoTools, Tools, as_data
@@ -48,6 +49,7 @@ class LanguageModelPlanner:
         def decide(sketch: Sketch) -> Plan:
             plan = plan_from(sketch, question, view, self.name, self.budget)
             plan.check(view.study(plan.study))
+            check_asked(plan, view)
             view.check_fresh(plan.study, plan.stage("confirm").seeds)
             return plan
 
