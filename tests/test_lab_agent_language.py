@@ -239,6 +239,19 @@ def test_a_step_that_never_comes_is_a_stop_that_says_so():
     assert "talked 3 times" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "held", "said"), [(400, 100_000, "400"), ("{}", 10, "tokens are left")], ids=["endpoint", "budget"]
+)
+def test_an_endpoint_that_fails_or_a_spent_budget_ends_the_planning_and_not_the_session(answer, held, said):
+    made = plan()
+    with playing(answer) as play:
+        found = planner(play, meter=Purse(held)).revise(made, RESULTS)
+        with pytest.raises(CannotPlan, match=said):
+            planner(play, meter=Purse(held)).propose(QUESTION, VIEW)
+    assert isinstance(found, Stop)
+    assert said in found.reason
+
+
 @pytest.mark.parametrize("arguments", ["{", "[1]", '"x"', "[" * 5000])
 def test_arguments_that_are_no_object_are_refused(arguments):
     with playing(calling(("propose_plan", arguments)), calling(("propose_plan", SKETCH))) as play:
