@@ -62,7 +62,7 @@ def _criticised(lab: Lab, run: Run, session: Session, plan: Plan, thread: str, a
     remains = Remains(
         run=run,
         plan=plan,
-        approved=frozenset(one.sha256 for one in kept.approvals) if approvals else None,
+        approved=frozenset(one.sha256 for one in kept.approvals_here) if approvals else None,
         launched=state.runs,
         of_thread=frozenset(own),
         audits=audits,  # type: ignore[arg-type]
