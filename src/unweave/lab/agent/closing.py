@@ -98,9 +98,7 @@ def _refuse(lab: Lab, run: Run, reasons: Sequence[str], thread: str) -> None:
     lab.threads.add(thread, Note(note), by=CRITIC)
 
 
-def _conclude(
-    lab: Lab, run: Run, plan: Plan, found: Judgement, thread: str, agent: Person, believed: bool
-) -> None:
+def _conclude(lab: Lab, run: Run, plan: Plan, found: Judgement, thread: str, agent: Person, believed: bool) -> None:
     """What was found; the thread stays open where the critic's objections say that it should not be believed."""
     kept = lab.threads.get(thread)
     lab.runs.update(run.id)

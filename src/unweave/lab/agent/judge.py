@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from unweave.lab.agent.contrasts import compare, contrast
+from unweave.lab.agent.looks import looked_at, looks
 from unweave.lab.agent.merit import ranked
 from unweave.lab.agent.plan import Plan
 from unweave.lab.agent.planner import Results
@@ -15,8 +16,9 @@ from unweave.lab.agent.verdicts import Compared, Contrast, Judgement, Standing
 
 def judge(plan: Plan, results: Results) -> Judgement:
     """Applies the plan's criterion to the confirming runs; screening runs count for nothing here."""
+    begun, results = results, looked_at(plan, results)
     confirmed = [
-        arm.name for arm in plan.of_role("candidate", "baseline") if results.of(arm.name, "confirm") and not arm.on
+        arm.name for arm in plan.of_role("candidate", "baseline") if begun.of(arm.name, "confirm") and not arm.on
     ]
     alpha = plan.criterion.level / looks(plan)
     tested, stood = standings(plan, results, confirmed, alpha)
@@ -36,11 +38,6 @@ def judge(plan: Plan, results: Results) -> Judgement:
     close = tied if plan.kind == "which" and best is None and _seeds_left(plan, results, tied) else ()
     answer = "unclear" if close else answer
     return Judgement(tuple(tested), tuple(compared), tuple(stood), contrasts, answer, best, tied, close)
-
-
-def looks(plan: Plan) -> int:
-    """How often the confirming stage may be looked at: after each ``stopping.seeds`` seeds."""
-    return max(1, len(plan.stage("confirm").seeds) // plan.stopping.seeds)
 
 
 def _seeds_left(plan: Plan, results: Results, arms: Sequence[str]) -> bool:
