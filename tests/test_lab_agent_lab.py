@@ -9,17 +9,22 @@ import signal
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from agents import ANY, RIGHT, SOURCE, carrier
+from agents import ANY, RIGHT, SOURCE, carrier, studies
 
+from unweave.base.configs import plain_config
 from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
 from unweave.lab.agent import closing
+from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.closing import CRITIC
 from unweave.lab.agent.critic import Objection, Remains, criticise
+from unweave.lab.agent.excused import excused
 from unweave.lab.agent.job import AgentConfig, conduct, start_agent, stop_agent
 from unweave.lab.agent.journal import State
+from unweave.lab.agent.lab_hands import LabHands
 from unweave.lab.agent.plan import Plan
 from unweave.lab.agent.planner import CannotPlan
 from unweave.lab.agent.tables import open_in
@@ -248,6 +253,30 @@ def test_f3_30_a_plan_that_judges_by_another_metric_than_the_study_is_objected_t
     ):
         found = criticise(replace(honest, plan=replace(honest.plan, criterion=changed)))
         assert any(told in one.what and one.severity == "grave" for one in found)
+
+
+def test_f3_30_a_run_that_excuses_itself_counts_for_nothing(tmp_path):
+    """A run of other settings than planned, which declares that itself: valid, and not counted."""
+    lab = opened(tmp_path / "runs")
+    study = studies()["tiny-removal"]
+    config = plain_config(study.configure({"rows": 7}))
+    plan = {"study": "tiny-removal", "config": {**config, "rows": 60}, "seeds": [0]}
+    with Run.create("tiny-removal", config, root=lab.root, about={"plan": plan, "seeds": [0]}) as run:
+        run.deviate("config.rows", "fewer rows say more")
+        study.function(study.configure(config), run)
+    found = audit(lab, run.id)
+    assert found.verdict == "valid"
+    (excuse,) = excused(run, found)
+    assert "declared: fewer rows say more" in excuse
+    hands = LabHands(lab, run, "agent:tester", None)
+    job = SimpleNamespace(state="finished", has_ended=True, usage={}, note="")
+    hands.lab = SimpleNamespace(queue=SimpleNamespace(get=lambda name: job), runs=lab.runs)
+    hands._audits[run.id] = found
+    entry = {"arm": "a", "stage": "confirm", "seeds": [0], "on": None}
+    measured = hands.read(run.id, entry, BuiltinPlanner().propose(ONE, lab_view(lab, SOURCE)))
+    assert not measured.usable
+    assert measured.fault.startswith("it departs from its plan: config.rows")
+    lab.close()
 
 
 def test_p_hacking_is_objected_to(lab):

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.excused import excused
 from unweave.lab.agent.plan import Plan
 from unweave.record.aggregate import Aggregate
 from unweave.stats.noise import noisy_mean
@@ -240,6 +241,9 @@ def _audited(remains: Remains) -> Iterator[Objection]:
         for finding in audit.findings:
             if finding.grave:
                 yield Objection(f"run {name}", str(finding), "note" if _unused(remains, name) else "grave")
+        for excuse in excused(remains.open_run(name), audit):
+            told = f"departs from its plan and excuses itself: {excuse}"
+            yield Objection(f"run {name}", told, "note" if _unused(remains, name) else "grave")
     for name in remains.launched:
         if name not in remains.audits and not _unused(remains, name):
             yield Objection(f"run {name}", "its numbers are used, and it was not audited")
