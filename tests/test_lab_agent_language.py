@@ -9,10 +9,13 @@ from scripted_endpoint import calling, playing
 
 from unweave.base.endpoint import Endpoint
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.job import AgentConfig, made_by, start_agent
 from unweave.lab.agent.language import LanguageModelPlanner, NoTools, Prices, TalkedOut, TalkTerms
 from unweave.lab.agent.language.sketch import Sketch
 from unweave.lab.agent.language.tools import LONGEST, as_data
 from unweave.lab.agent.planner import CannotPlan, LabView, Measured, Results, Stop
+from unweave.lab.lab import Lab
+from unweave.lab.queue.budget import Budget
 from unweave.studies.inquiry import Inquiry, Outcome
 from unweave.studies.registry import Study
 
@@ -305,6 +308,31 @@ def test_what_the_endpoint_does_not_count_is_taken_as_all_that_was_reserved():
         planner(play, meter=purse).propose(QUESTION, VIEW)
     assert purse.spent > 5000
     assert purse.open == 0
+
+
+def test_a_reply_is_not_free_whatever_the_endpoint_counts():
+    purse = Purse(100_000)
+    with playing(calling(("propose_plan", SKETCH), usage={"prompt_tokens": 10, "completion_tokens": 0})) as play:
+        planner(play, meter=purse).propose(QUESTION, VIEW)
+    assert purse.spent > 10 + len(json.dumps(SKETCH)) // 8
+    purse = Purse(100_000)
+    with playing(calling(("propose_plan", SKETCH), usage={"prompt_tokens": 0, "completion_tokens": 0})) as play:
+        planner(play, meter=purse).propose(QUESTION, VIEW)
+    assert purse.spent > 5000
+
+
+def test_dollars_are_counted_by_the_prices_given(tmp_path):
+    lab = Lab(tmp_path / "runs")
+    asked = {"planner": "language-model", "endpoint": "http://127.0.0.1:9/v1", "model": "m", "budget": {"dollars": 1.0}}
+    with pytest.raises(UnweaveError, match="needs to know what the language model costs"):
+        start_agent(lab, QUESTION, **asked, price_in=1.0)
+    del asked["planner"], asked["budget"]
+    config = AgentConfig(QUESTION, "t", "language-model", {"dollars": 1.0}, **asked, price_in=2.0, price_out=10.0)
+    Budget(lab, "purse").grant(dollars=1.0)
+    meter = made_by("language-model", config, lab, "purse").meter
+    meter.settle(meter.reserve(100_000, 50_000), 50_000, 20_000)
+    assert Budget(lab, "purse").left("dollars") == pytest.approx(1.0 - 0.1 - 0.2)
+    lab.close()
 
 
 def test_prices_are_for_a_million_tokens():
