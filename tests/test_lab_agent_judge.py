@@ -397,6 +397,16 @@ def test_f3_32_an_effect_that_is_not_there_is_found_no_more_often_than_the_level
     assert found / rounds <= 0.025 + 3 * (0.025 * 0.975 / rounds) ** 0.5
 
 
+def test_without_a_bar_an_arm_whose_null_has_not_run_makes_no_other_likelier(plan):
+    effect = replace(plan.criterion.effect, bar=None)
+    barless = replace(plan, criterion=replace(plan.criterion, effect=effect, harms=()))
+    tested = [*run("inputs=4", GOOD), *checks("inputs=4")]
+    waiting = run("inputs=5", GOOD)
+    alone, both = judged(barless, tested), judged(barless, tested, waiting)
+    assert both.standing("inputs=5").lacking == ("null", "control")
+    assert both.standing("inputs=4").p == pytest.approx(2 * alone.standing("inputs=4").p)
+
+
 def test_f3_32_without_a_bar_noise_is_found_no_more_often_than_the_level_allows(plan):
     """Four finalists that equal their nulls: that any of them holds is a false statement, at both looks together."""
     effect = replace(plan.criterion.effect, bar=None)

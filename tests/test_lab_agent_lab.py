@@ -179,6 +179,22 @@ def conducted(root, question, runs=1.0):
     return lab, run, lab.threads.get(thread)
 
 
+def test_a_question_that_is_asked_again_says_so_and_is_judged_on_its_own_runs(copied):
+    """In one thread the arms recur: the first session's runs are told of, and make nothing invalid."""
+    first, kept = of_lab(copied)
+    _, run = asked(copied, ONE, budget={"runs": 3.0}, thread=kept.id)
+    found = audit(copied, run.id)
+    assert found.verdict == "valid", found.reasons
+    assert any("of another session's plan, and not reported" in one.what for one in found.findings)
+    (row,) = [row for row in run.load_table("critic").records() if row["about"] == "question"]
+    assert row["severity"] == "note"
+    assert f"run {first.id} of thread {kept.id} answered 'yes'" in row["objection"]
+    thread, again = asked(copied, f" {ONE}?", budget={"runs": 1.0})
+    assert thread.id != kept.id
+    assert any("asked 2 time(s) before" in note.text for note in thread.notes)
+    assert again.claims()[0].value == "undecided"
+
+
 def test_what_is_gravely_objected_to_is_not_concluded(tmp_path, monkeypatch):
     monkeypatch.setattr(closing, "criticise", lambda remains: [Objection("seeds", "they are not fresh")])
     lab, run, thread = conducted(tmp_path / "runs", ONE)

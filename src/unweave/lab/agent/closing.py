@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
@@ -10,7 +10,7 @@ from unweave.lab.agent.critic import Remains, criticise, told
 from unweave.lab.agent.report import conclusion, keep_findings, write_up
 from unweave.lab.agent.tables import open_in
 from unweave.lab.audit.process import audit, audit_several
-from unweave.lab.people import Person
+from unweave.lab.people import AGENT, Person
 from unweave.lab.threads.events import Conclusion, Note, StateChange, Tried
 
 if TYPE_CHECKING:
@@ -68,8 +68,33 @@ def _criticised(lab: Lab, run: Run, session: Session, plan: Plan, thread: str, a
         audits=audits,  # type: ignore[arg-type]
         registered=session.view.studies.get(plan.study),
         open_run=open_in(lab.root),
+        before=tuple(asked_before(lab, run, plan.question)),
     )
     return criticise(remains)
+
+
+def asked_before(lab: Lab, run: Run, question: str) -> Iterator[str]:
+    """Each other session of this question in the lab, whatever its thread, and what it answered: oldest first."""
+    after = None
+    while True:
+        page = lab.runs.list(limit=1000, after=after, study=AGENT, descending=False)
+        for row in page.rows:
+            try:
+                other = lab.runs.open(row.id)
+                same = _plain(str(other.config.get("question"))) == _plain(question)
+                if row.id != run.id and same and other.state()["created"] <= run.state()["created"]:
+                    claims = other.claims()
+                    answer = f"answered {str(claims[0].value)!r}" if claims else f"is {row.status} without an answer"
+                    yield f"run {row.id} of thread {row.thread} {answer}"
+            except UnweaveError:
+                continue
+        if page.next is None:
+            return
+        after = page.next
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.casefold().split()).rstrip("?. ")
 
 
 def _of_session(lab: Lab, name: str, session: str) -> bool:

@@ -108,7 +108,9 @@ class LabHands:
             return measured_of(name, entry, fault=f"the auditor calls it invalid: {why}", seconds=seconds)
         run = self.lab.runs.open(name)
         if excuses := excused(run, audit):
-            return measured_of(name, entry, fault=f"it departs from its plan: {'; '.join(excuses[:3])}", seconds=seconds)
+            return measured_of(
+                name, entry, fault=f"it departs from its plan: {'; '.join(excuses[:3])}", seconds=seconds
+            )
         return read_run(run, name, entry, plan, seconds)
 
     def left(self) -> dict[str, float]:

@@ -94,7 +94,7 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
         more = ("seeds",) if done < len(plan.stage("confirm").seeds) else ()
         why = f"the bar of {which} lies within the noise" if which else "it has not run on all the seeds that it needs"
         return Standing(arm, "unclear", why, p, more)
-    lacking = []
+    lacking, compared = [], False
     for other in plan.of_role("null", "control"):
         if plan.laid(other.name, arm if other.on else None) == plan.arm(arm).settings:
             if other.role == "null":
@@ -107,7 +107,9 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
         beside = _withstands(plan, results, arm, other.name, on, tested, alpha)
         if beside.verdict != "holds":
             return beside
-        p = max(p, beside.p)
+        p, compared = max(p, beside.p), True
+    if not barred and not compared:
+        p = 1.0  # without a bar and before its null has run, nothing says that the arm does anything
     return Standing(arm, "holds", "every bar is reached past the noise", p, tuple(lacking))
 
 
@@ -156,7 +158,7 @@ def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
     adjusted = holm([min(one.p, 1.0) for one in standings])
     found = []
     for one, p in zip(standings, adjusted, strict=True):
-        if one.verdict == "holds" and p > alpha:
+        if one.verdict == "holds" and p > alpha and not (one.lacking and one.p == 1.0):
             why = "it reaches every bar, but not past the noise for as many arms as were confirmed"
             found.append(Standing(one.arm, "unclear", why, float(p), one.lacking))
         else:
