@@ -43,6 +43,17 @@ def test_the_lab_and_not_the_planner_says_budget_code_and_author():
     assert (dict(plan.budget), plan.code, plan.planner) == ({"runs": 7.0}, None, "scripted")
 
 
+def test_the_first_step_of_a_proposed_plan_is_launched():
+    def propose(question, view):
+        return builtin.propose(question, view).next([Launch("inputs=4", "screen", (0,))], "one to begin with")
+
+    planner = Scripted(Stop("enough"), propose=propose)
+    made = session(planner)
+    made.conduct(ANY)
+    assert [step.said for step in made.state().steps] == ["one to begin with"]
+    assert [one.arm for one in planner.seen[0].measured] == ["inputs=4"]
+
+
 def test_a_plan_for_another_question_is_refused():
     made = session(Scripted(propose=lambda question, view: builtin.propose(QUESTION, view)))
     with pytest.raises(UnweaveError, match="the question is"):

@@ -113,7 +113,7 @@ class Session:
             spent = next(name for name, amount in results.left.items() if amount < 1 or amount <= 0)
             self._end(f"the budget of {spent} is spent")
         else:
-            answer = self.planner.revise(plan, results)
+            answer = plan if state.fresh and plan.launch else self.planner.revise(plan, results)
             if isinstance(answer, Stop):
                 self._stop(state, plan, results, answer)
             elif answer.sha256 != plan.sha256:
