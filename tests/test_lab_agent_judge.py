@@ -407,6 +407,18 @@ def test_without_a_bar_an_arm_whose_null_has_not_run_makes_no_other_likelier(pla
     assert both.standing("inputs=4").p == pytest.approx(2 * alone.standing("inputs=4").p)
 
 
+def test_without_a_bar_what_is_not_past_its_null_for_so_many_arms_is_decided(plan):
+    effect = replace(plan.criterion.effect, bar=None)
+    barless = replace(plan, criterion=replace(plan.criterion, effect=effect, harms=()))
+    weak = [0.2, 0.35, 0.28, 0.3, 0.4]
+    found = judged(
+        barless, *(part for n in range(4) for part in (run(f"inputs={n}", weak), checks(f"inputs={n}", 0.0)))
+    )
+    assert judged(barless, run("inputs=0", weak), checks("inputs=0", 0.0)).answer == "yes"
+    assert (found.answer, {one.verdict for one in found.standings}) == ("no", {"fails"})
+    assert "as many arms" in found.standings[0].why
+
+
 def test_f3_32_without_a_bar_noise_is_found_no_more_often_than_the_level_allows(plan):
     """Four finalists that equal their nulls: that any of them holds is a false statement, at both looks together."""
     effect = replace(plan.criterion.effect, bar=None)

@@ -27,7 +27,8 @@ def standings(plan: Plan, results: Results, arms: Sequence[str], alpha: float) -
         for outcome in plan.outcomes()
         if (one := _test(results, arm, on, outcome, floors[outcome.name], alpha))
     ]
-    return tested, _adjusted([_standing(plan, results, arm, tested, alpha) for arm in arms], alpha)
+    barless = plan.criterion.effect.bar is None
+    return tested, _adjusted([_standing(plan, results, arm, tested, alpha) for arm in arms], alpha, barless)
 
 
 def _measured(plan: Plan, results: Results) -> list[tuple[str, str | None]]:
@@ -152,15 +153,17 @@ def _withstands(
     return Standing(arm, "holds", "", p)
 
 
-def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
+def _adjusted(standings: Sequence[Standing], alpha: float, barless: bool) -> list[Standing]:
     if not standings:
         return []
     adjusted = holm([min(one.p, 1.0) for one in standings])
     found = []
     for one, p in zip(standings, adjusted, strict=True):
         if one.verdict == "holds" and p > alpha and not (one.lacking and one.p == 1.0):
-            why = "it reaches every bar, but not past the noise for as many arms as were confirmed"
-            found.append(Standing(one.arm, "unclear", why, float(p), one.lacking))
+            what = "it is past its null" if barless else "it reaches every bar"
+            why = f"{what}, but not past the noise for as many arms as were confirmed"
+            # The null has run on all the seeds that count, so without a bar this is as decided as it will be.
+            found.append(Standing(one.arm, "fails" if barless else "unclear", why, float(p), one.lacking))
         else:
             found.append(Standing(one.arm, one.verdict, one.why, float(p), one.lacking))
     return found
