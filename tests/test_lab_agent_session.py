@@ -305,3 +305,16 @@ def test_the_state_is_the_journal_folded():
     state = State.of(made.journal.events())
     assert (state.plan, state.runs, state.ended) == (made.state().plan, made.state().runs, made.state().ended)
     assert [step.said for step in state.steps if step.said]
+
+
+def test_a_seed_without_its_row_is_a_fault_of_the_run():
+    """What a study leaves out of its table must not make the rest look good."""
+    plan = builtin.propose(ANY, view())
+    kept = OwnHands(studies(), {})
+    entry = {"study": "tiny-removal", "config": {"inputs": [4]}, "arm": "inputs=4", "stage": "confirm", "on": None}
+    kept.launch("0001", {**entry, "seeds": [0]})
+    assert kept.read("0001", {**entry, "seeds": [0]}, plan).usable
+    kept.launch("0002", {**entry, "seeds": [0, 1]})
+    found = kept.read("0002", {**entry, "seeds": [0, 1]}, plan)
+    assert found.fault == "seeds [1] have no 'rise' in table 'outcome'"
+    assert not found.values
