@@ -133,6 +133,8 @@ def test_neighbouring_seeds_share_a_run_where_the_study_takes_several(plan):
     entries = launches_of(step, removal)
     assert [one.seeds for one in entries] == [(first, *rest[:3]), (rest[5],)]
     assert [(one.config["first_seed"], one.config["seeds"]) for one in entries] == [(first, 4), (rest[5], 1)]
+    null = launches_of(made.next([Launch("null", "confirm", (first, *rest[:2]), made.arms[0].name)]), removal)
+    assert [one.seeds for one in null] == [(first,), (rest[0],), (rest[1],)]  # one deal of the text each
 
 
 def test_an_arm_over_another_one_needs_it_and_no_other_does(plan):
