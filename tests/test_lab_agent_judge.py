@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from agents import ANY, QUESTION, view
 
+from unweave.lab.agent.answer import answer_sentence
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
-from unweave.lab.agent.judge import judge, looks
+from unweave.lab.agent.judge import judge
+from unweave.lab.agent.looks import looks
 from unweave.lab.agent.planner import Measured, Results
 from unweave.lab.agent.session import unmet
 from unweave.studies.inquiry import Outcome
@@ -60,6 +62,29 @@ def test_an_arm_past_every_bar_with_null_and_control_holds(plan):
     assert [one.verdict for one in found.tested if one.arm == "inputs=4"] == ["reached", "reached"]
 
 
+@pytest.fixture(scope="module")
+def apart():
+    """A question of two parts: one candidate, and a baseline of which no null and no control is run."""
+    asked = "Can way whole remove inputs=4 without harming the others, and does way also do better?"
+    found = BuiltinPlanner().propose(asked, view())
+    assert [(arm.name, arm.role) for arm in found.arms][:2] == [("also", "baseline"), ("whole", "candidate")]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("whole", "also", "answer", "best"),
+    [
+        (GOOD, [1.5, 1.52, 1.48, 1.51, 1.49], "yes", "whole"),
+        ([0.1, 0.12, 0.08, 0.11, 0.1], GOOD, "no", None),
+    ],
+)
+def test_a_baseline_that_does_better_is_not_the_answer_and_hides_none(apart, whole, also, answer, best):
+    found = judged(apart, run("whole", whole), run("also", also), checks("whole"))
+    assert found.standing("also").verdict == "holds"
+    assert (found.answer, found.best) == (answer, best)
+    assert "`also`" not in answer_sentence(replace(apart, contrasts=()), replace(found, contrasts=()))
+
+
 def test_screening_runs_prove_nothing(plan):
     found = judged(plan, run("inputs=4", [1.0, 1.0, 1.0], seeds=(0, 1, 2), stage="screen"))
     assert (found.answer, found.standings, found.tested) == ("no", (), ())
@@ -99,6 +124,33 @@ def test_an_effect_that_the_null_or_the_control_shows_too_is_none(plan, null, co
     found = judged(plan, run("inputs=4", GOOD), checks("inputs=4", null, control))
     assert found.answer == "no"
     assert why in found.standing("inputs=4").why
+
+
+def test_a_null_that_shows_more_is_not_excused_by_its_harm(plan):
+    """A null past a harm's bar misses the bars too, and the effect is still compared with it."""
+    null = run("null", [1.1, 1.12, 1.08], [0.5, 0.52, 0.48], on="inputs=4", seeds=SEEDS[:3])
+    control = run("control", [0.0, 0.01, 0.02], on="inputs=4", seeds=SEEDS[:3])
+    found = judged(plan, run("inputs=4", GOOD), null, control)
+    assert (found.answer, found.standing("inputs=4").why) == ("no", "it is not told apart from null")
+
+
+@pytest.mark.parametrize(("seed_of_two", "answer"), [(0.4, "yes"), (1.5, "no")])
+def test_a_null_that_found_nothing_on_some_seeds_is_compared_on_the_others(plan, seed_of_two, answer):
+    harm = [0.5]
+    null = [
+        *run("null", [0.0], harm, "inputs=4", SEEDS[:1], nothing=True),
+        *run("null", [seed_of_two], harm, "inputs=4", SEEDS[1:2]),
+        *run("null", [0.0], harm, "inputs=4", SEEDS[2:3], nothing=True),
+    ]
+    null = [replace(one, values={}) if one.nothing else one for one in null]
+    control = run("control", [0.0, 0.01, 0.02], on="inputs=4", seeds=SEEDS[:3])
+    assert judged(plan, run("inputs=4", GOOD), null, control).answer == answer
+
+
+def test_a_null_on_two_seeds_is_not_enough(plan):
+    short = [one for one in checks("inputs=4") if one.arm == "control" or one.seeds[0] < SEEDS[2]]
+    found = judged(plan, run("inputs=4", GOOD), short)
+    assert (found.answer, found.standing("inputs=4").lacking) == ("unclear", ("null",))
 
 
 def test_an_effect_within_the_noise_of_its_null_is_none(plan):
@@ -149,6 +201,26 @@ def test_a_run_that_failed_or_is_invalid_answers_nothing(plan):
     found = judged(plan, [broken])
     assert found.answer == "unclear"
     assert "none of its runs gave a result that counts" in found.standing("inputs=4").why
+
+
+@pytest.mark.parametrize("changes", [{"fault": "failed: no memory"}, {"nothing": True}])
+def test_seeds_that_gave_nothing_are_not_left_out(plan, changes):
+    """Five seeds past every bar do not hold where five others failed, or found nothing."""
+    rest = [replace(one, values={}, **changes) for one in run("inputs=4", [0.0] * 5, seeds=tuple(range(8, 13)))]
+    found = judged(plan, run("inputs=4", GOOD), rest, checks("inputs=4"))
+    assert (found.answer, found.standing("inputs=4").verdict) == ("unclear", "unclear")
+    assert "5 of its 10 runs" in found.standing("inputs=4").why
+
+
+def test_seeds_count_by_whole_blocks(plan):
+    """Who may look after every seed and stop when it suits finds what is not there."""
+    beyond = run("inputs=4", [-9.0, -9.0], seeds=(8, 9))
+    assert judged(plan, run("inputs=4", GOOD), beyond, checks("inputs=4")).answer == "yes"
+    last = run("inputs=4", GOOD, seeds=tuple(range(8, 13)))
+    assert judged(plan, last, checks("inputs=4")).standing("inputs=4").why == "nothing was measured"
+    assert judged(plan, run("inputs=4", GOOD), last, checks("inputs=4")).tested[0].noisy.n == 10
+    odd = replace(plan, stopping=replace(plan.stopping, seeds=4))
+    assert (looks(odd), looks(plan)) == (3, 2)
 
 
 def test_what_is_asked_where_its_null_is_cannot_be_told_from_it(plan):
@@ -202,6 +274,26 @@ def test_pairs_are_compared_seed_by_seed(comparing):
 def test_arms_of_different_seeds_are_not_compared(comparing):
     found = judged(comparing, run("whole", GOOD), run("also", GOOD, seeds=range(10, 15)))
     assert (found.contrasts[0].relation, found.answer) == ("not comparable", "unclear")
+
+
+def test_fewer_shared_seeds_than_confirm_an_arm_compare_none(comparing):
+    found = judged(comparing, run("whole", [3.0, 3.1], seeds=SEEDS[:2]), run("also", GOOD))
+    assert (found.contrasts[0].relation, found.compared) == ("not comparable", ())
+
+
+def test_nothing_found_is_counted_by_seed(comparing):
+    def without(arm, seeds):
+        return [Measured(f"{arm}-{seed}", arm, "confirm", (seed,), nothing=True) for seed in seeds]
+
+    once = judged(comparing, run("whole", GOOD), run("also", GOOD[1:], seeds=SEEDS[1:]), without("also", SEEDS[:1]))
+    assert (once.contrasts[0].relation, once.answer) == ("not comparable", "unclear")
+    never = judged(comparing, run("whole", GOOD), without("also", SEEDS))
+    assert (never.contrasts[0].relation, never.contrasts[0].why) == ("better", "`also` found nothing")
+    both = judged(comparing, without("whole", SEEDS), without("also", SEEDS))
+    assert both.contrasts[0].relation == "no difference"
+    broken = [Measured("r", "also", "confirm", SEEDS[-1:], fault="failed")]
+    lost = judged(comparing, run("whole", GOOD), run("also", np.array(GOOD[:4]) - 1, seeds=SEEDS[:4]), broken)
+    assert lost.contrasts[0].relation == "not comparable"
 
 
 def test_unequal_cost_is_not_compared_where_equal_cost_is_asked(comparing):
@@ -302,4 +394,43 @@ def test_f3_32_an_effect_that_is_not_there_is_found_no_more_often_than_the_level
         groups = [run(f"inputs={n}", generator.normal(0.5, 0.1, 5)) for n in range(4)]
         groups += [checks(f"inputs={n}") for n in range(4)]
         found += judged(plan, *groups).answer == "yes"
+    assert found / rounds <= 0.025 + 3 * (0.025 * 0.975 / rounds) ** 0.5
+
+
+def test_without_a_bar_an_arm_whose_null_has_not_run_makes_no_other_likelier(plan):
+    effect = replace(plan.criterion.effect, bar=None)
+    barless = replace(plan, criterion=replace(plan.criterion, effect=effect, harms=()))
+    tested = [*run("inputs=4", GOOD), *checks("inputs=4")]
+    waiting = run("inputs=5", GOOD)
+    alone, both = judged(barless, tested), judged(barless, tested, waiting)
+    assert both.standing("inputs=5").lacking == ("null", "control")
+    assert both.standing("inputs=4").p == pytest.approx(2 * alone.standing("inputs=4").p)
+
+
+def test_without_a_bar_what_is_not_past_its_null_for_so_many_arms_is_decided(plan):
+    effect = replace(plan.criterion.effect, bar=None)
+    barless = replace(plan, criterion=replace(plan.criterion, effect=effect, harms=()))
+    weak = [0.2, 0.35, 0.28, 0.3, 0.4]
+    found = judged(
+        barless, *(part for n in range(4) for part in (run(f"inputs={n}", weak), checks(f"inputs={n}", 0.0)))
+    )
+    assert judged(barless, run("inputs=0", weak), checks("inputs=0", 0.0)).answer == "yes"
+    assert (found.answer, {one.verdict for one in found.standings}) == ("no", {"fails"})
+    assert "as many arms" in found.standings[0].why
+
+
+def test_f3_32_without_a_bar_noise_is_found_no_more_often_than_the_level_allows(plan):
+    """Four finalists that equal their nulls: that any of them holds is a false statement, at both looks together."""
+    effect = replace(plan.criterion.effect, bar=None)
+    stopping = replace(plan.stopping, checks=5)
+    barless = replace(plan, criterion=replace(plan.criterion, effect=effect, harms=()), stopping=stopping)
+    generator = np.random.default_rng(4)
+    rounds, found = 200, 0
+    for _ in range(rounds):
+        groups = []
+        for n in range(4):
+            groups.append(run(f"inputs={n}", generator.normal(0.5, 0.1, 5)))
+            groups.append(run("null", generator.normal(0.5, 0.1, 5), on=f"inputs={n}"))
+            groups.append(run("control", generator.normal(-9.0, 0.1, 5), on=f"inputs={n}"))
+        found += judged(barless, *groups).answer == "yes"
     assert found / rounds <= 0.025 + 3 * (0.025 * 0.975 / rounds) ** 0.5

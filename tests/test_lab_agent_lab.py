@@ -7,18 +7,24 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from agents import ANY, RIGHT, SOURCE, carrier
+from agents import ANY, RIGHT, SOURCE, carrier, studies
 
+from unweave.base.configs import plain_config
 from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
+from unweave.lab.agent import closing
+from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.closing import CRITIC
-from unweave.lab.agent.critic import Remains, criticise
-from unweave.lab.agent.job import start_agent, stop_agent
+from unweave.lab.agent.critic import Objection, Remains, criticise
+from unweave.lab.agent.excused import excused
+from unweave.lab.agent.job import AgentConfig, conduct, start_agent, stop_agent
 from unweave.lab.agent.journal import State
+from unweave.lab.agent.lab_hands import LabHands
 from unweave.lab.agent.plan import Plan
 from unweave.lab.agent.planner import CannotPlan
 from unweave.lab.agent.tables import open_in
@@ -27,6 +33,7 @@ from unweave.lab.audit import audit, audit_several
 from unweave.lab.lab import Lab
 from unweave.lab.queue.budget import Budget
 from unweave.lab.threads.events import Approval
+from unweave.record.run import Run
 from unweave.record.table import Table
 
 ONE = f"Does {RIGHT} of model 2 carry the first output without harming the others?"
@@ -162,6 +169,59 @@ def test_the_critic_finds_nothing_in_an_honest_session(lab):
     assert criticise(remains(lab)) == []
 
 
+def conducted(root, question, runs=1.0):
+    """A session in this process over a lab's own queue: the lab, its run and its thread."""
+    lab = opened(root)
+    thread = lab.threads.create(question).id
+    config = AgentConfig(question, thread, budget={"runs": runs}, source=str(SOURCE))
+    with Run.create("agent", asdict(config), root=lab.root, about={"thread": thread, "person": "tester"}) as run:
+        conduct(lab, run)
+    return lab, run, lab.threads.get(thread)
+
+
+def test_a_question_that_is_asked_again_says_so_and_is_judged_on_its_own_runs(copied):
+    """In one thread the arms recur: the first session's runs are told of, and make nothing invalid."""
+    first, kept = of_lab(copied)
+    _, run = asked(copied, ONE, budget={"runs": 3.0}, thread=kept.id)
+    found = audit(copied, run.id)
+    assert found.verdict == "valid", found.reasons
+    assert any("of another session's plan, and not reported" in one.what for one in found.findings)
+    (row,) = [row for row in run.load_table("critic").records() if row["about"] == "question"]
+    assert row["severity"] == "note"
+    assert f"run {first.id} of thread {kept.id} answered 'yes'" in row["objection"]
+    thread, again = asked(copied, f" {ONE}?", budget={"runs": 1.0})
+    assert thread.id != kept.id
+    assert any("asked 2 time(s) before" in note.text for note in thread.notes)
+    assert again.claims()[0].value == "undecided"
+
+
+def test_what_is_gravely_objected_to_is_not_concluded(tmp_path, monkeypatch):
+    monkeypatch.setattr(closing, "criticise", lambda remains: [Objection("seeds", "they are not fresh")])
+    lab, run, thread = conducted(tmp_path / "runs", ONE)
+    assert audit(lab, run.id).verdict == "valid"
+    assert thread.conclusions[0].text.startswith("Not to be believed: the critic objects gravely")
+    assert thread.state == "open"
+    lab.queue.close()
+    lab.close()
+
+
+def test_an_invalid_report_is_not_concluded_from(tmp_path, monkeypatch):
+    written = closing.write_up
+
+    def with_a_made_up_number(run, *rest):
+        written(run, *rest)
+        with (run.path / "report.md").open("a", encoding="utf-8") as file:
+            file.write("\nIt also works at 97.3 % on everything else.\n")
+
+    monkeypatch.setattr(closing, "write_up", with_a_made_up_number)
+    lab, _, thread = conducted(tmp_path / "runs", ONE)
+    assert (thread.conclusions, thread.state) == ((), "open")
+    assert thread.notes[-1].text.startswith("Not to be believed: the auditor calls the session's own run")
+    assert "97.3" in thread.notes[-1].text
+    lab.queue.close()
+    lab.close()
+
+
 def test_f3_31_a_number_that_is_rounded_in_its_favour_makes_the_report_invalid(copied):
     run, _ = of_lab(copied)
     path = run.path / "report.md"
@@ -209,6 +269,30 @@ def test_f3_30_a_plan_that_judges_by_another_metric_than_the_study_is_objected_t
     ):
         found = criticise(replace(honest, plan=replace(honest.plan, criterion=changed)))
         assert any(told in one.what and one.severity == "grave" for one in found)
+
+
+def test_f3_30_a_run_that_excuses_itself_counts_for_nothing(tmp_path):
+    """A run of other settings than planned, which declares that itself: valid, and not counted."""
+    lab = opened(tmp_path / "runs")
+    study = studies()["tiny-removal"]
+    config = plain_config(study.configure({"rows": 7}))
+    plan = {"study": "tiny-removal", "config": {**config, "rows": 60}, "seeds": [0]}
+    with Run.create("tiny-removal", config, root=lab.root, about={"plan": plan, "seeds": [0]}) as run:
+        run.deviate("config.rows", "fewer rows say more")
+        study.function(study.configure(config), run)
+    found = audit(lab, run.id)
+    assert found.verdict == "valid"
+    (excuse,) = excused(run, found)
+    assert "declared: fewer rows say more" in excuse
+    hands = LabHands(lab, run, "agent:tester", None)
+    job = SimpleNamespace(state="finished", has_ended=True, usage={}, note="")
+    hands.lab = SimpleNamespace(queue=SimpleNamespace(get=lambda name: job), runs=lab.runs)
+    hands._audits[run.id] = found
+    entry = {"arm": "a", "stage": "confirm", "seeds": [0], "on": None}
+    measured = hands.read(run.id, entry, BuiltinPlanner().propose(ONE, lab_view(lab, SOURCE)))
+    assert not measured.usable
+    assert measured.fault.startswith("it departs from its plan: config.rows")
+    lab.close()
 
 
 def test_p_hacking_is_objected_to(lab):
@@ -386,5 +470,9 @@ def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     assert "remove-language" in seen.studies
     assert {one.study for one in seen.earlier} == {"tiny-removal"}
     assert seen.code_of("remove-language") == seen.code != seen.code_of("tiny-removal")
+    used = {seed for seeds in seen.used["tiny-removal"] for seed in seeds}
+    run, _ = of_lab(lab)
+    assert used == {seed for one in run.load_table("runs").column("seeds") for seed in map(int, one.split(", "))}
+    assert lab_view(lab, SOURCE, session=run.id).used["tiny-removal"] == ()
     text = json.dumps(seen.to_json())
     assert str(Path(lab.root).resolve()) not in text

@@ -9,10 +9,13 @@ from scripted_endpoint import calling, playing
 
 from unweave.base.endpoint import Endpoint
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.job import AgentConfig, made_by, start_agent
 from unweave.lab.agent.language import LanguageModelPlanner, NoTools, Prices, TalkedOut, TalkTerms
 from unweave.lab.agent.language.sketch import Sketch
 from unweave.lab.agent.language.tools import LONGEST, as_data
 from unweave.lab.agent.planner import CannotPlan, LabView, Measured, Results, Stop
+from unweave.lab.lab import Lab
+from unweave.lab.queue.budget import Budget
 from unweave.studies.inquiry import Inquiry, Outcome
 from unweave.studies.registry import Study
 
@@ -154,6 +157,15 @@ def test_what_does_not_fit_is_refused_with_its_reason_and_may_be_mended(changes,
     assert said in json.loads(play.requests[1]["messages"][-1]["content"])["refused"]
 
 
+def test_seeds_that_an_earlier_run_used_are_refused_while_the_model_can_still_choose():
+    again = calling(("propose_plan", SKETCH | {"confirm_seeds": [13, 14, 15]}))
+    with playing(calling(("propose_plan", SKETCH)), again) as play:
+        made = planner(play).propose(QUESTION, replace(VIEW, used={"dye": (range(11, 13),)}))
+    assert made.stage("confirm").seeds == (13, 14, 15)
+    assert "take seeds from 13 on" in json.loads(play.requests[1]["messages"][-1]["content"])["refused"]
+    assert '"fresh_seeds_from":{"dye":13}' in play.requests[0]["messages"][1]["content"]
+
+
 def test_f3_30_the_metric_and_its_bars_cannot_be_chosen():
     assert not {"criterion", "effect", "metric", "bar"} & set(Sketch.model_fields)
 
@@ -230,6 +242,19 @@ def test_a_step_that_never_comes_is_a_stop_that_says_so():
     assert "talked 3 times" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "held", "said"), [(400, 100_000, "400"), ("{}", 10, "tokens are left")], ids=["endpoint", "budget"]
+)
+def test_an_endpoint_that_fails_or_a_spent_budget_ends_the_planning_and_not_the_session(answer, held, said):
+    made = plan()
+    with playing(answer) as play:
+        found = planner(play, meter=Purse(held)).revise(made, RESULTS)
+        with pytest.raises(CannotPlan, match=said):
+            planner(play, meter=Purse(held)).propose(QUESTION, VIEW)
+    assert isinstance(found, Stop)
+    assert said in found.reason
+
+
 @pytest.mark.parametrize("arguments", ["{", "[1]", '"x"', "[" * 5000])
 def test_arguments_that_are_no_object_are_refused(arguments):
     with playing(calling(("propose_plan", arguments)), calling(("propose_plan", SKETCH))) as play:
@@ -283,6 +308,31 @@ def test_what_the_endpoint_does_not_count_is_taken_as_all_that_was_reserved():
         planner(play, meter=purse).propose(QUESTION, VIEW)
     assert purse.spent > 5000
     assert purse.open == 0
+
+
+def test_a_reply_is_not_free_whatever_the_endpoint_counts():
+    purse = Purse(100_000)
+    with playing(calling(("propose_plan", SKETCH), usage={"prompt_tokens": 10, "completion_tokens": 0})) as play:
+        planner(play, meter=purse).propose(QUESTION, VIEW)
+    assert purse.spent > 10 + len(json.dumps(SKETCH)) // 8
+    purse = Purse(100_000)
+    with playing(calling(("propose_plan", SKETCH), usage={"prompt_tokens": 0, "completion_tokens": 0})) as play:
+        planner(play, meter=purse).propose(QUESTION, VIEW)
+    assert purse.spent > 5000
+
+
+def test_dollars_are_counted_by_the_prices_given(tmp_path):
+    lab = Lab(tmp_path / "runs")
+    asked = {"planner": "language-model", "endpoint": "http://127.0.0.1:9/v1", "model": "m", "budget": {"dollars": 1.0}}
+    with pytest.raises(UnweaveError, match="needs to know what the language model costs"):
+        start_agent(lab, QUESTION, **asked, price_in=1.0)
+    del asked["planner"], asked["budget"]
+    config = AgentConfig(QUESTION, "t", "language-model", {"dollars": 1.0}, **asked, price_in=2.0, price_out=10.0)
+    Budget(lab, "purse").grant(dollars=1.0)
+    meter = made_by("language-model", config, lab, "purse").meter
+    meter.settle(meter.reserve(100_000, 50_000), 50_000, 20_000)
+    assert Budget(lab, "purse").left("dollars") == pytest.approx(1.0 - 0.1 - 0.2)
+    lab.close()
 
 
 def test_prices_are_for_a_million_tokens():

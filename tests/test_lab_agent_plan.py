@@ -84,6 +84,11 @@ def over(plan):
         (lambda p: changed(p, contrasts=(("inputs=0", "inputs=77"),)), "the plan speaks of arm 'inputs=77'"),
         (lambda p: changed(p, kind="compare"), "names no pair of arms"),
         (lambda p: changed(p, arms=(Arm("x", "candidate", {"colour": "red"}), *over(p))), "has no field 'colour'"),
+        (lambda p: changed(p, arms=(*p.arms, Arm("answer", "candidate"))), "means something else in a report"),
+        (lambda p: changed(p, arms=(*p.arms, Arm("*", "candidate"))), "means something else in a report"),
+        (lambda p: changed(p, arms=(*p.arms, Arm("control", "candidate"))), "means something else in a report"),
+        (lambda p: changed(p, arms=(*p.arms, Arm("a`\n# b", "candidate"))), "has other marks than a name may have"),
+        (lambda p: changed(p, arms=(*p.arms, Arm("a against b", "candidate"))), "has other marks than a name may"),
         (lambda p: p.next([Launch("inputs=0", "screen", (99,))]), "is to run on seeds"),
         (lambda p: p.next([Launch("inputs=0", "screen", ())]), "is to run on seeds"),
     ],
@@ -128,6 +133,8 @@ def test_neighbouring_seeds_share_a_run_where_the_study_takes_several(plan):
     entries = launches_of(step, removal)
     assert [one.seeds for one in entries] == [(first, *rest[:3]), (rest[5],)]
     assert [(one.config["first_seed"], one.config["seeds"]) for one in entries] == [(first, 4), (rest[5], 1)]
+    null = launches_of(made.next([Launch("null", "confirm", (first, *rest[:2]), made.arms[0].name)]), removal)
+    assert [one.seeds for one in null] == [(first,), (rest[0],), (rest[1],)]  # one deal of the text each
 
 
 def test_an_arm_over_another_one_needs_it_and_no_other_does(plan):

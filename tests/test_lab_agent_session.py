@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 
 import pytest
-from agents import ANY, QUESTION, RIGHT, Scripted, answered, session, studies
+from agents import ANY, QUESTION, RIGHT, Scripted, answered, session, studies, view
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
@@ -44,10 +44,49 @@ def test_the_lab_and_not_the_planner_says_budget_code_and_author():
     assert (dict(plan.budget), plan.code, plan.planner) == ({"runs": 7.0}, None, "scripted")
 
 
+def test_the_first_step_of_a_proposed_plan_is_launched():
+    def propose(question, view):
+        return builtin.propose(question, view).next([Launch("inputs=4", "screen", (0,))], "one to begin with")
+
+    planner = Scripted(Stop("enough"), propose=propose)
+    made = session(planner)
+    made.conduct(ANY)
+    assert [step.said for step in made.state().steps] == ["one to begin with"]
+    assert [one.arm for one in planner.seen[0].measured] == ["inputs=4"]
+
+
 def test_a_plan_for_another_question_is_refused():
     made = session(Scripted(propose=lambda question, view: builtin.propose(QUESTION, view)))
     with pytest.raises(UnweaveError, match="the question is"):
         made.conduct(ANY)
+
+
+def test_a_plan_for_other_settings_than_the_question_names_is_refused():
+    def propose(question, view):
+        plan = builtin.propose(question, view)
+        return replace(plan, arms=tuple(replace(arm, settings={**arm.settings, "model": 4}) for arm in plan.arms))
+
+    made = session(Scripted(propose=propose))
+    with pytest.raises(UnweaveError, match="the question is about model 2, and arm 'inputs=0' has 4"):
+        made.conduct(ANY)
+    assert made.state().plan is None
+
+
+def test_seeds_that_were_looked_at_do_not_confirm():
+    """Of any earlier run of the study in the lab, and of what this session has screened under another plan."""
+    plan = BuiltinPlanner().propose(ANY, view())
+    confirm = plan.stage("confirm").seeds
+    made = session(Scripted(propose=lambda question, view: plan))
+    made.view = view(used={"tiny-removal": (range(confirm[1], confirm[2]),)})
+    with pytest.raises(UnweaveError, match="used by earlier runs"):
+        made.conduct(ANY)
+    screen = plan.stage("screen")
+    swapped = (replace(screen, seeds=confirm[:3]), replace(plan.stage("confirm"), seeds=(*screen.seeds, *confirm[3:])))
+    step = Launch("inputs=4", "screen", screen.seeds)
+    steps = (lambda kept, _: kept.next([step]), lambda kept, _: replace(kept, stages=swapped), Stop("enough"))
+    made = session(Scripted(*steps))
+    made.conduct(ANY)
+    assert "screened on under the plan before" in made.state().refused[0]
 
 
 def test_nothing_runs_before_the_plan_is_approved():
@@ -286,3 +325,16 @@ def test_the_state_is_the_journal_folded():
     state = State.of(made.journal.events())
     assert (state.plan, state.runs, state.ended) == (made.state().plan, made.state().runs, made.state().ended)
     assert [step.said for step in state.steps if step.said]
+
+
+def test_a_seed_without_its_row_is_a_fault_of_the_run():
+    """What a study leaves out of its table must not make the rest look good."""
+    plan = builtin.propose(ANY, view())
+    kept = OwnHands(studies(), {})
+    entry = {"study": "tiny-removal", "config": {"inputs": [4]}, "arm": "inputs=4", "stage": "confirm", "on": None}
+    kept.launch("0001", {**entry, "seeds": [0]})
+    assert kept.read("0001", {**entry, "seeds": [0]}, plan).usable
+    kept.launch("0002", {**entry, "seeds": [0, 1]})
+    found = kept.read("0002", {**entry, "seeds": [0, 1]}, plan)
+    assert found.fault == "seeds [1] have no 'rise' in table 'outcome'"
+    assert not found.values

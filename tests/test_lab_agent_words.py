@@ -45,8 +45,8 @@ def test_its_plan_has_the_null_the_control_and_both_comparisons(lab):
 
 
 def test_seeds_that_an_earlier_run_used_are_not_fresh(lab):
-    before = Earlier("old", "remove-language", {"first_seed": 4, "seeds": 6, "target": "x"}, {})
-    plan = BuiltinPlanner().propose(REAL, LabView(lab.studies, earlier=(before,)))
+    used = {"remove-language": (range(4, 10),)}
+    plan = BuiltinPlanner().propose(REAL, LabView(lab.studies, used=used))
     assert min(seed for stage in plan.stages for seed in stage.seeds) == 10
 
 
@@ -109,11 +109,23 @@ def test_numbers_belong_to_the_field_beside_them(lab):
         ("Can one number remove a language?", "names no language"),
         ("remove the Spanish inquisition troops marching beyond Seville quickly", "too little of"),
         ("", "no study is about ''"),
+        ("Is LoRA not better than one number at removing German?", "'not' turns the question round"),
+        ("Doesn't one number remove German?", "turns the question round"),
+        (
+            "Does removing German harm French more than Spanish in polyglot?",
+            "whether 'german' is compared with 'french' is not clear",
+        ),
     ],
 )
 def test_what_is_not_understood_is_said_and_not_guessed(lab, question, told):
     with pytest.raises(CannotPlan, match=told):
         BuiltinPlanner().propose(question, lab)
+
+
+def test_two_languages_are_compared_where_the_question_says_so(lab):
+    for asked in ("Does removing German do better than Spanish?", "Is German or Spanish better to remove?"):
+        (pair,) = understand(asked, lab).contrasts
+        assert pair == ({"language": "de"}, {"language": "es"})
 
 
 def test_a_path_is_taken_where_a_target_stands(lab):

@@ -22,6 +22,7 @@ from safetensors.numpy import save
 from unweave.base import files
 from unweave.base.errors import UnweaveError
 from unweave.lab import Lab
+from unweave.lab.agent.lab_journal import LabJournal
 from unweave.lab.bundle import archive as archives
 from unweave.lab.bundle import export_bundle, exporting, import_bundle, importing
 from unweave.lab.bundle.contents import check_contents
@@ -161,8 +162,11 @@ def test_names_in_an_imported_thread_are_no_accounts_here(lab, there, thread, tm
     assert lab.threads.get(thread).approved(found.plan.sha256)
     assert found.approved(found.plan.sha256) is None
     assert found.imported == len(found.events)
+    session = LabJournal(there, Run.open(there.root / "first"), thread, BOB)
+    assert (len(found.approvals), found.approvals_here, session.events()) == (1, (), [])
     there.threads.add(thread, Approval(found.plan.sha256), BOB)
     assert there.threads.get(thread).approved(found.plan.sha256)
+    assert session.events() == [{"kind": "approval", "sha256": found.plan.sha256}]
 
 
 def test_seals_enter_the_ledger_as_imported(lab, there, tmp_path):

@@ -16,7 +16,7 @@ from unweave.corpora import bundled, files
 from unweave.corpora import windows as windows_module
 from unweave.corpora.files import load_corpus
 from unweave.corpora.text import PARTS, Corpus
-from unweave.corpora.windows import token_windows
+from unweave.corpora.windows import random_groups, token_windows
 from unweave.decompose import site_local
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.run import decompose
@@ -483,6 +483,32 @@ def test_labels_given_by_lot_give_nothing_and_that_is_a_result(config, tmp_path)
     assert found.value.exit_code == 1
     assert run.status == "finished"
     assert run.cells("cells") == {}
+
+
+def test_what_needs_no_subcomponent_learns_from_text_given_by_lot(config, tmp_path):
+    """The null of an adapter is an adapter that was trained, on other text for each seed."""
+    shuffled = replace(config, shuffle=True, methods=("lora-1-here",), seeds=1, strict=False)
+    levels = []
+    for name, changed in (("null", shuffled), ("own", replace(shuffled, shuffle=False))):
+        with run_in(tmp_path, changed, name) as run:
+            (found,) = remove_language(changed, run).cells
+        assert run.status == "finished"
+        levels.append(found["effects"]["qb"]["edited"])
+    assert levels[0] < levels[1]
+
+
+def test_each_seed_deals_its_own_lot(config, monkeypatch):
+    dealt = []
+
+    def kept(windows, seed=0):
+        dealt.append(seed)
+        return random_groups(windows, seed)
+
+    monkeypatch.setattr("unweave.corpora.windows.random_groups", kept)
+    for first_seed in (0, 1):
+        with pytest.raises(NothingFound):
+            remove_language(replace(config, shuffle=True, first_seed=first_seed))
+    assert len(set(dealt)) == 2
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """How well a planner answers questions whose answers are known, and how many runs it needs.
 
-python benchmarks/agent [--seeds 1000 1001] [--planner builtin listed random] [--lab] [--json] [--record FILE]
+python benchmarks/agent [--seeds 2000 2001] [--planner builtin listed random] [--lab] [--json] [--rows FILE]
 
 Twenty questions a seed, six of them with nothing to find. Every planner has the same budget of runs for each question,
 the same confirming seeds, the same null and control, and the same rule of judging; only the order in which candidates
 are tried, and when that is given up, differs. ``listed`` tries them as listed, ``random`` in a random order.
 ``--lab`` sends every run through the queue and the auditor of a real lab; without it the same sessions run in this
-process. Development seeds are below 1000; the built-in planner was never tried on those from 1000 on before the record.
+process. Seeds below 2000 have been looked at while the planner was built; those from 2000 on are for the record alone.
+``--rows`` keeps each answer with the commit and the budget that made it, and refuses to mix several.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from unweave.lab.lab import Lab
 
-KEPT_ASIDE = (1000, 1001, 1002, 1003, 1004)
+KEPT_ASIDE = (2000, 2001, 2002, 2003, 2004)
 BUDGET = 90
 
 
@@ -50,9 +51,10 @@ def main() -> None:
     torch.set_num_threads(1)
     from answering import answer_directly, answer_in_lab
     from questions import questions
-    from summing import summary, told
+    from summing import made_by, summary, told
 
-    rows = _kept(given.rows)
+    made = {**made_by(), "budget": given.budget}
+    rows = _kept(given.rows, made)
     done = {(row["seed"], row["number"], row["planner"], row["lab"]) for row in rows}
     with _lab(given.lab) as lab:
         for seed in given.seeds:
@@ -67,7 +69,7 @@ def main() -> None:
                         row = answer_directly(question, name, given.budget)
                     else:
                         row = answer_in_lab(question, name, given.budget, lab)
-                    row |= {"seed": seed, "number": question.number, "planner": name, "lab": given.lab}
+                    row |= made | {"seed": seed, "number": question.number, "planner": name, "lab": given.lab}
                     row["seconds"] = round(time.monotonic() - started, 2)
                     rows.append(row)
                     if given.rows:
@@ -79,10 +81,16 @@ def main() -> None:
     print(json.dumps({"summary": found, "rows": rows}) if given.json else told(found))
 
 
-def _kept(path: Path | None) -> list[dict[str, Any]]:
+def _kept(path: Path | None, made: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers that are there: of this code and this budget, or none of them says how well it answers."""
     if path is None or not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        for name, value in made.items():
+            if row.get(name) != value:
+                sys.exit(f"{path} has answers of {name} {row.get(name)}, and these would be of {value}: use a new file")
+    return rows
 
 
 @contextmanager

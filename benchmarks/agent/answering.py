@@ -87,6 +87,7 @@ def scored(question: Question, found: Judgement, state: State) -> dict[str, Any]
         "arm": found.best,
         "right": question.right(found, settings),
         "false discovery": claimed and not question.effect,
+        "wrong claim": claimed and question.effect and not question.right(found, settings),
         "runs": len(state.runs),
         "ended": state.ended,
     }

@@ -269,16 +269,16 @@ def single_outcomes(made: Planted) -> dict[tuple[str, int], tuple[float, float]]
     return {(site, index): made.exact_factors(site, index, (0.0,))[0] for site in SITES for index in range(PIECES)}
 
 
+def near_bars(level: float, harm: float) -> bool:
+    """Whether a sample could hardly tell on which side of the bars this is."""
+    return (abs(level - LEVEL) < 0.03 and harm < HARM + 0.03) or (0 < harm - HARM < 0.03 and level > LEVEL - 0.03)
+
+
 def _as_planted(made: Planted) -> bool:
     """Whether the exact measure is what was meant, with room for what a sample can tell."""
     found = single_outcomes(made)
     passing = {key: harm for key, (level, harm) in found.items() if level >= LEVEL and harm <= HARM}
-    near = [
-        key
-        for key, (level, harm) in found.items()
-        if (abs(level - LEVEL) < 0.03 and harm < HARM + 0.03) or (0 < harm - HARM < 0.03 and level > LEVEL - 0.03)
-    ]
-    if near:
+    if any(near_bars(*outcome) for outcome in found.values()):
         return False
     if made.scenario == "several":
         harms = sorted(passing.values())

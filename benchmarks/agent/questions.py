@@ -8,14 +8,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from planted import HARM, LABELS, LEVEL, SITES, STRENGTHS, Planted, planted, single_outcomes
-from ways import ORDERS, WAYS, edit_by, selective
+from planted import HARM, LABELS, LEVEL, SITES, STRENGTHS, Planted, near_bars, planted, single_outcomes
+from ways import ORDERS, WAYS, edit_by, selective, spent
 
 from unweave.base.seeds import derive, numpy_generator
 from unweave.lab.agent.verdicts import Judgement
 
 Settings = Mapping[str, Any]
 STRENGTH = "Is there a site with a factor that removes {label} from network {network} without harming the others?"
+TOKENS = 44
+"""Of each label, which the study's config has by default."""
 DRAWS = 12
 """Training texts over which a way's true worth is averaged."""
 SEPARATED = 0.1
@@ -101,14 +103,14 @@ def _least_piece(made: Planted) -> Question:
 
 
 def _any_strength(made: Planted) -> Question | None:
-    good = _strengths(made)
+    good, near = _strengths(made)
     if not good:
         return None
     text = STRENGTH.format(label=LABELS[made.label], network=made.seed)
     truth = ", ".join(f"{site} at {factor:g}" for site, factor in sorted(good))
     return Question(
         0, "any strength", text, True, truth,
-        lambda found, arm: found.answer == "yes" and (arm.get("site"), arm.get("factor")) in good,
+        lambda found, arm: found.answer == "yes" and (arm.get("site"), arm.get("factor")) in good | near,
     )  # fmt: skip
 
 
@@ -118,7 +120,7 @@ def _no_piece(made: Planted) -> Question:
 
 
 def _no_strength(made: Planted) -> Question | None:
-    if _strengths(made):
+    if any(_strengths(made)):
         return None
     text = STRENGTH.format(label=LABELS[made.label], network=made.seed)
     return Question(0, "no strength", text, False, "none", lambda found, arm: found.answer == "no")
@@ -155,7 +157,10 @@ def _better_way(made: Planted) -> Question | None:
     generator = numpy_generator(made.seed, "pair of ways")
     for site in generator.permutation(SITES):
         worth = _worth(made.seed, str(site))
-        first, second = (str(way) for way in generator.permutation([way for way in WAYS if way != "weakest piece"])[:2])
+        ways = [str(way) for way in generator.permutation([way for way in WAYS if way != "weakest piece"])]
+        first = ways[0]
+        # What does not learn reads no text: at equal tokens only like is compared with like.
+        second = next(way for way in ways[1:] if spent(way, TOKENS) == spent(first, TOKENS))
         if abs(worth[first] - worth[second]) > SEPARATED:
             better = worth[first] > worth[second]
             text = (
@@ -190,17 +195,17 @@ def _same_of_many(made: Planted) -> Question | None:
     return Question(0, "same of many", text, False, "no difference", lambda found, arm: found.answer == "no")
 
 
-def _strengths(made: Planted) -> set[tuple[str, float]]:
-    """Every site and factor that reaches both bars."""
-    found = set()
+def _strengths(made: Planted) -> tuple[set[tuple[str, float]], set[tuple[str, float]]]:
+    """Every site and factor that reaches both bars with some distance, and those too near to a bar to be called."""
+    clear, near = set(), set()
     for site in SITES:
         outcomes = made.exact_factors(site, selective(made, site, made.label), STRENGTHS)
-        found |= {
-            (site, factor)
-            for factor, (level, harm) in zip(STRENGTHS, outcomes, strict=True)
-            if level >= LEVEL and harm <= HARM
-        }
-    return found
+        for factor, (level, harm) in zip(STRENGTHS, outcomes, strict=True):
+            if near_bars(level, harm):
+                near.add((site, factor))
+            elif level >= LEVEL and harm <= HARM:
+                clear.add((site, factor))
+    return clear, near
 
 
 @lru_cache(maxsize=512)
@@ -214,7 +219,7 @@ def _worth(network: int, site: str) -> dict[str, float]:
         draws = 1 if way in ("ablation", "half", "weakest piece") else DRAWS
         values = []
         for draw in range(draws):
-            change = made.exact(edit_by(made, site, way, made.label, 44, "forwards", 500_000 + draw)) - before
+            change = made.exact(edit_by(made, site, way, made.label, TOKENS, "forwards", 500_000 + draw)) - before
             values.append(change[made.label] - max(float(change[others].max()), 0.0))
         worth[way] = float(np.mean(values))
     return worth

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from planted import HARM, LABELS, LEVEL, PIECES, SITES, STRENGTHS, WORDS, measured, planted
-from ways import NOTHING, ORDERS, WAYS, edit_by, selective
+from ways import NOTHING, ORDERS, WAYS, edit_by, selective, spent
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.needs import Needs
@@ -209,7 +209,14 @@ def way(config: Way, run: Run | None = None) -> dict[str, float]:
     label = LABELS.index(config.label)
     edit = edit_by(made, config.site, config.way, label, config.tokens, config.order, config.first_seed)
     return _measure(
-        config.network, edit, config.label, config.windows, False, config.first_seed, run, {"tokens": config.tokens}
+        config.network,
+        edit,
+        config.label,
+        config.windows,
+        False,
+        config.first_seed,
+        run,
+        {"tokens": spent(config.way, config.tokens)},
     )
 
 

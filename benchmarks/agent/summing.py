@@ -6,6 +6,14 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from unweave.record.environment import environment
+
+
+def made_by() -> dict[str, str]:
+    """The code that answers: the commit, and the package's hash, which tells changes that are in no commit."""
+    made = environment()
+    return {"commit": str(made.get("commit")), "code": str(made["code"]["tree"])}
+
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row for each planner, and one for each of its kinds of questions."""
@@ -18,6 +26,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             shares = [statistics.mean(row["right"] for row in group) for group in by_seed]
             runs = [statistics.mean(row["runs"] for row in group) for group in by_seed]
             false = [sum(row["false discovery"] for row in group) for group in by_seed]
+            wrong = [sum(row["wrong claim"] for row in group) for group in by_seed]
             found.append(
                 {
                     "planner": planner,
@@ -30,6 +39,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "false discoveries": sum(false),
                     "most in a seed": max(false),
                     "of": sum(not row["effect"] for row in these),
+                    "wrong claims": sum(wrong),
+                    "most wrong in a seed": max(wrong),
+                    "of effects": sum(row["effect"] for row in these),
                     "runs": statistics.mean(row["runs"] for row in these),
                     "fewest": min(runs),
                     "most": max(runs),
@@ -40,18 +52,23 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def told(found: Sequence[dict[str, Any]]) -> str:
     """The summary as lines of text."""
-    lines = [f"{'planner':10} {'kind':16} {'right':>22} {'false discoveries':>26} {'runs a question':>24}"]
+    head = ("right", "false discoveries", "wrong claims", "runs a question")
+    lines = [f"{'planner':9} {'kind':15} " + " ".join(f"{name:>24}" for name in head)]
     for row in found:
-        share, false, runs = texts(row)
-        lines.append(f"{row['planner']:10} {row['kind']:16} {share:>22} {false:>26} {runs:>24}")
+        lines.append(f"{row['planner']:9} {row['kind']:15} " + " ".join(f"{text:>24}" for text in texts(row)))
     return "\n".join(lines)
 
 
-def texts(row: dict[str, Any]) -> tuple[str, str, str]:
-    """Share right, false discoveries and runs of a row, each with its range over seeds."""
+def texts(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Share right, false discoveries, wrong claims and runs of a row, each with its range over seeds.
+
+    A false discovery is something found where there is nothing; a wrong claim, where there is something, is another
+    thing or the other direction.
+    """
     several = row["seeds"] > 1
     share = f"{row['right']:.0%}" + (f" ({row['lowest seed']:.0%} to {row['highest seed']:.0%})" if several else "")
-    worst = f", at most {row['most in a seed']} a seed" if several else ""
-    false = f"{row['false discoveries']} of {row['of']}{worst}" if row["of"] else ""
+    worst = [f", at most {row[name]} a seed" * several for name in ("most in a seed", "most wrong in a seed")]
+    false = f"{row['false discoveries']} of {row['of']}{worst[0]}" if row["of"] else ""
+    wrong = f"{row['wrong claims']} of {row['of effects']}{worst[1]}" if row["of effects"] else ""
     runs = f"{row['runs']:.1f}" + (f" ({row['fewest']:.1f} to {row['most']:.1f})" if several else "")
-    return share, false, runs
+    return share, false, wrong, runs

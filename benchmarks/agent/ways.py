@@ -18,6 +18,14 @@ ORDERS = ("forwards", "backwards", "inwards", "outwards")
 STEPS, RATE = 24, 0.1
 
 
+LEARNING = ("adapter", "wide adapter", "mean difference", "least variance")
+
+
+def spent(way: str, tokens: int) -> int:
+    """The tokens that a way reads of all labels together, ``tokens`` of each: none where it does not learn."""
+    return max(1, tokens // (LENGTH - 1)) * (LENGTH - 1) * len(LABELS) if way in LEARNING else 0
+
+
 def selective(planted: Planted, site: str, label: int) -> int:
     """The piece of a site that acts most on a label's tag."""
     tag = planted.target.module.embedding[WORDS + label]

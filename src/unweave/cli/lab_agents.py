@@ -26,11 +26,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     budget.add_argument("--runs-at-most", metavar="N", type=count, default=60, help="runs it may start (default: 60)")
     budget.add_argument("--seconds", metavar="S", type=float, help="seconds of its runs, summed (default: no limit)")
     budget.add_argument("--tokens", metavar="N", type=float, help="tokens of a language model")
-    budget.add_argument("--dollars", metavar="D", type=float)
+    budget.add_argument("--dollars", metavar="D", type=float, help="of a language model, by the prices given")
     model = parser.add_argument_group("language model")
     model.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible address, up to /v1")
     model.add_argument("--model", metavar="NAME", help="the model's name there")
     model.add_argument("--key-env", metavar="VARIABLE", help="environment variable that holds the endpoint's key")
+    model.add_argument("--price-in", metavar="D", type=float, help="dollars for a million tokens that it is sent")
+    model.add_argument("--price-out", metavar="D", type=float, help="dollars for a million tokens that it writes")
     parser.add_argument("--wait-for-approval", action="store_true", help="run nothing before the plan is approved")
     parser.add_argument("--thread", metavar="THREAD", help="a thread of the same question (default: a new one)")
     parser.add_argument("--source", metavar="FILE", type=Path, help="a .py file whose studies it may ask too")
@@ -64,7 +66,7 @@ def _start(args: argparse.Namespace, lab: Any) -> tuple[str, str]:
     fields = {
         "question": args.question, "runs": args.runs_at_most, "seconds": args.seconds, "tokens": args.tokens,
         "dollars": args.dollars, "planner": args.planner, "wait_for_approval": args.wait_for_approval,
-        "thread": args.thread, "name": args.name,
+        "thread": args.thread, "name": args.name, "price_in": args.price_in, "price_out": args.price_out,
     }  # fmt: skip
     flags = {"--endpoint": args.endpoint, "--model": args.model, "--key-env": args.key_env}
     given = [flag for flag, value in flags.items() if value is not None]
@@ -83,7 +85,8 @@ def _start(args: argparse.Namespace, lab: Any) -> tuple[str, str]:
     thread, job = start_agent(
         lab, request.question, planner=NAMES[request.planner], budget=budget_of(request),
         wait_for_approval=request.wait_for_approval, thread=request.thread, person=person,
-        source=args.source.resolve() if args.source else None, name=request.name, **asked,
+        source=args.source.resolve() if args.source else None, name=request.name,
+        price_in=request.price_in, price_out=request.price_out, **asked,
     )  # fmt: skip
     # An address may hold a name and a password before its host.
     where = {"endpoint": (asked.get("endpoint") or "").rpartition("@")[2] or None, "model": asked.get("model")}

@@ -14,7 +14,7 @@ from torch import Tensor
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import derive, numpy_generator
 from unweave.corpora.text import Corpus
-from unweave.corpora.windows import token_windows
+from unweave.corpora.windows import random_groups, token_windows
 from unweave.decompose.decomposition import SiteSubcomponents, Subcomponent
 from unweave.edit.line_search import ONE_WAY, Reference
 from unweave.edit.measure import realised, uniform_cross_entropy
@@ -47,6 +47,8 @@ class Setting:
     window: int = 64
     entropy_carried: float = 0.0
     """What ``line_search.Reference`` takes of the target."""
+    dealt: bool = False
+    """The null case: loss text is dealt to labels at random, by the same seed that draws it."""
     _objectives: dict[tuple[object, ...], Objective] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -162,9 +164,13 @@ class Setting:
 
     def windows(self, part: str, label: str, count: int, seed: int, length: int) -> np.ndarray:
         """Windows of a label, drawn by seed; a seed of -1 is the order kept for measuring, never for loss text."""
-        drawn = token_windows(
-            self.target.tokenizer, self.corpus, part, label, self.window, seed=derive(seed, "loss windows")
-        )
+        labels = self.corpus.labels(part) if self.dealt else [label]
+        drawn_by = derive(seed, "loss windows")
+        found = {
+            one: token_windows(self.target.tokenizer, self.corpus, part, one, self.window, seed=drawn_by)
+            for one in labels
+        }
+        drawn = (random_groups(found, drawn_by) if self.dealt else found)[label]
         if len(drawn) < count:
             raise UnweaveError(
                 f"label {label!r} has {len(drawn)} windows of {self.window} tokens in the {part} part, and the budget "

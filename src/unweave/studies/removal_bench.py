@@ -49,6 +49,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
     from unweave.corpora.files import load_corpus
     from unweave.corpora.windows import random_groups, windows_by_label
     from unweave.decompose.decomposition import Decomposition, bundled
+    from unweave.edit.methods import find_method
     from unweave.edit.setting import Setting
     from unweave.edit.site_trial import choose_piece, trials_table
     from unweave.edit.tuned import bundled_tuning
@@ -87,7 +88,7 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
         target.tokenizer, corpus, "selection", labels, WINDOW, at_most=config.selection_windows
     )
     if config.shuffle:
-        selection_windows = random_groups(selection_windows, seed=derive(0, "shuffled labels"))
+        selection_windows = random_groups(selection_windows, seed=derive(config.first_seed, "shuffled labels"))
     statistics = []
     for name, pieces in decomposition.sites.items():
         progress.say(f"reading what the {len(pieces)} subcomponents of {name} fire on")
@@ -106,10 +107,13 @@ def prepare(config: RemoveLanguage, progress: Progress, run: Run | None = None, 
         selection.index,
         selection_windows,
         entropy_carried=tuning.entropy_carried,
+        dealt=config.shuffle,
     )
     yardstick = _yardstick(config, target, corpus, setting, progress)
     _refuse_unknown(config, yardstick, setting)
-    if not selection.found:
+    # What learns from its text alone has a null too: it learns from text that was dealt at random.
+    chosen = not config.shuffle or any("selection" in find_method(name).reads for name in config.methods)
+    if chosen and not selection.found:
         raise NothingFound(
             f"nothing was found for {config.language!r}: the most selective subcomponent scores "
             f"{selection.score:.3f}, and shuffled windows give up to {max(selection.null_maxima):.3f}: try the matrix "

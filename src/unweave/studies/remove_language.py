@@ -77,7 +77,8 @@ class RemoveLanguage:
     persistence: bool = False
     """Also measure other contexts, relearning by fine-tuning, long text and code."""
     shuffle: bool = False
-    """The null case: deal the text to labels at random; the study must find nothing."""
+    """The null case: deal the text to labels at random, by ``first_seed``; no subcomponent must be found, and what
+    needs none learns from text that means nothing."""
     setting: Literal["quick", "record"] = "quick"
     """``record`` compares every method on twice the held-out windows, with persistence and every left-out language."""
     device: str | None = None
@@ -147,7 +148,8 @@ def remove_language(config: RemoveLanguage, run: Run | None = None, target: Targ
     With a run, every finished cell is kept at once and a repeated call continues where it stopped; tables, figures,
     claims and the report are written at the end. Without one, the typed result is returned and nothing is written.
     ``target`` is a loaded one, a live module's for example; then ``config.target`` is only its name.
-    Raises ``NothingFound`` when the chosen subcomponent does not beat what shuffled windows give.
+    Raises ``NothingFound`` when the chosen subcomponent does not beat what shuffled windows give, unless the text is
+    shuffled and no method needs one.
     """
     from unweave.studies.removal_report import write_removal
     from unweave.studies.removal_tables import save_cells

@@ -52,9 +52,10 @@ def named(*arms: str | None) -> str:
 
 
 def _own(plan: Plan, found: Judgement) -> str:
+    asked = [one for one in found.standings if plan.arm(one.arm).role == "candidate"]
     if found.answer == "yes":
         also = f" It is not told apart from {named(*found.tied)}." if found.tied else ""
-        if plan.kind == "which" and len(plan.of_role("candidate")) > len(found.standings):
+        if plan.kind == "which" and len(plan.of_role("candidate")) > len(asked):
             also += " The others were screened out on few seeds."
         what = "is the best" if plan.kind == "which" else "does it"
         harms = " and keeps every harm within its bar" if plan.criterion.harmless and plan.criterion.harms else ""
@@ -64,10 +65,10 @@ def _own(plan: Plan, found: Judgement) -> str:
         return f"{named(found.best)} {what}: it reaches the bar of {effect}{harms} on fresh seeds.{also}"
     if found.answer == "no":
         tied = f": {named(*found.tied)} are not told apart" if found.tied else ""
-        reasons = [f"{named(one.arm)}: {one.why}" for one in found.standings if one.verdict == "fails"]
+        reasons = [f"{named(one.arm)}: {one.why}" for one in asked if one.verdict == "fails"]
         why = f" ({'; '.join(reasons)})" if reasons else ""
         return f"Nothing was found that does it past the noise{tied}{why}."
-    reasons = [f"{named(one.arm)}: {one.why}" for one in found.standings if one.verdict != "fails"]
+    reasons = [f"{named(one.arm)}: {one.why}" for one in asked if one.verdict != "fails"]
     return f"It is not decided{': ' + '; '.join(reasons) if reasons else ''}."
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.critic import Remains, criticise, told
 from unweave.lab.agent.report import conclusion, keep_findings, write_up
 from unweave.lab.agent.tables import open_in
-from unweave.lab.audit.process import audit_several
-from unweave.lab.people import Person
+from unweave.lab.audit.process import audit, audit_several
+from unweave.lab.people import AGENT, Person
 from unweave.lab.threads.events import Conclusion, Note, StateChange, Tried
 
 if TYPE_CHECKING:
@@ -35,9 +36,14 @@ def close(lab: Lab, run: Run, session: Session, thread: str, agent: Person, appr
     objections = _criticised(lab, run, session, state.plan, thread, approvals)
     write_up(run, state.plan, state.ended or "", objections)
     _tell(lab, run, results, objections, thread, agent)
-    # A conclusion rests on a run that is finished and sealed, and so comes last.
+    # A conclusion rests on a run that is finished, sealed and audited, and so comes last.
     run.finish()
-    _conclude(lab, run, state.plan, found, thread, agent)
+    reasons = audit(lab, run.id).reasons
+    if reasons:
+        _refuse(lab, run, reasons, thread)
+    else:
+        believed = not any(one.severity == "grave" for one in objections)
+        _conclude(lab, run, state.plan, found, thread, agent, believed)
     return found
 
 
@@ -56,14 +62,39 @@ def _criticised(lab: Lab, run: Run, session: Session, plan: Plan, thread: str, a
     remains = Remains(
         run=run,
         plan=plan,
-        approved=frozenset(one.sha256 for one in kept.approvals) if approvals else None,
+        approved=frozenset(one.sha256 for one in kept.approvals_here) if approvals else None,
         launched=state.runs,
         of_thread=frozenset(own),
         audits=audits,  # type: ignore[arg-type]
         registered=session.view.studies.get(plan.study),
         open_run=open_in(lab.root),
+        before=tuple(asked_before(lab, run, plan.question)),
     )
     return criticise(remains)
+
+
+def asked_before(lab: Lab, run: Run, question: str) -> Iterator[str]:
+    """Each other session of this question in the lab, whatever its thread, and what it answered: oldest first."""
+    after = None
+    while True:
+        page = lab.runs.list(limit=1000, after=after, study=AGENT, descending=False)
+        for row in page.rows:
+            try:
+                other = lab.runs.open(row.id)
+                same = _plain(str(other.config.get("question"))) == _plain(question)
+                if row.id != run.id and same and other.state()["created"] <= run.state()["created"]:
+                    claims = other.claims()
+                    answer = f"answered {str(claims[0].value)!r}" if claims else f"is {row.status} without an answer"
+                    yield f"run {row.id} of thread {row.thread} {answer}"
+            except UnweaveError:
+                continue
+        if page.next is None:
+            return
+        after = page.next
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.casefold().split()).rstrip("?. ")
 
 
 def _of_session(lab: Lab, name: str, session: str) -> bool:
@@ -85,12 +116,22 @@ def _tell(lab: Lab, run: Run, results: Results, objections: list[Objection], thr
         lab.threads.add(thread, Note(note), by=CRITIC)
 
 
-def _conclude(lab: Lab, run: Run, plan: Plan, found: Judgement, thread: str, agent: Person) -> None:
+def _refuse(lab: Lab, run: Run, reasons: Sequence[str], thread: str) -> None:
+    """No conclusion can rest on an invalid run, so the thread is told why there is none, and stays open."""
+    why = "\n".join(f"- {reason}" for reason in reasons)
+    note = f"Not to be believed: the auditor calls the session's own run {run.id} invalid.\n\n{why}"
+    lab.threads.add(thread, Note(note), by=CRITIC)
+
+
+def _conclude(lab: Lab, run: Run, plan: Plan, found: Judgement, thread: str, agent: Person, believed: bool) -> None:
+    """What was found; the thread stays open where the critic's objections say that it should not be believed."""
     kept = lab.threads.get(thread)
     lab.runs.update(run.id)
     text, claims = conclusion(run, plan, found)
+    if not believed:
+        text = f"Not to be believed: the critic objects gravely to what the session found. {text}"
     lab.threads.add(thread, Conclusion(text, claims), by=agent)  # type: ignore[arg-type]
-    if kept.state == "open":
+    if believed and kept.state == "open":
         lab.threads.add(thread, StateChange("concluded", f"by run {run.id}"), by=agent)
 
 

@@ -14,7 +14,7 @@ from unweave.stats.permutation import sign_flip_test
 
 
 def compare(plan: Plan, results: Results, pairs: Sequence[tuple[str, str]], alpha: float) -> list[Compared]:
-    """The paired differences of every pair, with p adjusted over all of them.
+    """The paired differences of every pair on ``stopping.seeds`` shared seeds or more, p adjusted over all of them.
 
     A pair of the plan's contrasts is compared in every outcome, any other in what the question prefers.
     """
@@ -27,7 +27,7 @@ def compare(plan: Plan, results: Results, pairs: Sequence[tuple[str, str]], alph
             one = results.values(first, outcome.name, "confirm")
             two = results.values(second, outcome.name, "confirm")
             shared = [seed for seed in one if seed in two]
-            if len(shared) < 2:
+            if len(shared) < plan.stopping.seeds:
                 continue
             differences = [one[seed] - two[seed] for seed in shared]
             noisy = noisy_mean(differences)
@@ -54,12 +54,15 @@ def contrast(
     first, second = pair
     rows = {one.outcome: one for one in compared if (one.first, one.second) == pair}
     stand = {one.arm: one for one in standings}
+    faulty = [arm for arm in pair if not all(one.usable for one in results.of(arm, "confirm"))]
+    if faulty:
+        which = " and ".join(f"`{arm}`" for arm in faulty)
+        return Contrast(first, second, "not comparable", f"some runs of {which} gave no result that counts")
     if any(one.nothing for arm in pair for one in results.of(arm, "confirm")):
-        without = [arm for arm in pair if any(one.nothing for one in results.of(arm, "confirm"))]
-        relation = "no difference" if len(without) == 2 else "worse" if without == [first] else "better"
-        return Contrast(first, second, relation, f"{' and '.join(f'`{arm}`' for arm in without)} found nothing")
+        return _without(plan, results, first, second)
     if not rows:
-        return Contrast(first, second, "not comparable", "they were not run on the same seeds", ("seeds",))
+        why = f"they were not run on {plan.stopping.seeds} of the same seeds"
+        return Contrast(first, second, "not comparable", why, ("seeds",))
     for outcome in plan.criterion.equal:
         spent = [sorted(results.values(arm, outcome.name, "confirm").values()) for arm in pair]
         if not spent[0] or spent[0] != spent[1]:
@@ -93,3 +96,25 @@ def contrast(
     if good or bad:
         return Contrast(first, second, "better" if good else "worse", f"they differ in {', '.join(good or bad)}")
     return Contrast(first, second, "no difference", "every difference lies within the noise", more)
+
+
+def _without(plan: Plan, results: Results, first: str, second: str) -> Contrast:
+    """A pair of which the study found nothing for some seed: decided where that is so of all seeds of an arm."""
+    found, empty = [], []
+    for arm in (first, second):
+        runs = results.of(arm, "confirm")
+        found.append({seed for one in runs if not one.nothing for seed in one.seeds})
+        empty.append({seed for one in runs if one.nothing for seed in one.seeds})
+    shared = (found[0] | empty[0]) & (found[1] | empty[1])
+    if len(shared) < plan.stopping.seeds:
+        why = f"they were not run on {plan.stopping.seeds} of the same seeds"
+        return Contrast(first, second, "not comparable", why, ("seeds",))
+    never = [arm for arm, seeds in zip((first, second), empty, strict=True) if shared <= seeds]
+    always = [arm for arm, seeds in zip((first, second), found, strict=True) if shared <= seeds]
+    if len(never) + len(always) < 2:
+        seldom = ", ".join(
+            f"`{arm}` on {len(seeds & shared)}" for arm, seeds in zip((first, second), empty, strict=True)
+        )
+        return Contrast(first, second, "not comparable", f"of {len(shared)} seeds the study found nothing for {seldom}")
+    relation = "no difference" if len(never) == 2 else "worse" if never == [first] else "better"
+    return Contrast(first, second, relation, f"{' and '.join(f'`{arm}`' for arm in never)} found nothing")

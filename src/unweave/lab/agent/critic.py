@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.excused import excused
 from unweave.lab.agent.plan import Plan
 from unweave.record.aggregate import Aggregate
 from unweave.stats.noise import noisy_mean
@@ -52,13 +53,16 @@ class Remains:
     audits: Mapping[str, Audit]
     registered: Study | None
     open_run: Callable[[str], Run]
+    before: tuple[str, ...] = ()
+    """Earlier sessions of the same question in the lab, and what they answered."""
 
 
 def criticise(remains: Remains) -> list[Objection]:
     """Everything that there is to object to, the grave first."""
     found: list[Objection] = []
     for check in (
-        _approval, _metric, _seeds, _fresh, _controls, _harms, _noise, _many, _reported, _audited, _ending, _digits
+        _approval, _metric, _seeds, _fresh, _controls, _harms, _noise, _many, _reported, _audited, _before, _ending,
+        _digits,
     ):  # fmt: skip
         try:
             found += check(remains)
@@ -240,9 +244,21 @@ def _audited(remains: Remains) -> Iterator[Objection]:
         for finding in audit.findings:
             if finding.grave:
                 yield Objection(f"run {name}", str(finding), "note" if _unused(remains, name) else "grave")
+        for excuse in excused(remains.open_run(name), audit):
+            told = f"departs from its plan and excuses itself: {excuse}"
+            yield Objection(f"run {name}", told, "note" if _unused(remains, name) else "grave")
     for name in remains.launched:
         if name not in remains.audits and not _unused(remains, name):
             yield Objection(f"run {name}", "its numbers are used, and it was not audited")
+
+
+def _before(remains: Remains) -> Iterator[Objection]:
+    """Whoever asks until the answer is yes finds what is not there: a reader must know of every time."""
+    if remains.before:
+        times = (
+            f"{len(remains.before)} time(s) before in this lab, and the level is of one: {'; '.join(remains.before)}"
+        )
+        yield Objection("question", f"it was asked {times}", "note")
 
 
 def _unused(remains: Remains, name: str) -> bool:

@@ -134,6 +134,10 @@ def read_run(run: Run, name: str, entry: Mapping[str, Any], plan: Plan, seconds:
     try:
         for outcome in plan.outcomes():
             found = outcome.read(run, seed=entry["seeds"][0])
+            missing = [seed for seed in entry["seeds"] if seed not in found]
+            if missing:
+                fault = f"seeds {missing} have no {outcome.column!r} in table {outcome.table!r}"
+                return measured_of(name, entry, fault=fault, **facts)
             values[outcome.name] = {seed: value for seed, value in found.items() if seed in entry["seeds"]}
     except UnweaveError as error:
         # A study that ends with a note and without its table found nothing, and that is a result.

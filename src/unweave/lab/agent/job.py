@@ -45,6 +45,9 @@ class AgentConfig:
     endpoint: str | None = None
     model: str | None = None
     key_variable: str | None = None
+    price_in: float | None = None
+    """Dollars for a million tokens that the model is sent; ``price_out`` for a million that it writes."""
+    price_out: float | None = None
 
 
 def start_agent(
@@ -60,6 +63,8 @@ def start_agent(
     endpoint: str | None = None,
     model: str | None = None,
     key_variable: str | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
     name: str | None = None,
 ) -> tuple[str, Job]:
     """Opens a thread for the question (or takes one of the same question) and submits the agent's job.
@@ -73,6 +78,11 @@ def start_agent(
         raise UnweaveError(f"{strange[0]!r} is nothing that a budget holds: {', '.join(RESOURCES)}")
     if planner == "language-model" and not (endpoint and model):
         raise UnweaveError("the language-model planner needs an endpoint and a model: give both, or use builtin")
+    if planner == "language-model" and "dollars" in (budget or {}) and (price_in is None or price_out is None):
+        raise UnweaveError(
+            "a budget of dollars needs to know what the language model costs: give its prices for a million tokens "
+            "in and out, or a budget of tokens"
+        )
     granted = {"runs": RUNS, **(budget or {})}
     if planner == "builtin":
         try:
@@ -93,6 +103,8 @@ def start_agent(
         endpoint,
         model,
         key_variable,
+        price_in,
+        price_out,
     )
     job = lab.queue.submit(
         AGENT,
@@ -152,7 +164,7 @@ def conduct(lab: Lab, run: Run, planner: Planner | None = None) -> Judgement | N
     # A warm worker may have run other jobs of studies with these names.
     forget_sources()
     source = _kept_source(run, config)
-    view = lab_view(lab, source, config.budget, config.thread)
+    view = lab_view(lab, source, config.budget, config.thread, run.id)
     journal = LabJournal(lab, run, config.thread, agent)
     hands = LabHands(lab, run, account, config.thread, source, journal.stopped)
     planner = planner or made_by(config.planner, config, lab, account)
@@ -184,14 +196,15 @@ def made_by(name: PlannerName, config: AgentConfig, lab: Lab | None = None, acco
 
         return BuiltinPlanner()
     from unweave.base.endpoint import Endpoint
-    from unweave.lab.agent.language import BudgetMeter, LabTools, LanguageModelPlanner
+    from unweave.lab.agent.language import BudgetMeter, LabTools, LanguageModelPlanner, Prices
 
     if lab is None:
         raise UnweaveError("a language model plans in a lab: give one")
     # It may look at the lab, and nothing more: what runs is launched by the session, within the plan.
     tools = LabTools(lab, Person(AGENT, "reader"))
     endpoint = Endpoint(str(config.endpoint), str(config.model), config.key_variable)
-    return LanguageModelPlanner(endpoint, tools, BudgetMeter(Budget(lab, account)), budget=dict(config.budget))
+    meter = BudgetMeter(Budget(lab, account), Prices(config.price_in or 0.0, config.price_out or 0.0))
+    return LanguageModelPlanner(endpoint, tools, meter, budget=dict(config.budget))
 
 
 def _kept_source(run: Run, config: AgentConfig) -> Path | None:

@@ -56,6 +56,8 @@ class State:
     plan: Plan | None = None
     plans: tuple[Plan, ...] = ()
     """Every plan that was proposed, oldest first."""
+    fresh: bool = False
+    """Whether nothing was decided since the plan was proposed, so that its own first step is the next one."""
     approved: frozenset[str] = frozenset()
     steps: tuple[Step, ...] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -85,7 +87,10 @@ class State:
         asked: tuple[str, ...] = ()
         stop = ended = None
         turns = idle = 0
+        fresh = False
         for event in events:
+            if event["kind"] in ("plan", "step", "refused", "asked"):
+                fresh = event["kind"] == "plan"
             match event["kind"]:
                 case "plan":
                     if event["sha256"] not in read:
@@ -115,6 +120,7 @@ class State:
         return cls(
             plans[-1] if plans else None,
             tuple(plans),
+            fresh,
             frozenset(approved),
             tuple(steps),
             runs,

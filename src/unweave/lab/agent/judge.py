@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from unweave.lab.agent.contrasts import compare, contrast
+from unweave.lab.agent.looks import looked_at, looks
 from unweave.lab.agent.merit import ranked
 from unweave.lab.agent.plan import Plan
 from unweave.lab.agent.planner import Results
@@ -15,30 +16,28 @@ from unweave.lab.agent.verdicts import Compared, Contrast, Judgement, Standing
 
 def judge(plan: Plan, results: Results) -> Judgement:
     """Applies the plan's criterion to the confirming runs; screening runs count for nothing here."""
+    begun, results = results, looked_at(plan, results)
     confirmed = [
-        arm.name for arm in plan.of_role("candidate", "baseline") if results.of(arm.name, "confirm") and not arm.on
+        arm.name for arm in plan.of_role("candidate", "baseline") if begun.of(arm.name, "confirm") and not arm.on
     ]
     alpha = plan.criterion.level / looks(plan)
     tested, stood = standings(plan, results, confirmed, alpha)
-    order = ranked(plan, results, [one.arm for one in stood if one.verdict == "holds"])
+    # A baseline is compared with, and is not what is asked about: no null and no control is run of it.
+    asked = [one for one in stood if plan.arm(one.arm).role == "candidate"]
+    names = [one.arm for one in asked]
+    order = ranked(plan, results, [one.arm for one in asked if one.verdict == "holds"])
     pairs = [*plan.contrasts]
-    asked_which = plan.kind == "which" and len(confirmed) > 1
-    if asked_which:
+    if plan.kind == "which" and len(names) > 1:
         # Where a bar decides, what misses it is no rival; without one, everything that was confirmed is.
-        rivals = order if order and plan.criterion.effect.bar is not None else confirmed
-        top = order[0] if order else ranked(plan, results, confirmed)[0]
+        rivals = order if order and plan.criterion.effect.bar is not None else names
+        top = order[0] if order else ranked(plan, results, names)[0]
         pairs += [(top, other) for other in rivals if other != top and (top, other) not in pairs]
     compared = compare(plan, results, pairs, alpha)
     contrasts = tuple(contrast(plan, results, pair, compared, stood) for pair in plan.contrasts)
-    answer, best, tied = _answer(plan, stood, order, contrasts, compared)
+    answer, best, tied = _answer(plan, asked, order, contrasts, compared)
     close = tied if plan.kind == "which" and best is None and _seeds_left(plan, results, tied) else ()
     answer = "unclear" if close else answer
     return Judgement(tuple(tested), tuple(compared), tuple(stood), contrasts, answer, best, tied, close)
-
-
-def looks(plan: Plan) -> int:
-    """How often the confirming stage may be looked at: after each ``stopping.seeds`` seeds."""
-    return max(1, len(plan.stage("confirm").seeds) // plan.stopping.seeds)
 
 
 def _seeds_left(plan: Plan, results: Results, arms: Sequence[str]) -> bool:

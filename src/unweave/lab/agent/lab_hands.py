@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.excused import excused
 from unweave.lab.agent.hands import measured_of, read_run
 from unweave.lab.audit.process import audit_several
 from unweave.lab.queue.budget import Budget
@@ -85,7 +86,7 @@ class LabHands:
             self._audits |= dict(zip(some, audit_several(self.lab, some), strict=True))
 
     def read(self, name: str, entry: Mapping[str, Any], plan: Plan) -> Measured:
-        """What a run gave; one that failed, or that its audit calls invalid, gives nothing and says why."""
+        """What a run gave; one that failed, is invalid by its audit or left its plan gives nothing and says why."""
         if name in self._measured:
             return self._measured[name]
         job = self.lab.queue.get(name)
@@ -105,7 +106,12 @@ class LabHands:
         if audit.verdict != "valid":
             why = "; ".join(audit.reasons[:3])
             return measured_of(name, entry, fault=f"the auditor calls it invalid: {why}", seconds=seconds)
-        return read_run(self.lab.runs.open(name), name, entry, plan, seconds)
+        run = self.lab.runs.open(name)
+        if excuses := excused(run, audit):
+            return measured_of(
+                name, entry, fault=f"it departs from its plan: {'; '.join(excuses[:3])}", seconds=seconds
+            )
+        return read_run(run, name, entry, plan, seconds)
 
     def left(self) -> dict[str, float]:
         """What the account has left of what it was granted."""

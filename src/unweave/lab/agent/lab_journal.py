@@ -42,10 +42,10 @@ class LabJournal:
         self.run.put_cell(CELLS, f"{number:05d}", {"kind": kind, **content})
 
     def events(self) -> list[dict[str, Any]]:
-        """The session's own events, then the approvals and the stop that the thread has."""
+        """The session's own events, then the approvals given in this lab and the stop that the thread has."""
         found: list[dict[str, Any]] = [dict(row) for row in self.run.cells(CELLS).values()]
         thread = self.lab.threads.get(self.thread)
-        found += [{"kind": "approval", "sha256": one.sha256} for one in thread.approvals]
+        found += [{"kind": "approval", "sha256": one.sha256} for one in thread.approvals_here]
         if thread.state == "stopped":
             found.append({"kind": "stop", "why": thread.of_kind(StateChange)[-1].why or "somebody stopped the thread"})
         return found

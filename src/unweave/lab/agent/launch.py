@@ -38,12 +38,14 @@ class Entry:
 def launches_of(plan: Plan, study: Study, identities: Mapping[str, str] | None = None) -> list[Entry]:
     """The runs that the plan's next step stands for: what each carries of the plan.
 
-    Neighbouring seeds go into one run where the study takes several; else each seed is a run of its own. ``identities``
-    are those that the plan's first run read, where the plan itself did not know them.
+    Neighbouring seeds go into one run where the study takes several; else each seed is a run of its own, and so is each
+    of a null, which deals its data at random once a run. ``identities`` are those that the plan's first run read, where
+    the plan itself did not know them.
     """
     found = []
     for launch in plan.launch:
-        for seeds in _runs_of(study, launch.seeds):
+        several = study.asked().seeds is not None and plan.arm(launch.arm).role != "null"
+        for seeds in _runs_of(launch.seeds, several):
             part = replace(launch, seeds=seeds)
             entry = Entry(
                 plan.sha256,
@@ -75,8 +77,7 @@ def launch_settings(plan: Plan, study: Study, launch: Launch) -> dict[str, Any]:
     return plain_config(study.configure(settings))
 
 
-def _runs_of(study: Study, seeds: tuple[int, ...]) -> list[tuple[int, ...]]:
-    several = study.inquiry is not None and study.inquiry.seeds is not None
+def _runs_of(seeds: tuple[int, ...], several: bool) -> list[tuple[int, ...]]:
     runs: list[tuple[int, ...]] = []
     for seed in sorted(seeds):
         if several and runs and runs[-1][-1] + 1 == seed:

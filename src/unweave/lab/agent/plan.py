@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -271,7 +272,17 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
+_NAME = re.compile(r"[\w.,:=/+~@() '*<>-]{1,500}")
+RESERVED = ("answer", BEST)
+"""What tables and predictions say beside the names of arms."""
+
+
 def _check_names(plan: Plan) -> None:
+    for arm in plan.arms:
+        taken = arm.name in RESERVED or (arm.name in ("null", "control") and arm.role != arm.name)
+        if taken or not _NAME.fullmatch(arm.name) or " against " in arm.name:
+            why = "means something else in a report" if taken else "has other marks than a name may have"
+            raise UnweaveError(f"arm {arm.name!r} {why}: use letters, digits, spaces and . , : = / + - only")
     for what, names in (
         ("arm", [arm.name for arm in plan.arms]),
         ("stage", [stage.name for stage in plan.stages]),

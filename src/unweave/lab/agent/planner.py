@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -85,12 +85,14 @@ class Stop:
 class LabView:
     """What a planner sees of a lab: a snapshot that it cannot act through.
 
-    ``studies`` are those with an inquiry. ``earlier`` are finished runs of them, newest first. ``at_once`` is how many
-    runs fit beside each other.
+    ``studies`` are those with an inquiry. ``earlier`` are finished runs of them, newest first. ``used`` are the seeds
+    by study that any run in this lab was started with, also one that failed. ``at_once`` is how many runs fit beside
+    each other.
     """
 
     studies: Mapping[str, Study]
     earlier: tuple[Earlier, ...] = ()
+    used: Mapping[str, tuple[range, ...]] = field(default_factory=dict)
     left: Mapping[str, float] = field(default_factory=dict)
     at_once: int = 1
     thread: str | None = None
@@ -109,6 +111,19 @@ class LabView:
             raise UnweaveError(f"study {name!r} is not one that a planner can ask; {nearest(name, self.studies)}")
         return self.studies[name]
 
+    def fresh_from(self, study: str) -> int:
+        """The first seed from which on no run of the study in this lab has used any."""
+        return max((seeds.stop for seeds in self.used.get(study, ()) if seeds), default=0)
+
+    def check_fresh(self, study: str, seeds: Iterable[int]) -> None:
+        """Raises ``UnweaveError`` where a confirming seed was used before: its results may have been read already."""
+        stale = [seed for seed in seeds if any(seed in used for used in self.used.get(study, ()))]
+        if stale:
+            raise UnweaveError(
+                f"seeds {stale} of 'confirm' were used by earlier runs of {study!r} in this lab, so they are not "
+                f"fresh: take seeds from {self.fresh_from(study)} on"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The view as plain JSON, for a planner that is a language model."""
         return {
@@ -122,6 +137,7 @@ class LabView:
                 for study in self.studies.values()
             ],
             "earlier": [asdict(one) for one in self.earlier],
+            "fresh_seeds_from": {name: self.fresh_from(name) for name in self.studies},
             "left": dict(self.left),
             "at_once": self.at_once,
         }

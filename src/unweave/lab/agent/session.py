@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.asked import check_asked
 from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
 from unweave.lab.agent.judge import judge
@@ -85,12 +86,22 @@ class Session:
         plan = self.planner.propose(question, self.view)
         self._take(plan, question)
 
-    def _take(self, plan: Plan, question: str) -> None:
-        """Puts a plan on record. The lab, not the planner, says how much may be spent and which code runs."""
+    def _take(self, plan: Plan, question: str, state: State | None = None) -> None:
+        """Puts a plan on record. The lab, not the planner, says how much may be spent and which code runs.
+
+        ``state`` is of the session so far, whose screened seeds another plan must not confirm on either.
+        """
         if plan.question != question:
             raise UnweaveError(f"the plan answers {plan.question!r}, and the question is {question!r}")
         plan = replace(plan, budget=dict(self.view.left), code=self.view.code_of(plan.study), planner=self.planner.name)
         plan.check(self.view.study(plan.study))
+        check_asked(plan, self.view)
+        confirm = plan.stage("confirm").seeds
+        self.view.check_fresh(plan.study, confirm)
+        screened = [entry["seeds"] for entry in state.runs.values() if entry["stage"] == "screen"] if state else []
+        stale = sorted({seed for seeds in screened for seed in seeds} & set(confirm))
+        if stale:
+            raise UnweaveError(f"seeds {stale} of 'confirm' were screened on under the plan before: they are not fresh")
         self.journal.add("plan", plan=plan.to_json(), sha256=plan.sha256)
 
     def _revise(self, state: State, plan: Plan) -> None:
@@ -103,7 +114,7 @@ class Session:
             spent = next(name for name, amount in results.left.items() if amount < 1 or amount <= 0)
             self._end(f"the budget of {spent} is spent")
         else:
-            answer = self.planner.revise(plan, results)
+            answer = plan if state.fresh and plan.launch else self.planner.revise(plan, results)
             if isinstance(answer, Stop):
                 self._stop(state, plan, results, answer)
             elif answer.sha256 != plan.sha256:
@@ -126,7 +137,7 @@ class Session:
             self.journal.add("refused", why=f"{why}: a new question needs a new thread", idle=True)
             return
         try:
-            self._take(answer, plan.question)
+            self._take(answer, plan.question, state)
         except UnweaveError as error:
             self.journal.add("refused", why=str(error), idle=True)
 

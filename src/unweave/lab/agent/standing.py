@@ -11,6 +11,9 @@ from unweave.stats.comparisons import holm
 from unweave.stats.noise import noisy_mean, pooled_deviation
 from unweave.studies.inquiry import Outcome
 
+FEWEST = 3
+"""Seeds that an arm and its null must share."""
+
 
 def standings(plan: Plan, results: Results, arms: Sequence[str], alpha: float) -> tuple[list[Tested], list[Standing]]:
     """Every outcome of every confirming run against its bar, and how each of ``arms`` stands among so many.
@@ -24,7 +27,8 @@ def standings(plan: Plan, results: Results, arms: Sequence[str], alpha: float) -
         for outcome in plan.outcomes()
         if (one := _test(results, arm, on, outcome, floors[outcome.name], alpha))
     ]
-    return tested, _adjusted([_standing(plan, results, arm, tested, alpha) for arm in arms], alpha)
+    barless = plan.criterion.effect.bar is None
+    return tested, _adjusted([_standing(plan, results, arm, tested, alpha) for arm in arms], alpha, barless)
 
 
 def _measured(plan: Plan, results: Results) -> list[tuple[str, str | None]]:
@@ -59,13 +63,20 @@ def _test(results: Results, arm: str, on: str | None, outcome: Outcome, floor: f
 
 def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], alpha: float) -> Standing:
     criterion = plan.criterion
-    faults = [one.fault for one in results.of(arm, "confirm") if one.fault]
-    if any(one.nothing for one in results.of(arm, "confirm")):
+    runs = results.of(arm, "confirm")
+    faulty = sum(not one.usable for one in runs)
+    if faulty:
+        # Which seeds fail may hang on what they would have shown, so the others alone say nothing.
+        which = f"{faulty} of its {len(runs)}" if faulty < len(runs) else "none of its"
+        return Standing(arm, "unclear", f"{which} runs gave {'no' if faulty < len(runs) else 'a'} result that counts")
+    empty = [one for one in runs if one.nothing]
+    if empty and len(empty) == len(runs):
         return Standing(arm, "fails", "the study itself found nothing")
+    if empty:
+        return Standing(arm, "unclear", f"the study itself found nothing in {len(empty)} of its {len(runs)} runs")
     own = {one.outcome: one for one in tested if (one.arm, one.on) == (arm, None)}
     if criterion.effect.name not in own:
-        why = "none of its runs gave a result that counts" if faults else "nothing was measured"
-        return Standing(arm, "unclear", why, lacking=("seeds",))
+        return Standing(arm, "unclear", "nothing was measured", lacking=("seeds",))
     counted = [criterion.effect, *(criterion.harms if criterion.harmless else ())]
     tests = [own[outcome.name] for outcome in counted if outcome.name in own]
     missed = [one.outcome for one in tests if one.verdict == "missed"]
@@ -84,7 +95,7 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
         more = ("seeds",) if done < len(plan.stage("confirm").seeds) else ()
         why = f"the bar of {which} lies within the noise" if which else "it has not run on all the seeds that it needs"
         return Standing(arm, "unclear", why, p, more)
-    lacking = []
+    lacking, compared = [], False
     for other in plan.of_role("null", "control"):
         if plan.laid(other.name, arm if other.on else None) == plan.arm(arm).settings:
             if other.role == "null":
@@ -94,9 +105,12 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
         if not results.of(other.name, "confirm", on):
             lacking.append(other.name)
             continue
-        why = _withstands(plan, results, arm, other.name, on, tested)
-        if why:
-            return Standing(arm, "fails", why)
+        beside = _withstands(plan, results, arm, other.name, on, tested, alpha)
+        if beside.verdict != "holds":
+            return beside
+        p, compared = max(p, beside.p), True
+    if not barred and not compared:
+        p = 1.0  # without a bar and before its null has run, nothing says that the arm does anything
     return Standing(arm, "holds", "every bar is reached past the noise", p, tuple(lacking))
 
 
@@ -105,42 +119,51 @@ def _right_side(plan: Plan, one: Tested) -> bool:
     return outcome.reached(one.noisy.mean)
 
 
-def _withstands(plan: Plan, results: Results, arm: str, other: str, on: str | None, tested: Sequence[Tested]) -> str:
-    """Why ``arm`` shows no more than the null or control ``other``; empty when it does."""
+def _withstands(
+    plan: Plan, results: Results, arm: str, other: str, on: str | None, tested: Sequence[Tested], alpha: float
+) -> Standing:
+    """Whether ``arm`` shows more than the null or control ``other``, and the one-sided p that it does not."""
     criterion = plan.criterion
     runs = results.of(other, "confirm", on)
-    if any(one.nothing for one in runs):
-        return ""
+    if not all(one.usable for one in runs):
+        return Standing(arm, "unclear", f"{other} gave no result that counts")
+    empty = sum(one.nothing for one in runs)
+    if empty == len(runs):
+        return Standing(arm, "holds", "", 0.0)
     own = {one.outcome: one for one in tested if (one.arm, one.on) == (other, on)}
-    effect = own.get(criterion.effect.name)
-    if effect is None:
-        return f"{other} gave no result that counts"
+    if criterion.effect.name not in own:
+        return Standing(arm, "unclear", f"{other} gave no result that counts", lacking=(other,))
     harms = [own[outcome.name] for outcome in criterion.harms if outcome.name in own] if criterion.harmless else []
-    outside = [one for one in harms if one.verdict == "missed"]
-    if criterion.effect.bar is not None and criterion.effect.reached(effect.noisy.mean) and not outside:
-        return f"{other} reaches the bar too, where nothing should"
-    if outside or (plan.arm(other).role == "control" and criterion.effect.bar is not None):
-        # A control fails at what is asked by missing a bar; only the null is what an effect must be told apart from.
-        return ""
+    outside = any(one.verdict == "missed" for one in harms)
+    if criterion.effect.reached(own[criterion.effect.name].noisy.mean) and not outside:
+        return Standing(arm, "fails", f"{other} reaches the bar too, where nothing should")
+    if plan.arm(other).role == "control" and criterion.effect.bar is not None:
+        # A control fails at what is asked by missing a bar; the null is what an effect must be told apart from.
+        return Standing(arm, "holds", "", 0.0)
     mine = results.values(arm, criterion.effect.name, "confirm")
     theirs = results.values(other, criterion.effect.name, "confirm", on)
-    shared = [seed for seed in mine if seed in theirs]
-    if len(shared) < 2:
-        return f"{other} was not run on the same seeds"
     sign = 1 if criterion.effect.better == "higher" else -1
-    p = noisy_mean([sign * (mine[seed] - theirs[seed]) for seed in shared]).p_above(0.0)
-    return "" if p <= criterion.level else f"it is not told apart from {other}"
+    more = [sign * (mine[seed] - theirs[seed]) for seed in mine if seed in theirs]
+    if len(more) + empty < FEWEST:
+        return Standing(arm, "unclear", f"{other} was not run on {FEWEST} of the same seeds", lacking=(other,))
+    # Where the study found nothing on some of the null's seeds, the arm must be ahead on each of the others.
+    p = float(min(more) <= 0) if empty else noisy_mean(more).p_above(0.0)
+    if p > alpha:
+        return Standing(arm, "fails", f"it is not told apart from {other}", p)
+    return Standing(arm, "holds", "", p)
 
 
-def _adjusted(standings: Sequence[Standing], alpha: float) -> list[Standing]:
+def _adjusted(standings: Sequence[Standing], alpha: float, barless: bool) -> list[Standing]:
     if not standings:
         return []
     adjusted = holm([min(one.p, 1.0) for one in standings])
     found = []
     for one, p in zip(standings, adjusted, strict=True):
-        if one.verdict == "holds" and p > alpha:
-            why = "it reaches every bar, but not past the noise for as many arms as were confirmed"
-            found.append(Standing(one.arm, "unclear", why, float(p), one.lacking))
+        if one.verdict == "holds" and p > alpha and not (one.lacking and one.p == 1.0):
+            what = "it is past its null" if barless else "it reaches every bar"
+            why = f"{what}, but not past the noise for as many arms as were confirmed"
+            # The null has run on all the seeds that count, so without a bar this is as decided as it will be.
+            found.append(Standing(one.arm, "fails" if barless else "unclear", why, float(p), one.lacking))
         else:
             found.append(Standing(one.arm, one.verdict, one.why, float(p), one.lacking))
     return found

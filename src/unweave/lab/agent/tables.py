@@ -10,6 +10,7 @@ import numpy as np
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.answer import answer_sentence, answer_word, digits_of, observed
+from unweave.lab.agent.looks import looked_at
 from unweave.lab.agent.plan import Plan
 from unweave.record.evidence import Evidence, cite
 from unweave.record.table import Table
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from unweave.lab.agent.verdicts import Judgement
     from unweave.record.run import Run
 
+UNFINISHED = "unfinished"
+"""In the place of a stage: seeds of a block that was not run to its end, which no number is taken over."""
+
 
 def evidence_table(plan: Plan, results: Results, open_run: Callable[[str], Run]) -> Table | None:
     """Every value that was read off a run, with the run, the table's hash and the cell; None where there is none."""
     records = []
+    counted = {(one.run, seed) for one in looked_at(plan, results).measured for seed in one.seeds}
     for one in results.measured:
         if not one.values:
             continue
@@ -30,7 +35,8 @@ def evidence_table(plan: Plan, results: Results, open_run: Callable[[str], Run])
         for outcome in plan.outcomes():
             for seed, row in outcome.cells(run, one.seeds[0]).items():
                 if seed in one.values.get(outcome.name, {}):
-                    about = {"arm": one.arm, "on": one.on or "", "stage": one.stage, "outcome": outcome.name}
+                    stage = one.stage if (one.run, seed) in counted else UNFINISHED
+                    about = {"arm": one.arm, "on": one.on or "", "stage": stage, "outcome": outcome.name}
                     records.append(cite(run, outcome.table, outcome.column, row, **about, seed=seed))
     if not records:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,23 @@ from unweave.record.environment import environment
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
+    from unweave.studies.registry import Study
 
 EARLIER = 1000
 """Finished runs that a planner is told of, the newest."""
 
 
 def lab_view(
-    lab: Lab, source: Path | None = None, left: Mapping[str, float] | None = None, thread: str | None = None
+    lab: Lab,
+    source: Path | None = None,
+    left: Mapping[str, float] | None = None,
+    thread: str | None = None,
+    session: str | None = None,
 ) -> LabView:
-    """A snapshot of the lab for a session of ``thread``; ``source`` is a Python file with studies of one's own."""
+    """A snapshot of the lab for a session of ``thread``; ``source`` is a Python file with studies of one's own.
+
+    ``session`` is the session's own run, whose runs are not earlier ones when it goes on after being killed.
+    """
     from unweave.studies.discover import load_source, source_hash
     from unweave.studies.registry import all_studies
 
@@ -32,12 +40,32 @@ def lab_view(
     return LabView(
         studies=studies,
         earlier=tuple(_earlier(lab, set(studies))),
+        used={name: tuple(_used(lab, study, session)) for name, study in studies.items()},
         left=dict(left or {}),
         at_once=at_once(lab, first, {}) if first is not None else 1,
         code=code.get("tree"),
         thread=thread,
         sources={name: source_hash(source) for name in own} if source is not None else {},
     )
+
+
+def _used(lab: Lab, study: Study, session: str | None) -> Iterator[range]:
+    """The seeds of every run of a study but the session's own, however it ended."""
+    inquiry, after = study.asked(), None
+    while True:
+        page = lab.runs.list(limit=EARLIER, after=after, study=study.name)
+        for row in page.rows:
+            try:
+                state = lab.runs.open(row.id).state()
+            except UnweaveError:
+                continue
+            first = state["config"].get(inquiry.first_seed)
+            count = state["config"].get(inquiry.seeds, 1) if inquiry.seeds else 1
+            if session not in (state.get("parents") or []) and isinstance(first, int) and isinstance(count, int):
+                yield range(first, first + count)
+        if page.next is None:
+            return
+        after = page.next
 
 
 def _earlier(lab: Lab, names: set[str]) -> list[Earlier]:

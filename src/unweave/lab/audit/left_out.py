@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ def left_out(run: Run, root: Path, invalid: Mapping[str, str]) -> Iterator[Findi
 
     Runs are of one arm when they have the same thread, study, ``arm`` and ``stage`` of the plan, and config apart from
     its seeds. One that finished before the run with the evidence did must be cited; one that failed, was cancelled or
-    was found invalid is told of, and so is one that the run's own table ``left-out`` gives a reason for.
+    was found invalid is told of, and so is one that the run's own table ``left-out`` gives a reason for, and one that
+    another session started for another plan.
     """
     tables = evidence_tables(run)
     if not tables:
@@ -39,9 +40,15 @@ def left_out(run: Run, root: Path, invalid: Mapping[str, str]) -> Iterator[Findi
         for record in table.records():
             labels.setdefault(str(record["run"]), str(record.get("arm") or ""))
         cited = {name: _arm(states[name]) for name in labels if name in states}
+        sessions = {_session(states[name]) for name in cited}
         for arm in dict.fromkeys(cited.values()):
             missing = [name for name in arms.get(arm, []) if name not in labels]
             label = next(labels[name] for name in cited if cited[name] == arm)
+            apart = [name for name in missing if _apart(_session(states[name]), sessions)]
+            for name in sorted(apart):
+                told = f"run {name} of arm {label!r} is of another session's plan, and not reported"
+                yield Finding("evidence", f"table {table.name}", told, grave=False)
+            missing = [name for name in missing if name not in apart]
             yield from _findings(table.name, label, {name: states[name] for name in missing}, invalid, reasons)
 
 
@@ -95,6 +102,22 @@ def _arm(state: Mapping[str, Any]) -> str:
     settings = {name: value for name, value in config.items() if not _is_seed(name)}
     place = [state.get("thread"), state["study"], plan.get("arm"), plan.get("stage"), settings]
     return json.dumps(place, sort_keys=True)
+
+
+def _session(state: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The plan's hash and the session that launched the run, of a run that was launched for a plan with one."""
+    sha256, parents = _mapping(state.get("plan")).get("sha256"), state.get("parents")
+    return (str(sha256), str(parents)) if sha256 and parents else None
+
+
+def _apart(session: tuple[str, str] | None, cited: Collection[tuple[str, str] | None]) -> bool:
+    """Whether both the plan and who launched it are others than of all that is cited."""
+    known = [one for one in cited if one is not None]
+    return (
+        session is not None
+        and len(known) == len(cited)
+        and all(session[0] != one[0] and session[1] != one[1] for one in known)
+    )
 
 
 def _seeds(state: Mapping[str, Any]) -> list[Any]:

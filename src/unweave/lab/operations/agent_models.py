@@ -16,7 +16,9 @@ class StartAgentRequest(Request):
     runs: Annotated[int, Field(ge=1, le=10_000, description="runs that it may start")] = 60
     seconds: float | None = Field(None, gt=0, le=1e9, description="of its runs, summed; null is no limit")
     tokens: float | None = Field(None, ge=0, le=1e12, description="of a language model; null is no limit")
-    dollars: float | None = Field(None, ge=0, le=1e9)
+    dollars: float | None = Field(None, ge=0, le=1e9, description="of a language model, by its prices")
+    price_in: float | None = Field(None, ge=0, le=1e6, description="dollars for a million tokens that it is sent")
+    price_out: float | None = Field(None, ge=0, le=1e6, description="dollars for a million tokens that it writes")
     planner: Literal["built-in", "language-model"] = Field(
         "built-in", description="language-model asks the endpoint that the lab's server was started with"
     )

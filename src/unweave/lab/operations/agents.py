@@ -42,6 +42,8 @@ def start(lab: Lab, person: Person, request: StartAgentRequest) -> AgentStarted:
         thread=request.thread,
         person=person,
         name=request.name,
+        price_in=request.price_in,
+        price_out=request.price_out,
         **asked,
     )
     return AgentStarted(thread=thread, job=job_entry(lab, job))

@@ -101,6 +101,11 @@ class Thread:
         return self.of_kind(Approval)
 
     @property
+    def approvals_here(self) -> tuple[Approval, ...]:
+        """The approvals given in this lab."""
+        return tuple(event for event in self.approvals if event.seq > self.imported)
+
+    @property
     def runs(self) -> tuple[ThreadRun, ...]:
         """The runs in the order in which they came, each with the part that it was last given."""
         return tuple({event.run: event for event in self.of_kind(ThreadRun)}.values())
@@ -153,8 +158,7 @@ class Thread:
 
     def approved(self, sha256: str) -> Approval | None:
         """The approval of exactly the plan with this hash, given in this lab: an imported one permits nothing here."""
-        here = [event for event in self.approvals if event.seq > self.imported]
-        return next((event for event in reversed(here) if event.sha256 == sha256), None)
+        return next((event for event in reversed(self.approvals_here) if event.sha256 == sha256), None)
 
     def is_current(self, review: Review) -> bool:
         """Whether what the review judged is still what stands there: nothing but reviews came after it."""

@@ -44,7 +44,7 @@ def design(understood: Understood, view: LabView, sizes: Sizes, planner: str) ->
     inquiry = understood.study.asked()
     axes = tuple(_axis(inquiry, name, values) for name, values in understood.searched.items())
     arms, contrasts = _arms(understood, inquiry, axes)
-    first = _fresh(view, understood, inquiry)
+    first = view.fresh_from(understood.study.name)
     screen = tuple(range(first, first + sizes.screen))
     confirm = tuple(range(first + sizes.screen, first + sizes.screen + sizes.confirm * sizes.looks))
     candidates = [arm for arm in arms if arm.role == "candidate"]
@@ -189,18 +189,6 @@ def arm_name(settings: Mapping[str, Any]) -> str:
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         parts.append(text if len(settings) == 1 and not text.replace(".", "").isdigit() else f"{field}={text}")
     return " ".join(parts) or "default"
-
-
-def _fresh(view: LabView, understood: Understood, inquiry: Inquiry) -> int:
-    """The first seed that no earlier run of this study in this lab has used."""
-    used = [-1]
-    for one in view.earlier:
-        if one.study == understood.study.name:
-            first = one.config.get(inquiry.first_seed)
-            count = one.config.get(inquiry.seeds, 1) if inquiry.seeds else 1
-            if isinstance(first, int) and isinstance(count, int):
-                used.append(first + count - 1)
-    return max(used) + 1
 
 
 def _identities(view: LabView, understood: Understood) -> dict[str, str]:

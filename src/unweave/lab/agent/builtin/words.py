@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from unweave.studies.inquiry import Inquiry, Knob, Several
 if TYPE_CHECKING:
     from unweave.studies.registry import Study
 
+_NEGATED = re.compile(r"\b(not|never|cannot|neither|nor|no (better|worse|more|less|difference))\b|n['\u2019]t\b", re.I)
+BETWEEN = ("or", "than", "versus", "vs")
+"""What stands between two values of a field that must be given, where one is compared with the other."""
 _TOKEN = re.compile(r"[\w./~+-]*[\w~]=?[\w./,+-]*|[,;?.]")
 COMPARE = (
     "better than", "better", "worse than", "worse", "versus", "vs", "compare", "beat", "beats", "outperform",
@@ -57,6 +61,7 @@ class Understood:
 class _Reading:
     """Where each known phrase stands in the question, clause by clause."""
 
+    words: list[str]
     values: list[tuple[int, int, Knob, Any, str]] = field(default_factory=list)
     """(position, clause, knob, value, phrase)"""
     grammar: list[tuple[int, int, str]] = field(default_factory=list)
@@ -69,6 +74,9 @@ class _Reading:
 
 def understand(question: str, view: LabView) -> Understood:
     """The study and settings that a question asks for. Raises ``CannotPlan`` saying what was and was not understood."""
+    negated = _NEGATED.search(question)
+    if negated:
+        raise CannotPlan(f"{negated[0]!r} turns the question round, and that is not understood: ask without it")
     tokens, clauses = _tokens(question)
     readings = {
         name: _read(tokens, clauses, study.inquiry, {field.name for field in study.fields()})
@@ -101,6 +109,7 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
         )
     grammar = {phrase for _, _, phrase in reading.grammar}
     contrasts, apart = _contrasts(reading)
+    _refuse_guessed(study, reading, contrasts)
     contrasted = {name for pair in contrasts for name in pair[0]}
     fixed: dict[str, Any] = dict(inquiry.settings)
     searched: dict[str, tuple[Any, ...]] = {}
@@ -180,6 +189,19 @@ def _contrasts(reading: _Reading) -> tuple[tuple[tuple[Mapping[str, Any], Mappin
     return (), False
 
 
+def _refuse_guessed(study: Study, reading: _Reading, contrasts: Sequence[tuple[Mapping[str, Any], Any]]) -> None:
+    """Of two values of a field that must be given, one may be what is removed and the other what is harmed."""
+    required = {knob.field for knob in study.asked().knobs if knob.required}
+    for name in {name for pair in contrasts for name in pair[0]} & required:
+        placed = sorted((at, phrase) for at, _, knob, _, phrase in reading.values if knob.field == name)
+        for (at, one), (to, two) in itertools.pairwise(placed):
+            if not set(BETWEEN) & set(reading.words[at:to]):
+                raise CannotPlan(
+                    f"{study.name} would be asked, and whether {one!r} is compared with {two!r} is not clear: put "
+                    f"{' or '.join(map(repr, BETWEEN[:2]))} between them, and name no other {name}"
+                )
+
+
 def _tokens(question: str) -> tuple[list[str], list[int]]:
     """The words, and the number of the clause that each stands in: ``, ; ? .`` and ``and does`` begin a new one."""
     found: list[str] = []
@@ -197,8 +219,8 @@ def _tokens(question: str) -> tuple[list[str], list[int]]:
 
 
 def _read(tokens: Sequence[str], clauses: Sequence[int], inquiry: Inquiry, fields: set[str]) -> _Reading:
-    reading = _Reading()
     lower = [token.lower() for token in tokens]
+    reading = _Reading(lower)
     phrases: list[tuple[tuple[str, ...], str, Any]] = []
     for knob in inquiry.knobs:
         phrases += [(tuple(phrase.split()), "value", (knob, value)) for phrase, value in knob.words.items()]

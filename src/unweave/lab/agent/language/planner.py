@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.asked import check_asked
 from unweave.lab.agent.language.sketch import Ending, NextStep, Sketch, plan_from, step_from
-from unweave.lab.agent.language.talk import Talk, TalkedOut, TalkTerms, Verb
+from unweave.lab.agent.language.talk import Talk, TalkTerms, Verb
 from unweave.lab.agent.language.tools import NoTools, Tools, as_data
 from unweave.lab.agent.planner import CannotPlan, LabView, Results, Stop
 
@@ -48,17 +49,22 @@ class LanguageModelPlanner:
         def decide(sketch: Sketch) -> Plan:
             plan = plan_from(sketch, question, view, self.name, self.budget)
             plan.check(view.study(plan.study))
+            check_asked(plan, view)
+            view.check_fresh(plan.study, plan.stage("confirm").seeds)
             return plan
 
         verbs = {"propose_plan": Verb("Propose the whole plan.", Sketch, decide)}
         said = f"Question: {as_data(question)}\nThe lab: {as_data(view.to_json(), 60_000)}\nPropose a plan."
         try:
             return self._talk(verbs).decide(RULES, said)
-        except TalkedOut as error:
+        except UnweaveError as error:
             raise CannotPlan(f"no plan came of it: {error}") from error
 
     def revise(self, plan: Plan, results: Results) -> Plan | Stop:
-        """The next step or the end. Where the model decides nothing, the end, with the reason."""
+        """The next step or the end: also where the model decides nothing, the endpoint fails or the budget is spent.
+
+        What was run by then is still judged and written up.
+        """
         design = {name: value for name, value in plan.to_json().items() if name not in ("launch", "said")}
 
         def step(found: NextStep) -> Plan | Stop:
@@ -76,7 +82,7 @@ class LanguageModelPlanner:
         )
         try:
             return self._talk(verbs).decide(RULES, said)
-        except TalkedOut as error:
+        except UnweaveError as error:
             return Stop(str(error))
 
     def _talk(self, verbs: dict[str, Verb[Any]]) -> Talk[Any]:

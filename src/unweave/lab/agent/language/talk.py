@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,10 +14,12 @@ from unweave.base.errors import UnweaveError
 from unweave.lab.agent.language.tools import Tools, as_data, fault, function
 
 if TYPE_CHECKING:
-    from unweave.base.endpoint import Call, Endpoint
+    from unweave.base.endpoint import Call, Endpoint, Turn
     from unweave.lab.agent.language.meter import Meter
 
 T = TypeVar("T")
+LONG_TOKEN = 8
+"""Bytes that the tokens of a text have on average at most."""
 
 
 class TalkedOut(UnweaveError):
@@ -86,7 +89,7 @@ class Talk(Generic[T]):
                 self.messages.append({"role": "tool", "tool_call_id": call.id, "content": answer})
         raise TalkedOut(f"the language model decided nothing in {self.terms.turns} turns")
 
-    def _ask(self, functions: list[dict[str, Any]]) -> Any:
+    def _ask(self, functions: list[dict[str, Any]]) -> Turn:
         if self.meter is None:
             return self.endpoint.converse(self.messages, functions, self.terms.most_tokens)
         # No token is shorter than a byte, so this many is the most that it can be.
@@ -95,8 +98,10 @@ class Talk(Generic[T]):
         used_in, used_out = most_in, self.terms.most_tokens
         try:
             turn = self.endpoint.converse(self.messages, functions, self.terms.most_tokens)
-            if turn.tokens_in >= 0 and turn.tokens_out >= 0:
-                used_in, used_out = turn.tokens_in, turn.tokens_out
+            if turn.tokens_in > 0 and turn.tokens_out >= 0:
+                used_in = turn.tokens_in
+                # Whatever the endpoint says, its reply was not free.
+                used_out = max(turn.tokens_out, min(_least_tokens(turn), used_out))
         finally:
             # A question that failed may have been paid for: what was not counted counts whole.
             self.meter.settle(grant, used_in, used_out)
@@ -132,6 +137,12 @@ class Talk(Generic[T]):
         if self.refused > self.terms.refusals:
             raise TalkedOut(f"{self.refused} calls of the language model were refused, the last because {why[:300]}")
         return json.dumps({"refused": why[:600]}, ensure_ascii=True)
+
+
+def _least_tokens(turn: Turn) -> int:
+    """The tokens that a reply has at least, by its length."""
+    parts = [turn.text, *(part for call in turn.calls for part in (call.name, call.arguments))]
+    return math.ceil(sum(len(part.encode("utf-8", "replace")) for part in parts) / LONG_TOKEN)
 
 
 def _said(text: str, calls: tuple[Call, ...]) -> dict[str, Any]:
