@@ -406,7 +406,7 @@ def test_f3_28_nothing_runs_until_a_reviewer_approves_and_a_stop_is_a_stop(tmp_p
         lab.close()
 
 
-@pytest.mark.parametrize("after", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 7, 11, 16, 21))])
+@pytest.mark.parametrize("after", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 7, 11, 16))])
 def test_f3_35_a_session_whose_worker_is_killed_goes_on_and_runs_nothing_twice(tmp_path, after):
     lab = opened(tmp_path / "runs")
     try:
