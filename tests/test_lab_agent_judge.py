@@ -308,6 +308,25 @@ def test_unequal_cost_is_not_compared_where_equal_cost_is_asked(comparing):
         assert judged(equal, whole, also).contrasts[0].relation == relation
 
 
+def test_equal_cost_is_of_the_seeds_that_both_ran(comparing):
+    cost = Outcome("tokens", "outcome", "tokens", better="lower")
+    equal = replace(comparing, criterion=replace(comparing.criterion, equal=(cost,)))
+    runs = run("whole", GOOD * 2, seeds=range(3, 13)) + run("also", [0.1, 0.12, 0.08, 0.11, 0.1])
+    costing = [replace(one, values={**one.values, "tokens": dict.fromkeys(one.seeds, 4.0)}) for one in runs]
+    assert judged(equal, costing).contrasts[0].relation == "better"
+
+
+def test_a_noisy_baseline_does_not_make_the_candidate_unclear(apart):
+    whole = run("whole", GOOD, [0.02, 0.03, 0.01, 0.02, 0.02])
+    bar = apart.criterion.harms[0].bar
+    also = run("also", [0.1, 0.12, 0.08, 0.11, 0.1], bar + np.array([0.1, 0.9, 2.0, 0.2, 3.0]))
+    found = judged(apart, whole, also, checks("whole"))
+    assert (found.answer, found.best) == ("yes", "whole")
+    # Candidates are made alike: among few seeds one of them may agree by luck.
+    (harm,) = (one for one in found.tested if (one.arm, one.outcome) == ("also", HARM))
+    assert harm.verdict != "reached"
+
+
 def test_who_reaches_the_bars_is_better_than_who_does_not(comparing):
     found = pair(comparing, GOOD, [0.3, 0.32, 0.28, 0.31, 0.29])
     assert found.contrasts[0].relation == "better"

@@ -121,6 +121,8 @@ def _followed(lab: Any, thread: str, job: str, approval: bool, head: list[str]) 
             one_line(one.text),
             *(line for cited in one.claims for line in indented(f"{cited.verdict}: {cited.sentence}")),
         ]
+    failed = [one for one in lab.queue.list(thread=thread) if one.state == "failed"]
+    lines += [one_line(f"failed: {one.run}: {one.note}") for one in failed]
     note = f", {one_line(ended.note)}" if ended.note else ""
     lines += ["", f"{ended.state}{note}", *([str(report)] if report.is_file() else [])]
     value = {

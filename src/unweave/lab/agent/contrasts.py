@@ -64,8 +64,9 @@ def contrast(
         why = f"they were not run on {plan.stopping.seeds} of the same seeds"
         return Contrast(first, second, "not comparable", why, ("seeds",))
     for outcome in plan.criterion.equal:
-        spent = [sorted(results.values(arm, outcome.name, "confirm").values()) for arm in pair]
-        if not spent[0] or spent[0] != spent[1]:
+        one, two = (results.values(arm, outcome.name, "confirm") for arm in pair)
+        shared = [seed for seed in one if seed in two]
+        if not shared or any(one[seed] != two[seed] for seed in shared):
             return Contrast(first, second, "not comparable", f"they differ in {outcome.name}")
     done = min(one.noisy.n for one in rows.values())
     more = ("seeds",) if done < len(plan.stage("confirm").seeds) else ()

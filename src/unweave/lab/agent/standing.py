@@ -20,12 +20,11 @@ def standings(plan: Plan, results: Results, arms: Sequence[str], alpha: float) -
 
     ``alpha`` is the chance of a false statement that one look may take.
     """
-    floors = {outcome.name: _floor(plan, results, outcome) for outcome in plan.outcomes()}
     tested = [
         one
         for arm, on in _measured(plan, results)
         for outcome in plan.outcomes()
-        if (one := _test(results, arm, on, outcome, floors[outcome.name], alpha))
+        if (one := _test(results, arm, on, outcome, _floor(plan, results, outcome, arm), alpha))
     ]
     barless = plan.criterion.effect.bar is None
     return tested, _adjusted([_standing(plan, results, arm, tested, alpha) for arm in arms], alpha, barless)
@@ -37,12 +36,14 @@ def _measured(plan: Plan, results: Results) -> list[tuple[str, str | None]]:
     return sorted(dict.fromkeys(listed), key=lambda pair: (order[pair[0]], pair[1] or ""))
 
 
-def _floor(plan: Plan, results: Results, outcome: Outcome) -> float:
-    """What repeats of the candidates and baselines differ by; nulls and controls may be far noisier."""
-    groups = [
-        list(results.values(arm.name, outcome.name, "confirm").values())
-        for arm in plan.of_role("candidate", "baseline")
-    ]
+def _floor(plan: Plan, results: Results, outcome: Outcome, arm: str) -> float:
+    """What repeats of the arms of its role differ by; of a null or control, those of the candidates.
+
+    Baselines are often made in another way, and may be far noisier: a LoRA's harm says nothing of a factor's spread.
+    """
+    role = plan.arm(arm).role
+    alike = plan.of_role(role if role == "baseline" else "candidate")
+    groups = [list(results.values(one.name, outcome.name, "confirm").values()) for one in alike]
     deviation, freedom = pooled_deviation(groups)
     return deviation if freedom >= 4 else 0.0
 
