@@ -16,7 +16,7 @@ demo: $(STAMP)
 	@$(BIN)/unweave demo $(DEMO_ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

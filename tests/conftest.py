@@ -50,6 +50,18 @@ CONFIGS = {
 TEXT = ["the cat sat on the mat and looked at the moon", "die Katze sass auf der Matte und sah den Mond"] * 4
 
 
+LONGEST = ("test_processes", "test_validation", "test_polyglot", "test_survival", "test_remove_language", "test_page")
+"""Modules that begin before the others, so that where two share the tests neither waits long for the other's last."""
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def uncompiled():
     """Nothing is compiled, because compiling takes longer than these tests; those of compiled code switch it on."""

@@ -254,8 +254,9 @@ def test_a_claim_shows_its_row_its_hash_and_the_auditors_verdict(open_page, lab)
     assert query(page) == {"claim": "2"}
     page.get_by_role("button", name="Audit now").click()
     expect(page.locator(".audit")).to_contain_text("valid", timeout=20000)
-    for number in range(4):
-        expect(page.locator(f"#claim-{number} .verdict")).to_have_text(re.compile("held"))
+    # One window's change and one loss are of no seed: nothing says that they were not picked among those of several.
+    for number, verdict in enumerate(("held", "not checkable", "held", "not checkable")):
+        expect(page.locator(f"#claim-{number} .verdict")).to_have_text(re.compile(verdict))
 
 
 def test_a_claim_whose_table_was_changed_has_failed(open_page):
