@@ -1,6 +1,6 @@
-"""Writes an agent's thread to docs/results: its plan, runs, verdicts and claims, each claim with the auditor's verdict.
+"""Writes agents' threads to docs/results: plan, runs, verdicts and claims, each claim with the auditor's verdict.
 
-python recipes/agent_thread.py --runs runs THREAD --out docs/results/agent-spanish.md
+python recipes/agent_thread.py --runs runs THREAD ... --out docs/results/agent-spanish.md
 """
 
 from __future__ import annotations
@@ -21,34 +21,36 @@ TABLES = ("predictions", "arms", "verdicts", "comparisons", "tried", "critic")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("thread")
+    parser.add_argument("threads", nargs="+", help="sessions on one question, in the order in which it was asked")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     with Lab(arguments.runs) as lab:
-        thread = lab.threads.get(arguments.thread)
-        report = next(run for event in thread.runs if (run := lab.runs.open(event.run)).study == "agent")
-        arguments.out.write_text("\n".join(_lines(lab, thread, report)).rstrip() + "\n", encoding="utf-8")
+        lines = [f"# {lab.threads.get(arguments.threads[0]).question}\n"]
+        for number, name in enumerate(arguments.threads, 1):
+            lines += _lines(lab, lab.threads.get(name), number)
+        arguments.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(arguments.out)
 
 
-def _lines(lab: Lab, thread: Thread, report: Run) -> Iterator[str]:
+def _lines(lab: Lab, thread: Thread, number: int) -> Iterator[str]:
+    (report,) = (lab.runs.open(job.run) for job in lab.queue.list(thread=thread.id) if job.kind == "agent")
     made = report.state()["environment"]
     changed = ", with local changes" if made.get("modified") else ""
     machine = f"{str(made.get('platform')).split('-')[0]}, {made.get('cpus')} CPUs"
-    yield f"# {thread.question}\n"
+    yield f"## Session {number}\n"
     when, commit = report.state()["created"][:10], f"{str(made['commit'])[:7]}{changed}"
     yield f"Asked of `unweave agent`, {when}, commit {commit}, {machine}.\n"
     for conclusion in thread.conclusions:
         yield f"**{conclusion.text}**\n"
     found = audit(lab, report.id)
     yield f"Thread {thread.state}; the auditor calls its report {found.verdict}.\n"
-    yield "## Runs\n\n" + Table.from_records("runs", list(_runs(lab, thread, report))).to_markdown()
+    yield "### Runs\n\n" + Table.from_records("runs", list(_runs(lab, thread, report))).to_markdown()
     for name in TABLES:
         if name in report.tables() and (table := report.load_table(name)).rows:
-            yield f"## {name.capitalize()}\n\n{table.to_markdown()}"
+            yield f"### {name.capitalize()}\n\n{table.to_markdown()}"
     claims = [{"claim": one.claim.sentence, "audit": one.verdict} for one in found.claims]
-    yield "## Claims, recomputed by the auditor\n\n" + Table.from_records("claims", claims).to_markdown()
+    yield "### Claims, recomputed by the auditor\n\n" + Table.from_records("claims", claims).to_markdown()
 
 
 def _runs(lab: Lab, thread: Thread, report: Run) -> Iterator[dict[str, Any]]:

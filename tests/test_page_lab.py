@@ -11,7 +11,7 @@ from page_checks import beyond_the_edge, poor_contrast
 from page_lab import ANN, BOB, CARL, EVE, HOSTILE, PLAN, QUESTION, TOKEN, LabServed, account, made_lab
 
 from unweave.lab.sandbox.approval import Approvals
-from unweave.lab.threads.events import Plan, content_hash
+from unweave.lab.threads.events import Plan, StateChange, content_hash
 from unweave.record import Run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -378,6 +378,11 @@ def test_a_plan_is_approved_by_a_reviewer_and_only_as_it_is_shown(open_page, lab
     expect(page.locator("article.plan").first).to_contain_text("approved by bob")
     assert lab.threads.get(thread.id).approved(newer.sha256).by == "bob"
     assert plan.sha256 != newer.sha256 == content_hash({"study": "push", "arms": [1, 2]})
+    lab.threads.add(thread.id, Plan({"study": "push", "arms": [3]}), by=CARL)
+    lab.threads.add(thread.id, StateChange(state="concluded"), by=CARL)
+    page.reload()
+    expect(page.locator("article.plan").first).to_contain_text("Version 3")
+    expect(page.get_by_role("button", name="Approve this version")).to_have_count(0)
 
 
 def test_notes_hypotheses_and_reviews_are_written_on_the_page(open_page, lab, tokens):

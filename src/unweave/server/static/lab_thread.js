@@ -74,9 +74,9 @@ function links(thread) {
 }
 
 /** What may be done with the newest plan: approve exactly what is shown here. */
-function approving(thread, who, does) {
+function approving(thread, open, who, does) {
   return (plan) => {
-    if (plan.approved) return null;
+    if (plan.approved || !open) return null;
     if (!who.may("review")) return h("p.help", {}, "It waits for a reviewer or an owner to approve it.");
     return h("p.buttons", {}, button("Approve this version", () => does("approve-plan", { thread, sha256: plan.sha256 }, "plan approved"), { quiet: false }),
       h("span.help", {}, "The approval is of this sha256 only; a changed plan needs another one."));
@@ -98,7 +98,7 @@ export async function show(page) {
       h("p.run-facts", {}, threadState(thread.state), byWhom({ by: thread.by, at: thread.created }), h("code", {}, said(id)), thread.agents.length > 0 && h("a", { href: lab("agent", id) }, "The agent that works on it")),
       thread.states.at(-1)?.why && h("p", {}, said(thread.states.at(-1).why)), thread.context && markdown(thread.context, link)]);
     settle(parts.hypotheses, thread.hypotheses, hypotheses);
-    settle(parts.plans, thread.plans, (list) => plans(list, approving(id, who, does)));
+    settle(parts.plans, [thread.plans, thread.state], () => plans(thread.plans, approving(id, thread.state === "open", who, does)));
     settle(parts.runs, thread.runs, runs);
     settle(parts.notes, [thread.notes, [...known]], () => notes(thread.notes, link));
     settle(parts.conclusions, thread.conclusions, conclusions);
