@@ -9,6 +9,8 @@ from lab_places import ANN, BOB, CARL, EVE
 
 from unweave.base.errors import UnweaveError
 from unweave.lab import Lab
+from unweave.lab.audit import audit
+from unweave.lab.bundle import import_bundle
 from unweave.lab.people import NotAllowed
 from unweave.lab.replication import judge_replication, judging, read_paper, replicate, replications, start_replication
 from unweave.lab.replication.markdown import replication_markdown, replication_tables
@@ -371,6 +373,19 @@ def test_the_papers_that_come_with_it_can_be_planned_and_say_where_each_number_i
         assert each.where
     with pytest.raises(UnweaveError, match=r"no paper 'german-removel'.*nearest: 'german-removal'"):
         read_paper("german-removel")
+
+
+def test_the_replication_that_is_shipped_is_imported_and_every_claim_holds_again(lab):
+    shipped = Path(__file__).parents[1] / "docs" / "results" / "replication-german-removal.zip"
+    import_bundle(lab, shipped)
+    (thread,) = (row.thread for row in replications(lab))
+    runs = lab.runs.list().rows
+    found = [audit(lab, run.id) for run in runs]
+    assert {one.verdict for one in found} == {"valid"}
+    assert {claim.verdict for one in found for claim in one.claims} == {"held"}
+    kept = lab.threads.get(thread)
+    assert kept.verdicts["level"].verdict == "reproduced"
+    assert "| level |" in replication_markdown(lab, thread)
 
 
 def test_a_paper_in_a_thread_that_was_imported_is_read_with_no_more_trust(lab):
