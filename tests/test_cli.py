@@ -298,6 +298,9 @@ def test_runs_are_listed_and_opened(cli, study, monkeypatch):
     opened = json.loads(cli("open", "last", "--json")[1])
     assert (opened["run"], opened["status"], opened["report"]) == ("second", "failed", None)
     assert opened["copy"] == str(Path("runs/.lab/pages/second.html"))
+    shutil.copytree("runs/second", "alone/second")
+    assert cli("open", "alone/second")[:2] == (0, f"{Path('alone/second')} (no tables)\n")
+    assert [path.name for path in Path("alone").iterdir()] == ["second"]
 
 
 CAT, MOON = "the cat sat on the mat", "Mond und Sterne standen hell am Himmel"

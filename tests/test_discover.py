@@ -69,6 +69,8 @@ def test_what_a_file_registers_is_read_without_running_it(tmp_path):
     text = "open('ran', 'w')\n" + STUDY + STUDY.replace('@study("echo"', '@registry.study("other"') + "1 / 0\n"
     assert named_in(written(tmp_path, text)) == ["echo", "other"]
     assert not (tmp_path / "ran").exists()
+    named = '@study(question="?", config=Config, name="third")\ndef f(): ...\n'
+    assert named_in(written(tmp_path, named)) == ["third"]
     assert named_in(written(tmp_path, "@study(NAME)\ndef f(): ...\n@other('x')\ndef g(): ...\n")) == []
     for wrong in ("def f(:", "x = '\0'"):
         with pytest.raises(UnweaveError, match=r"mine.py is not Python"):

@@ -23,6 +23,7 @@ from unweave.lab.people import SCOPES, People, Person
 from unweave.lab.store.freshness import Freshness
 from unweave.lab.store.page import cursor_of
 from unweave.record import Run
+from unweave.server.problem import without_place
 
 posix = pytest.mark.skipif(os.name != "posix", reason="symlinks as POSIX has them")
 READS = {name for name, one in all_operations().items() if one.scope == "read"}
@@ -479,6 +480,8 @@ def test_no_refusal_says_where_the_lab_stands(server, lab):
     )
     refused = server.act("start-run", study="remove-language", after=["nope"])
     assert (refused.status, str(lab.root.parent) in refused.json["detail"]) == (422, False)
+    beside = f"{lab.root}-old/x"
+    assert without_place(f"{lab.root}/x and {beside}", lab.root) == f"{lab.root.name}/x and {beside}"
 
 
 def test_the_servers_own_token_gives_the_role_that_its_owner_has_now(lab, monkeypatch):

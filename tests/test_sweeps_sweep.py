@@ -213,6 +213,12 @@ def test_a_sweep_that_is_repeated_names_the_runs_of_the_one_before(lab):
     assert {row["run"] for row in run.load_table("left-out").records()} == {f"{first.id}.0001", f"{first.id}.0002"}
 
 
+def test_a_sweep_without_a_verdict_does_not_call_its_baseline_unbeaten(lab):
+    _, run = done(lab, planned({"x": "0,2"}, baseline={"x": 0}, seeds=1))
+    (first, *_) = run.claims()
+    assert first.sentence.startswith("No verdict is given of the other configs; x=0.0: summary.level ")
+
+
 def test_a_sweep_is_compared_again_by_its_own_name(lab):
     from unweave.lab.operations.comparing import comparison_of
 

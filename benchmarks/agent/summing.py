@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from unweave.record.environment import environment
 
 
 def made_by() -> dict[str, str]:
-    """The code that answers: the commit, and the package's hash, which tells changes that are in no commit."""
+    """The code that asks and answers: the commit, and a hash of package and questions, for what is in no commit."""
     made = environment()
-    return {"commit": str(made.get("commit")), "code": str(made["code"]["tree"])}
+    asked = hashlib.sha256(str(made["code"]["tree"]).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        asked.update(path.read_bytes())
+    return {"commit": str(made.get("commit")), "code": asked.hexdigest()}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

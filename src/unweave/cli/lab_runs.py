@@ -93,6 +93,9 @@ def _open(args: argparse.Namespace) -> Output:
             return Output(run_value(run) | {"page": served.origin}, [f"{served.origin}/lab/runs/{run.id}"])
     shown = current_report(run)
     value = run_value(run)
+    if shown is None and not (run.path.parent / ".lab").is_dir():
+        # A run that lies alone: looking at it makes no lab around it.
+        return Output(value, [one_line(f"{run.path} ({', '.join(run.tables()) or 'no tables'})")])
     if shown is None:
         shown = _copy(run)
         value |= {"copy": str(shown)}

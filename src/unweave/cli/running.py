@@ -184,7 +184,8 @@ def _submit_to_sandbox(args: argparse.Namespace, settings: dict[str, Any]) -> Ou
     if not (args.study or "").endswith(".py"):
         raise UnweaveError(f"--sandbox is for a Python file, not for the study {args.study!r}")
     source = Path(args.study)
-    name = one_of(source, named_in(source), args.which)
+    # A name that is given is checked inside: the file may compute it.
+    name = args.which or one_of(source, named_in(source), None)
     fields = _fields(args, settings)
     lab = open_lab(args, make=True)
     return _submitted(args, lab, _submit_file(lab, name, source, fields, sandboxed=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 from http import HTTPStatus
 from pathlib import Path
@@ -43,7 +44,7 @@ def without_place(line: str, root: Path) -> str:
     """A refusal that names the lab's folder by its last part: where it stands is the business of this machine alone."""
     for place in dict.fromkeys((str(root.resolve()), str(root))):
         if Path(place).name:
-            line = line.replace(place, Path(place).name)
+            line = re.sub(rf"{re.escape(place)}(?![\w.-])", lambda _, name=Path(place).name: name, line)
     return line
 
 

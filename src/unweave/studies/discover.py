@@ -65,21 +65,23 @@ def load_source(path: Path | str, sha256: str | None = None) -> dict[str, Study]
 def named_in(path: Path | str) -> list[str]:
     """The names of the studies that a Python file registers, read from its text: nothing of it runs.
 
-    Seen are functions decorated with ``@study("NAME", ...)``. Raises ``UnweaveError`` for a file that is no Python.
+    Seen are functions decorated with ``@study("NAME", ...)``; a name that is computed is not. Raises ``UnweaveError``
+    for a file that is no Python.
     """
     path = Path(path)
     try:
         tree = ast.parse(path.read_bytes(), path.name)
     except OSError as error:
         raise oserror_line(error, path) from error
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnweaveError(f"{path.name} is not Python: {first_line(error)}") from error
     found = []
     for node in ast.walk(tree):
         for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
-            if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
-                called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
-                found += [call.args[0].value] if called == "study" else []
+            called = getattr(call, "func", None)
+            if isinstance(call, ast.Call) and "study" in (getattr(called, "attr", None), getattr(called, "id", None)):
+                named = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+                found += [getattr(value, "value", None) for value in (*call.args[:1], *named)]
     return [name for name in found if isinstance(name, str)]
 
 

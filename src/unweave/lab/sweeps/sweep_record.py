@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unweave.lab.sweeps.arms import shown
+from unweave.lab.sweeps.comparison import NO_SPREAD, TOO_FEW
 from unweave.lab.sweeps.comparison_record import alike_text, comparison_digits, comparison_lines, keep_comparison
 from unweave.record.table import Table
 
@@ -99,6 +100,8 @@ def _best_claim(plan: SweepPlan, compared: Comparison) -> tuple[str, Row]:
         start += f", and not told from {alike_text(best)}" if best.alike else ""
         # Of two arms there is nothing more to say, and what halving dropped was never run in full.
         start += ", and than every other that was compared" if len(compared.rows) > 2 and not best.alike else ""
+    elif any(row.verdict in (NO_SPREAD, TOO_FEW) for row in compared.rows):
+        start = f"No verdict is given of the other configs; {best.arm.name}"
     elif len(plan.arms) > 1:
         start = f"No other config was seen to be better than {best.arm.name}"
     else:

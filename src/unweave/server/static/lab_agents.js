@@ -23,15 +23,17 @@ function start(studies, signal) {
   const minutes = amount({ placeholder: "no limit" });
   const tokens = amount({ placeholder: "no limit", step: "1" });
   const dollars = amount({ placeholder: "no limit" });
+  const [priceIn, priceOut] = [amount({ placeholder: "unknown" }), amount({ placeholder: "unknown" })];
   const planner = h("select", {}, h("option", { value: "built-in" }, "built in: screens, halves, confirms; no language model"), h("option", { value: "language-model" }, "a language model"));
   const wait = h("input", { type: "checkbox", checked: true });
-  const paid = h("div.pair-of-fields", { hidden: true }, field("Tokens, at most", tokens), field("Dollars, at most", dollars));
+  const paid = h("div.pair-of-fields", { hidden: true }, field("Tokens, at most", tokens), field("Dollars, at most", dollars), field("Dollars a million tokens read", priceIn), field("Dollars a million written", priceOut));
   planner.addEventListener("change", () => (paid.hidden = planner.value !== "language-model"));
   const submit = (event) => {
     event.preventDefault();
     does("start-agent", {
       question: question.value.trim(), runs: Math.round(Number(runs.value)), seconds: optional(minutes, 60),
       tokens: paid.hidden ? null : optional(tokens), dollars: paid.hidden ? null : optional(dollars),
+      price_in: paid.hidden ? null : optional(priceIn), price_out: paid.hidden ? null : optional(priceOut),
       planner: planner.value, wait_for_approval: wait.checked,
     }, "the agent makes a plan");
   };
