@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unweave.base.needs import Needs
-from unweave.lab.queue.admission import PATIENCE, Running, admit, unfit
+from unweave.lab.queue.admission import PATIENCE, Running, admit, lacks_disk, unfit
 from unweave.lab.queue.executor import Node, Usage
 from unweave.lab.queue.job import Job
 from unweave.lab.queue.limits import Spent, broken_limit, furthest_above
@@ -45,6 +45,9 @@ def test_what_no_machine_has_room_for_is_told_from_what_waits_for_a_disk():
     assert unfit(job("fits", 4), nodes) is None
     assert "threads=16, and the machine has 4" in unfit(job("big", 16), nodes)
     assert unfit(replace(job("disk"), needs=Needs(1, 1, 0, 99)), nodes) is None
+    assert lacks_disk(replace(job("disk"), needs=Needs(1, 1, 0, 99)), nodes)
+    assert not lacks_disk(job("fits", 4), nodes)
+    assert not lacks_disk(job("big", 16), nodes)
     gpu = replace(job("gpu"), needs=Needs(1, 1, 60))
     assert unfit(gpu, nodes) is None
     assert "gpu_gb=60, and the machine has 0" in unfit(replace(gpu, sandboxed=True), nodes)

@@ -212,6 +212,18 @@ def test_an_id_that_is_here_with_other_content_is_refused_whole(lab, there, thre
     refused(there, out, f"thread {thread} is here already")
 
 
+def test_a_table_that_a_killed_process_left_beside_its_place_travels_in_it(lab, there, tmp_path):
+    run = Run.create("probe", {}, root=lab.root, name="killed")
+    run.save_table(Table("seeds", ("seed",), ((1,),)))
+    waiting = run.path / "tables" / ".seeds.next"
+    waiting.mkdir()
+    for file in list((run.path / "tables").glob("seeds.*")):
+        file.rename(waiting / file.name)
+    run.finish("failed", "killed")
+    import_bundle(there, export_bundle(lab, "killed", tmp_path / "killed.zip").path)
+    assert Run.open(there.root / "killed").load_table("seeds").rows == ((1,),)
+
+
 def test_what_cannot_be_exported_is_said(lab, thread, tmp_path):
     with pytest.raises(UnweaveError, match=r"no run or thread 'firts'.*nearest: 'first'"):
         export_bundle(lab, "firts", tmp_path / "a.zip")

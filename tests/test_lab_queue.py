@@ -6,6 +6,7 @@ import _thread
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from unweave.lab.lab import Lab
 from unweave.lab.queue import live_job, scheduler
 from unweave.lab.queue.background import Background
 from unweave.lab.queue.keeper import KeptAlready, keeper_of
+from unweave.lab.queue.pool import LocalPool
 from unweave.lab.queue.scheduler import Scheduler
 from unweave.record.run import Run
 
@@ -93,6 +95,21 @@ def test_a_job_that_turns_out_larger_than_the_machine_fails_with_the_number(lab,
     assert job.state == "failed"
     assert "gpu_gb=999, and the machine has" in job.note
     assert finish(lab, submit(lab)).state == "finished"
+
+
+def test_a_job_that_lacks_disk_waits_and_holds_up_nobody(lab, monkeypatch):
+    large = submit(lab, needs={**SMALL, "disk_gb": 5}, priority=9)
+    room = [1.0]
+    own = LocalPool.nodes
+    monkeypatch.setattr(
+        LocalPool,
+        "nodes",
+        lambda pool: [replace(node, total=replace(node.total, disk_gb=room[0])) for node in own(pool)],
+    )
+    assert finish(lab, submit(lab)).state == "finished"
+    assert (lab.queue.get(large.id).state, lab.queue.get(large.id).note) == ("waiting", "waits for 5 GB of free disk")
+    room[0] = 9.0
+    assert finish(lab, large).state == "finished"
 
 
 def test_a_lost_worker_is_replaced_and_the_run_goes_on(warm):

@@ -354,6 +354,22 @@ def test_sandboxes_of_runs_that_nobody_goes_on_with_are_removed(tmp_path):
     assert [path.name for path in (tmp_path / ".lab" / "sandboxes").iterdir()] == ["goes.on.abcdefgh"]
 
 
+def test_what_was_taken_from_a_sandbox_is_not_taken_again_where_it_cannot_be_removed(tmp_path, monkeypatch):
+    home, run = tmp_path / ".lab", tmp_path / "probe"
+    made = home / "sandboxes" / "probe.abcdefgh" / "made" / "probe"
+    made.mkdir(parents=True)
+    (made / "metrics.jsonl").write_text('{"step": 0}\n')
+    run.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)
+        collect_left(home, run, Limits())
+    (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n')
+    collect_left(home, run, Limits())
+    assert (run / "metrics.jsonl").read_text().count("\n") == 2
+    remove_orphaned(home, tmp_path)
+    assert not list((home / "sandboxes").iterdir())
+
+
 SMALL = Limits(seconds=20, memory_gb=0.4, processes=30, file_mb=8, disk_mb=16, files=300, output_mb=0.1)
 HARMFUL = {
     "fork bomb": (

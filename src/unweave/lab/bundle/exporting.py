@@ -14,7 +14,9 @@ from unweave.base.files import atomic_path, open_inside
 from unweave.lab.bundle.archive import check_number, copy, entry
 from unweave.lab.bundle.manifest import NAME, Manifest
 from unweave.lab.bundle.members import check_members, members_of
+from unweave.record.pair import settle
 from unweave.record.run import ENDINGS
+from unweave.record.seal import SEAL
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
@@ -74,6 +76,8 @@ def _ended(lab: Lab, id: str) -> Path:
     run = lab.runs.open(id)
     if run.state()["status"] not in ENDINGS:
         raise UnweaveError(f"run {id!r} is {run.status}: wait for its end, resume it or cancel it, then export it")
+    if not (run.path / SEAL).exists():
+        settle(run.path / "tables")  # a table that a killed process had written, and not put in its place
     return run.path
 
 

@@ -45,16 +45,16 @@ def admit(
     The first job that does not fit holds a reservation: a later one starts only where it cannot delay it, because it
     is expected to end before, or leaves enough. Where nobody knows when the reserved job will fit, others may pass it
     for ``PATIENCE`` seconds after ``blocked_since``; then nothing starts on that node until it has.
-    Each job fits one of the nodes when that is empty, see ``unfit``.
+    Each job fits one of the nodes when that is empty, see ``unfit`` and ``lacks_disk``.
     """
     held = list(running)
     starts: list[tuple[Job, str]] = []
     blocked: Job | None = None
     place, at, spare = "", math.inf, Needs(0, 0, 0, 0)
-    unfit: set[tuple[Needs, bool]] = set()
+    refused: set[tuple[Needs, bool]] = set()
     for job in waiting:
         alike = (job.needs, job.kind == "study" and not job.sandboxed)
-        if alike in unfit:
+        if alike in refused:
             continue
         able = _able(job, nodes)
         fitting = [node for node in able if not job.needs.lacking(_free(node, held))]
@@ -77,7 +77,7 @@ def admit(
                 spare = _less(spare, job.needs)
         else:
             # What did not fit fits no better after others have started: most jobs of a sweep need the same.
-            unfit.add(alike)
+            refused.add(alike)
             if blocked is None:
                 blocked = job
                 place, at, spare = _reservation(job, held, able, now)
@@ -85,7 +85,7 @@ def admit(
 
 
 def unfit(job: Job, nodes: Sequence[Node]) -> str | None:
-    """What every node has too little of for ``job``, in words; None where one has enough, or will once its disk has."""
+    """What every node has too little of for ``job``, in words; None where one has enough but perhaps of disk."""
     lasting = ("threads", "memory_gb", "gpu_gb")
     totals = [node.total for node in _able(job, nodes)]
     lacking = min((job.needs.lacking(total, lasting) for total in totals), key=len, default=[])
@@ -93,6 +93,11 @@ def unfit(job: Job, nodes: Sequence[Node]) -> str | None:
         return None
     name = lacking[0]
     return too_large(job.study, name, getattr(job.needs, name), max(getattr(total, name) for total in totals))
+
+
+def lacks_disk(job: Job, nodes: Sequence[Node]) -> bool:
+    """Whether no node would have room for ``job`` if it were empty, though some would if more of its disk were free."""
+    return all(job.needs.lacking(node.total) for node in _able(job, nodes)) and unfit(job, nodes) is None
 
 
 def too_large(study: str, name: str, needed: float, most: float) -> str:

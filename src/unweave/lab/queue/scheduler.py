@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.base.needs import Needs
-from unweave.lab.queue.admission import admit, unfit
+from unweave.lab.queue.admission import admit, lacks_disk, unfit
 from unweave.lab.queue.agreement import end_job, end_run, finish_submissions, follow_run, reconcile, recover, scrub_log
 from unweave.lab.queue.executor import Event, Executor, Node, Work
 from unweave.lab.queue.job import ACTIVE, ENDED, Job
@@ -142,13 +142,20 @@ class Scheduler:
                 self._change({job.id: {"state": "running", "wish": None}})
 
     def _fitting(self, waiting: list[Job], nodes: Sequence[Node], clock: float) -> list[Job]:
-        """Those that a machine is large enough for. The others fail, once none has joined that is."""
+        """Those that a machine is large enough for. The others fail, once none has joined that is.
+
+        One that lacks nothing but disk waits, and holds up nobody: space may be freed at any time.
+        """
         reasons = {job.id: reason for job in waiting if (reason := unfit(job, nodes)) is not None}
-        self._unfit = {job: self._unfit.get(job, clock) for job in reasons}
+        short = {job.id for job in waiting if job.id not in reasons and lacks_disk(job, nodes)}
+        self._unfit = {job: self._unfit.get(job, clock) for job in (*reasons, *short)}
         for job in waiting:
             if job.id in reasons and clock - self._unfit[job.id] >= JOINING_SECONDS:
                 self._ended(job, *end_run(self.lab, job, "failed", reasons[job.id], job.usage), job.usage)
-        return [job for job in waiting if job.id not in reasons]
+            note = f"waits for {job.needs.disk_gb:.3g} GB of free disk"
+            if job.id in short and job.note != note:
+                self._change({job.id: {"note": note}})
+        return [job for job in waiting if job.id not in self._unfit]
 
     def _may_start(self, job: Job) -> bool:
         if job.state == "paused":

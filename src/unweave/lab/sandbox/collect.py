@@ -20,6 +20,8 @@ from unweave.lab.sandbox.limits import MEGABYTE, Limits
 from unweave.record.seal import SEAL
 
 SANDBOXES = "sandboxes"
+GONE = ".gone"
+"""How the name of a sandbox ends from which everything was taken."""
 """The folder of the lab's own that workspaces are made in, each named after its run."""
 FOLDERS = ("cells", "tables", "figures", "edits", "files")
 # What a run folder is made of; a run's own description is the lab's to write, never the code's.
@@ -90,16 +92,33 @@ def collect_left(home: Path, run: Path, limits: Limits) -> list[str]:
             left_out += collect(workspace, run, limits)
         except NotTaken as refusal:
             left_out.append(f"all that an earlier attempt wrote: {refusal}")
-        shutil.rmtree(workspace, ignore_errors=True)
+        remove(workspace)
     return left_out
+
+
+def remove(workspace: Path) -> None:
+    """Removes a sandbox of which everything was taken, under another name first: it is never taken from again."""
+    gone = Path(f"{workspace}{GONE}")
+    try:
+        workspace.rename(gone)
+    except OSError:
+        gone = workspace
+    for top, folders, _ in os.walk(gone):
+        for folder in folders:
+            # Code of the sandbox may have closed a folder of its own, to keep it.
+            if not os.path.islink(os.path.join(top, folder)):
+                os.chmod(os.path.join(top, folder), 0o700)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def remove_orphaned(home: Path, root: Path) -> None:
     """Removes sandboxes of runs of ``root`` that are finished or gone, from which nothing will be taken any more."""
+    for taken in Path(home, SANDBOXES).glob(f"*{GONE}"):
+        remove(taken)
     for workspace in Path(home, SANDBOXES).glob(f"*.{'?' * 8}"):
         run = Path(root, workspace.name[:-9])
         if not (run / "run.json").exists() or (run / SEAL).exists():
-            shutil.rmtree(workspace, ignore_errors=True)
+            remove(workspace)
 
 
 def hand_in(run: Path, folder: Path) -> None:

@@ -19,7 +19,7 @@ from unweave.base.progress import Progress, Silent
 from unweave.base.terminal import printable
 from unweave.lab.sandbox import child
 from unweave.lab.sandbox.bubblewrap import package_parent, python_argv, unavailable, walls
-from unweave.lab.sandbox.collect import SANDBOXES, NotTaken, collect, hand_in
+from unweave.lab.sandbox.collect import SANDBOXES, NotTaken, collect, hand_in, remove
 from unweave.lab.sandbox.limits import Limits
 from unweave.lab.sandbox.watch import Ended, Sandboxed
 
@@ -117,7 +117,7 @@ class SandboxedStudy:
             return None
         result = self._result(ended)
         # Not after a disk too full to take it: then the next attempt does.
-        shutil.rmtree(self.workspace, ignore_errors=True)
+        remove(self.workspace)
         return result
 
     def cancel(self) -> None:
