@@ -464,6 +464,12 @@ def test_f3_33_a_session_with_few_seconds_runs_all_that_it_planned(tmp_path):
         lab.close()
 
 
+def test_a_stop_passes_over_runs_that_were_never_submitted(lab):
+    run, _ = of_lab(lab)
+    hands = LabHands(lab, run, f"agent:{run.id}", None)
+    hands.stop([f"{run.id}.0001", f"{run.id}.9999"])
+
+
 def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     seen = lab_view(lab, SOURCE, {"runs": 5.0})
     assert "tiny-removal" in seen.studies

@@ -71,6 +71,7 @@ def over(plan):
         (lambda p: changed(p, stages=(Stage("screen", (0, 3)), p.stages[1])), "a seed is in two stages"),
         (lambda p: changed(p, stages=(p.stages[0], Stage("confirm", (50, 51)))), "3 or more are needed"),
         (lambda p: changed(p, stopping=replace(p.stopping, seeds=2)), "2 seeds of"),
+        (lambda p: changed(p, stopping=replace(p.stopping, checks=2)), "null and control are run on 2 seeds"),
         (lambda p: changed(p, stages=(p.stages[0],)), "the plan's stages are"),
         (lambda p: changed(p, hypotheses=()), "every plan predicts"),
         (

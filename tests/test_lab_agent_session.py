@@ -14,6 +14,7 @@ from unweave.lab.agent.plan import Launch
 from unweave.lab.agent.planner import Stop
 from unweave.lab.agent.session import Terms
 from unweave.lab.queue.budget import BudgetExhausted
+from unweave.record.life import RunCancelled
 
 builtin = BuiltinPlanner()
 
@@ -285,6 +286,53 @@ def test_a_run_for_which_too_little_is_set_aside_no_more_waits_for_those_that_ru
     state = made.state()
     assert max(len(step.runs) for step in state.steps) > 2
     assert not state.dropped
+
+
+class Full(OwnHands):
+    """The second run finds no budget, and ``then`` happens while it waits for some."""
+
+    def __init__(self, then):
+        super().__init__(studies(), {"runs": 40.0})
+        self.then = then
+        self.stopped = ()
+
+    def launch(self, name, entry):
+        if name == "0002":
+            raise BudgetExhausted("all seconds are set aside for what runs")
+        super().launch(name, entry)
+
+    def wait(self, names):
+        if names == ["0001"]:
+            self.then()
+
+    def stop(self, names):
+        self.stopped = tuple(names)
+
+
+def test_a_stop_while_a_run_waits_for_its_budget_launches_nothing_more():
+    def propose(question, view):
+        return builtin.propose(question, view).next([Launch("inputs=4", "screen", (0, 1, 2))])
+
+    hands = Full(lambda: made.journal.add("stop", why="dinner"))
+    made = session(Scripted(Stop("enough"), propose=propose), hands=hands)
+    made.conduct(ANY)
+    state = made.state()
+    assert len(state.steps[0].runs) == 3
+    assert (list(state.runs), state.dropped, hands.stopped) == (["0001"], {}, ("0001",))
+    assert state.ended == "stopped from outside: dinner"
+
+
+def test_a_session_cancelled_while_a_run_waits_for_its_budget_launches_it_when_it_goes_on():
+    def cancel():
+        raise RunCancelled("asked to stop")
+
+    made = session(hands=Full(cancel))
+    with pytest.raises(RunCancelled):
+        made.conduct(ANY)
+    assert (list(made.state().runs), made.state().dropped) == (["0001"], {})
+    made.hands = OwnHands(studies(), {"runs": 40.0})
+    made._launch(made.state())
+    assert list(made.state().runs) == list(made.state().steps[0].runs)
 
 
 class Cut(Memory):

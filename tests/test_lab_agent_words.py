@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from agents import QUESTION, studies, view
 
+from unweave.base.errors import UnweaveError
+from unweave.lab.agent.asked import check_asked
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.builtin.words import understand
+from unweave.lab.agent.plan import Arm
 from unweave.lab.agent.planner import CannotPlan, Earlier, LabView
 from unweave.studies.registry import find_study
 
@@ -151,3 +156,35 @@ def test_any_field_may_be_set_by_name_but_not_the_seeds(lab):
     found = understand("remove Spanish with windows=4 retain=fr seeds=1 first_seed=7", lab)
     assert (found.fixed["windows"], found.fixed["retain"]) == ("4", "fr")
     assert not {"seeds", "first_seed"} & set(found.fixed)
+
+
+ONE_NUMBER = "Can one number remove Spanish from polyglot without harming the others?"
+
+
+@pytest.mark.parametrize(
+    ("role", "changes", "told"),
+    [
+        ("baseline", {"methods": ("lora-1",)}, None),
+        ("candidate", {"methods": ("lora-1",)}, "the question is about methods"),
+        ("baseline", {"methods": ("lora-1",), "language": "de"}, "the question is about language 'es'"),
+        ("baseline", {"methods": ("lora-1",), "target": "smollm2"}, "the question is about target 'polyglot'"),
+        ("candidate", {"strict": True}, None),
+    ],
+)
+def test_what_an_arm_may_have_other_than_the_question_names(lab, role, changes, told):
+    """A baseline is another way to do the same, and what only the inquiry sets is not the question's."""
+    plan = BuiltinPlanner().propose(ONE_NUMBER, lab)
+    other = Arm("other", role, {**plan.arm("factor").settings, **changes})
+    changed = replace(plan, arms=(*plan.arms, other))
+    if told is None:
+        check_asked(changed, lab)
+    else:
+        with pytest.raises(UnweaveError, match=told):
+            check_asked(changed, lab)
+
+
+def test_what_the_question_names_binds_where_the_inquiry_sets_it_too(lab):
+    plan = BuiltinPlanner().propose("remove Spanish from polyglot with strict=true", lab)
+    lax = tuple(replace(arm, settings={**arm.settings, "strict": False}) for arm in plan.arms)
+    with pytest.raises(UnweaveError, match="the question is about strict True"):
+        check_asked(replace(plan, arms=lax), lab)

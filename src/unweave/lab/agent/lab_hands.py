@@ -55,7 +55,7 @@ class LabHands:
 
     def launch(self, name: str, entry: Mapping[str, Any]) -> None:
         """Submits the run with its entry of the plan, unless it is in the queue already."""
-        if self.lab.database.read("SELECT 1 FROM jobs WHERE id = ?", (name,)):
+        if self._submitted(name):
             return
         self.lab.queue.submit(
             entry["study"],
@@ -70,6 +70,9 @@ class LabHands:
             tags=[self.run.id, entry["stage"], entry["role"]],
             source=self.source,
         )
+
+    def _submitted(self, name: str) -> bool:
+        return bool(self.lab.database.read("SELECT 1 FROM jobs WHERE id = ?", (name,)))
 
     def wait(self, names: Sequence[str]) -> None:
         """Waits for the runs, and has those that ended audited."""
@@ -92,14 +95,15 @@ class LabHands:
         job = self.lab.queue.get(name)
         if not job.has_ended:
             # Nothing is kept of it: it may still end.
-            return measured_of(name, entry, fault=f"the run is {job.state}")
+            return measured_of(name, entry, fault=f"the run is {job.state}", withheld=True)
         self._measured[name] = self._read(name, entry, plan, float(job.usage.get("seconds", 0.0)))
         return self._measured[name]
 
     def _read(self, name: str, entry: Mapping[str, Any], plan: Plan, seconds: float) -> Measured:
         job = self.lab.queue.get(name)
         if job.state != "finished":
-            return measured_of(name, entry, fault=f"{job.state}: {job.note or 'it did not say why'}", seconds=seconds)
+            why = f"{job.state}: {job.note or 'it did not say why'}"
+            return measured_of(name, entry, fault=why, withheld=job.state == "cancelled", seconds=seconds)
         if name not in self._audits:
             self._audits[name] = audit_several(self.lab, [name])[0]
         audit = self._audits[name]
@@ -119,9 +123,9 @@ class LabHands:
         return {name: line.left for name, line in lines.items() if line.left is not None}
 
     def stop(self, names: Sequence[str]) -> None:
-        """Cancels what has not ended."""
+        """Cancels what has not ended; a name that was never submitted is passed over."""
         for name in names:
-            if not self.lab.queue.get(name).has_ended:
+            if self._submitted(name) and not self.lab.queue.get(name).has_ended:
                 self.lab.queue.cancel(name)
 
 

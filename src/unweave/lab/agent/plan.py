@@ -20,6 +20,8 @@ Role = Literal["candidate", "baseline", "control", "null", "off-target", "group"
 Kind = Literal["any", "which", "compare"]
 Expected = Literal["reached", "not reached", "better", "worse", "no difference"]
 Phase = Literal["screen", "confirm"]
+FEWEST = 3
+"""Seeds that confirm an arm at least, and that it must share with its null and its control."""
 BEST = "*"
 """In a prediction: the candidate that screening will choose."""
 
@@ -227,8 +229,14 @@ class Plan:
         if len(set(seeds)) != len(seeds):
             raise UnweaveError("a seed is in two stages: what confirms must not have been looked at when screening")
         confirming = len(self.stage("confirm").seeds)
-        if self.stopping.seeds < 3 or confirming < self.stopping.seeds:
-            raise UnweaveError(f"{self.stopping.seeds} seeds of {confirming} confirm an arm: 3 or more are needed")
+        if self.stopping.seeds < FEWEST or confirming < self.stopping.seeds:
+            raise UnweaveError(
+                f"{self.stopping.seeds} seeds of {confirming} confirm an arm: {FEWEST} or more are needed"
+            )
+        if self.stopping.checks < FEWEST:
+            raise UnweaveError(
+                f"null and control are run on {self.stopping.checks} seeds (checks): {FEWEST} or more are needed"
+            )
         if not self.hypotheses or not all(one.predictions for one in self.hypotheses):
             raise UnweaveError("every plan predicts: give each hypothesis at least one predicted outcome")
         for hypothesis in self.hypotheses:

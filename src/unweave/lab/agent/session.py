@@ -16,6 +16,7 @@ from unweave.lab.agent.merit import ranked
 from unweave.lab.agent.plan import Plan, canonical
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 from unweave.lab.queue.budget import BudgetExhausted
+from unweave.record.life import RunCancelled
 
 if TYPE_CHECKING:
     from unweave.lab.agent.hands import Hands
@@ -75,7 +76,7 @@ class Session:
         """Every run that was launched, as the auditor finds it."""
         measured = tuple(self.hands.read(name, entry, plan) for name, entry in state.runs.items())
         measured += tuple(
-            measured_of(name, entry, fault=f"the lab did not start it: {why}")
+            measured_of(name, entry, fault=f"the lab did not start it: {why}", withheld=True)
             for name, (entry, why) in state.dropped.items()
         )
         return Results(
@@ -177,20 +178,28 @@ class Session:
             if name in state.runs or name in state.dropped:
                 continue
             try:
-                self._launch_one(name, entry)
+                launched = self._launch_one(name, entry)
+            except RunCancelled:
+                # It is the session that was cancelled: when it goes on, the run is still to be launched.
+                raise
             except UnweaveError as error:
                 self.journal.add("dropped", run=name, entry=entry, why=str(error))
             else:
+                if not launched:
+                    return
                 self.journal.add("run", run=name, entry=entry)
 
-    def _launch_one(self, name: str, entry: Mapping[str, Any]) -> None:
+    def _launch_one(self, name: str, entry: Mapping[str, Any]) -> bool:
+        """Whether the run was launched: it is not where somebody asked to stop while it waited for its budget."""
         try:
             self.hands.launch(name, entry)
         except BudgetExhausted:
             # Runs give back what they leave of what was set aside for them.
             self.hands.wait(list(self.state().runs))
-            if self.state().stop is None:
-                self.hands.launch(name, entry)
+            if self.state().stop is not None:
+                return False
+            self.hands.launch(name, entry)
+        return True
 
     def _end(self, why: str) -> None:
         self.journal.add("ended", why=why)

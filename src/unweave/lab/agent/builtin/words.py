@@ -46,6 +46,8 @@ class Understood:
     question: str
     study: Study
     fixed: Mapping[str, Any]
+    named: frozenset[str]
+    """The fields of which the question's own words give a value; ``fixed`` has the inquiry's settings as well."""
     searched: Mapping[str, tuple[Any, ...]]
     contrasts: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...]
     apart: bool
@@ -153,6 +155,7 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
         question=question,
         study=study,
         fixed=fixed,
+        named=frozenset(knob.field for _, _, knob, _, _ in reading.values),
         searched=searched,
         contrasts=contrasts,
         apart=apart,
