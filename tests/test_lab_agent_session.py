@@ -90,6 +90,49 @@ def test_seeds_that_were_looked_at_do_not_confirm():
     assert "screened on under the plan before" in made.state().refused[0]
 
 
+class Elsewhere(OwnHands):
+    """Hands in a lab where others run seeds of the study while the session works."""
+
+    others: tuple[range, ...] = ()
+
+    def used(self, study):
+        return list(self.others)
+
+
+def test_confirming_seeds_that_others_ran_since_the_plan_was_proposed_are_replaced():
+    hands = Elsewhere(studies(), {"runs": 40.0})
+    hands.others = (range(5, 6), range(70, 71))
+    made = session(hands=hands)
+    made.conduct(ANY)
+    first, second = made.state().plans
+    assert first.stage("confirm").seeds == tuple(range(3, 13))
+    assert second.stage("confirm").seeds == tuple(range(71, 81))
+    assert first.stage("screen") == second.stage("screen")
+    confirmed = [entry for entry in made.state().runs.values() if entry["stage"] == "confirm"]
+    assert confirmed
+    assert all(entry["sha256"] == second.sha256 and min(entry["seeds"]) >= 71 for entry in confirmed)
+    assert "others have run confirming seeds" in made.state().refused[0]
+
+
+def test_seeds_that_were_run_before_the_approval_need_another_one():
+    """Who approves may have run what the plan names, read it, and liked it."""
+    hands = Elsewhere(studies(), {"runs": 40.0})
+    step = Launch(RIGHT, "confirm", (3, 4, 5))
+    planner = Scripted(lambda plan, results: plan.next([step]), lambda plan, results: builtin.revise(plan, results))
+    made = session(planner, hands=hands, terms=Terms(wait_for_approval=True))
+    made.conduct(ANY)
+    hands.others = (range(3, 8),)
+    made.journal.add("approval", sha256=made.state().plan.sha256)
+    assert made.conduct(ANY) == "waiting for approval"
+    assert not made.state().runs
+    # Once its first confirming runs are launched, others may do with its seeds what they like.
+    made.journal.add("approval", sha256=made.state().plan.sha256)
+    hands.used = lambda study: [range(3, 8)] if not made.state().runs else [range(100)]
+    assert made.conduct(ANY) == "done"
+    assert len(made.state().plans) == 2
+    assert [entry["seeds"] for entry in made.state().steps[0].entries.values()] == [[13], [14], [15]]
+
+
 def test_nothing_runs_before_the_plan_is_approved():
     made = session(terms=Terms(wait_for_approval=True))
     assert made.conduct(ANY) == "waiting for approval"

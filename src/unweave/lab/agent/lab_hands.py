@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.excused import excused
+from unweave.lab.agent.fresh import used_seeds
 from unweave.lab.agent.hands import measured_of, read_run
 from unweave.lab.audit.process import audit_several
 from unweave.lab.queue.budget import Budget
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from unweave.lab.audit.finding import Audit
     from unweave.lab.lab import Lab
     from unweave.record.run import Run
+    from unweave.studies.registry import Study
 
 LOOK_SECONDS = 1.0
 AT_A_TIME = 40
@@ -121,6 +123,11 @@ class LabHands:
         """What the account has left of what it was granted."""
         lines = self.budget.lines()
         return {name: line.left for name, line in lines.items() if line.left is not None}
+
+    def used(self, study: Study) -> list[range]:
+        """The seeds of all runs of a study in the lab but the session's own."""
+        self.lab.runs.sync()
+        return list(used_seeds(self.lab, study, self.run.id))
 
     def stop(self, names: Sequence[str]) -> None:
         """Cancels what has not ended; a name that was never submitted is passed over."""

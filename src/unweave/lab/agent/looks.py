@@ -30,9 +30,7 @@ def looked_at(plan: Plan, results: Results) -> Results:
     hold. A null and a control count on the first ``stopping.checks`` seeds alone.
     """
     counted = {(one.arm, one.on): _counted(plan, results, one) for one in results.measured if one.stage == "confirm"}
-    measured = tuple(
-        _cut(one, counted[one.arm, one.on]) if one.stage == "confirm" else one for one in results.measured
-    )
+    measured = tuple(_cut(one, counted[one.arm, one.on]) if one.stage == "confirm" else one for one in results.measured)
     return replace(results, measured=tuple(one for one in measured if one.seeds))
 
 

@@ -280,17 +280,24 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
-_NAME = re.compile(r"[\w.,:=/+~@() '*<>-]{1,500}")
-RESERVED = ("answer", BEST)
-"""What tables and predictions say beside the names of arms."""
+MARKS = r"\w.,:=/+~@() '*<>-"
+"""What an arm's name may be made of, as in a regular expression's brackets."""
+_NAME = re.compile(f"[{MARKS}]{{1,500}}")
+RESERVED = ("answer", BEST, "null", "control")
+"""What tables and predictions say beside the names of arms; a null and a control may have their own."""
 
 
 def _check_names(plan: Plan) -> None:
     for arm in plan.arms:
-        taken = arm.name in RESERVED or (arm.name in ("null", "control") and arm.role != arm.name)
-        if taken or not _NAME.fullmatch(arm.name) or " against " in arm.name:
-            why = "means something else in a report" if taken else "has other marks than a name may have"
-            raise UnweaveError(f"arm {arm.name!r} {why}: use letters, digits, spaces and . , : = / + - only")
+        if arm.name in RESERVED and (arm.name, arm.role) not in (("null", "null"), ("control", "control")):
+            raise UnweaveError(f"arm {arm.name!r} means something else in a report: choose another name")
+        if " against " in arm.name:
+            raise UnweaveError(f"arm {arm.name!r} reads as a comparison in a report: choose a name without 'against'")
+        if not _NAME.fullmatch(arm.name):
+            raise UnweaveError(
+                f"arm {arm.name!r} has other marks than a name may have: use 1 to 500 letters, digits, spaces and "
+                "_ . , : = / + - ~ @ ( ) ' * < > only"
+            )
     for what, names in (
         ("arm", [arm.name for arm in plan.arms]),
         ("stage", [stage.name for stage in plan.stages]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.asked import check_asked
+from unweave.lab.agent.fresh import refreshed
 from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
 from unweave.lab.agent.judge import judge
@@ -151,6 +152,8 @@ class Session:
         except UnweaveError as error:
             self.journal.add("refused", why=str(error), idle=True)
             return
+        if self._reseed(state, plan, answer):
+            return
         kept: list[Entry] = []
         faults: list[str] = [] if proposed else ["the step launches nothing"]
         for entry in proposed:
@@ -172,6 +175,23 @@ class Session:
         runs = {self.hands.name(number): entry.to_json() for number, entry in enumerate(kept, start=first)}
         # Written before anything is submitted, so that a session killed in between submits the rest and nothing twice.
         self.journal.add("step", said=answer.said, runs=runs, sha256=plan.sha256)
+
+    def _reseed(self, state: State, plan: Plan, answer: Plan) -> bool:
+        """Whether the seeds that are to confirm were run by others since the plan was proposed, and it gets new ones.
+
+        Whoever approves a plan may have read what its seeds show. With others it is another plan, to be approved again.
+        """
+        begun = any((one["stage"], one["sha256"]) == ("confirm", plan.sha256) for one in state.runs.values())
+        if begun or not any(launch.stage == "confirm" for launch in answer.launch):
+            return False
+        used = (*self.view.used.get(plan.study, ()), *self.hands.used(self.view.study(plan.study)))
+        fresh = refreshed(answer, used)
+        if fresh is None:
+            return False
+        why = "others have run confirming seeds since the plan was proposed, so it takes fresh ones"
+        self.journal.add("refused", why=why, idle=False)
+        self._take(fresh, plan.question, state)
+        return True
 
     def _launch(self, state: State) -> None:
         for name, entry in state.steps[-1].entries.items():
