@@ -155,6 +155,14 @@ def test_a_null_or_control_that_shows_nothing_on_one_seed_is_not_enough(plan, sh
     assert (found.answer, found.standing("inputs=4").lacking) == ("unclear", (short,))
 
 
+def test_a_null_that_found_nothing_on_every_shared_seed_is_as_it_should_be(plan):
+    fewer = replace(plan, stopping=replace(plan.stopping, seeds=3, checks=5))
+    null = [Measured("n", "null", "confirm", SEEDS[:3], "inputs=4", nothing=True)]
+    null += run("null", [0.1], on="inputs=4", seeds=SEEDS[3:4])
+    control = run("control", [0.0, 0.01, 0.02], on="inputs=4", seeds=SEEDS[:3])
+    assert judged(fewer, run("inputs=4", GOOD[:3], seeds=SEEDS[:3]), null, control).answer == "yes"
+
+
 def test_a_null_on_two_seeds_is_not_enough(plan):
     short = [one for one in checks("inputs=4") if one.arm == "control" or one.seeds[0] < SEEDS[2]]
     found = judged(plan, run("inputs=4", GOOD), short)

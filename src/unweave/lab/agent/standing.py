@@ -149,7 +149,7 @@ def _withstands(
     sign = 1 if criterion.effect.better == "higher" else -1
     more = [sign * (mine[seed] - theirs[seed]) for seed in mine if seed in theirs]
     # Where the study found nothing on some of the null's seeds, the arm must be ahead on each of the others.
-    p = float(min(more) <= 0) if empty else noisy_mean(more).p_above(0.0)
+    p = float(min(more, default=1.0) <= 0) if empty else noisy_mean(more).p_above(0.0)
     if p > alpha:
         return Standing(arm, "fails", f"it is not told apart from {other}", p)
     return Standing(arm, "holds", "", p)
