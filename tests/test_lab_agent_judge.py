@@ -147,6 +147,22 @@ def test_a_null_that_found_nothing_on_some_seeds_is_compared_on_the_others(plan,
     assert judged(plan, run("inputs=4", GOOD), null, control).answer == answer
 
 
+@pytest.mark.parametrize("short", ["null", "control"])
+def test_a_null_or_control_that_shows_nothing_on_one_seed_is_not_enough(plan, short):
+    empty = [Measured("n", "null", "confirm", SEEDS[: 1 if short == "null" else 3], "inputs=4", nothing=True)]
+    control = run("control", [0.0, 0.01, 0.02], on="inputs=4", seeds=SEEDS[:3])[: 1 if short == "control" else 3]
+    found = judged(plan, run("inputs=4", GOOD), empty, control)
+    assert (found.answer, found.standing("inputs=4").lacking) == ("unclear", (short,))
+
+
+def test_a_null_that_found_nothing_on_every_shared_seed_is_as_it_should_be(plan):
+    fewer = replace(plan, stopping=replace(plan.stopping, seeds=3, checks=5))
+    null = [Measured("n", "null", "confirm", SEEDS[:3], "inputs=4", nothing=True)]
+    null += run("null", [0.1], on="inputs=4", seeds=SEEDS[3:4])
+    control = run("control", [0.0, 0.01, 0.02], on="inputs=4", seeds=SEEDS[:3])
+    assert judged(fewer, run("inputs=4", GOOD[:3], seeds=SEEDS[:3]), null, control).answer == "yes"
+
+
 def test_a_null_on_two_seeds_is_not_enough(plan):
     short = [one for one in checks("inputs=4") if one.arm == "control" or one.seeds[0] < SEEDS[2]]
     found = judged(plan, run("inputs=4", GOOD), short)
@@ -210,6 +226,37 @@ def test_seeds_that_gave_nothing_are_not_left_out(plan, changes):
     found = judged(plan, run("inputs=4", GOOD), rest, checks("inputs=4"))
     assert (found.answer, found.standing("inputs=4").verdict) == ("unclear", "unclear")
     assert "5 of its 10 runs" in found.standing("inputs=4").why
+
+
+def lost(arm, seeds, **facts):
+    """Runs of which nothing came."""
+    return [Measured(f"{arm}-{seed}", arm, "confirm", (seed,), fault="lost", **facts) for seed in seeds]
+
+
+@pytest.mark.parametrize("answer_of", [ANY, QUESTION])
+def test_a_run_lost_in_an_unfinished_block_takes_nothing_from_the_block_before(answer_of):
+    asked = BuiltinPlanner().propose(answer_of, view())
+    two = [run("inputs=4", GOOD), run("inputs=5", GOOD[::-1]), checks("inputs=4"), checks("inputs=5")]
+    whole = judged(asked, *two)
+    assert (whole.answer, whole.best) == ("yes", "inputs=4")
+    assert judged(asked, *two, lost("inputs=4", (8,))) == whole
+
+
+def test_a_block_that_the_lab_did_not_run_to_its_end_is_not_whole(plan):
+    """A stop or a spent budget ends all runs of a block, and says nothing of what they would have shown."""
+    second = [*run("inputs=4", GOOD[:2], seeds=(8, 9)), *lost("inputs=4", (10, 11, 12), withheld=True)]
+    found = judged(plan, run("inputs=4", GOOD), checks("inputs=4"), second)
+    assert (found.answer, found.tested[0].noisy.n) == ("yes", 5)
+    first = [*run("inputs=4", GOOD[:4], seeds=SEEDS[:4]), *lost("inputs=4", SEEDS[4:], withheld=True)]
+    assert judged(plan, first, checks("inputs=4")).answer == "unclear"
+
+
+def test_a_rival_whose_runs_failed_is_not_beaten_by_that():
+    asked = BuiltinPlanner().propose(QUESTION, view())
+    rival = [*run("inputs=4", GOOD[:4], seeds=SEEDS[:4]), *lost("inputs=4", SEEDS[4:])]
+    found = judged(asked, rival, run("inputs=5", GOOD), checks("inputs=4"), checks("inputs=5"))
+    assert (found.answer, found.best, found.tied) == ("yes", "inputs=5", ("inputs=4",))
+    assert "It is not told apart from `inputs=4`." in answer_sentence(asked, found)
 
 
 def test_seeds_count_by_whole_blocks(plan):

@@ -18,6 +18,7 @@ from unweave.base.configs import plain_config
 from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
 from unweave.lab.agent import closing
+from unweave.lab.agent.builtin import design
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.closing import CRITIC
 from unweave.lab.agent.critic import Objection, Remains, criticise
@@ -195,6 +196,19 @@ def test_a_question_that_is_asked_again_says_so_and_is_judged_on_its_own_runs(co
     assert again.claims()[0].value == "undecided"
 
 
+@pytest.mark.slow
+def test_seeds_that_others_ran_meanwhile_are_replaced_and_the_answer_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr(LabHands, "used", lambda hands, study: [range(2, 6)])
+    lab, run, thread = conducted(tmp_path / "runs", ONE, runs=20.0)
+    first, second = thread.plans
+    assert first.sha256 != second.sha256
+    assert run.claims()[0].value == "yes"
+    assert audit(lab, run.id).verdict == "valid"
+    assert thread.state == "concluded"
+    lab.queue.close()
+    lab.close()
+
+
 def test_what_is_gravely_objected_to_is_not_concluded(tmp_path, monkeypatch):
     monkeypatch.setattr(closing, "criticise", lambda remains: [Objection("seeds", "they are not fresh")])
     lab, run, thread = conducted(tmp_path / "runs", ONE)
@@ -363,10 +377,14 @@ def test_f3_32_equal_arms_are_reported_as_no_difference(copied):
     assert audit(copied, run.id).verdict == "valid"
 
 
-def test_a_question_that_is_not_understood_is_refused_before_anything_is_written(tmp_path):
+def test_a_question_that_is_not_understood_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     lab = opened(tmp_path / "runs")
     with pytest.raises(CannotPlan, match="what can be asked"):
         start_agent(lab, "How tall is the tower?", source=SOURCE)
+    monkeypatch.setattr(design, "arm_name", lambda settings: "a|b")
+    with pytest.raises(UnweaveError, match="has other marks than a name may have"):
+        start_agent(lab, ONE, source=SOURCE)
+    monkeypatch.undo()
     with pytest.raises(UnweaveError, match="nothing that a budget holds"):
         start_agent(lab, ONE, source=SOURCE, budget={"gold": 1.0})
     with pytest.raises(UnweaveError, match="needs an endpoint and a model"):
@@ -464,6 +482,12 @@ def test_f3_33_a_session_with_few_seconds_runs_all_that_it_planned(tmp_path):
         lab.close()
 
 
+def test_a_stop_passes_over_runs_that_were_never_submitted(lab):
+    run, _ = of_lab(lab)
+    hands = LabHands(lab, run, f"agent:{run.id}", None)
+    hands.stop([f"{run.id}.0001", f"{run.id}.9999"])
+
+
 def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     seen = lab_view(lab, SOURCE, {"runs": 5.0})
     assert "tiny-removal" in seen.studies
@@ -474,5 +498,9 @@ def test_the_view_is_a_snapshot_with_nothing_to_act_through(lab):
     run, _ = of_lab(lab)
     assert used == {seed for one in run.load_table("runs").column("seeds") for seed in map(int, one.split(", "))}
     assert lab_view(lab, SOURCE, session=run.id).used["tiny-removal"] == ()
+    study = seen.study("tiny-removal")
+    assert LabHands(lab, run, "agent:tester", None).used(study) == []
+    other = Run.open(next(run.path.parent.glob("*.0001")))
+    assert {seed for one in LabHands(lab, other, "agent:tester", None).used(study) for seed in one} == used
     text = json.dumps(seen.to_json())
     assert str(Path(lab.root).resolve()) not in text

@@ -14,6 +14,7 @@ from unweave.lab.agent.plan import Launch
 from unweave.lab.agent.planner import Stop
 from unweave.lab.agent.session import Terms
 from unweave.lab.queue.budget import BudgetExhausted
+from unweave.record.life import RunCancelled
 
 builtin = BuiltinPlanner()
 
@@ -87,6 +88,49 @@ def test_seeds_that_were_looked_at_do_not_confirm():
     made = session(Scripted(*steps))
     made.conduct(ANY)
     assert "screened on under the plan before" in made.state().refused[0]
+
+
+class Elsewhere(OwnHands):
+    """Hands in a lab where others run seeds of the study while the session works."""
+
+    others: tuple[range, ...] = ()
+
+    def used(self, study):
+        return list(self.others)
+
+
+def test_confirming_seeds_that_others_ran_since_the_plan_was_proposed_are_replaced():
+    hands = Elsewhere(studies(), {"runs": 40.0})
+    hands.others = (range(5, 6), range(70, 71))
+    made = session(hands=hands)
+    made.conduct(ANY)
+    first, second = made.state().plans
+    assert first.stage("confirm").seeds == tuple(range(3, 13))
+    assert second.stage("confirm").seeds == tuple(range(71, 81))
+    assert first.stage("screen") == second.stage("screen")
+    confirmed = [entry for entry in made.state().runs.values() if entry["stage"] == "confirm"]
+    assert confirmed
+    assert all(entry["sha256"] == second.sha256 and min(entry["seeds"]) >= 71 for entry in confirmed)
+    assert "others have run confirming seeds" in made.state().refused[0]
+
+
+def test_seeds_that_were_run_before_the_approval_need_another_one():
+    """Who approves may have run what the plan names, read it, and liked it."""
+    hands = Elsewhere(studies(), {"runs": 40.0})
+    step = Launch(RIGHT, "confirm", (3, 4, 5))
+    planner = Scripted(lambda plan, results: plan.next([step]), lambda plan, results: builtin.revise(plan, results))
+    made = session(planner, hands=hands, terms=Terms(wait_for_approval=True))
+    made.conduct(ANY)
+    hands.others = (range(3, 8),)
+    made.journal.add("approval", sha256=made.state().plan.sha256)
+    assert made.conduct(ANY) == "waiting for approval"
+    assert not made.state().runs
+    # Once its first confirming runs are launched, others may do with its seeds what they like.
+    made.journal.add("approval", sha256=made.state().plan.sha256)
+    hands.used = lambda study: [range(3, 8)] if not made.state().runs else [range(100)]
+    assert made.conduct(ANY) == "done"
+    assert len(made.state().plans) == 2
+    assert [entry["seeds"] for entry in made.state().steps[0].entries.values()] == [[13], [14], [15]]
 
 
 def test_nothing_runs_before_the_plan_is_approved():
@@ -285,6 +329,53 @@ def test_a_run_for_which_too_little_is_set_aside_no_more_waits_for_those_that_ru
     state = made.state()
     assert max(len(step.runs) for step in state.steps) > 2
     assert not state.dropped
+
+
+class Full(OwnHands):
+    """The second run finds no budget, and ``then`` happens while it waits for some."""
+
+    def __init__(self, then):
+        super().__init__(studies(), {"runs": 40.0})
+        self.then = then
+        self.stopped = ()
+
+    def launch(self, name, entry):
+        if name == "0002":
+            raise BudgetExhausted("all seconds are set aside for what runs")
+        super().launch(name, entry)
+
+    def wait(self, names):
+        if names == ["0001"]:
+            self.then()
+
+    def stop(self, names):
+        self.stopped = tuple(names)
+
+
+def test_a_stop_while_a_run_waits_for_its_budget_launches_nothing_more():
+    def propose(question, view):
+        return builtin.propose(question, view).next([Launch("inputs=4", "screen", (0, 1, 2))])
+
+    hands = Full(lambda: made.journal.add("stop", why="dinner"))
+    made = session(Scripted(Stop("enough"), propose=propose), hands=hands)
+    made.conduct(ANY)
+    state = made.state()
+    assert len(state.steps[0].runs) == 3
+    assert (list(state.runs), state.dropped, hands.stopped) == (["0001"], {}, ("0001",))
+    assert state.ended == "stopped from outside: dinner"
+
+
+def test_a_session_cancelled_while_a_run_waits_for_its_budget_launches_it_when_it_goes_on():
+    def cancel():
+        raise RunCancelled("asked to stop")
+
+    made = session(hands=Full(cancel))
+    with pytest.raises(RunCancelled):
+        made.conduct(ANY)
+    assert (list(made.state().runs), made.state().dropped) == (["0001"], {})
+    made.hands = OwnHands(studies(), {"runs": 40.0})
+    made._launch(made.state())
+    assert list(made.state().runs) == list(made.state().steps[0].runs)
 
 
 class Cut(Memory):

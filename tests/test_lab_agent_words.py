@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from agents import QUESTION, studies, view
 
+from unweave.base.errors import UnweaveError
+from unweave.lab.agent.asked import check_asked
+from unweave.lab.agent.builtin.design import arm_name
 from unweave.lab.agent.builtin.planner import BuiltinPlanner
 from unweave.lab.agent.builtin.words import understand
+from unweave.lab.agent.plan import Arm
 from unweave.lab.agent.planner import CannotPlan, Earlier, LabView
 from unweave.studies.registry import find_study
 
@@ -68,11 +74,11 @@ def test_what_an_earlier_run_of_the_same_thread_read_is_what_these_must_read(lab
     ("question", "kind", "contrasts", "candidates"),
     [
         ("Does LoRA do better than one number at removing German?", "compare", 2, 2),
-        ("Is ablation worse than one number at removing German?", "compare", 1, 1),
+        ("Is mean difference worse than one number at removing German?", "compare", 1, 1),
         ("Compare mean difference with closed form for removing French", "compare", 1, 1),
-        ("Which of ablation, one number and mean difference removes Italian with the least harm?", "which", 0, 3),
+        ("Which of closed form, one number and mean difference removes Italian with the least harm?", "which", 0, 3),
         ("What is the best way to remove Italian?", "which", 0, 5),
-        ("Can ablation remove Italian?", "any", 0, 1),
+        ("Can closed form remove Italian?", "any", 0, 1),
         ("Can anything remove Italian without harming the others?", "any", 0, 5),
     ],
 )
@@ -83,8 +89,8 @@ def test_the_kind_of_a_question_and_who_is_asked_about(lab, question, kind, cont
 
 
 def test_who_is_said_to_be_worse_is_the_second(lab):
-    plan = BuiltinPlanner().propose("Is ablation worse than one number at removing German?", lab)
-    assert plan.contrasts == (("factor", "ablation"),)
+    plan = BuiltinPlanner().propose("Is mean difference worse than one number at removing German?", lab)
+    assert plan.contrasts == (("factor", "mean-difference"),)
 
 
 def test_harms_count_only_where_the_question_says_so(lab):
@@ -107,6 +113,8 @@ def test_numbers_belong_to_the_field_beside_them(lab):
         ("Can one number remove Klingon?", "'Klingon' is no language that it knows: it knows .*spanish"),
         ("Can one number remove Spanish from gpt9?", "'gpt9' is no target that it knows: it knows polyglot"),
         ("Can one number remove a language?", "names no language"),
+        ("Does ablation do better than one number at removing Spanish?", "'ablation' cannot be planned for: it draws"),
+        ("Can methods=ablation remove Spanish?", "'ablation' cannot be planned for"),
         ("remove the Spanish inquisition troops marching beyond Seville quickly", "too little of"),
         ("", "no study is about ''"),
         ("Is LoRA not better than one number at removing German?", "'not' turns the question round"),
@@ -151,3 +159,54 @@ def test_any_field_may_be_set_by_name_but_not_the_seeds(lab):
     found = understand("remove Spanish with windows=4 retain=fr seeds=1 first_seed=7", lab)
     assert (found.fixed["windows"], found.fixed["retain"]) == ("4", "fr")
     assert not {"seeds", "first_seed"} & set(found.fixed)
+
+
+ONE_NUMBER = "Can one number remove Spanish from polyglot without harming the others?"
+
+
+@pytest.mark.parametrize(
+    ("role", "changes", "told"),
+    [
+        ("baseline", {"methods": ("lora-1",)}, None),
+        ("candidate", {"methods": ("lora-1",)}, "the question is about methods"),
+        ("baseline", {"methods": ("lora-1",), "language": "de"}, "the question is about language 'es'"),
+        ("baseline", {"methods": ("lora-1",), "target": "smollm2"}, "the question is about target 'polyglot'"),
+        ("candidate", {"strict": True}, None),
+    ],
+)
+def test_what_an_arm_may_have_other_than_the_question_names(lab, role, changes, told):
+    """A baseline is another way to do the same, and what only the inquiry sets is not the question's."""
+    plan = BuiltinPlanner().propose(ONE_NUMBER, lab)
+    other = Arm("other", role, {**plan.arm("factor").settings, **changes})
+    changed = replace(plan, arms=(*plan.arms, other))
+    if told is None:
+        check_asked(changed, lab)
+    else:
+        with pytest.raises(UnweaveError, match=told):
+            check_asked(changed, lab)
+
+
+def test_what_the_question_names_binds_where_the_inquiry_sets_it_too(lab):
+    plan = BuiltinPlanner().propose("remove Spanish from polyglot with strict=true", lab)
+    lax = tuple(replace(arm, settings={**arm.settings, "strict": False}) for arm in plan.arms)
+    with pytest.raises(UnweaveError, match="the question is about strict True"):
+        check_asked(replace(plan, arms=lax), lab)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"way": "null"}, "way=null"),
+        ({"way": "answer"}, "way=answer"),
+        ({"way": "*"}, "way=*"),
+        ({"site": "model.layers[3]"}, "model.layers~5b3~5d"),
+        ({"share": "50%", "way": "a|b"}, "share=50~25 way=a~7cb"),
+        ({"prompt": "why?"}, "why~3f"),
+        ({"pair": "a against b"}, "a against~20b"),
+        ({"way": "whole"}, "whole"),
+    ],
+)
+def test_the_planner_names_arms_as_a_plan_may(settings, name):
+    assert arm_name(settings) == name
+    plan = BuiltinPlanner().propose(QUESTION, view())
+    replace(plan, arms=(*plan.arms, Arm(name, "candidate"))).check(studies()["tiny-removal"])

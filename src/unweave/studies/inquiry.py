@@ -84,6 +84,8 @@ class Knob:
     values: tuple[Any, ...] = ()
     words: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """``{"spanish": "es"}``: words of the question, in lower case, and the value (or ``Several``) they stand for."""
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Words of values that no plan can answer with, and why: a question with one is refused."""
     searched: bool = False
     """Tried out over ``values`` where the question names none; else the field's default is taken."""
     required: bool = False

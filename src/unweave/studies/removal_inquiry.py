@@ -17,8 +17,6 @@ _METHODS = {
     "factor": ("factor",),
     "subcomponent": ("factor",),
     "several factors": ("factors-16",),
-    "ablation": ("ablation",),
-    "ablating": ("ablation",),
     "least variance": ("least-variance",),
     "closed form": ("least-variance",),
     "mean difference": ("mean-difference",),
@@ -26,6 +24,7 @@ _METHODS = {
     "adapter": Several((("lora-1-here",), ("lora-1",))),
     "lora of rank 4": ("lora-4",),
 }
+_UNSEEDED = "it draws nothing at random, so that it has one number where a plan compares several seeds"
 _ROW = {"method": "{methods[0]}"}
 
 INQUIRY = Inquiry(
@@ -43,6 +42,7 @@ INQUIRY = Inquiry(
             "methods",
             values=(("factor",), ("least-variance",), ("lora-1-here",), ("lora-1",), ("mean-difference",)),
             words=_METHODS,
+            refused={"ablation": _UNSEEDED, "ablating": _UNSEEDED},
             searched=True,
         ),
         Knob("tokens"),

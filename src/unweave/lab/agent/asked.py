@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def check_asked(plan: Plan, view: LabView) -> None:
     """Raises ``UnweaveError`` where an arm that may be the answer has another setting than the question names.
 
+    So it does for a baseline, but for what may be searched: it may be made in another way, and not of something else.
     A question that no study's words fit binds nobody: then only a reader can tell.
     """
     try:
@@ -27,9 +28,14 @@ def check_asked(plan: Plan, view: LabView) -> None:
     if plan.study != study.name:
         raise UnweaveError(f"the question is one of study {study.name!r}, and the plan runs {plan.study!r}")
     wanted = plain_config(study.configure(dict(understood.fixed)))
+    named = [name for name in understood.fixed if name in understood.named]
+    searched = {knob.field for knob in study.asked().knobs if knob.searched and not knob.required}
     for arm in plan.of_role("candidate", "baseline", "group"):
         given = plain_config(study.configure(dict(arm.settings)))
-        for name in understood.fixed:
+        for name in named:
+            # To be compared with what is asked about, a baseline does the same in another way.
+            if arm.role == "baseline" and name in searched:
+                continue
             if given[name] != wanted[name]:
                 raise UnweaveError(
                     f"the question is about {name} {wanted[name]!r}, and arm {arm.name!r} has {given[name]!r}"

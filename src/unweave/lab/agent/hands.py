@@ -43,6 +43,10 @@ class Hands(Protocol):
         """What the budget still has, by resource."""
         ...
 
+    def used(self, study: Study) -> list[range]:
+        """The seeds of all runs of a study that others have started by now."""
+        ...
+
     def stop(self, names: Sequence[str]) -> None:
         """Cancels the runs that have not ended."""
         ...
@@ -84,6 +88,10 @@ class OwnHands:
 
     def left(self) -> dict[str, float]:
         return {name: amount - len(self._runs) * (name == "runs") for name, amount in self.budget.items()}
+
+    def used(self, study: Study) -> list[range]:
+        del study
+        return []
 
     def stop(self, names: Sequence[str]) -> None:
         del names

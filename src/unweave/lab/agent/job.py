@@ -69,8 +69,8 @@ def start_agent(
 ) -> tuple[str, Job]:
     """Opens a thread for the question (or takes one of the same question) and submits the agent's job.
 
-    Raises ``CannotPlan`` at once where the built-in planner does not understand the question, so that nobody waits
-    for a refusal, and ``UnweaveError`` for terms that cannot be.
+    Raises ``CannotPlan`` at once where the built-in planner does not understand the question or its plan would be
+    refused, so that nobody waits for that, and ``UnweaveError`` for terms that cannot be.
     """
     person = person or lab.people.here()
     strange = sorted(set(budget or {}) - set(RESOURCES))
@@ -85,8 +85,10 @@ def start_agent(
         )
     granted = {"runs": RUNS, **(budget or {})}
     if planner == "builtin":
+        view = lab_view(lab, source, granted, thread)
         try:
-            made_by(planner, AgentConfig(question, "")).propose(question, lab_view(lab, source, granted, thread))
+            plan = made_by(planner, AgentConfig(question, "")).propose(question, view)
+            plan.check(view.study(plan.study))
         except CannotPlan as error:
             raise CannotPlan(f"{error}{_not_asked(source)}") from error
     if thread is None:

@@ -66,7 +66,8 @@ def _answer(
         return "yes", best, ()
     beaten = {one.second for one in compared if one.first == best and one.verdict == "better"}
     barless = plan.criterion.effect.bar is None
-    rivals = [one.arm for one in standings] if barless else order
+    # What was lost of a rival cannot speak against it.
+    rivals = [one.arm for one in standings if barless or one.faulty or one.arm in order]
     tied = tuple(name for name in rivals if name != best and name not in beaten)
     if barless and tied:
         # Without a bar "the best" means nothing but better than the others.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.excused import excused
+from unweave.lab.agent.fresh import used_seeds
 from unweave.lab.agent.hands import measured_of, read_run
 from unweave.lab.audit.process import audit_several
 from unweave.lab.queue.budget import Budget
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from unweave.lab.audit.finding import Audit
     from unweave.lab.lab import Lab
     from unweave.record.run import Run
+    from unweave.studies.registry import Study
 
 LOOK_SECONDS = 1.0
 AT_A_TIME = 40
@@ -55,7 +57,7 @@ class LabHands:
 
     def launch(self, name: str, entry: Mapping[str, Any]) -> None:
         """Submits the run with its entry of the plan, unless it is in the queue already."""
-        if self.lab.database.read("SELECT 1 FROM jobs WHERE id = ?", (name,)):
+        if self._submitted(name):
             return
         self.lab.queue.submit(
             entry["study"],
@@ -70,6 +72,9 @@ class LabHands:
             tags=[self.run.id, entry["stage"], entry["role"]],
             source=self.source,
         )
+
+    def _submitted(self, name: str) -> bool:
+        return bool(self.lab.database.read("SELECT 1 FROM jobs WHERE id = ?", (name,)))
 
     def wait(self, names: Sequence[str]) -> None:
         """Waits for the runs, and has those that ended audited."""
@@ -92,14 +97,15 @@ class LabHands:
         job = self.lab.queue.get(name)
         if not job.has_ended:
             # Nothing is kept of it: it may still end.
-            return measured_of(name, entry, fault=f"the run is {job.state}")
+            return measured_of(name, entry, fault=f"the run is {job.state}", withheld=True)
         self._measured[name] = self._read(name, entry, plan, float(job.usage.get("seconds", 0.0)))
         return self._measured[name]
 
     def _read(self, name: str, entry: Mapping[str, Any], plan: Plan, seconds: float) -> Measured:
         job = self.lab.queue.get(name)
         if job.state != "finished":
-            return measured_of(name, entry, fault=f"{job.state}: {job.note or 'it did not say why'}", seconds=seconds)
+            why = f"{job.state}: {job.note or 'it did not say why'}"
+            return measured_of(name, entry, fault=why, withheld=job.state == "cancelled", seconds=seconds)
         if name not in self._audits:
             self._audits[name] = audit_several(self.lab, [name])[0]
         audit = self._audits[name]
@@ -118,10 +124,15 @@ class LabHands:
         lines = self.budget.lines()
         return {name: line.left for name, line in lines.items() if line.left is not None}
 
+    def used(self, study: Study) -> list[range]:
+        """The seeds of all runs of a study in the lab but the session's own."""
+        self.lab.runs.sync()
+        return list(used_seeds(self.lab, study, self.run.id))
+
     def stop(self, names: Sequence[str]) -> None:
-        """Cancels what has not ended."""
+        """Cancels what has not ended; a name that was never submitted is passed over."""
         for name in names:
-            if not self.lab.queue.get(name).has_ended:
+            if self._submitted(name) and not self.lab.queue.get(name).has_ended:
                 self.lab.queue.cancel(name)
 
 

@@ -24,23 +24,21 @@ def looks(plan: Plan) -> int:
 
 
 def looked_at(plan: Plan, results: Results) -> Results:
-    """The results without confirming seeds beyond the last block that is whole.
+    """The results without confirming seeds beyond the last block that is whole, whatever became of their runs.
 
     Of an arm that has not finished its first block, what there is of it is kept: it may be dropped by that, and cannot
     hold. A null and a control count on the first ``stopping.checks`` seeds alone.
     """
     counted = {(one.arm, one.on): _counted(plan, results, one) for one in results.measured if one.stage == "confirm"}
-    measured = tuple(
-        _cut(one, counted[one.arm, one.on]) if one.stage == "confirm" and one.usable else one
-        for one in results.measured
-    )
+    measured = tuple(_cut(one, counted[one.arm, one.on]) if one.stage == "confirm" else one for one in results.measured)
     return replace(results, measured=tuple(one for one in measured if one.seeds))
 
 
 def _counted(plan: Plan, results: Results, one: Measured) -> frozenset[int]:
     if plan.arm(one.arm).role in ("null", "control"):
         return frozenset(plan.stage("confirm").seeds[: plan.stopping.checks])
-    ran = {seed for each in results.of(one.arm, "confirm", one.on) for seed in each.seeds}
+    # A seed whose run failed was run, and what the others of its block show may not stand alone.
+    ran = {seed for each in results.of(one.arm, "confirm", one.on) if not each.withheld for seed in each.seeds}
     first, *rest = blocks(plan)
     found = set(first)
     for block in rest:

@@ -20,6 +20,8 @@ Role = Literal["candidate", "baseline", "control", "null", "off-target", "group"
 Kind = Literal["any", "which", "compare"]
 Expected = Literal["reached", "not reached", "better", "worse", "no difference"]
 Phase = Literal["screen", "confirm"]
+FEWEST = 3
+"""Seeds that confirm an arm at least, and that it must share with its null and its control."""
 BEST = "*"
 """In a prediction: the candidate that screening will choose."""
 
@@ -227,8 +229,14 @@ class Plan:
         if len(set(seeds)) != len(seeds):
             raise UnweaveError("a seed is in two stages: what confirms must not have been looked at when screening")
         confirming = len(self.stage("confirm").seeds)
-        if self.stopping.seeds < 3 or confirming < self.stopping.seeds:
-            raise UnweaveError(f"{self.stopping.seeds} seeds of {confirming} confirm an arm: 3 or more are needed")
+        if self.stopping.seeds < FEWEST or confirming < self.stopping.seeds:
+            raise UnweaveError(
+                f"{self.stopping.seeds} seeds of {confirming} confirm an arm: {FEWEST} or more are needed"
+            )
+        if self.stopping.checks < FEWEST:
+            raise UnweaveError(
+                f"null and control are run on {self.stopping.checks} seeds (checks): {FEWEST} or more are needed"
+            )
         if not self.hypotheses or not all(one.predictions for one in self.hypotheses):
             raise UnweaveError("every plan predicts: give each hypothesis at least one predicted outcome")
         for hypothesis in self.hypotheses:
@@ -272,17 +280,24 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
-_NAME = re.compile(r"[\w.,:=/+~@() '*<>-]{1,500}")
-RESERVED = ("answer", BEST)
-"""What tables and predictions say beside the names of arms."""
+MARKS = r"\w.,:=/+~@() '*<>-"
+"""What an arm's name may be made of, as in a regular expression's brackets."""
+_NAME = re.compile(f"[{MARKS}]{{1,500}}")
+RESERVED = ("answer", BEST, "null", "control")
+"""What tables and predictions say beside the names of arms; a null and a control may have their own."""
 
 
 def _check_names(plan: Plan) -> None:
     for arm in plan.arms:
-        taken = arm.name in RESERVED or (arm.name in ("null", "control") and arm.role != arm.name)
-        if taken or not _NAME.fullmatch(arm.name) or " against " in arm.name:
-            why = "means something else in a report" if taken else "has other marks than a name may have"
-            raise UnweaveError(f"arm {arm.name!r} {why}: use letters, digits, spaces and . , : = / + - only")
+        if arm.name in RESERVED and (arm.name, arm.role) not in (("null", "null"), ("control", "control")):
+            raise UnweaveError(f"arm {arm.name!r} means something else in a report: choose another name")
+        if " against " in arm.name:
+            raise UnweaveError(f"arm {arm.name!r} reads as a comparison in a report: choose a name without 'against'")
+        if not _NAME.fullmatch(arm.name):
+            raise UnweaveError(
+                f"arm {arm.name!r} has other marks than a name may have: use 1 to 500 letters, digits, spaces and "
+                "_ . , : = / + - ~ @ ( ) ' * < > only"
+            )
     for what, names in (
         ("arm", [arm.name for arm in plan.arms]),
         ("stage", [stage.name for stage in plan.stages]),

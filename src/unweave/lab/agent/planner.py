@@ -33,6 +33,8 @@ class Measured:
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     nothing: bool = False
     fault: str | None = None
+    withheld: bool = False
+    """Whether the lab never started the run or cancelled it, so that its fault says nothing of what it would show."""
     seconds: float = 0.0
     identities: Mapping[str, str] = field(default_factory=dict)
     """sha256 by kind of what the run read."""

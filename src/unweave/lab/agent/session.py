@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.lab.agent.asked import check_asked
+from unweave.lab.agent.fresh import refreshed
 from unweave.lab.agent.hands import measured_of
 from unweave.lab.agent.journal import Journal, State
 from unweave.lab.agent.judge import judge
@@ -16,6 +17,7 @@ from unweave.lab.agent.merit import ranked
 from unweave.lab.agent.plan import Plan, canonical
 from unweave.lab.agent.planner import LabView, Planner, Results, Stop
 from unweave.lab.queue.budget import BudgetExhausted
+from unweave.record.life import RunCancelled
 
 if TYPE_CHECKING:
     from unweave.lab.agent.hands import Hands
@@ -75,7 +77,7 @@ class Session:
         """Every run that was launched, as the auditor finds it."""
         measured = tuple(self.hands.read(name, entry, plan) for name, entry in state.runs.items())
         measured += tuple(
-            measured_of(name, entry, fault=f"the lab did not start it: {why}")
+            measured_of(name, entry, fault=f"the lab did not start it: {why}", withheld=True)
             for name, (entry, why) in state.dropped.items()
         )
         return Results(
@@ -150,6 +152,8 @@ class Session:
         except UnweaveError as error:
             self.journal.add("refused", why=str(error), idle=True)
             return
+        if self._reseed(state, plan, answer):
+            return
         kept: list[Entry] = []
         faults: list[str] = [] if proposed else ["the step launches nothing"]
         for entry in proposed:
@@ -172,25 +176,50 @@ class Session:
         # Written before anything is submitted, so that a session killed in between submits the rest and nothing twice.
         self.journal.add("step", said=answer.said, runs=runs, sha256=plan.sha256)
 
+    def _reseed(self, state: State, plan: Plan, answer: Plan) -> bool:
+        """Whether the seeds that are to confirm were run by others since the plan was proposed, and it gets new ones.
+
+        Whoever approves a plan may have read what its seeds show. With others it is another plan, to be approved again.
+        """
+        begun = any((one["stage"], one["sha256"]) == ("confirm", plan.sha256) for one in state.runs.values())
+        if begun or not any(launch.stage == "confirm" for launch in answer.launch):
+            return False
+        used = (*self.view.used.get(plan.study, ()), *self.hands.used(self.view.study(plan.study)))
+        fresh = refreshed(answer, used)
+        if fresh is None:
+            return False
+        why = "others have run confirming seeds since the plan was proposed, so it takes fresh ones"
+        self.journal.add("refused", why=why, idle=False)
+        self._take(fresh, plan.question, state)
+        return True
+
     def _launch(self, state: State) -> None:
         for name, entry in state.steps[-1].entries.items():
             if name in state.runs or name in state.dropped:
                 continue
             try:
-                self._launch_one(name, entry)
+                launched = self._launch_one(name, entry)
+            except RunCancelled:
+                # It is the session that was cancelled: when it goes on, the run is still to be launched.
+                raise
             except UnweaveError as error:
                 self.journal.add("dropped", run=name, entry=entry, why=str(error))
             else:
+                if not launched:
+                    return
                 self.journal.add("run", run=name, entry=entry)
 
-    def _launch_one(self, name: str, entry: Mapping[str, Any]) -> None:
+    def _launch_one(self, name: str, entry: Mapping[str, Any]) -> bool:
+        """Whether the run was launched: it is not where somebody asked to stop while it waited for its budget."""
         try:
             self.hands.launch(name, entry)
         except BudgetExhausted:
             # Runs give back what they leave of what was set aside for them.
             self.hands.wait(list(self.state().runs))
-            if self.state().stop is None:
-                self.hands.launch(name, entry)
+            if self.state().stop is not None:
+                return False
+            self.hands.launch(name, entry)
+        return True
 
     def _end(self, why: str) -> None:
         self.journal.add("ended", why=why)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from unweave.lab.agent.plan import Arm, Plan
+from unweave.lab.agent.plan import FEWEST, Arm, Plan
 from unweave.lab.agent.planner import Results
 from unweave.lab.agent.verdicts import BarVerdict, Standing, Tested
 from unweave.stats.comparisons import holm
 from unweave.stats.noise import noisy_mean, pooled_deviation
 from unweave.studies.inquiry import Outcome
-
-FEWEST = 3
-"""Seeds that an arm and its null must share."""
 
 
 def standings(plan: Plan, results: Results, arms: Sequence[str], alpha: float) -> tuple[list[Tested], list[Standing]]:
@@ -69,7 +67,8 @@ def _standing(plan: Plan, results: Results, arm: str, tested: Sequence[Tested], 
     if faulty:
         # Which seeds fail may hang on what they would have shown, so the others alone say nothing.
         which = f"{faulty} of its {len(runs)}" if faulty < len(runs) else "none of its"
-        return Standing(arm, "unclear", f"{which} runs gave {'no' if faulty < len(runs) else 'a'} result that counts")
+        why = f"{which} runs gave {'no' if faulty < len(runs) else 'a'} result that counts"
+        return Standing(arm, "unclear", why, faulty=True)
     empty = [one for one in runs if one.nothing]
     if empty and len(empty) == len(runs):
         return Standing(arm, "fails", "the study itself found nothing")
@@ -128,9 +127,12 @@ def _withstands(
     runs = results.of(other, "confirm", on)
     if not all(one.usable for one in runs):
         return Standing(arm, "unclear", f"{other} gave no result that counts")
-    empty = sum(one.nothing for one in runs)
-    if empty == len(runs):
-        return Standing(arm, "holds", "", 0.0)
+    empty = {seed for one in runs if one.nothing for seed in one.seeds}
+    mine = results.values(arm, criterion.effect.name, "confirm")
+    shared = {seed for one in runs for seed in one.seeds} & set(mine)
+    short = Standing(arm, "unclear", f"{other} was not run on {FEWEST} of the same seeds", lacking=(other,))
+    if all(one.nothing for one in runs):
+        return short if len(shared) < FEWEST else Standing(arm, "holds", "", 0.0)
     own = {one.outcome: one for one in tested if (one.arm, one.on) == (other, on)}
     if criterion.effect.name not in own:
         return Standing(arm, "unclear", f"{other} gave no result that counts", lacking=(other,))
@@ -138,17 +140,16 @@ def _withstands(
     outside = any(one.verdict == "missed" for one in harms)
     if criterion.effect.reached(own[criterion.effect.name].noisy.mean) and not outside:
         return Standing(arm, "fails", f"{other} reaches the bar too, where nothing should")
+    if len(shared) < FEWEST:
+        return short
     if plan.arm(other).role == "control" and criterion.effect.bar is not None:
         # A control fails at what is asked by missing a bar; the null is what an effect must be told apart from.
         return Standing(arm, "holds", "", 0.0)
-    mine = results.values(arm, criterion.effect.name, "confirm")
     theirs = results.values(other, criterion.effect.name, "confirm", on)
     sign = 1 if criterion.effect.better == "higher" else -1
     more = [sign * (mine[seed] - theirs[seed]) for seed in mine if seed in theirs]
-    if len(more) + empty < FEWEST:
-        return Standing(arm, "unclear", f"{other} was not run on {FEWEST} of the same seeds", lacking=(other,))
     # Where the study found nothing on some of the null's seeds, the arm must be ahead on each of the others.
-    p = float(min(more) <= 0) if empty else noisy_mean(more).p_above(0.0)
+    p = float(min(more, default=1.0) <= 0) if empty else noisy_mean(more).p_above(0.0)
     if p > alpha:
         return Standing(arm, "fails", f"it is not told apart from {other}", p)
     return Standing(arm, "holds", "", p)
@@ -166,7 +167,7 @@ def _adjusted(standings: Sequence[Standing], alpha: float, barless: bool) -> lis
             # The null has run on all the seeds that count, so without a bar this is as decided as it will be.
             found.append(Standing(one.arm, "fails" if barless else "unclear", why, float(p), one.lacking))
         else:
-            found.append(Standing(one.arm, one.verdict, one.why, float(p), one.lacking))
+            found.append(replace(one, p=float(p)))
     return found
 
 

@@ -48,6 +48,8 @@ class Standing:
     why: str
     p: float = 1.0
     lacking: tuple[str, ...] = ()
+    faulty: bool = False
+    """Whether nothing is stated of it because runs of it gave no result that counts."""
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
+from unweave.lab.agent.fresh import used_seeds
 from unweave.lab.agent.lab_hands import at_once
 from unweave.lab.agent.planner import Earlier, LabView
 from unweave.record.environment import environment
 
 if TYPE_CHECKING:
     from unweave.lab.lab import Lab
-    from unweave.studies.registry import Study
 
 EARLIER = 1000
 """Finished runs that a planner is told of, the newest."""
@@ -40,32 +40,13 @@ def lab_view(
     return LabView(
         studies=studies,
         earlier=tuple(_earlier(lab, set(studies))),
-        used={name: tuple(_used(lab, study, session)) for name, study in studies.items()},
+        used={name: tuple(used_seeds(lab, study, session)) for name, study in studies.items()},
         left=dict(left or {}),
         at_once=at_once(lab, first, {}) if first is not None else 1,
         code=code.get("tree"),
         thread=thread,
         sources={name: source_hash(source) for name in own} if source is not None else {},
     )
-
-
-def _used(lab: Lab, study: Study, session: str | None) -> Iterator[range]:
-    """The seeds of every run of a study but the session's own, however it ended."""
-    inquiry, after = study.asked(), None
-    while True:
-        page = lab.runs.list(limit=EARLIER, after=after, study=study.name)
-        for row in page.rows:
-            try:
-                state = lab.runs.open(row.id).state()
-            except UnweaveError:
-                continue
-            first = state["config"].get(inquiry.first_seed)
-            count = state["config"].get(inquiry.seeds, 1) if inquiry.seeds else 1
-            if session not in (state.get("parents") or []) and isinstance(first, int) and isinstance(count, int):
-                yield range(first, first + count)
-        if page.next is None:
-            return
-        after = page.next
 
 
 def _earlier(lab: Lab, names: set[str]) -> list[Earlier]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from unweave.base.configs import plain_config
 from unweave.lab.agent.builtin.words import Understood
 from unweave.lab.agent.plan import (
     BEST,
+    MARKS,
+    RESERVED,
     Arm,
     Axis,
     Criterion,
@@ -183,12 +186,17 @@ def halves(values: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def arm_name(settings: Mapping[str, Any]) -> str:
-    """A short name for what an arm sets: ``site=down piece=3``, or ``default``."""
+    """A short name for what an arm sets: ``site=down piece=3``, or ``default``.
+
+    A mark that a name may not have is written as its code, such as ``~25`` for a percent sign: names stay distinct.
+    """
     parts = []
     for field, value in settings.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        parts.append(text if len(settings) == 1 and not text.replace(".", "").isdigit() else f"{field}={text}")
-    return " ".join(parts) or "default"
+        alone = len(settings) == 1 and not text.replace(".", "").isdigit() and text not in RESERVED
+        parts.append(text if alone else f"{field}={text}")
+    name = re.sub(f"[^{MARKS}]", lambda found: f"~{ord(found[0]):x}", " ".join(parts))
+    return name.replace(" against ", " against~20") or "default"
 
 
 def _identities(view: LabView, understood: Understood) -> dict[str, str]:

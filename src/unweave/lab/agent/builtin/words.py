@@ -46,6 +46,8 @@ class Understood:
     question: str
     study: Study
     fixed: Mapping[str, Any]
+    named: frozenset[str]
+    """The fields of which the question's own words give a value; ``fixed`` has the inquiry's settings as well."""
     searched: Mapping[str, tuple[Any, ...]]
     contrasts: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...]
     apart: bool
@@ -68,6 +70,8 @@ class _Reading:
     topics: int = 0
     """Words that are about the study: its topics, and fields of it that are set by name."""
     ignored: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """A word of a value that no plan can answer with, and why."""
     unknown: dict[str, str] = field(default_factory=dict)
     """A field, and the word in its place that is none of its values."""
 
@@ -107,6 +111,8 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
         raise CannotPlan(
             f"{study.name} would be asked, but {word!r} is no {name} that it knows: {_values(inquiry, name)}"
         )
+    for word, why in reading.refused.items():
+        raise CannotPlan(f"{study.name} would be asked, but {word!r} cannot be planned for: {why}")
     grammar = {phrase for _, _, phrase in reading.grammar}
     contrasts, apart = _contrasts(reading)
     _refuse_guessed(study, reading, contrasts)
@@ -153,6 +159,7 @@ def _settled(question: str, study: Study, reading: _Reading, view: LabView) -> U
         question=question,
         study=study,
         fixed=fixed,
+        named=frozenset(knob.field for _, _, knob, _, _ in reading.values),
         searched=searched,
         contrasts=contrasts,
         apart=apart,
@@ -258,6 +265,11 @@ def _other(
     """Reads a word that is in nobody's list: a number with its field, ``field=value``, a path, or nothing known."""
     token = tokens[at]
     name, equals, text = token.partition("=")
+    for knob in inquiry.knobs:
+        word = text if equals and name == knob.field else token
+        if word.lower() in knob.refused:
+            reading.refused[word] = knob.refused[word.lower()]
+            return 1
     if equals and name in fields:
         # Any field may be set by name; who asks for the seeds gets those of the plan.
         knob = next((knob for knob in inquiry.knobs if knob.field == name), Knob(name))
