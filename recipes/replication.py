@@ -39,8 +39,8 @@ def main() -> None:
             if read.id != paper.id:
                 raise SystemExit(f"thread {thread.id} replicates {read.id}, not {paper.id}")
             told = ", ".join(f"{name}={value}" for name, value in {**read.settings, **settings}.items())
-            lines += [f"# {told}", "", f"Thread `{thread.id}`, {thread.changed[:10]}.", ""]
-            lines.append(replication_markdown(lab, thread.id))
+            lines += [f"## {told}", "", f"Thread `{thread.id}`, {thread.changed[:10]}.", ""]
+            lines.append(replication_markdown(lab, thread.id).replace("## ", "### "))
     out = arguments.out or RESULTS / f"replication-{paper.id}.md"
     out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(out)
