@@ -365,6 +365,15 @@ def test_the_auditor_makes_every_number_and_verdict_of_a_comparison_again(tmp_pa
         assert (found.verdict, {one.verdict for one in found.claims}) == ("valid", {"held"}), found.reasons
 
 
+@pytest.mark.parametrize("study", ["comparison", "sweep"])
+def test_a_persons_own_study_of_that_name_is_not_judged_by_the_labs_tables(tmp_path, study):
+    run = Run.create(study, {}, tmp_path)
+    run.save_table(Table("values", ("arm", "value"), (("a", 1.0), ("b", 2.0))))
+    run.save_table(Table("comparison", ("arm", "mean"), (("a", 1.0), ("b", 2.0))))
+    run.finish()
+    assert audit_folder(run.path).reasons == ()
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
