@@ -155,7 +155,7 @@ def test_a_setting_tells_apart_the_arms_of_rows_cited_by_their_numbers(grid):
     ]
     run.save_table(Table.from_records("evidence", records[:3]))
     assert held(run)
-    run.save_table(Table.from_records("evidence", [*records[:2], records[3]]))
+    run.save_table(Table.from_records("evidence", [*records[:2], records[5]]))
     assert {one.verdict for one in check_evidence(run, run.path.parent)} == {"failed"}
 
 

@@ -351,6 +351,14 @@ def test_claims_on_some_of_the_planned_seeds_name_them_and_hold(tmp_path):
     assert [one.verdict for one in audit_folder(kept.path).claims] == ["held"] * 3
 
 
+def test_the_claim_on_an_arm_of_one_seed_among_several_names_it(tmp_path):
+    found = compare_runs(by_seed(tmp_path, 4, [1.0, 1.1, 1.2]) + by_seed(tmp_path, 16, [0.2]), LEVEL)
+    kept = Run.create("comparison", {"tokens": [4, 16]}, tmp_path, about={"seeds": [0, 1, 2]})
+    keep_comparison(found, kept, ("tokens=16", found.rows[1]))
+    assert kept.claims()[0].sentence.endswith(" over seed 0.")
+    assert check_claims(kept)[0].verdict == "held"
+
+
 def kept_comparison(lab):
     """A comparison of three arms as a finished run."""
     runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2, 1.3]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4, 0.5])
