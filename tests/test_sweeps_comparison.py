@@ -22,6 +22,7 @@ from unweave.lab.sweeps.comparison_record import (
 )
 from unweave.lab.sweeps.measure import Measure, Reading
 from unweave.record import Run, Table, audit_run
+from unweave.record.claims import check_claims
 from unweave.studies import registry
 
 LEVEL = Measure.parse("summary.level", "lower")
