@@ -16,7 +16,7 @@ from unweave.lab.audit.auditor import audit_folder
 from unweave.lab.audit.finding import Audit, Ledger
 from unweave.record.aggregate import Aggregate
 from unweave.record.environment import code_tree
-from unweave.record.evidence import Evidence
+from unweave.record.evidence import Evidence, cite
 from unweave.record.report import Headline, Section, write_report
 from unweave.record.run import Run
 from unweave.record.seal import read_seal, seal_run
@@ -446,6 +446,36 @@ def test_a_cited_run_that_changed_fails_the_claim_and_one_that_is_gone_makes_it_
     audit = audited(run)
     assert (audit.claims[0].verdict, audit.verdict) == ("failed", "invalid")
     assert any("a-1" in one for one in findings(audit, "evidence"))
+
+
+def test_evidence_that_cannot_be_checked_at_all_makes_a_run_invalid(comparing, monkeypatch):
+    """Whatever stops the check, no claim on what it would have found holds."""
+    run = comparing("all", ALL)
+
+    def check(*_):
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("unweave.lab.audit.auditor.check_evidence", check)
+    audit = audited(run)
+    assert (audit.claims[0].verdict, audit.verdict) == ("not checkable", "invalid")
+    assert findings(audit) == ["tables: cannot be held against what it cites (too deep)"]
+
+
+def test_an_edited_value_is_found_beside_a_metric_that_was_no_number(comparing, tmp_path):
+    source = Run.create("training", {}, root=tmp_path, name="logged")
+    for loss in (float("nan"), 0.5, 0.6):
+        source.log(loss=loss)
+    source.finish()
+    run = comparing("all", ALL, finish=False)
+    table = run.load_table("evidence")
+    records = [{**record, "value": 0.99} if record["run"] == "b-1" else record for record in table.records()]
+    records.append(cite(source, "metrics:last", "loss", {}, arm="c"))
+    run.save_table(Table.from_records("evidence", records, table.columns))
+    over = Aggregate("evidence", "value", {"arm": "b"}, "mean", minus={"arm": "a"})
+    run.claim("Arm b less arm a is {value:+} over the seeds of both.", over=over, digits=2)
+    run.finish()
+    audit = audited(run)
+    assert (audit.claims[0].verdict, audit.verdict) == ("failed", "invalid")
 
 
 def test_a_cited_run_that_was_sealed_again_is_found_by_the_ledger(comparing, tmp_path):

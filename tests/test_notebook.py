@@ -62,7 +62,7 @@ def hostile(lab):
     run = Run.create("measure-word", {HOSTILE: HOSTILE}, lab.root, "hostile")
     table = Table("summary", ("seed", HOSTILE), ((0, HOSTILE), (1, "=1+1")), units={HOSTILE: HOSTILE}, caption=HOSTILE)
     run.save_table(table)
-    run.claim(f"{HOSTILE} is {{value}}", "summary", {"seed": 1}, "seed")
+    run.claim(f"{HOSTILE} is {{value}}", "summary", {HOSTILE: "=1+1"}, "seed")
     run.finish("finished", HOSTILE)
     thread = lab.threads.create(HOSTILE, context=HOSTILE, id="hostile")
     lab.threads.add("hostile", Note(HOSTILE))

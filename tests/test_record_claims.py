@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import write_json
 from unweave.record import Aggregate, Run, Table, check_claims
+from unweave.record.claims import Claim, stated
 
 ROWS = (("factor", "de", 7.2041, 4), ("factor", "en", -0.0042, 4), ("lora", "de", None, 4))
 
@@ -239,6 +241,14 @@ def reasons(run):
     return [(one.verdict, one.reason) for one in check_claims(run)]
 
 
+def forged(run, sentence, over):
+    """A claim on an aggregate as somebody writes it into the file whom ``Run.claim`` refuses it."""
+    raw = run.load_table(over.table)
+    value, bound = over.recompute(raw), replace(over, sha256=raw.sha256)
+    made = Claim(sentence, raw.name, raw.sha256, over.where, over.column, value, 3, bound)
+    write_json(run.path / "claims.json", [{**made.to_json(), "sentence": sentence.format(value=stated(value, 3))}])
+
+
 @pytest.mark.parametrize(
     ("how", "sentence", "verdict"),
     [
@@ -246,35 +256,88 @@ def reasons(run):
         ("max", "The factor leaves Spanish at {value} ln V at the lowest.", "failed"),
         ("max", "The highest level of Spanish is {value} ln V.", "held"),
         ("max", "Spanish is at most at {value} ln V.", "held"),
+        ("max", "The level of Spanish never exceeds {value} ln V.", "held"),
+        ("max", "The level of Spanish stays below {value} ln V.", "held"),
+        ("max", "Spanish is left at no more than {value} ln V.", "held"),
+        ("max", "The strongest effect is {value} ln V.", "held"),
+        ("max", "On the latest test the level of Spanish is {value} ln V.", "failed"),
+        ("min", "Spanish is left at no less than {value} ln V.", "held"),
+        ("min", "The weakest effect is {value} ln V.", "held"),
+        ("min", "The highest level of Spanish is {value} ln V.", "failed"),
         ("min", "The factor leaves Spanish at {value} ln V.", "failed"),
         ("min", "The factor leaves Spanish at {value} ln V or more, in the worst seed.", "held"),
         ("median", "The factor leaves Spanish at {value} ln V.", "held"),
     ],
 )
 def test_the_best_of_several_is_called_that(tmp_path, how, sentence, verdict):
-    run = of_five(tmp_path)
-    run.claim(sentence, over=Aggregate("seeds", "level", how=how))
+    run, over = of_five(tmp_path), Aggregate("seeds", "level", how=how)
+    if verdict == "held":
+        run.claim(sentence, over=over)
+    else:
+        with pytest.raises(UnweaveError, match=rf"the claim .* states the {how} of several .*: write “(high|low)est”"):
+            run.claim(sentence, over=over)
+        forged(run, sentence, over)
     assert reasons(run)[0][0] == verdict
+
+
+def test_the_largest_of_one_number_is_that_number(tmp_path):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    run.save_table(Table("t", ("seed", "level"), ((0, 0.5),)))
+    run.log(loss=0.25)
+    run.claim("It is {value}.", over=Aggregate("t", "level", how="max"))
+    run.claim_metric("The loss is {value}.", "loss", "max")
+    assert verdicts(run) == ["held", "held"]
+    run.log(loss=0.5)
+    with pytest.raises(UnweaveError, match="states the max of several numbers"):
+        run.claim_metric("The loss is {value}.", "loss", "max")
 
 
 def test_rows_are_not_chosen_by_what_came_out(tmp_path):
     run = of_five(tmp_path, rates=[1e-3])
-    good = {"method": "factor", "level": [0.99, 0.6]}
-    run.claim("Over seeds 1 and 3 the mean is {value}.", over=Aggregate("seeds", "level", good, "mean"))
-    run.claim("With seed 3 it is {value}.", "seeds", {"level": 0.99}, "level")
-    run.claim("The mean is {value}.", over=Aggregate("seeds", "level", {"rate": 1e-3}, "mean"))
-    assert [verdict for verdict, _ in reasons(run)] == ["failed", "failed", "held"]
-    assert reasons(run)[0][1] == "selects rows of 'seeds' by 'level', the number that is claimed"
-    other = of_five(tmp_path / "other")
-    other.claim("The mean is {value}.", over=Aggregate("seeds", "level", {"rate": 1e-3}, "mean"))
+    sentence = "Over seeds 1 and 3 the mean is {value}."
+    good = Aggregate("seeds", "level", {"method": "factor", "level": [0.99, 0.6]}, "mean")
+    for refused in ({"over": good}, {"table": "seeds", "row": {"level": 0.99}, "column": "level"}):
+        with pytest.raises(UnweaveError, match="selects rows of 'seeds' by 'level', the number that is claimed"):
+            run.claim(sentence, **refused)
+    forged(run, sentence, good)
+    assert reasons(run) == [("failed", "selects rows of 'seeds' by 'level', the number that is claimed")]
+    made = run.claim("With seed 3 it is {value}.", "seeds", {"seed": 3}, "level")
+    write_json(run.path / "claims.json", [{**made.to_json(), "row": {"level": 0.99}}])
+    assert verdicts(run) == ["failed"]
+
+
+def test_rows_are_chosen_by_a_fraction_that_is_a_setting(tmp_path):
+    run, other = of_five(tmp_path, rates=[1e-3]), of_five(tmp_path / "other")
+    over = Aggregate("seeds", "level", {"rate": 1e-3}, "mean")
+    run.claim("The mean is {value}.", over=over)
+    assert verdicts(run) == ["held"]
+    with pytest.raises(UnweaveError, match=r"'rate', a number that the run's config does not have: if it is a setting"):
+        other.claim("The mean is {value}.", over=over)
+    forged(other, "The mean is {value}.", over)
     ((verdict, reason),) = reasons(other)
-    assert (verdict, reason[-40:]) == ("failed", "a number that the run's config does not have"[-40:])
+    assert (verdict, "a number that the run's config does not have" in reason) == ("failed", True)
+
+
+def test_a_script_is_told_at_once_that_its_setting_is_not_in_the_config(tmp_path):
+    run = Run.create("s", {}, root=tmp_path, name="one")
+    run.save_table(Table("rates", ("lr", "loss"), ((0.1, 0.5), (0.01, 0.25))))
+    with pytest.raises(UnweaveError, match="put it into the config when the run is made"):
+        run.claim("At lr 0.01 the loss is {value}.", "rates", {"lr": 0.01}, "loss")
+    run.log(step=2, epoch=2.0, share=0.5, loss=0.25)
+    with pytest.raises(UnweaveError, match="put it into the config when the run is made"):
+        run.claim_metric("The loss is {value}.", "loss", where={"share": 0.5})
+    run.claim_metric("The loss after two epochs is {value}.", "loss", where={"epoch": 2.0})
+    run.save_table(Table("epochs", ("epoch", "loss"), ((1.0, 0.5), (2.0, 0.25))))
+    run.claim("The loss after two epochs is {value}.", "epochs", {"epoch": 2.0}, "loss")
+    assert verdicts(run) == ["held", "held"]
 
 
 def test_differences_are_not_chosen_by_what_came_out(tmp_path):
     run = of_five(tmp_path)
-    minus = {"level": list(RUN_OF_FIVE.values())}
-    run.claim("The mean differs by {value}.", over=Aggregate("seeds", "level", {}, "mean", minus=minus))
+    over = Aggregate("seeds", "level", {}, "mean", minus={"level": list(RUN_OF_FIVE.values())})
+    with pytest.raises(UnweaveError, match="by 'level', the number that is claimed"):
+        run.claim("The mean differs by {value}.", over=over)
+    forged(run, "The mean differs by {value}.", over)
     assert reasons(run)[0][0] == "failed"
 
 

@@ -7,6 +7,8 @@ import pytest
 from audited import LEVELS, finished, one_seed
 
 from unweave.base.errors import UnweaveError
+from unweave.record.aggregate import Aggregate
+from unweave.record.cited_seeds import cited_amiss
 from unweave.record.evidence import Evidence, check_evidence, cite, cited_runs, is_evidence
 from unweave.record.run import Run
 from unweave.record.seal import read_seal, seal_run
@@ -107,6 +109,93 @@ def test_a_row_cited_by_its_number_needs_those_of_the_other_seeds(tmp_path):
     assert held(run)
     run.save_table(Table.from_records("evidence", records[3:4]))
     assert not held(run)
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A run of two settings and three seeds, and one that may cite it."""
+    source = Run.create("removal", {"tokens": [4, 8]}, root=tmp_path, name="grid")
+    rows = tuple((tokens, seed, tokens / 10 + seed / 100) for tokens in (4, 8) for seed in range(3))
+    source.save_table(Table("raw", ("tokens", "seed", "acc"), rows))
+    source.finish()
+    return source, Run.create("comparison", {}, root=tmp_path, name="comparing")
+
+
+def test_a_text_that_differs_by_seed_tells_no_numbers_apart(grid):
+    source, run = grid
+    records = [
+        cite(source, "raw", "acc", {"tokens": 4, "seed": seed}, what=f"acc of seed {seed}", tokens=4, seed=seed)
+        for seed in range(3)
+    ]
+    run.save_table(Evidence(tuple(records)).table())
+    run.claim("The mean is {value}.", over=Aggregate("evidence", "value", {"tokens": 4}, "mean"))
+    assert held(run)
+    run.save_table(Evidence(tuple(records[:2])).table())
+    assert not held(run)
+
+
+def test_seeds_are_not_chosen_by_a_column_that_a_claim_selects_by(grid):
+    """All seeds are cited, and the good ones lie in the group that is claimed."""
+    source, run = grid
+    records = [
+        cite(source, "raw", "acc", {"tokens": 4, "seed": seed}, group=int(seed == 1), seed=seed) for seed in range(3)
+    ]
+    run.save_table(Evidence(tuple(records)).table())
+    assert held(run)
+    run.claim("The mean is {value}.", over=Aggregate("evidence", "value", {"group": 0}, "mean"))
+    assert {one.verdict for one in check_evidence(run, run.path.parent)} == {"failed"}
+
+
+def test_a_setting_tells_apart_the_arms_of_rows_cited_by_their_numbers(grid):
+    source, run = grid
+    digest, table = source.load_table("raw").sha256, source.load_table("raw")
+    records = [
+        {"run": "grid", "table": "raw", "sha256": digest, "row": str(row), "column": "acc", "value": table.rows[row][2]}
+        for row in range(6)
+    ]
+    run.save_table(Table.from_records("evidence", records[:3]))
+    assert held(run)
+    run.save_table(Table.from_records("evidence", [*records[:2], records[5]]))
+    assert {one.verdict for one in check_evidence(run, run.path.parent)} == {"failed"}
+
+
+def logged(root):
+    """A source with a metric that was no number at first."""
+    source = Run.create("training", {}, root=root, name="logged")
+    for loss in (float("nan"), None, 0.5, 0.6):
+        source.log(loss=loss)
+    source.finish()
+    return cite(source, "metrics:last", "loss", {})
+
+
+def test_a_logged_value_that_is_no_number_hides_nothing(tmp_path, comparing):
+    table = comparing.load_table("evidence")
+    records = [{**record, "value": 0.99} if record["run"] == "a-1" else record for record in table.records()]
+    comparing.save_table(Table.from_records("evidence", [logged(tmp_path), *records], table.columns))
+    found = verdicts(comparing)
+    assert found[("logged", "held")]
+    assert found[("a-1", "failed")].endswith("the evidence says 0.99")
+
+
+def test_a_source_whose_seeds_cannot_be_told_is_not_checkable_alone(comparing, monkeypatch):
+    def amiss(source, records, about):
+        if source.id == "a-0":
+            raise UnweaveError("it is in pieces")
+        return {}
+
+    monkeypatch.setattr("unweave.record.evidence.cited_amiss", amiss)
+    found = verdicts(comparing)
+    assert found.pop(("a-0", "not checkable")) == "which seeds run 'a-0' has of it cannot be told: it is in pieces"
+    assert {verdict for _, verdict in found} == {"held"}
+
+
+def test_a_sources_tables_and_metrics_are_read_once_to_tell_its_seeds(grid, monkeypatch):
+    source, read = grid[0], []
+    records = [cite(source, "raw", "acc", {"tokens": 4, "seed": seed}) for seed in range(3)]
+    load = Run.load_table
+    monkeypatch.setattr(Run, "load_table", lambda run, name: read.append(name) or load(run, name))
+    assert cited_amiss(source, records, []) == {}
+    assert read == ["raw"]
 
 
 def _all_seeds(source):

@@ -5,7 +5,7 @@ import pytest
 from unweave.record.aggregate import Aggregate
 from unweave.record.claims import check_claims
 from unweave.record.run import Run
-from unweave.record.seeds import logged_seeds, planned_seeds
+from unweave.record.seeds import all_seeds, logged_seeds, names_seeds, planned_seeds
 from unweave.record.table import Table
 
 LEVELS = (0.9547, 0.9312, 0.9125, 0.971, 0.9421)
@@ -79,6 +79,50 @@ def test_some_seeds_may_be_reported_by_their_names_alone(tmp_path):
     for of in ("Over seeds 0, 2", "Over seeds 0 and 2", "Over seeds 0, 2, 3", "Over seeds 0, 2 and 3", "Over seed 0"):
         run.claim(f"{of} it is {{value}}.", over=over)
     assert [one.verdict for one in check_claims(run)] == ["held", "held", "failed", "failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "seeds", "named"),
+    [
+        ("Accuracy is {value} over seeds 0, 1 and 2.", [0], False),
+        ("On all seeds 0 to 2 accuracy is {value}.", [0], False),
+        ("Over seeds 2, 0 and 1 accuracy is {value}.", [2], False),
+        ("Over seeds 2 and the others accuracy is {value}.", [2], False),
+        ("Over seed 2 and the others accuracy is {value}.", [2], False),
+        ("Over seed 2 (and all others) accuracy is {value}.", [2], False),
+        ("With seed 1, seed 0 and seed 2 accuracy is {value}.", [2], False),
+        ("With seed 1 and with seed 2 accuracy is {value}.", [2], False),
+        ("Over seeds 1, 2 and all the rest accuracy is {value}.", [1, 2], False),
+        ("Over seeds 0–3 accuracy is {value}.", [0, 3], False),
+        ("Over seeds 2 accuracy is {value}.", [2], False),
+        ("Over seeds 2 to 1 accuracy is {value}.", [1, 2], False),
+        ("With seed 2, accuracy is {value}.", [2], True),
+        ("Accuracy (seed 2) is {value}.", [2], True),
+        ("Accuracy falls with seed 2 to {value}.", [2], True),
+        ("Over seeds 2, 1, and 0 accuracy is {value}.", [0, 1, 2], True),
+        ("Over seeds 0 to 2 accuracy is {value}.", [0, 1, 2], True),
+        ("Over seeds 0–1 and 3 accuracy is {value}.", [0, 1, 3], True),
+        ("With seed 0 and with seed 1 accuracy is {value}.", [0, 1], True),
+        ("With seed -1 accuracy is {value}.", [-1], True),
+        ("With seed first accuracy is {value}.", ["first"], True),
+    ],
+)
+def test_seeds_are_named_by_exactly_those_of_the_number(sentence, seeds, named):
+    assert names_seeds(sentence.format(value="0.31"), [str(seed) for seed in seeds]) is named
+
+
+def test_the_seeds_of_a_run_are_read_once_and_only_where_they_matter(tmp_path, monkeypatch):
+    run, read = made(tmp_path, [0, 1, 2], rows=[0, 1, 2]), []
+    monkeypatch.setattr("unweave.record.claims.all_seeds", lambda run: read.append(run) or all_seeds(run))
+    run.save_table(Table("summary", ("method", "verdict"), (("factor", "removed"),)))
+    run.claim("Spanish is {value}.", "summary", {"method": "factor"}, "verdict")
+    run.claim("With seed 2 Spanish is at {value} ln V.", "cells", {"seed": 2}, "level", digits=2)
+    assert [one.verdict for one in check_claims(run)] == ["held", "held"]
+    assert not read
+    run.claim("Spanish is at {value} ln V.", "cells", {"seed": 1}, "level", digits=2)
+    run.claim("Spanish is at {value} ln V, too.", "cells", {"seed": 0}, "level", digits=2)
+    assert [one.verdict for one in check_claims(run)] == ["held", "held", "failed", "failed"]
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("how", ["last", "max", "mean"])

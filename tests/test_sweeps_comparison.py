@@ -22,6 +22,7 @@ from unweave.lab.sweeps.comparison_record import (
 )
 from unweave.lab.sweeps.measure import Measure, Reading
 from unweave.record import Run, Table, audit_run
+from unweave.record.claims import check_claims
 from unweave.studies import registry
 
 LEVEL = Measure.parse("summary.level", "lower")
@@ -351,6 +352,14 @@ def test_claims_on_some_of_the_planned_seeds_name_them_and_hold(tmp_path):
     assert [one.verdict for one in audit_folder(kept.path).claims] == ["held"] * 3
 
 
+def test_the_claim_on_an_arm_of_one_seed_among_several_names_it(tmp_path):
+    found = compare_runs(by_seed(tmp_path, 4, [1.0, 1.1, 1.2]) + by_seed(tmp_path, 16, [0.2]), LEVEL)
+    kept = Run.create("comparison", {"tokens": [4, 16]}, tmp_path, about={"seeds": [0, 1, 2]})
+    keep_comparison(found, kept, ("tokens=16", found.rows[1]))
+    assert kept.claims()[0].sentence.endswith(" over seed 0.")
+    assert check_claims(kept)[0].verdict == "held"
+
+
 def kept_comparison(lab):
     """A comparison of three arms as a finished run."""
     runs = by_seed(lab.root, 4, [1.0, 1.1, 1.2, 1.3]) + by_seed(lab.root, 16, [0.2, 0.31, 0.4, 0.5])
@@ -363,6 +372,15 @@ def test_the_auditor_makes_every_number_and_verdict_of_a_comparison_again(tmp_pa
         kept = kept_comparison(lab)
         found = audit(lab, kept.id)
         assert (found.verdict, {one.verdict for one in found.claims}) == ("valid", {"held"}), found.reasons
+
+
+@pytest.mark.parametrize("study", ["comparison", "sweep"])
+def test_a_persons_own_study_of_that_name_is_not_judged_by_the_labs_tables(tmp_path, study):
+    run = Run.create(study, {}, tmp_path)
+    run.save_table(Table("values", ("arm", "value"), (("a", 1.0), ("b", 2.0))))
+    run.save_table(Table("comparison", ("arm", "mean"), (("a", 1.0), ("b", 2.0))))
+    run.finish()
+    assert audit_folder(run.path).reasons == ()
 
 
 @pytest.mark.parametrize(

@@ -9,33 +9,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unweave.record.table import Table, Value
 
-_EITHER = "best|worst|extreme|record"
+_NO_SUPERLATIVE = (
+    r"(?:con|pro|pre|re)?test|rest|arrest|crest|request|quest|conquest|guest|interest|forest|harvest|honest|modest"
+    r"|digest|suggest|manifest|invest|nest|chest|west|latest|newest|oldest|earliest"
+)
+"""Words in *-est* that say nothing of size."""
+_EITHER = rf"(?!(?:{_NO_SUPERLATIVE})\b)\w+est|worst|extreme|record|never|exceed\w*"
+_MORE, _LESS = "highest|largest|greatest|biggest|longest", "lowest|smallest|shortest|fewest"
 _WORDS = {
-    "max": rf"highest|largest|greatest|biggest|longest|most|max(?:im\w+)?|up to|top|peak|{_EITHER}",
-    "min": rf"lowest|smallest|shortest|fewest|least|min(?:im\w+)?|down to|bottom|{_EITHER}",
+    "max": rf"most|max(?:im\w+)?|up to|top|peak|below|no (?:more|higher|greater|larger) than|not above"
+    rf"|(?!(?:{_LESS})\b)(?:{_EITHER})",
+    "min": rf"least|min(?:im\w+)?|down to|bottom|above|no (?:less|fewer|lower|smaller) than|not below"
+    rf"|(?!(?:{_MORE})\b)(?:{_EITHER})",
 }
 _DECIMALS_THAT_TELL = 2
 """Zero with as many decimals says how small a number is; ``0`` and ``0.0`` do not."""
+_UNKNOWN = (
+    "a number that the run's config does not have: if it is a setting, put it into the config when the run is made, "
+    "else select by text or by whole numbers"
+)
 
 
-def extreme_unsaid(how: str, sentence: str) -> str | None:
+def extreme_unsaid(how: str, sentence: str, values: int) -> str | None:
     """What is wrong with a sentence on the largest or smallest of several numbers that does not say so."""
-    if how not in _WORDS or re.search(rf"\b(?:{_WORDS[how]})\b", sentence, re.IGNORECASE):
+    if values < 2 or how not in _WORDS or re.search(rf"\b(?:{_WORDS[how]})\b", sentence, re.IGNORECASE):
         return None
     word = {"max": "highest", "min": "lowest"}[how]
     return f"states the {how} of several numbers, and does not say so: write “{word}”, or claim the median or mean"
 
 
 def chosen_by_result(table: Table, where: Mapping[str, Any], column: str, config: Mapping[str, Any]) -> str | None:
-    """What is wrong with a selector that picks rows by the number that is claimed, or by another number that came out.
+    """What is wrong with a selector that picks rows by the number that is claimed, or by fractions that came out.
 
-    A column of floats may tell settings apart, such as learning rates: then its values are in the run's config.
+    A column of floats may tell settings apart, such as learning rates: then its fractions are in the run's config.
+    Whole numbers are taken for settings (steps, epochs, tokens), so a count that came out passes in another column.
     """
     for name, choice in where.items():
         if name == column and table.kinds[table.index(name)] in ("integer", "number"):
             return f"selects rows of {table.name!r} by {name!r}, the number that is claimed"
-        if table.kinds[table.index(name)] == "number" and not _settings(choice) <= _settings(config):
-            return f"selects rows of {table.name!r} by {name!r}, a number that the run's config does not have"
+        if table.kinds[table.index(name)] == "number" and not _fractions(choice) <= settings(config):
+            return f"selects rows of {table.name!r} by {name!r}, {_UNKNOWN}"
     return None
 
 
@@ -44,8 +57,8 @@ def metric_by_result(where: Mapping[str, Any], metric: str, config: Mapping[str,
     for name, choice in where.items():
         if name == metric:
             return f"selects rows by {name!r}, the number that is claimed"
-        if isinstance(choice, float) and not _settings(choice) <= _settings(config):
-            return f"selects rows by {name!r}, a number that the run's config does not have"
+        if not _fractions(choice) <= settings(config):
+            return f"selects rows by {name!r}, {_UNKNOWN}"
     return None
 
 
@@ -59,10 +72,14 @@ def misleads(value: Value, shown: str) -> bool:
     return abs(rounded - value) > abs(value) / 2
 
 
-def _settings(values: Any) -> set[float]:
+def settings(values: Any) -> set[float]:
     """The numbers at any depth of a config or a choice."""
     if isinstance(values, Mapping):
         values = list(values.values())
     if isinstance(values, (list, tuple, set, frozenset)):
-        return {number for one in values for number in _settings(one)}
+        return {number for one in values for number in settings(one)}
     return {float(values)} if isinstance(values, (int, float)) and not isinstance(values, bool) else set()
+
+
+def _fractions(values: Any) -> set[float]:
+    return {number for number in settings(values) if not number.is_integer()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
@@ -12,11 +13,11 @@ from unweave.record.aggregate import Aggregate, listed
 from unweave.record.choosing import chosen_by_result, extreme_unsaid, metric_by_result, misleads
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric, rows_read
 from unweave.record.notebook import Listed
-from unweave.record.seeds import of_no_seed, row_seeds, seeds_left_out, some_seeds_of_many
+from unweave.record.seeds import all_seeds, of_no_seed, row_seeds, seeds_left_out, some_seeds_of_many
 from unweave.record.table import Table, Value, number_text, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from unweave.record.run import Run
@@ -87,6 +88,8 @@ def make_claim(
     digits: int = 3,
     over: Aggregate | None = None,
     raw: Table | None = None,
+    *,
+    config: Mapping[str, Any],
 ) -> Claim:
     """A claim on one cell of ``table``, that of ``raw``'s rows where ``over`` says so; see ``Run.claim``."""
     cell = claimed_cell(table, row, column)
@@ -100,25 +103,46 @@ def make_claim(
                 f"{table.name!r} holds {cell!r} for {dict(row)} in {column!r}, but {over.how} of {over.column!r} in "
                 f"{raw.name!r} is {over.recompute(raw)!r}"
             )
+        _refused(sentence, _aggregate_amiss(raw, over, sentence, config))
         over = replace(over, sha256=raw.sha256)
+    else:
+        _refused(sentence, chosen_by_result(table, row, column, config))
     selector = {name: plain(choice) for name, choice in row.items()}
     return _stating(Claim(sentence, table.name, table.sha256, selector, column, cell, digits, over), value)
 
 
-def make_aggregate_claim(raw: Table, sentence: str, over: Aggregate, value: Value = None, digits: int = 3) -> Claim:
+def make_aggregate_claim(
+    raw: Table,
+    sentence: str,
+    over: Aggregate,
+    value: Value = None,
+    digits: int = 3,
+    *,
+    config: Mapping[str, Any],
+) -> Claim:
     """A claim on an aggregate of the rows of ``raw`` that no table holds; see ``Run.claim``."""
+    _refused(sentence, _aggregate_amiss(raw, over, sentence, config))
     again, bound = over.recompute(raw), replace(over, sha256=raw.sha256)
     claim = Claim(sentence, raw.name, raw.sha256, bound.where, over.column, again, digits, bound)
     return _stating(claim, value)
 
 
 def make_metric_claim(
-    folder: Path, sentence: str, metric: str, how: str = "last", row: Mapping[str, Any] | None = None, digits: int = 3
+    folder: Path,
+    sentence: str,
+    metric: str,
+    how: str = "last",
+    row: Mapping[str, Any] | None = None,
+    digits: int = 3,
+    *,
+    config: Mapping[str, Any],
 ) -> Claim:
     """A claim on a metric in the files of a run's folder; see ``Run.claim_metric``."""
     lengths = metric_lengths(folder)
     selector = {name: plain(choice) for name, choice in (row or {}).items()}
-    value = read_metric(metric_rows(folder, lengths), metric, how, selector)
+    logged = metric_rows(folder, lengths)
+    value, values = read_metric(logged, metric, how, selector), len(rows_read(logged, metric, how, selector))
+    _refused(sentence, metric_by_result(selector, metric, config) or extreme_unsaid(how, sentence, values))
     table, digest = f"{PREFIX}{how}", metric_digest(folder, lengths)
     return _stating(Claim(sentence, table, digest, selector, metric, value, digits, lengths=lengths), None)
 
@@ -167,16 +191,21 @@ def states_value(claim: Claim) -> bool:
 
 def check_claims(run: Run) -> list[CheckedClaim]:
     """Recomputes every claim of a run from the saved bytes of its tables and metrics."""
-    return Listed(check_claim(run, claim) for claim in run.claims())
+    seeds = cache(lambda: all_seeds(run))
+    return Listed(check_claim(run, claim, seeds) for claim in run.claims())
 
 
-def check_claim(run: Run, claim: Claim) -> CheckedClaim:
-    """Recomputes one claim from the saved bytes of ``run``."""
+def check_claim(run: Run, claim: Claim, seeds: Callable[[], list[str]] | None = None) -> CheckedClaim:
+    """Recomputes one claim from the saved bytes of ``run``.
+
+    ``seeds`` gives ``all_seeds(run)``, for who checks many claims of one run and will have them read once.
+    """
+    known = seeds or (lambda: all_seeds(run))
     try:
         if claim.metric:
-            verdict, reason = _check_metric(run, claim)
+            verdict, reason = _check_metric(run, claim, known)
         else:
-            verdict, reason = _check_cell(run, claim)
+            verdict, reason = _check_cell(run, claim, known)
     except UnweaveError as error:
         return CheckedClaim(claim, "not checkable", str(error))
     shown = stated(claim.value, claim.digits)
@@ -187,7 +216,7 @@ def check_claim(run: Run, claim: Claim) -> CheckedClaim:
     return CheckedClaim(claim, verdict, reason)
 
 
-def _check_cell(run: Run, claim: Claim) -> tuple[str, str]:
+def _check_cell(run: Run, claim: Claim, known: Callable[[], list[str]]) -> tuple[str, str]:
     table = run.load_table(claim.table)
     shown = stated(claim.value, claim.digits)
     if not claim.aggregated:
@@ -203,7 +232,7 @@ def _check_cell(run: Run, claim: Claim) -> tuple[str, str]:
         return _check_over(run, claim, claim.over)
     seeds = row_seeds(table, table.find(claim.row))
     told = chosen_by_result(table, claim.row, claim.column, run.config) or some_seeds_of_many(
-        run, seeds, claim.sentence
+        known, seeds, claim.sentence
     )
     if told:
         return "failed", told
@@ -221,11 +250,8 @@ def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
         again = over.recompute(raw)
         if not over.agrees(raw, claim.value):
             return "failed", f"{over.how} of {over.column!r} in {raw.name!r} is {again!r}, the claim {claim.value!r}"
-        told = (
-            chosen_by_result(raw, over.where, over.column, run.config)
-            or chosen_by_result(raw, over.minus or {}, over.column, run.config)
-            or extreme_unsaid(over.how, claim.sentence)
-            or seeds_left_out(run, over, raw, claim.sentence)
+        told = _aggregate_amiss(raw, over, claim.sentence, run.config) or (
+            seeds_left_out(run, over, raw, claim.sentence)
         )
     except UnweaveError as error:
         return "failed", str(error)
@@ -239,7 +265,21 @@ def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
     return "held", f"{over.how} of {over.column!r} in table {raw.name!r}{of} = {stated(claim.value, claim.digits)}"
 
 
-def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
+def _aggregate_amiss(raw: Table, over: Aggregate, sentence: str, config: Mapping[str, Any]) -> str | None:
+    return (
+        chosen_by_result(raw, over.where, over.column, config)
+        or chosen_by_result(raw, over.minus or {}, over.column, config)
+        or extreme_unsaid(over.how, sentence, len(raw.find(over.where)))
+    )
+
+
+def _refused(sentence: str, amiss: str | None) -> None:
+    """``UnweaveError`` for what would fail when it is checked, while its maker can still mend it."""
+    if amiss:
+        raise UnweaveError(f"the claim {sentence!r} {amiss}")
+
+
+def _check_metric(run: Run, claim: Claim, known: Callable[[], list[str]]) -> tuple[str, str]:
     if metric_digest(run.path, claim.lengths) != claim.sha256:
         return "failed", "the metrics were changed after the claim was made"
     try:
@@ -252,11 +292,12 @@ def _check_metric(run: Run, claim: Claim) -> tuple[str, str]:
         return "failed", f"the metrics hold {then!r}, the claim {claim.value!r}"
     if now != then:
         return "failed", f"the run went on after the claim: {claim.metric} {claim.column!r} is {now!r} at its end"
-    seeds = [row.get("seed") for row in rows_read(logged, claim.column, str(claim.metric), claim.row)]
+    used = rows_read(logged, claim.column, str(claim.metric), claim.row)
+    seeds = [row.get("seed") for row in used]
     told = (
         metric_by_result(claim.row, claim.column, run.config)
-        or extreme_unsaid(str(claim.metric), claim.sentence)
-        or some_seeds_of_many(run, seeds, claim.sentence)
+        or extreme_unsaid(str(claim.metric), claim.sentence, len(used))
+        or some_seeds_of_many(known, seeds, claim.sentence)
     )
     if told:
         return "failed", told

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unweave.base.errors import UnweaveError
+from unweave.base.errors import UnweaveError, first_line
 from unweave.record.cited_seeds import cited_amiss
 from unweave.record.claims import claimed_cell
 from unweave.record.metric import PREFIX, metric_digest, metric_lengths, metric_rows, read_metric
@@ -127,7 +127,8 @@ def check_evidence(
     """Opens each run in ``root`` that the evidence of ``run`` cites, and compares its bytes with what was cited.
 
     ``seals`` are the digests that somebody kept of them, ``invalid`` the runs found invalid, with the reasons. What is
-    cited of some of a run's seeds, where it has more, has failed; so has a row that is chosen by its result.
+    cited of some of a run's seeds, where it has more, has failed; so has a row that is chosen by its result. Numbers
+    are told apart by the column ``arm`` and by those that the claims of ``run`` select by.
     """
     sources: dict[str, Run | tuple[str, str]] = {}
     found = []
@@ -140,23 +141,42 @@ def check_evidence(
             source = sources[name]
             verdict, reason = source if isinstance(source, tuple) else _compare(source, record)
             checked.append(CheckedSource(table.name, number, name, verdict, reason))
-        found += _chosen(table, checked, sources)
+        found += _chosen(table, checked, sources, _telling(run, table))
     return found
 
 
-def _chosen(
-    table: Table, checked: list[CheckedSource], sources: Mapping[str, Run | tuple[str, str]]
-) -> Iterator[CheckedSource]:
-    """``checked``, with those failed that hold but were chosen among others."""
-    records, amiss = table.records(), {}
+def _telling(run: Run, table: Table) -> list[str]:
+    """The columns that tell numbers of evidence apart: other words beside a number, such as its seed's, do not."""
     about = [name for name in table.columns if name not in CITED]
+    try:
+        claims = run.claims()
+    except UnweaveError:
+        return about
+    told = {"arm"}
+    for claim in claims:
+        told |= set(claim.row) if claim.table == table.name else set()
+        if claim.over is not None and claim.over.table == table.name:
+            told |= {*claim.over.where, *(claim.over.minus or {})}
+    return [name for name in about if name in told]
+
+
+def _chosen(
+    table: Table, checked: list[CheckedSource], sources: Mapping[str, Run | tuple[str, str]], about: list[str]
+) -> Iterator[CheckedSource]:
+    """``checked``, with those failed that hold but were chosen among others, or of which that cannot be told."""
+    records, amiss = table.records(), {}
     for name, source in sources.items():
         held = [one.row for one in checked if one.run == name and one.verdict == "held"]
         if not isinstance(source, tuple):
-            told = cited_amiss(source, [records[row] for row in held], about)
-            amiss |= {held[place]: reason for place, reason in told.items()}
+            try:
+                told = cited_amiss(source, [records[row] for row in held], about)
+                amiss |= {held[place]: ("failed", reason) for place, reason in told.items()}
+            except (UnweaveError, LookupError, ValueError, TypeError, ArithmeticError) as error:
+                reason = f"which seeds run {name!r} has of it cannot be told: {first_line(error)}"
+                amiss |= dict.fromkeys(held, ("not checkable", reason))
     for one in checked:
-        yield replace(one, verdict="failed", reason=amiss[one.row]) if one.row in amiss else one
+        verdict, reason = amiss.get(one.row, (one.verdict, one.reason))
+        yield replace(one, verdict=verdict, reason=reason)
 
 
 def _rows_of(run: Run, table: str, row: Mapping[str, Any], seed: str | None) -> Iterator[dict[str, Any]]:
@@ -208,7 +228,7 @@ def _compare(source: Run, record: Mapping[str, Value]) -> tuple[str, str]:
         table = str(record["table"] or f"{PREFIX}last")
         row = json.loads(str(record["row"] if record["row"] is not None else "{}"))
         value, sha256 = _cell(source, table, str(record["column"]), row)
-    except (ValueError, AttributeError, IndexError):
+    except (ValueError, AttributeError, IndexError, TypeError):
         return "failed", f"{record['row']!r} selects no row of {record['table']!r}"
     except UnweaveError as error:
         return "failed", str(error)

@@ -67,7 +67,7 @@ def rows_read(
     """The rows whose values ``read_metric`` takes, or the ``UnweaveError`` that it raises."""
     if how not in HOW:
         raise UnweaveError(f"a metric's {how!r}: use one of {', '.join(HOW)}")
-    chosen = [row for row in rows if metric in row and _selected(row, where or {})]
+    chosen = rows_with(rows, metric, where or {})
     if not chosen:
         known = dict.fromkeys(name for row in rows for name in row if name not in ("time", "step"))
         raise UnweaveError(
@@ -80,6 +80,11 @@ def rows_read(
             at = f" at step {row['step']}" if "step" in row else ""
             raise UnweaveError(f"{metric!r}{at} is {value!r}, not a finite number: nothing to claim")
     return used
+
+
+def rows_with(rows: list[dict[str, Any]], metric: str, where: Mapping[str, Value]) -> list[dict[str, Any]]:
+    """The rows that ``where`` selects and that have the metric, whatever it came to."""
+    return [row for row in rows if metric in row and _selected(row, where)]
 
 
 def _selected(row: Mapping[str, Any], where: Mapping[str, Value]) -> bool:

@@ -282,7 +282,8 @@ class Run:
         ``table`` the claim is on that aggregate itself. A claim on a number over seeds should have it: only then can
         the audit tell that no seed was left out.
         Raises ``UnweaveError`` when no or several rows match, when ``value`` is given and is not the cell's at those
-        digits, when the cell is not what ``over`` gives, and when the sentence does not state the value.
+        digits, when the cell is not what ``over`` gives, when the sentence does not state the value, when it calls the
+        largest or smallest of several numbers no such thing, and when rows are selected by a number that came out.
         """
         raw = None if over is None else self.load_table(over.table)
         if table is None or row is None or column is None:
@@ -290,8 +291,9 @@ class Run:
                 raise UnweaveError(
                     f"the claim {sentence!r} needs a table, a row and a column, or `over` and none of them"
                 )
-            return self._keep(make_aggregate_claim(raw, sentence, over, value, digits))
-        return self._keep(make_claim(self.load_table(table), sentence, row, column, value, digits, over, raw))
+            return self._keep(make_aggregate_claim(raw, sentence, over, value, digits, config=self.config))
+        saved = self.load_table(table)
+        return self._keep(make_claim(saved, sentence, row, column, value, digits, over, raw, config=self.config))
 
     def claim_metric(
         self,
@@ -304,9 +306,10 @@ class Run:
         """Records a sentence whose number is read from what was logged: ``how`` over ``metric``, with ``{value}``.
 
         ``where`` selects rows by what was logged beside it; ``step>=`` and ``step<=`` in it bound the step.
-        Raises ``UnweaveError`` when no row has the metric and when one of them is not a finite number.
+        Raises ``UnweaveError`` when no row has the metric, when one of them is not a finite number, and where ``claim``
+        refuses a sentence or a selector.
         """
-        return self._keep(make_metric_claim(self.path, sentence, metric, how, where, digits))
+        return self._keep(make_metric_claim(self.path, sentence, metric, how, where, digits, config=self.config))
 
     def _keep(self, claim: Claim) -> Claim:
         self._refuse_sealed("claims")

@@ -11,11 +11,22 @@ from unweave.record.aggregate import listed, seed_order
 from unweave.record.metric import metric_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from unweave.record.aggregate import Aggregate
     from unweave.record.run import Run
     from unweave.record.table import Table, Value
+
+_NUMBER = re.compile(r"-?\d+")
+_LONGEST_RANGE = 10_000
+_RANGE = r"(?:\s*[-–—…]\s*|\s*\.\.\.?\s*|\s+(?:up )?to\s+|\s+through\s+)"
+_NEXT = (
+    r"(?:(?:\s*[,;/&+]\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+)(?:(?:(?:with|on|for|of|over|in) )?(?:the )?seeds? )?)"
+)
+_GOES_ON = (
+    r"\s*[,;(]?\s*(?:[-–—…+&/]|\.\.|(?:and|or|plus|with|besides|through|onwards?|upwards?|up|etc|as well)\b"
+    r"|to\b(?! [-+−]?\d)|(?:the )?(?:others?|rest|all|every|each|remaining|more|further)\b)"
+)
 
 
 def planned_seeds(run: Run) -> list[str]:
@@ -65,13 +76,16 @@ def seeds_left_out(run: Run, over: Aggregate, raw: Table, sentence: str) -> str 
     return None
 
 
-def some_seeds_of_many(run: Run, seeds: Iterable[Value], sentence: str) -> str | None:
-    """What is wrong with a sentence on numbers of ``seeds`` where the run has more and the sentence names none."""
-    own, known = seed_order({str(seed) for seed in seeds if seed is not None}), all_seeds(run)
-    if len(known) < 2 or not own or own == known or names_seeds(sentence, own):
+def some_seeds_of_many(known: Callable[[], list[str]], seeds: Iterable[Value], sentence: str) -> str | None:
+    """What is wrong with a sentence on numbers of ``seeds`` where the run has more and the sentence names none.
+
+    ``known`` gives every seed of the run; it is asked only where they matter, for they take reading all that it wrote.
+    """
+    own = seed_order({str(seed) for seed in seeds if seed is not None})
+    if not own or names_seeds(sentence, own) or own == (every := known()) or len(every) < 2:
         return None
     of = f"{'seed' if len(own) == 1 else 'seeds'} {listed(own)}"
-    return f"reports {of} alone of {listed(known)}, and does not say so: write “{of}”, or claim over all"
+    return f"reports {of} alone of {listed(every)}, and does not say so: write “{of}”, or claim over all"
 
 
 def of_no_seed(run: Run, seeds: Iterable[Value], value: Value) -> str | None:
@@ -88,10 +102,33 @@ def all_seeds(run: Run) -> list[str]:
 
 
 def names_seeds(sentence: str, seeds: Sequence[str]) -> bool:
-    """Whether a sentence says that it is of exactly these seeds: ``seed 3``, ``seeds 0, 1 and 2``."""
-    numbers = r"(?:, and |, | and )".join(map(re.escape, seeds))
-    more = r"(?!\w|\.\d|(?:, and |, | and )\d)" if len(seeds) > 1 else r"\b"
-    return re.search(rf"\bseeds? {numbers}{more}", sentence, re.IGNORECASE) is not None
+    """Whether a sentence says that it is of exactly these seeds: ``seed 3``, ``seeds 0, 1 and 2``, ``seeds 0 to 2``.
+
+    One seed is in the singular. A list that goes on in words (``seeds 1, 2 and the rest``) names others besides.
+    """
+    words = "|".join(re.escape(seed) for seed in seeds if not _NUMBER.fullmatch(seed))
+    one = rf"(?:{words + '|' if words else ''}-?\d+)(?![\w]|\.\d)"
+    listing = re.compile(rf"\b(seeds?) ({one}(?:(?:{_NEXT}|{_RANGE}){one})*)({_GOES_ON})?", re.IGNORECASE)
+    for match in listing.finditer(sentence):
+        if match[3] is None and (len(seeds) > 1 or match[1].lower() == "seed"):
+            parts = re.split(rf"(?<=\w)(?:({_RANGE})|{_NEXT})", match[2], flags=re.IGNORECASE)
+            if _listed(parts[::2], parts[1::2]) == set(seeds):
+                return True
+    return False
+
+
+def _listed(numbers: Sequence[str], between: Sequence[str | None]) -> set[str] | None:
+    """The seeds of a list, where some are the two ends of a range; None for a range of no numbers or no order."""
+    found = {numbers[0]}
+    for first, last, joined in zip(numbers, numbers[1:], between, strict=False):
+        if joined is not None:
+            if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(last)):
+                return None
+            if not 0 < int(last) - int(first) < _LONGEST_RANGE:
+                return None
+            found |= set(map(str, range(int(first), int(last))))
+        found.add(last)
+    return found
 
 
 def row_seeds(table: Table, rows: Iterable[int]) -> list[Value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from unweave.lab.audit.text import check_stated
 from unweave.record.aggregate import listed
 from unweave.record.audit import audit_run
 from unweave.record.claims import CheckedClaim, check_claim
-from unweave.record.evidence import CheckedSource, check_evidence
+from unweave.record.evidence import CheckedSource, check_evidence, is_evidence
 from unweave.record.run import Run
 from unweave.record.seal import SEAL, check_seal
-from unweave.record.seeds import logged_seeds, planned_seeds
+from unweave.record.seeds import all_seeds, logged_seeds, planned_seeds
 from unweave.record.table import Table
 
 DAMAGED = (UnweaveError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -40,9 +41,14 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
         run = Run.open(path)
     except DAMAGED as error:
         return Audit(path.name, (), (Finding("run", "run.json", first_line(error)),))
-    sources = list(_read(lambda: check_evidence(run, root, kept.seals, kept.invalid), []))
+    findings: list[Finding] = []
+    sources: list[CheckedSource] | None = None
+    try:
+        sources = check_evidence(run, root, kept.seals, kept.invalid)
+    except DAMAGED as error:
+        findings.append(Finding("evidence", "tables", f"cannot be held against what it cites ({first_line(error)})"))
     claims, unreadable = _claims(run, sources)
-    findings: list[Finding] = [*unreadable]
+    findings += unreadable
     for check in (
         _seal(run, kept.seals.get(run.id)),
         _submitted(run, kept.submitted),
@@ -53,7 +59,7 @@ def audit_folder(path: Path, root: Path | None = None, ledger: Ledger | None = N
         code_findings(run),
         held_out_findings(run),
         compared_findings(run),
-        _evidence(sources),
+        _evidence(sources or []),
         left_out(run, root, kept.invalid),
         report_findings(run, root, kept.seals),
     ):
@@ -107,28 +113,37 @@ def _shown(run: Run) -> Iterator[Finding]:
         yield Finding(kind if kind in ("table", "figure", "report") else "run", one.where, one.what)  # type: ignore[arg-type]
 
 
-def _claims(run: Run, sources: list[CheckedSource]) -> tuple[list[CheckedClaim], list[Finding]]:
+def _claims(run: Run, sources: list[CheckedSource] | None) -> tuple[list[CheckedClaim], list[Finding]]:
     try:
         claims = run.claims()
     except DAMAGED as error:
         return [], [Finding("claim", "claims.json", first_line(error))]
-    settings = _read(lambda: _settings(run), [])
+    # Without its settings a sentence may state fewer numbers, so what cannot be read excuses nothing.
+    settings, seeds = _read(lambda: _settings(run), []), cache(lambda: all_seeds(run))
     found = []
     for claim in claims:
         try:
-            found.append(_checked(run, check_claim(run, claim), sources, settings))
+            found.append(_checked(run, check_claim(run, claim, seeds), sources, settings))
         except DAMAGED as error:
             found.append(CheckedClaim(claim, "failed", f"holds what no run claims ({first_line(error)})"))
     return found, []
 
 
-def _checked(run: Run, checked: CheckedClaim, sources: list[CheckedSource], settings: list[Any]) -> CheckedClaim:
-    """A claim that holds against its own run, held against what it cites and against every other number it states."""
+def _checked(run: Run, checked: CheckedClaim, sources: list[CheckedSource] | None, settings: list[Any]) -> CheckedClaim:
+    """A claim that holds against its own run, held against what it cites and against every other number it states.
+
+    ``sources`` is None where what the run cites could not be read; then no claim on it can be checked.
+    """
     if checked.verdict != "held":
         return checked
     claim = checked.claim
     tables = {name: _read(lambda name=name: run.load_table(name), None) for name in _tables_of(claim)}
-    cited = [source for source in sources if source.row in _rows_of(claim, tables.get(source.table), source.table)]
+    lost = [name for name, table in tables.items() if table is None or (sources is None and is_evidence(table))]
+    if lost:
+        return replace(checked, verdict="not checkable", reason=f"what {lost[0]!r} cites cannot be read")
+    cited = [
+        source for source in sources or [] if source.row in _rows_of(claim, tables.get(source.table), source.table)
+    ]
     for verdict in ("failed", "not checkable"):
         for source in cited:
             if source.verdict == verdict:

@@ -12,6 +12,8 @@ from unweave.record.run import Run
 from unweave.record.table import Table
 
 TABLES = ("values", "comparison")
+_VALUES, _STATED = {"arm", "seed", "value", "run"}, {"arm", "seeds", "mean", "against", "verdict"}
+"""Columns that the lab writes of every comparison."""
 _UNNAMED = "\0="
 """Stands before the names of arms that are made again, where the settings are whose names they are."""
 
@@ -30,6 +32,9 @@ def compared_findings(run: Run) -> Iterator[Finding]:
     if run.study not in ("comparison", "sweep") or not set(TABLES) <= set(run.tables()):
         return
     values, stated = (run.load_table(name) for name in TABLES)
+    # A person's own study may have such a name, and such tables with other columns.
+    if not (set(values.columns) >= _VALUES and set(stated.columns) >= _STATED):
+        return
     again = _again(values, str(_better(run.config)))
     if len(stated.rows) != len(again.rows):
         yield Finding("table", TABLES[1], "has another number of arms than the values that it is made of")

@@ -107,7 +107,9 @@ def keep_comparison(comparison: Comparison, run: Run, first: tuple[str, Row] | N
     def of(seeds: Iterable[int]) -> str:
         """How many seeds, or which where they are not those that were planned: a claim must name them then."""
         own = seed_order(map(str, seeds))
-        return f"seeds {listed(own)}" if planned and own != planned else f"{len(own)} seeds"
+        if not planned or own == planned:
+            return f"{len(own)} seeds"
+        return f"{'seed' if len(own) == 1 else 'seeds'} {listed(own)}"
 
     if first is not None:
         start, chosen = first
