@@ -378,9 +378,9 @@ def test_the_papers_that_come_with_it_can_be_planned_and_say_where_each_number_i
 def test_the_replication_that_is_shipped_is_imported_and_every_claim_holds_again(lab):
     shipped = Path(__file__).parents[1] / "docs" / "results" / "replication-german-removal.zip"
     import_bundle(lab, shipped)
-    (thread,) = (row.thread for row in replications(lab))
-    runs = lab.runs.list().rows
-    found = [audit(lab, run.id) for run in runs]
+    (thread,) = (row.thread for row in replications(lab) if row.paper.id == "german-removal")
+    found = [audit(lab, one.run) for one in lab.threads.get(thread).runs]
+    assert len(found) == 2
     assert {one.verdict for one in found} == {"valid"}
     assert {claim.verdict for one in found for claim in one.claims} == {"held"}
     kept = lab.threads.get(thread)
