@@ -142,7 +142,7 @@ def test_examples_are_firings_with_their_context(made, plan, readings):
                 assert first == max(0, one.position - CONFIG.context)
                 assert np.array_equal(one.tokens, plan.text.tokens[one.window, where])
                 np.testing.assert_allclose(one.importance, importance[one.window, where, row], atol=1e-3)
-                np.testing.assert_allclose(one.activation, activation[one.window, where, row], rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(one.activation, activation[one.window, where, row], rtol=1e-4, atol=1e-4)
                 assert one.label == plan.text.label[one.window]
 
 
@@ -169,7 +169,7 @@ def test_the_pool_keeps_every_firing(made, plan, readings):
         expected = importance[pool.window][..., row] > np.float32(FIRES)
         assert np.array_equal(np.flatnonzero(expected), flat)
         np.testing.assert_allclose(strength, importance[window, place, row], atol=1e-3)
-        np.testing.assert_allclose(level, activation[window, place, row], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(level, activation[window, place, row], rtol=1e-4, atol=1e-4)
     rows, strength, _ = pool.at(2, 5)
     assert np.array_equal(rows, np.flatnonzero(importance[pool.window[2], 5] > np.float32(FIRES)))
 

@@ -410,7 +410,7 @@ def test_f3_27_what_takes_too_much_is_ended_by_its_limit_and_leaves_no_process(t
     assert result.note
     assert re.search(said, result.note), result.note
     assert time.monotonic() - began < 20
-    assert _inside() == []
+    assert _inside(tmp_path) == []
     assert len(result.ended.output) <= SMALL.output_mb * (1 << 20)
 
 
@@ -430,7 +430,7 @@ def test_f3_27_what_ignores_signals_and_daemons_is_ended_after_its_time(tmp_path
     _, result = sandboxed(tmp_path, body, Limits(seconds=2))
     assert (result.status, result.note) == ("failed", "ended by the sandbox: it ran for more than 2 seconds")
     time.sleep(0.1)
-    assert _inside() == []
+    assert _inside(tmp_path) == []
 
 
 def test_f3_27_a_daemon_that_outlives_its_study_ends_with_it(tmp_path):
@@ -448,15 +448,18 @@ def test_f3_27_a_daemon_that_outlives_its_study_ends_with_it(tmp_path):
     _, result = sandboxed(tmp_path, body)
     assert finished(result)
     time.sleep(0.1)
-    assert _inside() == []
+    assert _inside(tmp_path) == []
 
 
-def _inside():
-    """Processes that live in a sandbox: their home folder is there."""
+def _inside(folder):
+    """Processes that live in a sandbox, their home folder is there, but for those of another test's at this moment."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("HOME") == bubblewrap.FIXED["HOME"]:
+            if process.status() == psutil.STATUS_ZOMBIE or process.environ().get("HOME") != bubblewrap.FIXED["HOME"]:
+                continue
+            walls = [one.cmdline() for one in process.parents() if one.name() == "bwrap"]
+            if not walls or any(str(folder) in " ".join(each) for each in walls):
                 found.append(process.pid)
         except psutil.Error:
             continue

@@ -48,7 +48,13 @@ def test_on_held_out_text_few_subcomponents_predict_nearly_what_the_target_does(
 
 def test_one_number_takes_german_from_it(target):
     config = RemoveLanguage(
-        target="polyglot", seeds=1, methods=("factor", "ablation"), windows=8, left_out=(), strict=False
+        target="polyglot",
+        seeds=1,
+        methods=("factor", "ablation"),
+        windows=4,
+        selection_windows=12,
+        left_out=(),
+        strict=False,
     )
     removal = remove_language(config, target=target)
     effects = {cell["method"]: cell["effects"] for cell in removal.cells}

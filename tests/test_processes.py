@@ -173,6 +173,7 @@ def test_sums_are_taken_over_tensors_of_every_size_and_type(monkeypatch):
     assert sorted(blocks) == [1, 1, 2, 11, 12]  # one more says that no process has failed
 
 
+@pytest.mark.slow
 def test_torchrun_runs_the_command_line_in_two_processes_and_one_prints(
     llama, tokenizer, tmp_path, monkeypatch, capsys
 ):

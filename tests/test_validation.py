@@ -15,7 +15,7 @@ import pytest
     [
         pytest.param("tms-5-2", 0, marks=pytest.mark.slow),
         pytest.param("tms-40-10", 2, marks=pytest.mark.slow),
-        ("planted-languages", 0),
+        pytest.param("planted-languages", 0, marks=pytest.mark.slow),
     ],
 )
 def test_the_known_answer_is_found(name, allowed, tmp_path):

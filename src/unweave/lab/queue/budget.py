@@ -36,7 +36,10 @@ class Line:
     @property
     def left(self) -> float | None:
         """What can still be reserved; None where there is no limit."""
-        return None if self.granted is None else max(0.0, self.granted - self.reserved - self.spent)
+        if self.granted is None:
+            return None
+        left = self.granted - self.reserved - self.spent
+        return left if left > 1e-9 else 0.0  # sums of tenths miss by their rounding
 
 
 @dataclass(frozen=True)
