@@ -145,19 +145,19 @@ def test_names_that_do_not_go_into_a_url_are_refused_at_the_start(name):
 
 def test_views_run_beside_one_another_but_not_more_than_the_limit(server):
     subject = server.subjects["stand-in"]
-    replies, threads = in_threads(5, lambda: server.post("slow", {}))
-    until(lambda: subject.now == LIMITS.running)
+    replies, threads = in_threads(LIMITS.running + LIMITS.waiting + 1, lambda: server.post("slow", {}))
+    # Whichever comes last finds no place, and is told at once.
+    until(lambda: subject.now == LIMITS.running and replies)
     # The event loop is free meanwhile.
     assert server.ask("GET", "/api/views").status == 200
     assert server.ask("GET", "/").status == 200
-    time.sleep(0.2)
-    assert subject.asked == LIMITS.running
-    full = server.post("slow", {})
+    (full,) = replies
     assert (full.status, full.one("retry-after")) == (503, "1")
+    assert subject.asked == LIMITS.running
     subject.gate.set()
     for thread in threads:
         thread.join(20)
-    assert [reply.status for reply in replies] == [200] * 5
+    assert [reply.status for reply in replies] == [503] + [200] * (LIMITS.running + LIMITS.waiting)
     assert subject.most == LIMITS.running
 
 
