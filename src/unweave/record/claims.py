@@ -17,7 +17,7 @@ from unweave.record.seeds import all_seeds, of_no_seed, row_seeds, seeds_left_ou
 from unweave.record.table import Table, Value, number_text, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from unweave.record.run import Run
@@ -234,11 +234,8 @@ def _check_cell(run: Run, claim: Claim, known: Callable[[], list[str]]) -> tuple
     told = chosen_by_result(table, claim.row, claim.column, run.config) or some_seeds_of_many(
         known, seeds, claim.sentence
     )
-    if told:
-        return "failed", told
-    unknown = of_no_seed(run, seeds, claim.value)
-    if unknown:
-        return "not checkable", unknown
+    if amiss := _amiss(run, told, seeds, claim.value):
+        return amiss
     return "held", f"{claim.column} = {shown} in table {table.name!r}"
 
 
@@ -255,14 +252,19 @@ def _check_over(run: Run, claim: Claim, over: Aggregate) -> tuple[str, str]:
         )
     except UnweaveError as error:
         return "failed", str(error)
-    if told:
-        return "failed", told
-    seeds = over.seeds(raw)
-    unknown = of_no_seed(run, seeds, claim.value)
-    if unknown:
-        return "not checkable", unknown
+    seeds = [] if told else over.seeds(raw)
+    if amiss := _amiss(run, told, seeds, claim.value):
+        return amiss
     of = f" over seeds {listed(seeds)}" if seeds else ""
     return "held", f"{over.how} of {over.column!r} in table {raw.name!r}{of} = {stated(claim.value, claim.digits)}"
+
+
+def _amiss(run: Run, told: str | None, seeds: Iterable[Value], value: Value) -> tuple[str, str] | None:
+    """The verdict on a number that was recomputed, where something is ``told`` against it or it is of no seed."""
+    if told:
+        return "failed", told
+    unknown = of_no_seed(run, seeds, value)
+    return ("not checkable", unknown) if unknown else None
 
 
 def _aggregate_amiss(raw: Table, over: Aggregate, sentence: str, config: Mapping[str, Any]) -> str | None:
@@ -299,11 +301,8 @@ def _check_metric(run: Run, claim: Claim, known: Callable[[], list[str]]) -> tup
         or extreme_unsaid(str(claim.metric), claim.sentence, len(used))
         or some_seeds_of_many(known, seeds, claim.sentence)
     )
-    if told:
-        return "failed", told
-    unknown = of_no_seed(run, seeds, claim.value)
-    if unknown:
-        return "not checkable", unknown
+    if amiss := _amiss(run, told, seeds, claim.value):
+        return amiss
     return "held", f"{claim.metric} of metric {claim.column!r} = {stated(claim.value, claim.digits)}"
 
 

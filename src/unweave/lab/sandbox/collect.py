@@ -20,9 +20,9 @@ from unweave.lab.sandbox.limits import MEGABYTE, Limits
 from unweave.record.seal import SEAL
 
 SANDBOXES = "sandboxes"
+"""The folder of the lab's own that workspaces are made in, each named after its run."""
 GONE = ".gone"
 """How the name of a sandbox ends from which everything was taken."""
-"""The folder of the lab's own that workspaces are made in, each named after its run."""
 FOLDERS = ("cells", "tables", "figures", "edits", "files")
 # What a run folder is made of; a run's own description is the lab's to write, never the code's.
 TAKEN = re.compile(
