@@ -1,0 +1,1 @@
+"""Preference pairs: reading them as others write them, checking and writing them."""

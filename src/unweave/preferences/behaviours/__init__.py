@@ -1,0 +1,1 @@
+"""Behaviours: what can be counted in a reply."""

@@ -1,0 +1,85 @@
+"""Behaviours: what can be counted in a reply, one small registered function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+
+import numpy as np
+from jaxtyping import Float32
+
+from unweave.base.errors import UnweaveError, nearest
+from unweave.preferences.behaviours.reading import Reading
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """A name, what it measures in one line, its family and unit, and the function ``Reading -> float``."""
+
+    name: str
+    meaning: str
+    family: str
+    unit: str
+    """``per reply``, ``share of words``, ``0 or 1`` and the like."""
+    function: Callable[[Reading], float]
+
+
+_BEHAVIOURS: dict[str, Behaviour] = {}
+
+
+def behaviour(
+    name: str, meaning: str, family: str, unit: str = "per reply"
+) -> Callable[[Callable[[Reading], float]], Callable[[Reading], float]]:
+    """Registers a function ``Reading -> float`` as a behaviour, of your own too."""
+
+    def register(function: Callable[[Reading], float]) -> Callable[[Reading], float]:
+        known = _BEHAVIOURS.get(name)
+        if known is not None and known.function.__module__ != function.__module__:
+            raise TypeError(f"behaviour {name!r} is registered by {known.function.__module__} already")
+        _BEHAVIOURS[name] = Behaviour(name, meaning, family, unit, function)
+        return function
+
+    return register
+
+
+def all_behaviours() -> dict[str, Behaviour]:
+    """Every behaviour by name: those of this package's modules, and what else was registered."""
+    import unweave.preferences.behaviours as room
+
+    for module in iter_modules(room.__path__):
+        import_module(f"{room.__name__}.{module.name}")
+    return dict(sorted(_BEHAVIOURS.items()))
+
+
+def find_behaviours(names: Sequence[str] | None = None) -> list[Behaviour]:
+    """The behaviours of these names, all by default; raises ``UnweaveError`` with the nearest for an unknown one."""
+    known = all_behaviours()
+    for name in names or ():
+        if name not in known:
+            raise UnweaveError(f"behaviour {name!r} is not registered; {nearest(name, known)}")
+    return [known[name] for name in names] if names is not None else list(known.values())
+
+
+def score(
+    replies: Sequence[str], prompts: Sequence[str] | None = None, names: Sequence[str] | None = None
+) -> Float32[np.ndarray, "n m"]:
+    """What each behaviour gives for each reply; ``prompts`` are the last user turns, in the same order.
+
+    Raises ``UnweaveError`` naming the behaviour where one fails or gives what is not a finite number.
+    """
+    behaviours = find_behaviours(names)
+    found = np.empty((len(replies), len(behaviours)), np.float32)
+    for row, text in enumerate(replies):
+        reading = Reading(text, prompts[row] if prompts is not None else "")
+        for column, each in enumerate(behaviours):
+            found[row, column] = each.function(reading)
+    broken = np.argwhere(~np.isfinite(found))
+    if len(broken):
+        row, column = broken[0]
+        raise UnweaveError(
+            f"behaviour {behaviours[column].name!r} gave {found[row, column]} for the reply {replies[row][:60]!r}: it "
+            "must give a finite number for every text, the empty one too"
+        )
+    return found

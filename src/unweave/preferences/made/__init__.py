@@ -1,0 +1,1 @@
+"""Made preference datasets, whose key the tool never sees."""

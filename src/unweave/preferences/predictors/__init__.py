@@ -1,0 +1,1 @@
+"""Predictors: from a dataset, before training, to what will change."""
