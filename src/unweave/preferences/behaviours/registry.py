@@ -11,19 +11,19 @@ import numpy as np
 from jaxtyping import Float32
 
 from unweave.base.errors import UnweaveError, nearest
-from unweave.preferences.behaviours.reading import Reading
+from unweave.preferences.behaviours.reply_text import ReplyText
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A name, what it measures in one line, its family and unit, and the function ``Reading -> float``."""
+    """A name, what it measures in one line, its family and unit, and the function ``ReplyText -> float``."""
 
     name: str
     meaning: str
     family: str
     unit: str
     """``per reply``, ``share of words``, ``0 or 1`` and the like."""
-    function: Callable[[Reading], float]
+    function: Callable[[ReplyText], float]
 
 
 _BEHAVIOURS: dict[str, Behaviour] = {}
@@ -31,10 +31,10 @@ _BEHAVIOURS: dict[str, Behaviour] = {}
 
 def behaviour(
     name: str, meaning: str, family: str, unit: str = "per reply"
-) -> Callable[[Callable[[Reading], float]], Callable[[Reading], float]]:
-    """Registers a function ``Reading -> float`` as a behaviour, of your own too."""
+) -> Callable[[Callable[[ReplyText], float]], Callable[[ReplyText], float]]:
+    """Registers a function ``ReplyText -> float`` as a behaviour, of your own too."""
 
-    def register(function: Callable[[Reading], float]) -> Callable[[Reading], float]:
+    def register(function: Callable[[ReplyText], float]) -> Callable[[ReplyText], float]:
         known = _BEHAVIOURS.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise TypeError(f"behaviour {name!r} is registered by {known.function.__module__} already")
@@ -72,9 +72,9 @@ def score(
     behaviours = find_behaviours(names)
     found = np.empty((len(replies), len(behaviours)), np.float32)
     for row, text in enumerate(replies):
-        reading = Reading(text, prompts[row] if prompts is not None else "")
+        seen = ReplyText(text, prompts[row] if prompts is not None else "")
         for column, each in enumerate(behaviours):
-            found[row, column] = each.function(reading)
+            found[row, column] = each.function(seen)
     broken = np.argwhere(~np.isfinite(found))
     if len(broken):
         row, column = broken[0]

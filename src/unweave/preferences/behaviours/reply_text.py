@@ -9,7 +9,7 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
 
 
-class Reading:
+class ReplyText:
     """A reply and the prompt that it answers, with words and sentences found when first asked for."""
 
     def __init__(self, text: str, prompt: str = "") -> None:
