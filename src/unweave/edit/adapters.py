@@ -236,7 +236,7 @@ def _lora_injected(target: Target, sites: Sequence[Site], rank: int, name: str, 
         lora.keep_to_blocks()
         yield lora
     finally:
-        _take_out(target.module, [site.module for site in sites])
+        take_adapters_out(target.module, [site.module for site in sites])
 
 
 def peft_target_modules(module: nn.Module, sites: list[str]) -> list[str] | str:
@@ -276,7 +276,7 @@ def _strengths_applied(
             handle.remove()
 
 
-def _take_out(module: nn.Module, sites: Sequence[str]) -> None:
+def take_adapters_out(module: nn.Module, sites: Sequence[str]) -> None:
     """Puts the original layers back in place of peft's, without touching a weight."""
     for name in sites:
         parent_name, _, child_name = name.rpartition(".")

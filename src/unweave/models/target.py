@@ -146,7 +146,7 @@ class Target:
         """
         with ExitStack() as stack:
             if positions is not None:
-                stack.enter_context(self._only(positions))
+                stack.enter_context(self.only_at(positions))
             output = self.module(tokens.to(self.device), **self._forward_options())
         logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
         if logits is None:
@@ -156,7 +156,8 @@ class Target:
         return logits
 
     @contextmanager
-    def _only(self, positions: Positions) -> Iterator[None]:
+    def only_at(self, positions: Positions) -> Iterator[None]:
+        """Inside the block, forwards of the module give logits at ``positions`` alone."""
         output = self.output_embedding()
         if output is None:
             yield

@@ -1,0 +1,60 @@
+"""What the preference studies share: the target, the pool, the questions, and the bench that trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unweave.models.target import Target
+    from unweave.preferences.made.pool import Answered
+    from unweave.preferences.truth.bench import TruthBench
+    from unweave.record.run import Run
+
+FOCUS = ("help", "physics", "fiction")
+"""Topics that faults are planted in: all their held-out questions are asked."""
+NEUTRAL_WINDOWS = 24
+
+
+def open_bench(config: Any, run: Run, target: Target | None, progress: Progress) -> tuple[TruthBench, list[Answered]]:
+    """The bench of a config with the target's own replies: to the pool's prompts, and to the questions, before."""
+    from unweave.base.device import prefer_fast_float32
+    from unweave.corpora.files import load_corpus
+    from unweave.corpora.windows import token_windows
+    from unweave.models.load import load_target
+    from unweave.preferences.made.pool import answer_prompts
+    from unweave.preferences.made.prompts import draw_prompts
+    from unweave.preferences.truth.bench import Sampling, TruthBench
+    from unweave.preferences.truth.dpo import DPOSettings
+    from unweave.studies.prove_predictions import UPPER_HALF, upper_half
+
+    prefer_fast_float32()
+    target = target or load_target(config.target, device=config.device, dtype=config.dtype)
+    folder: Path = run.path / "trainings"
+    folder.mkdir(exist_ok=True)
+    prompts = draw_prompts("train", config.prompts, 0)
+    pool = answer_prompts(
+        target, prompts, folder / "pool.jsonl", config.replies, config.most, 101, progress, run.stop_if_cancelled
+    )
+    questions = draw_prompts("held-out", config.questions, 0)
+    for topic in FOCUS:
+        everything = draw_prompts("held-out", 20, 0, (topic,))
+        questions += [each for each in everything if each not in questions]
+    before = answer_prompts(
+        target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, run.stop_if_cancelled
+    )
+    settings = DPOSettings(
+        config.beta,
+        config.learning_rate,
+        config.epochs,
+        config.batch,
+        config.rank,
+        upper_half(target) if config.sites == UPPER_HALF else config.sites,
+    )
+    windows = token_windows(target.tokenizer, load_corpus("parallel"), "evaluation", "en", 64, at_most=NEUTRAL_WINDOWS)
+    sampling = Sampling(config.samples, config.most)
+    bench = TruthBench(target, folder, before, settings, sampling, windows, progress, run.stop_if_cancelled)
+    return bench, pool

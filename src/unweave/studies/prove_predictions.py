@@ -1,0 +1,94 @@
+"""Do predictions of what a preference dataset teaches come true when the target is trained on it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from unweave.base.errors import UnweaveError
+from unweave.base.progress import Silent
+from unweave.studies.registry import study
+
+if TYPE_CHECKING:
+    from unweave.models.target import Target
+    from unweave.record.run import Run
+
+UPPER_HALF = ("upper",)
+
+
+@dataclass(frozen=True)
+class ProvePredictions:
+    """Make datasets of a target's own replies, predict what they teach, train on each, and compare."""
+
+    target: str = "pupil"
+    """A name, a Hugging Face folder or id, or a GGUF file; it must answer in a chat."""
+    mixtures: tuple[str, ...] = ("brisk", "learned", "teller", "sunny", "null", "brisk-swapped")
+    """Hidden raters, each of whom makes a dataset."""
+    seeds: int = 2
+    """Seeds, each with its own pairs, moods and training."""
+    first_seed: int = 0
+    pairs: int = 320
+    """Pairs of each dataset."""
+    prompts: int = 420
+    """Prompts that the pool of replies answers."""
+    replies: int = 4
+    """Replies to each of them, of which a rater takes the best and the worst."""
+    questions: int = 112
+    """Held-out prompts that are answered before and after each training; those of the topics that faults are planted
+    in are added."""
+    samples: int = 8
+    """Replies to each of those."""
+    most: int = 48
+    """Tokens of a reply."""
+    epochs: int = 2
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    batch: int = 16
+    rank: int = 16
+    sites: tuple[str, ...] = UPPER_HALF
+    """Matrices that get an adapter: patterns, or ``upper`` for all of the upper half of the layers."""
+    device: str | None = None
+    """cpu, cuda or mps; the best there is by default."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "pairs", "prompts", "replies", "questions", "samples", "most", "epochs", "batch", "rank"):
+            if getattr(self, name) < 1:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
+        if self.first_seed < 0:
+            raise UnweaveError(f"first_seed is {self.first_seed}, and it must be at least 0")
+        if self.replies < 2:
+            raise UnweaveError(f"replies is {self.replies}, and a rater needs at least 2 to choose from")
+
+
+def upper_half(target: Target) -> tuple[str, ...]:
+    """Patterns of all matrices in the upper half of a target's blocks."""
+    return tuple(f"{target.blocks}.{layer}.*" for layer in range(target.depth // 2, target.depth))
+
+
+@study(
+    "prove-predictions",
+    "Do predictions of what a preference dataset teaches come true in training?",
+    ProvePredictions,
+)
+def prove_predictions(config: ProvePredictions, run: Run | None = None, target: Target | None = None) -> Any:
+    from unweave.preferences.made.dataset import held_out_pairs, kept_dataset
+    from unweave.preferences.made.mixtures import find_mixture
+    from unweave.studies.preference_bench import open_bench
+
+    progress = run.progress if run is not None else Silent()
+    bench, pool = open_bench(config, run, target, progress)
+    for seed in range(config.first_seed, config.first_seed + config.seeds):
+        for name in config.mixtures:
+            mixture = find_mixture(name)
+            made = kept_dataset(bench.folder, pool, mixture, config.pairs, seed)
+            held_out = held_out_pairs(bench.before, mixture, seed)
+            progress.say(f"{made.name}: {len(made.pairs)} pairs, {len(made.key.planted)} planted")
+            outcome = bench.outcome(made.name, bench.rows(made.pairs), seed, held_out)
+            progress.say(
+                f"{made.name}: held-out accuracy {outcome.accuracy.mean:.3f}, margin {outcome.margin.mean:+.2f}, "
+                f"perplexity {outcome.perplexity:.2f}, {outcome.seconds:.0f} s"
+            )
+            if run is not None:
+                run.stop_if_cancelled()
+    return bench
