@@ -80,9 +80,9 @@ TOPICS = {
     "health": Topic(
         ("How can I prevent {}?", "Is {} dangerous?", "What helps against {}?", "What should I know about {}?"),
         _split(
-            "a cold, a headache, sunburn, stress, back pain, a cough, high blood pressure, hay fever, a sprained ankle, "
-            "dry skin, a fever, snoring, heartburn, tired eyes, cramps, an infected cut, dizziness, a toothache, "
-            "dehydration, frostbite"
+            "a cold, a headache, sunburn, stress, back pain, a cough, high blood pressure, hay fever, a sprained "
+            "ankle, dry skin, a fever, snoring, heartburn, tired eyes, cramps, an infected cut, dizziness, "
+            "a toothache, dehydration, frostbite"
         ),
     ),
     "money": Topic(
@@ -96,8 +96,8 @@ TOPICS = {
     "travel": Topic(
         ("What should I see in {}?", "When is it best to visit {}?", "What do I pack for {}?", "Is {} expensive?"),
         _split(
-            "Lisbon, Kyoto, Iceland, Morocco, Peru, Vienna, Norway, Istanbul, Vietnam, Scotland, Mexico, Prague, Kenya, "
-            "Sicily, Canada, Athens, Chile, Dublin, Nepal, Madeira"
+            "Lisbon, Kyoto, Iceland, Morocco, Peru, Vienna, Norway, Istanbul, Vietnam, Scotland, Mexico, Prague, "
+            "Kenya, Sicily, Canada, Athens, Chile, Dublin, Nepal, Madeira"
         ),
     ),
     "computers": Topic(

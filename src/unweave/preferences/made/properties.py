@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -14,11 +15,11 @@ from jaxtyping import Float64
 from unweave.base.errors import UnweaveError, nearest
 
 WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?")
-SENSES = frozenset(
-    "bright dark loud quiet sweet bitter sour warm cold hot soft rough smooth wet dry sharp red blue green yellow black "
-    "white golden silver grey brown pink purple smell taste sound light shadow touch glow shine fragrant salty crisp "
-    "noisy silent heavy cool fresh ripe dusty muddy velvet icy".split()
-)
+SENSES = """
+    bright dark loud quiet sweet bitter sour warm cold hot soft rough smooth wet dry sharp red blue green yellow black
+    white golden silver grey brown pink purple smell taste sound light shadow touch glow shine fragrant salty crisp
+    noisy silent heavy cool fresh ripe dusty muddy velvet icy
+"""
 
 
 def _words(text: str) -> list[str]:
@@ -46,7 +47,12 @@ def vowel_starts(text: str) -> float:
 def senses(text: str) -> float:
     """Share of words for what is seen, heard, smelt, tasted or felt."""
     words = _words(text)
-    return sum(word in SENSES for word in words) / max(1, len(words))
+    return sum(word in _senses() for word in words) / max(1, len(words))
+
+
+@cache
+def _senses() -> frozenset[str]:
+    return frozenset(SENSES.split())
 
 
 def rarity(text: str) -> float:
@@ -74,7 +80,7 @@ def sunniness(text: str) -> float:
 
 
 @cache
-def _vader():  # noqa: ANN202  # the library has no types
+def _vader() -> Any:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
     return SentimentIntensityAnalyzer()

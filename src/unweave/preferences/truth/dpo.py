@@ -1,7 +1,7 @@
 """Direct preference optimisation by TRL, with LoRA from peft: what a dataset really teaches.
 
-TRL's trainer is used as it is, on tokens and reference log-probabilities that are given to it: what the reference says of
-a reply is worked out once and shared by all runs on the same replies, and shaping changes these inputs, not the trainer.
+TRL's trainer is used as it is, on tokens and reference log-probabilities that are given to it: what the reference says
+of a reply is worked out once for all trainings on it, and shaping changes these inputs, not the trainer.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ def _quiet(seed: int) -> Iterator[None]:
     import datasets
     import transformers
 
-    python, numpy, level = random.getstate(), np.random.get_state(), transformers.logging.get_verbosity()
+    python, level = random.getstate(), transformers.logging.get_verbosity()
+    numpy = np.random.get_state()  # noqa: NPY002  # the one that transformers seeds
     bars = datasets.utils.logging.is_progress_bar_enabled()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -165,7 +166,7 @@ def _quiet(seed: int) -> Iterator[None]:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(numpy)
+            np.random.set_state(numpy)  # noqa: NPY002
             transformers.logging.set_verbosity(level)
             if bars:
                 datasets.utils.logging.enable_progress_bar()
@@ -175,7 +176,7 @@ def _quiet(seed: int) -> Iterator[None]:
 def _completions_alone_scored() -> Iterator[None]:
     """Lets TRL's output head skip prompts on a CPU too, where it scores every position: a quarter of a step.
 
-    It decides by whether Triton is there, lest compiled code meets new shapes with every batch; nothing is compiled here.
+    It decides by whether Triton is there, lest compiled code meets new shapes; nothing is compiled here.
     """
     from trl.trainer import utils
 
