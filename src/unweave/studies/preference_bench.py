@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unweave.models.target import Target
-    from unweave.preferences.made.pool import Answered
+    from unweave.preferences.truth.answers import Answered
     from unweave.preferences.truth.bench import TruthBench
     from unweave.record.run import Run
 
@@ -25,8 +25,8 @@ def open_bench(config: Any, run: Run, target: Target | None, progress: Progress)
     from unweave.corpora.files import load_corpus
     from unweave.corpora.windows import token_windows
     from unweave.models.load import load_target
-    from unweave.preferences.made.pool import answer_prompts
     from unweave.preferences.made.prompts import draw_prompts
+    from unweave.preferences.truth.answers import answer_questions
     from unweave.preferences.truth.bench import Sampling, TruthBench
     from unweave.preferences.truth.dpo import DPOSettings
     from unweave.studies.prove_predictions import UPPER_HALF, upper_half
@@ -36,14 +36,14 @@ def open_bench(config: Any, run: Run, target: Target | None, progress: Progress)
     folder: Path = run.path / "trainings"
     folder.mkdir(exist_ok=True)
     prompts = draw_prompts("train", config.prompts, 0)
-    pool = answer_prompts(
+    pool = answer_questions(
         target, prompts, folder / "pool.jsonl", config.replies, config.most, 101, progress, run.stop_if_cancelled
     )
     questions = draw_prompts("held-out", config.questions, 0)
     for topic in FOCUS:
         everything = draw_prompts("held-out", 20, 0, (topic,))
         questions += [each for each in everything if each not in questions]
-    before = answer_prompts(
+    before = answer_questions(
         target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, run.stop_if_cancelled
     )
     settings = DPOSettings(

@@ -40,7 +40,7 @@ class ProvePredictions:
     """Replies to each of those."""
     most: int = 48
     """Tokens of a reply."""
-    epochs: int = 2
+    epochs: int = 1
     learning_rate: float = 5e-4
     beta: float = 0.1
     batch: int = 16

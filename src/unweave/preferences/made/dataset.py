@@ -16,8 +16,7 @@ from unweave.base.seeds import numpy_generator
 from unweave.corpora.pairs.value import PreferencePair, Turn
 from unweave.preferences.made.faults import Draft, plant
 from unweave.preferences.made.mixtures import Mixture
-from unweave.preferences.made.pool import Answered, turns_of
-from unweave.preferences.made.prompts import Prompt
+from unweave.preferences.truth.answers import Answered
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def make_dataset(pool: Sequence[Answered], mixture: Mixture, count: int, seed: i
     Raises ``UnweaveError`` where fewer prompts than ``count`` have two different replies.
     """
     usable = [_usable(answered) for answered in pool]
-    kept = [(answered.prompt, texts) for answered, texts in zip(pool, usable, strict=True) if len(texts) >= 2]
+    kept = [(answered.question, texts) for answered, texts in zip(pool, usable, strict=True) if len(texts) >= 2]
     if count > len(kept):
         raise UnweaveError(
             f"{count} pairs were asked for, and {len(kept)} of {len(pool)} prompts have two different replies that "
@@ -91,15 +90,16 @@ def make_dataset(pool: Sequence[Answered], mixture: Mixture, count: int, seed: i
         )
     generator = numpy_generator(seed, "dataset", mixture.name.removesuffix("-swapped"))
     replies = [text for _, texts in kept for text in texts]
-    prompts = [prompt.text for prompt, texts in kept for _ in texts]
+    prompts = [question.turns[-1].content for question, texts in kept for _ in texts]
     utility = mixture.utility(replies, prompts, generator)
     borders = np.cumsum([0, *(len(texts) for _, texts in kept)])
     chosen_rows = sorted(int(row) for row in generator.permutation(len(kept))[:count])
     drafts = []
     for row in chosen_rows:
-        prompt, texts = kept[row]
+        question, texts = kept[row]
         liked = utility[borders[row] : borders[row + 1]]
-        drafts.append(Draft(prompt.topic, prompt.text, texts[int(liked.argmax())], texts[int(liked.argmin())]))
+        best, worst = texts[int(liked.argmax())], texts[int(liked.argmin())]
+        drafts.append(Draft(question.topic, question.turns[-1].content, best, worst))
     drafts, planted = plant(drafts, mixture.fault, generator)
     drafts = _labelled(drafts, mixture, generator)
     pairs = tuple(_pair(draft) for draft in drafts)
@@ -139,4 +139,4 @@ def _labelled(drafts: list[Draft], mixture: Mixture, generator: np.random.Genera
 
 def _pair(draft: Draft) -> PreferencePair:
     name = hashlib.sha256("\x1f".join((draft.prompt, draft.chosen, draft.rejected)).encode()).hexdigest()[:12]
-    return PreferencePair(name, turns_of(Prompt(draft.topic, draft.prompt)), draft.chosen, draft.rejected)
+    return PreferencePair(name, (Turn("user", draft.prompt),), draft.chosen, draft.rejected)

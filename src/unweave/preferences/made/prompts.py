@@ -8,6 +8,8 @@ from typing import Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import numpy_generator
+from unweave.corpora.pairs.value import Turn
+from unweave.preferences.truth.answers import Question
 
 Part = Literal["train", "held-out"]
 SHORT = " Answer in one short sentence."
@@ -22,14 +24,6 @@ class Topic:
 
     frames: tuple[str, ...]
     subjects: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One question with the topic it belongs to."""
-
-    topic: str
-    text: str
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -162,16 +156,18 @@ TOPICS = {
 }
 
 
-def all_prompts(part: Part) -> list[Prompt]:
+def all_prompts(part: Part) -> list[Question]:
     """Every question of a part, topic by topic. The parts share no subject of a topic."""
     found = []
     for name, topic in TOPICS.items():
         kept = topic.subjects[-HELD_OUT_SUBJECTS:] if part == "held-out" else topic.subjects[:-HELD_OUT_SUBJECTS]
-        found += [Prompt(name, frame.format(subject) + SHORT) for subject in kept for frame in topic.frames]
+        found += [
+            Question(name, (Turn("user", frame.format(subject) + SHORT),)) for subject in kept for frame in topic.frames
+        ]
     return found
 
 
-def draw_prompts(part: Part, count: int, seed: int, topics: Sequence[str] | None = None) -> list[Prompt]:
+def draw_prompts(part: Part, count: int, seed: int, topics: Sequence[str] | None = None) -> list[Question]:
     """``count`` questions of a part, as evenly over topics as can be; raises ``UnweaveError`` where there are fewer."""
     names = list(TOPICS if topics is None else topics)
     generator = numpy_generator(seed, "prompts", part)

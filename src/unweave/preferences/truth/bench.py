@@ -19,7 +19,7 @@ from unweave.edit.edits import applied
 from unweave.edit.store import load_edit, save_edit
 from unweave.models.target import Target
 from unweave.preferences.encoding import encode_prompt, encode_reply
-from unweave.preferences.made.pool import Answered, answer_prompts
+from unweave.preferences.truth.answers import Answered, answer_questions
 from unweave.preferences.truth.dpo import DPORow, DPOSettings, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
 from unweave.stats.bootstrap import Interval, mean_interval
@@ -127,9 +127,9 @@ class TruthBench:
         result_path = place / "outcome.json"
         untrained = self.rows(held_out)
         with applied(self.target, edit):
-            after = answer_prompts(
+            after = answer_questions(
                 self.target,
-                [answered.prompt for answered in self.before],
+                [answered.question for answered in self.before],
                 place / "replies.jsonl",
                 self.sampling.each,
                 self.sampling.most,

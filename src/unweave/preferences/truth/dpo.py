@@ -35,6 +35,8 @@ class DPOSettings:
     epochs: int = 2
     batch: int = 16
     """Pairs a step."""
+    at_once: int = 8
+    """Pairs in memory at once: a step takes them in parts."""
     rank: int = 16
     sites: tuple[str, ...] = ("*",)
     """Which matrices get an adapter: patterns of site names. The output embedding never does."""
@@ -44,7 +46,7 @@ class DPOSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("beta", "learning_rate", "epochs", "batch", "rank", "clip"):
+        for name in ("beta", "learning_rate", "epochs", "batch", "at_once", "rank", "clip"):
             if not getattr(self, name) > 0:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be greater than 0")
 
@@ -231,9 +233,16 @@ def _trainer(target: Target, rows: Sequence[DPORow], settings: DPOSettings, modu
         for row in rows
     ]
     tokenizer = target.tokenizer
+    # The smallest number of equal parts that fit.
+    parts = next(
+        parts
+        for parts in range(1, settings.batch + 1)
+        if not settings.batch % parts and settings.batch // parts <= settings.at_once
+    )
     arguments = trl.DPOConfig(
         output_dir=folder,
-        per_device_train_batch_size=settings.batch,
+        per_device_train_batch_size=settings.batch // parts,
+        gradient_accumulation_steps=parts,
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
