@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
 
 from unweave.base.progress import Progress, Silent
 from unweave.models.target import Target
@@ -32,29 +33,29 @@ def reply_log_probs(
     for start in range(0, len(order), rows):
         chosen = [index for index in order[start : start + rows] if len(replies[index])]
         if chosen:
-            _batch(target, chosen, prompts, replies, found)
+            chances, _ = chances_of(target, [prompts[index] for index in chosen], [replies[index] for index in chosen])
+            for index, row in zip(chosen, chances.double().cpu().numpy(), strict=True):
+                found[index] = row[: len(replies[index])]
         progress.update(min(start + rows, len(order)), len(order), "replies weighed")
     return found
 
 
-def _batch(
-    target: Target,
-    chosen: Sequence[int],
-    prompts: Sequence[Tokens],
-    replies: Sequence[Tokens],
-    found: list[Float64[np.ndarray, " t"]],
-) -> None:
-    width = max(len(prompts[index]) + len(replies[index]) for index in chosen)
-    longest = max(len(replies[index]) for index in chosen)
-    tokens = torch.zeros(len(chosen), width, dtype=torch.long)
-    before = torch.zeros(len(chosen), longest, dtype=torch.long)
-    for row, index in enumerate(chosen):
-        both = [*prompts[index], *replies[index]]
-        tokens[row, : len(both)] = torch.tensor(both)
-        first = len(prompts[index]) - 1
-        before[row] = torch.arange(first, first + longest).clamp(max=width - 1)
+def chances_of(
+    target: Target, prompts: Sequence[Tokens], replies: Sequence[Tokens]
+) -> tuple[Float[Tensor, "n longest"], Bool[Tensor, "n longest"]]:
+    """ln p of each reply's tokens, and which of them there are: shorter replies are padded. Keeps the graph.
+
+    Only the positions before reply tokens pass through the output embedding.
+    """
+    width = max(len(prompt) + len(reply) for prompt, reply in zip(prompts, replies, strict=True))
+    longest = max(map(len, replies))
+    tokens = torch.zeros(len(prompts), width, dtype=torch.long)
+    before = torch.zeros(len(prompts), longest, dtype=torch.long)
+    there = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
+        tokens[row, : len(prompt) + len(reply)] = torch.tensor([*prompt, *reply])
+        before[row] = torch.arange(len(prompt) - 1, len(prompt) - 1 + longest).clamp(max=width - 1)
+        there[row, : len(reply)] = True
     logits = target.logits(tokens, before).float()
     said = tokens.gather(1, (before + 1).clamp(max=width - 1)).to(logits.device)
-    chances = (logits.gather(-1, said[..., None])[..., 0] - logits.logsumexp(-1)).double().cpu().numpy()
-    for row, index in enumerate(chosen):
-        found[index] = chances[row, : len(replies[index])]
+    return logits.gather(-1, said[..., None])[..., 0] - logits.logsumexp(-1), there.to(logits.device)

@@ -98,9 +98,9 @@ def _sample_batch(
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     with target.only_at([-1]):
         output = target.module(input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=True)
-    cache = output.past_key_values
-    cache.batch_repeat_interleave(each)
     cache_name = _cache_name(target)
+    cache = getattr(output, cache_name)
+    cache.batch_repeat_interleave(each)
     logits = output.logits[:, -1].repeat_interleave(each, 0)
     mask = mask.repeat_interleave(each, 0)
     position = positions[:, -1:].repeat_interleave(each, 0)
