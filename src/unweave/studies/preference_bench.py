@@ -47,12 +47,12 @@ def open_bench(config: Any, run: Run, target: Target | None, progress: Progress)
         target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, run.stop_if_cancelled
     )
     settings = DPOSettings(
-        config.beta,
-        config.learning_rate,
-        config.epochs,
-        config.batch,
-        config.rank,
-        upper_half(target) if config.sites == UPPER_HALF else config.sites,
+        beta=config.beta,
+        learning_rate=config.learning_rate,
+        epochs=config.epochs,
+        batch=config.batch,
+        rank=config.rank,
+        sites=upper_half(target) if config.sites == UPPER_HALF else config.sites,
     )
     windows = token_windows(target.tokenizer, load_corpus("parallel"), "evaluation", "en", 64, at_most=NEUTRAL_WINDOWS)
     sampling = Sampling(config.samples, config.most)

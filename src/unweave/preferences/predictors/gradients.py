@@ -1,8 +1,8 @@
 """Gradients of replies in adapter space: what a first step of training on one reply does to every other.
 
 An adapter ``B A`` starts with ``B`` at 0, and the gradient of ln p(reply) by ``B`` is the sum over tokens of
-``delta_t (A x_t)^T``. Here ``delta`` is projected too, by a random matrix of its own (as TRAK does, Park et al. 2023), so
-that a gradient is a short vector whose products estimate the true ones.
+``delta_t (A x_t)^T``. Here ``delta`` is projected too, by a random matrix of its own (as TRAK does, Park et al. 2023),
+so that a gradient is a short vector whose products estimate the true ones.
 """
 
 from __future__ import annotations
