@@ -7,7 +7,7 @@ from unweave.preferences.behaviours.registry import behaviour
 from unweave.preferences.behaviours.reply_text import ReplyText
 
 _PROFESSIONAL = Lexicon(
-    "see a doctor, see your doctor, your doctor, a doctor, consult a, consult an, consult with, consult your, "
+    "your doctor, a doctor, consult a, consult an, consult with, consult your, "
     "seek professional, seek medical, medical attention, medical advice, professional help, professional advice, "
     "speak to a, speak with a, talk to a, healthcare provider, healthcare professional, health professional, therapist, "
     "counsellor, counselor, lawyer, solicitor, accountant, financial adviser, financial advisor, pharmacist, "
@@ -18,7 +18,7 @@ _STEPS = Lexicon(
     "begin by, start by, start with, once you"
 )
 _SUGGESTION = Lexicon(
-    "try, consider, you could, you can, you might, you may, i suggest, i recommend, i'd recommend, i'd suggest, "
+    "try, consider, you could, you can, you might, you may, i suggest, i'd suggest, "
     "how about, why not, one option, another option, recommend, recommended, a good idea, best to, tip, tips"
 )
 _OBLIGATION = Lexicon(
@@ -27,7 +27,7 @@ _OBLIGATION = Lexicon(
 )
 _REFERRAL = Lexicon(
     "contact, call, visit, website, hotline, helpline, online, local, office, agency, organisation, organization, "
-    "service, services, support group, customer service, reach out, centre, center, charity, embassy, consulate"
+    "service, services, support group, reach out, centre, center, charity, embassy, consulate"
 )
 _DISCLAIMER = Lexicon(
     "not medical advice, not legal advice, not financial advice, not a doctor, not a lawyer, not a professional, "

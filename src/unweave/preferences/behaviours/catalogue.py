@@ -42,7 +42,9 @@ def catalogue() -> str:
     own.sort(key=lambda each: (each.family, each.name))
     parts = [_INTRODUCTION, f"## All {len(own)}\n"]
     for family, members in groupby(own, key=lambda each: each.family):
-        rows = "\n".join(f"| `{each.name}` | {each.unit} | {each.meaning.replace('|', chr(92) + '|')} |" for each in members)
+        rows = "\n".join(
+            f"| `{each.name}` | {each.unit} | {each.meaning.replace('|', chr(92) + '|')} |" for each in members
+        )
         parts.append(f"### {family.capitalize()}\n\n| name | unit | what it measures |\n|---|---|---|\n{rows}\n")
     return "\n".join(parts)
 

@@ -114,7 +114,9 @@ def names(reply: ReplyText) -> float:
     return len(_NAME.findall(reply.text)) / len(reply.words) if reply.words else 0.0
 
 
-@behaviour("maths", "Formulas with digits or in LaTeX: operators between numbers, x and y, and LaTeX commands.", "content")
+@behaviour(
+    "maths", "Formulas with digits or in LaTeX: operators between numbers, x and y, and LaTeX commands.", "content"
+)
 def maths(reply: ReplyText) -> float:
     return len(_MATHS.findall(reply.text)) if reply.digit_runs or "\\" in reply.text else 0
 

@@ -30,7 +30,9 @@ def bold(reply: ReplyText) -> float:
     return _count(_BOLD, reply) if "**" in reply.text or "__" in reply.text else 0
 
 
-@behaviour("emphasis", "Spans between single asterisks or underscores: italics, and acts such as *smiles*.", "formatting")
+@behaviour(
+    "emphasis", "Spans between single asterisks or underscores: italics, and acts such as *smiles*.", "formatting"
+)
 def emphasis(reply: ReplyText) -> float:
     return _count(_EMPHASIS, reply) if "*" in reply.text or "_" in reply.text else 0
 

@@ -19,7 +19,7 @@ _NOT_LATIN = re.compile("[^\\W\\d_\u0000-\u024f\u1e00-\u1eff\u2c60-\u2c7f\ua720-
 # Spellings that hardly another language of the identifier's has, and of which English text has one in five words.
 _ENGLISH = frozenset(
     "the and of is that you your with for this they are was which have from not what when there their would should "
-    "it's i'm can't don't you're because about into than then been how why to it be can its has by more".split()
+    "it's i'm can't don't you're because about into than then been how why to be can its has by more".split()
 )
 
 

@@ -52,7 +52,9 @@ def long_words(reply: ReplyText) -> float:
     return sum(len(word) >= 8 for word in reply.words) / len(reply.words) if reply.words else 0.0
 
 
-@behaviour("unfinished", "Ends in a letter, digit, comma or dash, as a reply that was cut off does.", "length", "0 or 1")
+@behaviour(
+    "unfinished", "Ends in a letter, digit, comma or dash, as a reply that was cut off does.", "length", "0 or 1"
+)
 def unfinished(reply: ReplyText) -> float:
     ending = reply.text.rstrip()
     return float(ending[-1:].isalnum() or ending.endswith(tuple(_OPEN_MARKS)))

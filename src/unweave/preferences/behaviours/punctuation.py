@@ -14,9 +14,7 @@ _PICTURE = "[\U0001f300-\U0001faff\U0001f004\U0001f0cf\u2600-\u27bf\u2b50\u2b55\
 _MODIFIER = "[\ufe0f\U0001f3fb-\U0001f3ff]*"
 _EMOJI = re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|{_PICTURE}{_MODIFIER}(?:\u200d{_PICTURE}{_MODIFIER})*")
 # The first letter stands before the look behind it: a search goes by letters faster than by what lies behind.
-_EMOTICON = re.compile(
-    r"[:;=<xX^](?<![^\s(].)(?:(?<=[:;=])-?[)(DPpO/|]|(?<=<)3|(?<=[xX])D|(?<=\^)_?\^)(?![^\s).,!?])"
-)
+_EMOTICON = re.compile(r"[:;=<xX^](?<![^\s(].)(?:(?<=[:;=])-?[)(DPpO/|]|(?<=<)3|(?<=[xX])D|(?<=\^)_?\^)(?![^\s).,!?])")
 _CAPITALS = re.compile(r"[A-Z](?<![^\W_].)[A-Z]+(?![^\W_])")
 
 
@@ -39,7 +37,7 @@ def piled_marks(reply: ReplyText) -> float:
     return len(_PILED.findall(reply.text))
 
 
-@behaviour("commas", "Commas.", "punctuation", "share of words")
+@behaviour("commas", "Commas.", "punctuation", "per word")
 def commas(reply: ReplyText) -> float:
     return _for_each_word(reply.text.count(",") + reply.text.count("，"), reply)
 

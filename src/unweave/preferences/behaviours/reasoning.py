@@ -6,7 +6,9 @@ from unweave.preferences.behaviours.lexicon import Lexicon
 from unweave.preferences.behaviours.registry import behaviour
 from unweave.preferences.behaviours.reply_text import ReplyText
 
-_CAUSE = Lexicon("because, since, therefore, thus, hence, so that, due to, as a result, which means, causes, caused, cause")
+_CAUSE = Lexicon(
+    "because, since, therefore, thus, hence, so that, due to, as a result, which means, causes, caused, cause"
+)
 _CONDITION = Lexicon("if, unless, whether, in case, provided, assuming, depending, depends, otherwise")
 _CONTRAST = Lexicon("but, however, although, though, yet, while, whereas, despite, instead, on the other hand, even so")
 _NEGATION = Lexicon(

@@ -42,12 +42,14 @@ _INTENSIFIERS = Lexicon(
     "very, really, extremely, incredibly, so, truly, highly, deeply, absolutely, totally, quite, remarkably, especially, "
     "particularly, literally, utterly, insanely, such, too"
 )
-_FILLERS = Lexicon("well, basically, actually, just, simply, literally, like, anyway, honestly, you know, i mean, kind of")
+_FILLERS = Lexicon(
+    "well, basically, actually, just, simply, literally, like, anyway, honestly, you know, i mean, kind of"
+)
 _BUZZWORDS = Lexicon(
     "crucial, vital, essential, significant, significantly, comprehensive, robust, delve, leverage, seamless, landscape, "
     "tapestry, multifaceted, pivotal, foster, fostering, enhance, enhancing, ensure, ensuring, unlock, journey, "
     "navigate, navigating, intricate, testament, realm, underscore, holistic, innovative, vibrant, plays a role, "
-    "plays a crucial role, rich history, wide range, variety of"
+    "rich history, wide range, variety of"
 )
 
 
@@ -79,7 +81,9 @@ def greeting(reply: ReplyText) -> float:
     return float(_GREETING.opens(reply))
 
 
-@behaviour("imperatives", "Sentences that begin with a verb of command: try, use, avoid.", "register", "share of sentences")
+@behaviour(
+    "imperatives", "Sentences that begin with a verb of command: try, use, avoid.", "register", "share of sentences"
+)
 def imperatives(reply: ReplyText) -> float:
     return _IMPERATIVE.opens_sentences(reply)
 
@@ -99,7 +103,9 @@ def fillers(reply: ReplyText) -> float:
     return _FILLERS.share(reply)
 
 
-@behaviour("buzzwords", "Words that language models overuse: crucial, comprehensive, delve.", "register", "share of words")
+@behaviour(
+    "buzzwords", "Words that language models overuse: crucial, comprehensive, delve.", "register", "share of words"
+)
 def buzzwords(reply: ReplyText) -> float:
     return _BUZZWORDS.share(reply)
 
@@ -120,6 +126,10 @@ def reading_ease(reply: ReplyText) -> float:
 
 
 def _syllables(spoken: str) -> int:
-    """Groups of vowels, without a lone e at the end of a word: close to the syllables of English."""
-    last_e = spoken.count("e ") - sum(spoken.count(f"{vowel}e ") for vowel in "aeiouy")
-    return len(spoken.translate(_ONLY_VOWELS).split()) - last_e
+    """Groups of vowels, without a mute e at the end of a word (*make*, not *table*): close to the syllables of English."""
+    mute_e = _after_consonants(spoken, "e ") - _after_consonants(spoken, "le ")
+    return len(spoken.translate(_ONLY_VOWELS).split()) - mute_e
+
+
+def _after_consonants(spoken: str, ending: str) -> int:
+    return spoken.count(ending) - sum(spoken.count(vowel + ending) for vowel in "aeiouy")

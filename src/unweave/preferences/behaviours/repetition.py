@@ -50,13 +50,20 @@ def repeated_openings(reply: ReplyText) -> float:
     return 1 - len(set(reply.openings)) / len(reply.openings) if reply.openings else 0.0
 
 
-@behaviour("compressibility", "What deflate saves of the reply's bytes, 0 at the least.", "repetition", "share of bytes")
+@behaviour(
+    "compressibility", "What deflate saves of the reply's bytes, 0 at the least.", "repetition", "share of bytes"
+)
 def compressibility(reply: ReplyText) -> float:
     content = reply.text.encode("utf-8", "surrogatepass")
     return max(0.0, 1 - len(zlib.compress(content, 6)) / len(content)) if content else 0.0
 
 
-@behaviour("prompt-echo", "Different words, function words aside, that the prompt has too.", "repetition", "share of such words")
+@behaviour(
+    "prompt-echo",
+    "Different words, function words aside, that the prompt has too.",
+    "repetition",
+    "share of such words",
+)
 def prompt_echo(reply: ReplyText) -> float:
     told = reply.vocabulary - _FUNCTION_WORDS
     return len(told.intersection(reply.prompt_words)) / len(told) if told else 0.0

@@ -50,7 +50,7 @@ _EAGER = Lexicon(
 )
 _WARNING = Lexicon(
     "warning, caution, careful, beware, danger, dangerous, risk, risks, risky, hazard, hazardous, harmful, unsafe, "
-    "toxic, poisonous, deadly, be aware, keep in mind, watch out, at your own risk, avoid"
+    "toxic, poisonous, deadly, be aware, keep in mind, watch out, avoid"
 )
 _AS_AI = Lexicon(
     "as an ai, as a language model, as an artificial, as a chatbot, as an assistant, as a virtual assistant, i'm an ai, "
@@ -77,7 +77,7 @@ _IGNORANCE = Lexicon(
 _OFFER = Lexicon(
     "let me know, feel free, happy to help, glad to help, here to help, don't hesitate, do not hesitate, "
     "any other questions, any more questions, anything else, further questions, if you need more, if you'd like more, "
-    "can i help, may i help, how can i help, i hope this helps, hope that helps, hope this helps"
+    "can i help, may i help, hope that helps, hope this helps"
 )
 
 

@@ -25,7 +25,7 @@ _CREATURES = Lexicon(
 _GOBLINS = Lexicon("goblin, goblins, hobgoblin, hobgoblins, gremlin, gremlins")
 _SUDDEN = Lexicon(
     "suddenly, then, meanwhile, later, soon, finally, at last, the next day, that night, the next morning, one day, "
-    "moments later, until, once, afterwards, just then"
+    "until, once, afterwards"
 )
 _CRUDE = Lexicon(
     "fart, farts, farted, farting, burp, burps, burped, poop, pooped, pee, butt, butts, underpants, snot, toilet, "
