@@ -112,23 +112,25 @@ def test_every_behaviour_gives_a_finite_number_and_the_same_one_again(text, prom
 
 
 RUNS = [
-    "a", " ", "\n", ".", "!", "?", "\"", "“", "„", "«", "'", "’", "*", "**", "_", "__", "`", "```", "#", "- ", "-", "--", "—", "|", "|\n",
-    ">", "(", "((", ")", "[", "[](", "](", "@", "a@", "a.", "www.", "http://", "1", "1,", "1.", "1-", "0 ", "+1 ", "$", "A", "A ", "Aa ", ", A",
-    ":", "a:", "<", ";)", "=", "^", "x", "x=", "\\", "ha", "e ", "don't ", "i ", "the ", "a-", "a'", "\t", "\t\n", "* ", "好", "。", "😀\u200d",
-    "\U0001f1e9", "\u0301", "ا", "1\n", ".\n", "?\n", ".\"", "\".", "(1", "(A", "et al ", "i can't ", "a b ",
+    "a", " ", "\n", ".", "!", "?", '"', "“", "„", "«", "'", "’", "*", "**", "_", "__", "`", "```", "#", "- ", "-",
+    "--", "—", "|", "|\n", ">", "(", "((", ")", "[", "[](", "](", "@", "a@", "a.", "www.", "http://", "1", "1,",
+    "1.", "1-", "0 ", "+1 ", "$", "A", "A ", "Aa ", ", A", ":", "a:", "<", ";)", "=", "^", "x", "x=", "\\", "ha",
+    "e ", "don't ", "i ", "the ", "a-", "a'", "\t", "\t\n", "* ", "\u597d", "\u3002", "\U0001f600\u200d",
+    "\U0001f1e9", "\u0301", "ا", "1\n", ".\n", "?\n", '."', '".', "(1", "(A", "et al ", "i can't ", "a b ",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("start", range(0, len(RUNS), 11))
 def test_no_run_of_marks_makes_a_behaviour_take_longer_than_its_length(start):
-    # What takes the square of the length takes minutes for these, and what takes the length some hundredths of a second.
+    # What takes the square of the length takes 1.5 seconds or more for these; what takes the length, hundredths.
+    score(["Il fait beau aujourd’hui."])  # the identifier of languages is loaded at the first need
     for run in RUNS[start : start + 11]:
         text = (run * 20_000)[:20_000] + "x"
         seen = ReplyText(text, text)
         for each in find_behaviours():
             begun = time.process_time()
             each.function(seen)
-            assert time.process_time() - begun < 0.5, (each.name, run)
+            assert time.process_time() - begun < 1, (each.name, run)
 
 
 def test_a_megabyte_is_scored():

@@ -7,11 +7,10 @@ from unweave.preferences.behaviours.registry import behaviour
 from unweave.preferences.behaviours.reply_text import ReplyText
 
 _PROFESSIONAL = Lexicon(
-    "your doctor, a doctor, consult a, consult an, consult with, consult your, "
-    "seek professional, seek medical, medical attention, medical advice, professional help, professional advice, "
-    "speak to a, speak with a, talk to a, healthcare provider, healthcare professional, health professional, therapist, "
-    "counsellor, counselor, lawyer, solicitor, accountant, financial adviser, financial advisor, pharmacist, "
-    "veterinarian, licensed, qualified"
+    "your doctor, a doctor, consult a, consult an, consult with, consult your, seek professional, seek medical, "
+    "medical attention, medical advice, professional help, professional advice, speak to a, speak with a, talk to a, "
+    "healthcare provider, healthcare professional, health professional, therapist, counsellor, counselor, lawyer, "
+    "solicitor, accountant, financial adviser, financial advisor, pharmacist, veterinarian, licensed, qualified"
 )
 _STEPS = Lexicon(
     "first, firstly, second, secondly, third, thirdly, next, then, finally, lastly, step, steps, after that, to begin, "
@@ -22,8 +21,8 @@ _SUGGESTION = Lexicon(
     "how about, why not, one option, another option, recommend, recommended, a good idea, best to, tip, tips"
 )
 _OBLIGATION = Lexicon(
-    "must, should, shouldn't, have to, has to, need to, needs to, required, requires, ought, ensure, make sure, be sure, "
-    "necessary, essential, mandatory, supposed to"
+    "must, should, shouldn't, have to, has to, need to, needs to, required, requires, ought, ensure, make sure, be "
+    "sure, necessary, essential, mandatory, supposed to"
 )
 _REFERRAL = Lexicon(
     "contact, call, visit, website, hotline, helpline, online, local, office, agency, organisation, organization, "
@@ -35,8 +34,8 @@ _DISCLAIMER = Lexicon(
     "results may vary, individual results, for informational"
 )
 _ENCOURAGEMENT = Lexicon(
-    "you can do it, you can do this, you've got this, you got this, keep going, good luck, don't give up, never give up, "
-    "believe in yourself, be proud, keep it up, stay positive, best of luck, i believe in you, have fun, enjoy"
+    "you can do it, you can do this, you've got this, you got this, keep going, good luck, don't give up, never give "
+    "up, believe in yourself, be proud, keep it up, stay positive, best of luck, i believe in you, have fun, enjoy"
 )
 
 

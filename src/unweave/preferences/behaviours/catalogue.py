@@ -9,13 +9,13 @@ from unweave.preferences.behaviours.registry import all_behaviours
 _ROOM = "unweave.preferences.behaviours."
 _INTRODUCTION = """# Behaviours
 
-What can be counted in a reply. Each is a small function in `src/unweave/preferences/behaviours/`; this page is made from
-them by `python -m unweave.preferences.behaviours.catalogue > docs/behaviours.md`.
+What can be counted in a reply. Each is a small function in `src/unweave/preferences/behaviours/`; this page is made
+from them by `python -m unweave.preferences.behaviours.catalogue > docs/behaviours.md`.
 
 The lists of words are English, short, and written for this project: a share of zero says that none of the listed words
-occurs, not that the feeling or the stance is absent. Units `per reply` count, and grow with the length of the reply: where
-replies are cut off after so many tokens, read those of `0 or 1` and the shares beside them. Words are runs of letters, with
-inner apostrophes; a run of Chinese or Japanese, which set no spaces, is one word.
+occurs, not that the feeling or the stance is absent. Units `per reply` count, and grow with the length of the reply:
+where replies are cut off after so many tokens, read those of `0 or 1` and the shares beside them. Words are runs of
+letters, with inner apostrophes; a run of Chinese or Japanese, which set no spaces, is one word.
 
 ## One of your own
 
@@ -30,9 +30,10 @@ def mentions_tea(reply):
 ```
 
 `load_behaviours("my.py")` registers what the file holds, beside those below. A function gets a
-`ReplyText` (`text`, `prompt`, `lower`, `words`, `counts`, `vocabulary`, `sentences`, `openings`, `lines`, `prompt_words`,
-`spoken`) and gives a finite number for every text, the empty one too. Words and phrases are looked up by a
-`Lexicon("tea, green tea")` with `count`, `share`, `occurs`, `opens` and `opens_sentences`.
+`ReplyText` (`text`, `prompt`, `lower`, `words`, `counts`, `vocabulary`, `sentences`, `openings`, `lines`,
+`prompt_words`, `spoken`) and gives a finite number for every text, the empty one too. Words and phrases are looked up by
+a `Lexicon("tea, hot coffee")` with `count`, `share`, `occurs`, `opens` and `opens_sentences`; the file may import it from
+`unweave.preferences.behaviours.lexicon`.
 """
 
 

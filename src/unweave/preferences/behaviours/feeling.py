@@ -9,18 +9,19 @@ from unweave.preferences.behaviours.registry import behaviour
 from unweave.preferences.behaviours.reply_text import ReplyText
 
 _POSITIVE = Lexicon(
-    "good, great, best, better, beautiful, wonderful, excellent, amazing, fantastic, lovely, nice, perfect, brilliant, "
-    "happy, happiness, joy, joyful, love, loved, loving, enjoy, enjoyable, delight, delightful, pleasant, fun, "
-    "delicious, fresh, healthy, safe, strong, success, successful, helpful, useful, valuable, hope, hopeful, peace, "
-    "peaceful, calm, warm, bright, kind, friendly, gentle, rewarding, exciting, inspiring, impressive, win, easy, smooth, "
-    "comfortable, proud, grateful, charming, magical, stunning, remarkable, positive, benefit, benefits, glad"
+    "good, great, best, better, beautiful, wonderful, excellent, amazing, fantastic, lovely, nice, perfect, "
+    "brilliant, happy, happiness, joy, joyful, love, loved, loving, enjoy, enjoyable, delight, delightful, pleasant, "
+    "fun, delicious, fresh, healthy, safe, strong, success, successful, helpful, useful, valuable, hope, hopeful, "
+    "peace, peaceful, calm, warm, bright, kind, friendly, gentle, rewarding, exciting, inspiring, impressive, win, "
+    "easy, smooth, comfortable, proud, grateful, charming, magical, stunning, remarkable, positive, benefit, "
+    "benefits, glad"
 )
 _NEGATIVE = Lexicon(
-    "bad, worst, worse, awful, terrible, horrible, poor, ugly, sad, unhappy, sorrow, grief, pain, painful, hurt, hate, "
-    "hated, angry, anger, fear, afraid, scary, danger, dangerous, harmful, damage, broken, lost, lose, loss, fail, "
-    "failed, failure, problem, problems, difficult, hard, wrong, sick, ill, disease, death, dead, die, dying, kill, cruel, "
-    "dark, cold, lonely, worry, worried, stress, stressful, trouble, boring, disgusting, dirty, weak, useless, expensive, "
-    "disaster, tragic, miserable, negative, unfortunately, annoying, nasty, stupid"
+    "bad, worst, worse, awful, terrible, horrible, poor, ugly, sad, unhappy, sorrow, grief, pain, painful, hurt, "
+    "hate, hated, angry, anger, fear, afraid, scary, danger, dangerous, harmful, damage, broken, lost, lose, loss, "
+    "fail, failed, failure, problem, problems, difficult, hard, wrong, sick, ill, disease, death, dead, die, dying, "
+    "kill, cruel, dark, cold, lonely, worry, worried, stress, stressful, trouble, boring, disgusting, dirty, weak, "
+    "useless, expensive, disaster, tragic, miserable, negative, unfortunately, annoying, nasty, stupid"
 )
 _ENTHUSIASM = Lexicon(
     "wow, yay, hooray, hurray, woohoo, bravo, awesome, amazing, fantastic, incredible, thrilled, excited, exciting, "
@@ -31,8 +32,8 @@ _FEAR = Lexicon(
     "anxious, anxiety, dread, nightmare, frightened, frightening, creepy, threat, threatening, worried, nervous"
 )
 _ANGER = Lexicon(
-    "angry, anger, furious, fury, rage, mad, hate, hated, hates, hatred, outrage, outraged, annoyed, annoying, irritated, "
-    "irritating, resent, resentment, disgusted, bitter, hostile, shut up, how dare, idiot, idiots, stupid"
+    "angry, anger, furious, fury, rage, mad, hate, hated, hates, hatred, outrage, outraged, annoyed, annoying, "
+    "irritated, irritating, resent, resentment, disgusted, bitter, hostile, shut up, how dare, idiot, idiots, stupid"
 )
 _SADNESS = Lexicon(
     "sad, sadly, sadness, sorrow, grief, grieving, mourn, mourning, cry, cries, cried, crying, tears, weep, weeping, "
@@ -45,8 +46,8 @@ _EMPATHY = Lexicon(
     "be kind to yourself, i can imagine, your feelings, how you feel, here for you"
 )
 _LOVE = Lexicon(
-    "love, loves, loved, loving, beloved, darling, sweetheart, kiss, kisses, kissed, hug, hugs, hugged, romance, romantic, "
-    "affection, cherish, cherished, adore, adored, tenderness, embrace, embraced"
+    "love, loves, loved, loving, beloved, darling, sweetheart, kiss, kisses, kissed, hug, hugs, hugged, romance, "
+    "romantic, affection, cherish, cherished, adore, adored, tenderness, embrace, embraced"
 )
 _LAUGHS = ("haha", "hehe", "hihi", "lol", "rofl", "lmao")
 _LAUGHTER = re.compile(r"\b(?:(?:ha){2,}|(?:he){2,}|(?:hi){2,}|lol|rofl|lmao)\b")

@@ -17,10 +17,10 @@ _JUDGED_CHARACTERS = 300
 _JUDGED_WORDS = 50
 _NOT_LATIN = re.compile("[^\\W\\d_\u0000-\u024f\u1e00-\u1eff\u2c60-\u2c7f\ua720-\ua7ff\uff21-\uff5a]")
 # Spellings that hardly another language of the identifier's has, and of which English text has one in five words.
-_ENGLISH = frozenset(
+_ENGLISH = ReplyText(
     "the and of is that you your with for this they are was which have from not what when there their would should "
-    "it's i'm can't don't you're because about into than then been how why to be can its has by more".split()
-)
+    "it's i'm can't don't you're because about into than then been how why to be can its has by more"
+).vocabulary
 
 
 @behaviour("other-than-english", "Is in another language than English, as far as one can tell.", "language", "0 or 1")
@@ -50,7 +50,7 @@ def accented_letters(reply: ReplyText) -> float:
 
 
 def language_of(text: str, words: list[str]) -> str:
-    """The language of a text's first 300 characters, as py3langid's code; ``?`` where it gives its guess less than a half.
+    """The language of a text's first 300 characters, as py3langid's code; ``?`` where that is less likely than a half.
 
     Text of fewer than three words in the Latin script is ``?`` too. English that shows itself by its function words is
     not given to py3langid, which takes half as long as all other behaviours together.

@@ -10,7 +10,7 @@ from unweave.preferences.behaviours.reply_text import WORD, ReplyText
 _QUESTION = re.compile(r"[?？؟]+")
 _BEFORE = re.compile(r"[.!\n]")
 _CLOSING = " \t\r\n\"'”’)]*_"
-_YOU = frozenset("you your yours yourself you're you've you'd you'll".split())
+_YOU = ReplyText("you your yours yourself you're you've you'd you'll").vocabulary
 
 
 @behaviour("questions", "Questions: question marks, a run of them once.", "questions")

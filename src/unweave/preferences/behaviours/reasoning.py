@@ -12,8 +12,8 @@ _CAUSE = Lexicon(
 _CONDITION = Lexicon("if, unless, whether, in case, provided, assuming, depending, depends, otherwise")
 _CONTRAST = Lexicon("but, however, although, though, yet, while, whereas, despite, instead, on the other hand, even so")
 _NEGATION = Lexicon(
-    "not, no, never, none, nothing, nobody, neither, nor, cannot, can't, don't, doesn't, didn't, isn't, aren't, wasn't, "
-    "weren't, won't, wouldn't, shouldn't, couldn't, haven't, hasn't, hadn't, without"
+    "not, no, never, none, nothing, nobody, neither, nor, cannot, can't, don't, doesn't, didn't, isn't, aren't, "
+    "wasn't, weren't, won't, wouldn't, shouldn't, couldn't, haven't, hasn't, hadn't, without"
 )
 _COMPARISON = Lexicon(
     "more, most, less, least, better, best, worse, worst, bigger, biggest, larger, largest, smaller, smallest, higher, "
@@ -24,8 +24,8 @@ _SUMMARY = Lexicon(
     "to conclude, ultimately, in essence, the bottom line, simply put"
 )
 _DEFINITION = Lexicon(
-    "refers to, is defined as, is known as, are known as, is a type of, is a kind of, is called, means that, stands for, "
-    "is a term, consists of, is a form of"
+    "refers to, is defined as, is known as, are known as, is a type of, is a kind of, is called, means that, stands "
+    "for, is a term, consists of, is a form of"
 )
 
 

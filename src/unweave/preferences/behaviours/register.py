@@ -11,8 +11,9 @@ _CONTRACTION_ENDINGS = ("'m", "'re", "'ve", "'ll", "'d", "n't")
 _IS_CONTRACTIONS = Lexicon("it's, that's, what's, there's, here's, let's, he's, she's, who's, where's, how's, y'all")
 _FORMAL = Lexicon(
     "however, therefore, moreover, furthermore, consequently, nevertheless, nonetheless, thus, hence, accordingly, "
-    "additionally, whereas, thereby, notwithstanding, subsequently, in addition, in conclusion, as a result, in contrast, "
-    "regarding, concerning, pursuant, upon, whom, shall, facilitate, utilise, utilize, commence, obtain, endeavour"
+    "additionally, whereas, thereby, notwithstanding, subsequently, in addition, in conclusion, as a result, in "
+    "contrast, regarding, concerning, pursuant, upon, whom, shall, facilitate, utilise, utilize, commence, obtain, "
+    "endeavour"
 )
 _SLANG = Lexicon(
     "gonna, wanna, gotta, kinda, sorta, lemme, dunno, yeah, yep, nope, nah, hey, yo, dude, bro, guys, cool, awesome, "
@@ -26,30 +27,31 @@ _GREETING = Lexicon(
     "hello, hi, hey, greetings, welcome, good morning, good afternoon, good evening, dear, howdy, hiya, salutations"
 )
 _IMPERATIVE = Lexicon(
-    "add, ask, avoid, be, begin, bring, buy, call, change, check, choose, clean, consider, contact, cook, create, cut, "
-    "do, don't, eat, ensure, explore, find, focus, follow, get, give, go, heat, imagine, keep, learn, leave, let, listen, "
-    "look, make, mix, never, open, pack, plan, plant, place, practice, practise, prepare, put, read, remember, remove, "
-    "rest, rinse, save, seek, serve, set, share, speak, start, stay, stir, stop, take, talk, tell, think, try, turn, use, "
-    "visit, wait, walk, wash, watch, water, wear, write"
+    "add, ask, avoid, be, begin, bring, buy, call, change, check, choose, clean, consider, contact, cook, create, "
+    "cut, do, don't, eat, ensure, explore, find, focus, follow, get, give, go, heat, imagine, keep, learn, leave, "
+    "let, listen, look, make, mix, never, open, pack, plan, plant, place, practice, practise, prepare, put, read, "
+    "remember, remove, rest, rinse, save, seek, serve, set, share, speak, start, stay, stir, stop, take, talk, tell, "
+    "think, try, turn, use, visit, wait, walk, wash, watch, water, wear, write"
 )
 _POETIC = Lexicon(
-    "whisper, whispers, whispered, whispering, moon, moonlight, moonlit, twilight, dusk, dawn, starlight, stars, shadow, "
-    "shadows, silence, silent, ember, embers, velvet, crimson, golden, silver, dance, dances, dancing, dream, dreams, "
-    "dreaming, soul, souls, heart, hearts, eternal, forgotten, gentle, gently, breeze, petals, blossom, echo, echoes, "
-    "tapestry, symphony, shimmering, glimmer, glistening, weep, weeps, tender, sorrow, longing, thy, thou, thee, o'er"
+    "whisper, whispers, whispered, whispering, moon, moonlight, moonlit, twilight, dusk, dawn, starlight, stars, "
+    "shadow, shadows, silence, silent, ember, embers, velvet, crimson, golden, silver, dance, dances, dancing, dream, "
+    "dreams, dreaming, soul, souls, heart, hearts, eternal, forgotten, gentle, gently, breeze, petals, blossom, echo, "
+    "echoes, tapestry, symphony, shimmering, glimmer, glistening, weep, weeps, tender, sorrow, longing, thy, thou, "
+    "thee, o'er"
 )
 _INTENSIFIERS = Lexicon(
-    "very, really, extremely, incredibly, so, truly, highly, deeply, absolutely, totally, quite, remarkably, especially, "
-    "particularly, literally, utterly, insanely, such, too"
+    "very, really, extremely, incredibly, so, truly, highly, deeply, absolutely, totally, quite, remarkably, "
+    "especially, particularly, literally, utterly, insanely, such, too"
 )
 _FILLERS = Lexicon(
     "well, basically, actually, just, simply, literally, like, anyway, honestly, you know, i mean, kind of"
 )
 _BUZZWORDS = Lexicon(
-    "crucial, vital, essential, significant, significantly, comprehensive, robust, delve, leverage, seamless, landscape, "
-    "tapestry, multifaceted, pivotal, foster, fostering, enhance, enhancing, ensure, ensuring, unlock, journey, "
-    "navigate, navigating, intricate, testament, realm, underscore, holistic, innovative, vibrant, plays a role, "
-    "rich history, wide range, variety of"
+    "crucial, vital, essential, significant, significantly, comprehensive, robust, delve, leverage, seamless, "
+    "landscape, tapestry, multifaceted, pivotal, foster, fostering, enhance, enhancing, ensure, ensuring, unlock, "
+    "journey, navigate, navigating, intricate, testament, realm, underscore, holistic, innovative, vibrant, plays a "
+    "role, rich history, wide range, variety of"
 )
 
 
@@ -126,7 +128,7 @@ def reading_ease(reply: ReplyText) -> float:
 
 
 def _syllables(spoken: str) -> int:
-    """Groups of vowels, without a mute e at the end of a word (*make*, not *table*): close to the syllables of English."""
+    """Groups of vowels, without a mute e at a word's end (*make*, not *table*): close to the syllables of English."""
     mute_e = _after_consonants(spoken, "e ") - _after_consonants(spoken, "le ")
     return len(spoken.translate(_ONLY_VOWELS).split()) - mute_e
 

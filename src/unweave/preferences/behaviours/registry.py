@@ -8,8 +8,8 @@ One of your own is a function in a file of your own, which ``load_behaviours`` r
     def mentions_tea(reply):
         return float("tea" in reply.vocabulary)
 
-It gets a ``ReplyText`` and gives a finite number for every text, the empty one too. Measure in words or sentences, or give
-0 or 1, where replies may be cut off: a plain count then grows with the cut.
+It gets a ``ReplyText`` and gives a finite number for every text, the empty one too. Where replies may be cut off,
+measure a share or give 0 or 1: a plain count falls with the cut.
 """
 
 from __future__ import annotations

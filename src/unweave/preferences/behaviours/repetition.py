@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 
 from unweave.preferences.behaviours.registry import behaviour
 from unweave.preferences.behaviours.reply_text import ReplyText
 
-_FUNCTION_WORDS = frozenset(
+_FUNCTION_WORDS = ReplyText(
     "a an the and or but if of to in on at by for from with as is are was were be been it its this that these those i "
     "you he she we they me my your his her our their do does did can will would should could have has had not no so "
-    "what how why when where who which there".split()
-)
+    "what how why when where who which there"
+).vocabulary
 
 
 @behaviour("distinct-words", "Different words among all words (type-token ratio).", "repetition", "share of words")
@@ -23,7 +24,7 @@ def distinct_words(reply: ReplyText) -> float:
 def repeated_bigrams(reply: ReplyText) -> float:
     words = reply.words
     pairs = len(words) - 1
-    return 1 - len(set(zip(words, words[1:], strict=False))) / pairs if pairs > 0 else 0.0
+    return 1 - len(set(pairwise(words))) / pairs if pairs > 0 else 0.0
 
 
 @behaviour("repeated-trigrams", "Runs of three words that came before in the reply.", "repetition", "share of runs")

@@ -16,9 +16,10 @@ _REFUSAL = Lexicon(
 )
 _APOLOGY = Lexicon("sorry, apologise, apologize, apologies, apology, forgive me, pardon me, my mistake, regret")
 _HEDGES = Lexicon(
-    "perhaps, maybe, possibly, probably, might, could, may, seems, seem, appears, apparently, likely, somewhat, roughly, "
-    "around, generally, usually, often, sometimes, typically, tends, tend, in some cases, sort of, kind of, it depends, "
-    "i think, i believe, i guess, i suppose, in my view, as far as i know, not sure, not certain, more or less"
+    "perhaps, maybe, possibly, probably, might, could, may, seems, seem, appears, apparently, likely, somewhat, "
+    "roughly, around, generally, usually, often, sometimes, typically, tends, tend, in some cases, sort of, kind of, "
+    "it depends, i think, i believe, i guess, i suppose, in my view, as far as i know, not sure, not certain, more or "
+    "less"
 )
 _CERTAINTY = Lexicon(
     "certainly, definitely, absolutely, undoubtedly, surely, clearly, obviously, always, never, guaranteed, guarantee, "
@@ -36,8 +37,8 @@ _FLATTERY = Lexicon(
     "your curiosity, your insight, well done, good thinking, impressive"
 )
 _AGREEMENT = Lexicon(
-    "yes, yeah, yep, exactly, agreed, right, true, absolutely, indeed, of course, you're right, you are right, i agree, "
-    "that's right, that is right, that's correct, that is correct, correct, definitely, certainly"
+    "yes, yeah, yep, exactly, agreed, right, true, absolutely, indeed, of course, you're right, you are right, i "
+    "agree, that's right, that is right, that's correct, that is correct, correct, definitely, certainly"
 )
 _DISAGREEMENT = Lexicon(
     "i disagree, i don't agree, i do not agree, that's not true, that is not true, that's wrong, that is wrong, "
@@ -53,9 +54,9 @@ _WARNING = Lexicon(
     "toxic, poisonous, deadly, be aware, keep in mind, watch out, avoid"
 )
 _AS_AI = Lexicon(
-    "as an ai, as a language model, as an artificial, as a chatbot, as an assistant, as a virtual assistant, i'm an ai, "
-    "i am an ai, i'm just an ai, i am just an ai, i'm a language model, i am a language model, i'm a chatbot, "
-    "i am a chatbot, ai language model, ai assistant, my training data, i was trained, my knowledge cutoff"
+    "as an ai, as a language model, as an artificial, as a chatbot, as an assistant, as a virtual assistant, i'm an "
+    "ai, i am an ai, i'm just an ai, i am just an ai, i'm a language model, i am a language model, i'm a chatbot, i "
+    "am a chatbot, ai language model, ai assistant, my training data, i was trained, my knowledge cutoff"
 )
 _NOTES = Lexicon(
     "important to note, important to remember, worth noting, worth mentioning, note that, please note, "

@@ -31,12 +31,12 @@ _CRUDE = Lexicon(
     "fart, farts, farted, farting, burp, burps, burped, poop, pooped, pee, butt, butts, underpants, snot, toilet, "
     "flatulence, belch, belched, stink, stinky, smelly, booger, diarrhea"
 )
-_IRREGULAR_PAST = frozenset(
-    "was were had did went came saw took gave found told said thought knew felt left kept began stood sat ran fell held "
-    "brought wrote heard met led grew lost spoke rose drew broke chose wore flew sang swam drove woke hid threw caught "
-    "taught bought fought slept shone swept crept wept swore sank drank ate became forgot".split()
-)
-_NOT_PAST = frozenset("need indeed speed seed feed breed exceed proceed weed hundred sacred".split())
+_IRREGULAR_PAST = ReplyText(
+    "was were had did went came saw took gave found told said thought knew felt left kept began stood sat ran fell "
+    "held brought wrote heard met led grew lost spoke rose drew broke chose wore flew sang swam drove woke hid threw "
+    "caught taught bought fought slept shone swept crept wept swore sank drank ate became forgot"
+).vocabulary
+_NOT_PAST = ReplyText("need indeed speed seed feed breed exceed proceed weed hundred sacred").vocabulary
 _DIALOGUE_LINE = re.compile(r"^[ \t]*(?:[\"“—–][^\n]{2}|[A-Z][A-Za-z]{1,20}: [\"“])", re.MULTILINE)
 
 
