@@ -31,9 +31,9 @@ def mentions_tea(reply):
 
 `load_behaviours("my.py")` registers what the file holds, beside those below. A function gets a
 `ReplyText` (`text`, `prompt`, `lower`, `words`, `counts`, `vocabulary`, `sentences`, `openings`, `lines`,
-`prompt_words`, `spoken`) and gives a finite number for every text, the empty one too. Words and phrases are looked up by
-a `Lexicon("tea, hot coffee")` with `count`, `share`, `occurs`, `opens` and `opens_sentences`; the file may import it from
-`unweave.preferences.behaviours.lexicon`.
+`prompt_words`, `spoken`) and gives a finite number for every text, the empty one too. Words and phrases are looked up
+by a `Lexicon("tea, hot coffee")` with `count`, `share`, `occurs`, `opens` and `opens_sentences`; the file may import it
+from `unweave.preferences.behaviours.lexicon`.
 """
 
 
