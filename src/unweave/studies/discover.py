@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import sys
 import warnings
 from functools import cache
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError, first_line, oserror_line
+from unweave.base.source_file import module_name, read_source, run_source
 from unweave.studies import registry
 
 if TYPE_CHECKING:
@@ -31,30 +31,14 @@ def load_source(path: Path | str, sha256: str | None = None) -> dict[str, Study]
     a study from elsewhere.
     """
     path = Path(path).resolve()
-    if path.suffix != ".py":
-        raise UnweaveError(f"{path.name} is not a Python file: give one ending in .py that registers a study")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise oserror_line(error, path) from error
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise UnweaveError(f"{path.name} was changed since the run was started: run the changed file anew")
-    # Named for the place, so that a second file of the same name does not replace the first one's module.
-    name = f"{_OWN}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    content = read_source(path, "a study", sha256)
+    name = module_name(path, _OWN)
     forget_module(name)
-    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
-    if spec is None:
-        raise UnweaveError(f"{path} cannot be loaded as a module")
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path)
-    sys.modules[name] = module
     try:
-        # Compiled from the bytes that were read: those whose hash is recorded, and no cached version of others.
-        exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102  # the user's own file
-    except Exception as error:
+        run_source(path, content, name)
+    except UnweaveError:
         forget_module(name)
-        where = f" ({type(error).__name__})" if not isinstance(error, UnweaveError) else ""
-        raise UnweaveError(f"{path.name} does not load: {first_line(error)}{where}") from error
+        raise
     found = {study.name: study for study in registry.registered().values() if study.function.__module__ == name}
     if not found:
         forget_module(name)

@@ -1,4 +1,16 @@
-"""Behaviours: what can be counted in a reply, one small registered function each."""
+"""Behaviours: what can be counted in a reply, one small registered function each.
+
+One of your own is a function in a file of your own, which ``load_behaviours`` reads::
+
+    from unweave.preferences.behaviours.registry import behaviour
+
+    @behaviour("mentions-tea", "Has the word tea.", "mine", "0 or 1")
+    def mentions_tea(reply):
+        return float("tea" in reply.vocabulary)
+
+It gets a ``ReplyText`` and gives a finite number for every text, the empty one too. Where replies may be cut off,
+measure a share or give 0 or 1: a plain count falls with the cut.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +22,7 @@ from pkgutil import iter_modules
 import numpy as np
 from jaxtyping import Float32
 
-from unweave.base.errors import UnweaveError, nearest
+from unweave.base.errors import UnweaveError, first_line, nearest
 from unweave.preferences.behaviours.reply_text import ReplyText
 
 
@@ -44,6 +56,12 @@ def behaviour(
     return register
 
 
+def forget_behaviours(module: str) -> None:
+    """Takes back what a module registered."""
+    for name in [name for name, each in _BEHAVIOURS.items() if each.function.__module__ == module]:
+        del _BEHAVIOURS[name]
+
+
 def all_behaviours() -> dict[str, Behaviour]:
     """Every behaviour by name: those of this package's modules, and what else was registered."""
     import unweave.preferences.behaviours as room
@@ -69,12 +87,21 @@ def score(
 
     Raises ``UnweaveError`` naming the behaviour where one fails or gives what is not a finite number.
     """
+    if prompts is not None and len(prompts) != len(replies):
+        raise UnweaveError(f"{len(prompts)} prompts were given for {len(replies)} replies: give one for each")
     behaviours = find_behaviours(names)
     found = np.empty((len(replies), len(behaviours)), np.float32)
-    for row, text in enumerate(replies):
-        seen = ReplyText(text, prompts[row] if prompts is not None else "")
-        for column, each in enumerate(behaviours):
-            found[row, column] = each.function(seen)
+    with np.errstate(over="ignore"):
+        for row, text in enumerate(replies):
+            seen = ReplyText(text, prompts[row] if prompts is not None else "")
+            for column, each in enumerate(behaviours):
+                try:
+                    found[row, column] = each.function(seen)
+                except Exception as error:
+                    raise UnweaveError(
+                        f"behaviour {each.name!r} failed on the reply {text[:60]!r}: {first_line(error)} "
+                        f"({type(error).__name__}); it must give a number for every text, the empty one too"
+                    ) from error
     broken = np.argwhere(~np.isfinite(found))
     if len(broken):
         row, column = broken[0]
