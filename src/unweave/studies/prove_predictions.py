@@ -25,7 +25,7 @@ class ProvePredictions:
     mixtures: tuple[str, ...] = ("brisk", "learned", "teller", "sunny", "null", "brisk-swapped")
     """Hidden raters, each of whom makes a dataset."""
     seeds: int = 2
-    """Seeds, each with its own pairs, moods and training."""
+    """Seeds of training: every dataset is trained on once with each."""
     first_seed: int = 0
     pairs: int = 320
     """Pairs of each dataset."""
@@ -81,12 +81,12 @@ def prove_predictions(config: ProvePredictions, run: Run | None = None, target: 
     for seed in range(config.first_seed, config.first_seed + config.seeds):
         for name in config.mixtures:
             mixture = find_mixture(name)
-            made = kept_dataset(bench.folder, pool, mixture, config.pairs, seed)
-            held_out = held_out_pairs(bench.before, mixture, seed)
-            progress.say(f"{made.name}: {len(made.pairs)} pairs, {len(made.key.planted)} planted")
-            outcome = bench.outcome(made.name, bench.rows(made.pairs), seed, held_out)
+            made = kept_dataset(bench.folder / "datasets", pool, mixture, config.pairs, 0)
+            held_out = held_out_pairs(bench.before, mixture, 0)
+            progress.say(f"{name}, seed {seed}: {len(made.pairs)} pairs, {len(made.key.planted)} planted")
+            outcome = bench.outcome(f"{name}-{seed}", bench.rows(made.pairs), seed, held_out)
             progress.say(
-                f"{made.name}: held-out accuracy {outcome.accuracy.mean:.3f}, margin {outcome.margin.mean:+.2f}, "
+                f"{name}, seed {seed}: held-out accuracy {outcome.accuracy.mean:.3f}, margin {outcome.margin.mean:+.2f}, "
                 f"perplexity {outcome.perplexity:.2f}, {outcome.seconds:.0f} s"
             )
             if run is not None:

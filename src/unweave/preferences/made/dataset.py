@@ -103,14 +103,12 @@ def make_dataset(pool: Sequence[Answered], mixture: Mixture, count: int, seed: i
     drafts, planted = plant(drafts, mixture.fault, generator)
     drafts = _labelled(drafts, mixture, generator)
     pairs = tuple(_pair(draft) for draft in drafts)
-    return MadeDataset(
-        f"{mixture.name}-{seed}", pairs, Key(mixture, seed, tuple(draft.topic for draft in drafts), planted)
-    )
+    return MadeDataset(mixture.name, pairs, Key(mixture, seed, tuple(draft.topic for draft in drafts), planted))
 
 
 def kept_dataset(folder: Path, pool: Sequence[Answered], mixture: Mixture, count: int, seed: int) -> MadeDataset:
-    """The dataset in ``folder/<mixture>-<seed>``, made and written there the first time."""
-    place = folder / f"{mixture.name}-{seed}"
+    """The dataset in ``folder/<mixture>``, made and written there the first time."""
+    place = folder / mixture.name
     if not (place / "key.json").exists():
         make_dataset(pool, mixture, count, seed).save(place)
     return MadeDataset.load(place)

@@ -1,0 +1,133 @@
+"""From trained datasets to what was foreseen: predictions and observations of every dataset in the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from unweave.preferences.evidence import Evidence, Prediction, Replies
+    from unweave.preferences.features.clusters import FeatureClusters
+    from unweave.preferences.features.store import ReplyFeatures
+    from unweave.preferences.made.dataset import MadeDataset
+    from unweave.preferences.predictors.standing import Standing
+    from unweave.preferences.survey import Survey
+    from unweave.preferences.truth.answers import Answered
+    from unweave.preferences.truth.bench import Outcome
+    from unweave.preferences.truth.observed import Observed
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """One dataset: what was predicted from it, with and without its planted rows, and what training did."""
+
+    made: MadeDataset
+    outcome: Outcome
+    evidence: Evidence = field(repr=False)
+    predictions: tuple[Prediction, ...] = field(repr=False)
+    unplanted: tuple[Prediction, ...] = field(repr=False)
+    """The same from the rows that no fault changed; those of all rows where none was."""
+    standing: Standing = field(repr=False)
+    observed: Observed = field(repr=False)
+
+
+def foresee(
+    survey: Survey,
+    pool: Sequence[Answered],
+    questions: int,
+    trained: Sequence[tuple[MadeDataset, Outcome]],
+) -> tuple[list[Foreseen], FeatureClusters | None]:
+    """Predictions from every dataset and observations of every training; ``questions`` are the first that count."""
+    from unweave.preferences.encoding import encode_prompt, encode_reply
+
+    texts = [
+        (encode_prompt(survey.target, answered.question.turns), encode_reply(survey.target, reply.text, reply.ended))
+        for answered in pool
+        for reply in answered.replies
+    ]
+    survey.dictionary(texts)
+    pooled = survey.own("pool", pool)
+    before = survey.own("before", survey.answers)
+    clusters = survey.clusters(pooled, before)
+    found = []
+    for made, outcome in trained:
+        store = survey.pairs(made.name, made.pairs)
+        evidence = survey.evidence(store, before, clusters, made.pairs)
+        after = survey.own(made.name, outcome.after[:questions])
+        found.append(_foreseen(made, outcome, evidence, after, clusters))
+        survey.progress.say(f"{made.name}: predicted and observed in {len(evidence.names)} columns")
+    return found, clusters
+
+
+def _foreseen(
+    made: MadeDataset, outcome: Outcome, evidence: Evidence, after: ReplyFeatures, clusters: FeatureClusters | None
+) -> Foreseen:
+    from unweave.preferences.predictors.registry import predict
+    from unweave.preferences.predictors.standing import standing_of
+    from unweave.preferences.truth.observed import observe
+
+    predictions = tuple(predict(evidence))
+    kept = np.setdiff1d(np.arange(len(evidence)), made.key.planted)
+    unplanted = predictions if len(kept) == len(evidence) else tuple(predict(rows_of(evidence, kept)))
+    values = after.replies("reply", clusters.members if clusters is not None else ()).values
+    observed = observe(
+        evidence.names,
+        evidence.reference.values,
+        evidence.reference_groups,
+        values,
+        after.groups,
+        evidence.spread,
+    )
+    return Foreseen(made, outcome, evidence, predictions, unplanted, standing_of(evidence), observed)
+
+
+def rows_of(evidence: Evidence, rows: np.ndarray) -> Evidence:
+    """The same evidence from some of the pairs."""
+    return replace(
+        evidence,
+        chosen=_rows(evidence.chosen, rows),
+        rejected=_rows(evidence.rejected, rows),
+        groups=evidence.groups[rows],
+        gradient=None if evidence.gradient is None else evidence.gradient[rows],
+    )
+
+
+def _rows(replies: Replies, rows: np.ndarray) -> Replies:
+    return replace(
+        replies,
+        values=replies.values[rows],
+        tokens=replies.tokens[rows],
+        embedding=replies.embedding[rows],
+        words=replies.words[rows],
+    )
+
+
+def by_dataset(
+    found: Sequence[Foreseen], mixtures: Sequence[str], planted: bool = True
+) -> tuple[dict[str, list[Prediction]], dict[str, list[Observed]]]:
+    """Predictions and observations of these mixtures, a list a mixture: its seeds in order."""
+    predictions: dict[str, list[Prediction]] = {}
+    observed: dict[str, list[Observed]] = {}
+    for each in found:
+        name = each.made.key.mixture.name
+        if name in mixtures:
+            predictions.setdefault(name, []).extend(each.predictions if planted else each.unplanted)
+            observed.setdefault(name, []).append(each.observed)
+    return predictions, observed
+
+
+def true_mixtures(found: Sequence[Foreseen]) -> list[str]:
+    """Mixtures whose labels are the rater's own, in order."""
+    return list(dict.fromkeys(f.made.key.mixture.name for f in found if f.made.key.mixture.labels == "true"))
+
+
+def prediction_of(predictions: Sequence[Prediction], name: str) -> Prediction | None:
+    return next((each for each in predictions if each.predictor == name), None)
+
+
+def recipe(settings: Mapping[str, object]) -> dict[str, object]:
+    """What a calibration is bound to: all of a training's settings but its seed."""
+    return {name: value for name, value in settings.items() if name != "seed"}
