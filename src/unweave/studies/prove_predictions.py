@@ -86,8 +86,8 @@ def prove_predictions(config: ProvePredictions, run: Run | None = None, target: 
             progress.say(f"{name}, seed {seed}: {len(made.pairs)} pairs, {len(made.key.planted)} planted")
             outcome = bench.outcome(f"{name}-{seed}", bench.rows(made.pairs), seed, held_out)
             progress.say(
-                f"{name}, seed {seed}: held-out accuracy {outcome.accuracy.mean:.3f}, margin {outcome.margin.mean:+.2f}, "
-                f"perplexity {outcome.perplexity:.2f}, {outcome.seconds:.0f} s"
+                f"{name}, seed {seed}: held-out accuracy {outcome.accuracy.mean:.3f}, margin "
+                f"{outcome.margin.mean:+.2f}, perplexity {outcome.perplexity:.2f}, {outcome.seconds:.0f} s"
             )
             if run is not None:
                 run.stop_if_cancelled()
