@@ -11,7 +11,9 @@ from unweave.preferences.predictors.registry import Shares, predictor
 from unweave.preferences.predictors.ridge import fit_ridge
 
 
-@predictor("embedding-ridge", "ridge from mean states to columns, through the mean difference in states", no_prompt_twice)
+@predictor(
+    "embedding-ridge", "ridge from mean states to columns, through the mean difference in states", no_prompt_twice
+)
 def embedding_ridge(evidence: Evidence, resampling: Resampling) -> Shares:
     """The ridge is fitted within prompts on the target's own replies, on states brought to unit variance.
 

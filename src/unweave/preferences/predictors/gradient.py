@@ -18,7 +18,7 @@ def _no_gradient(evidence: Evidence) -> str | None:
 
 @predictor("gradient", "first-order effect of each pair's loss in adapter space", lacks=_no_gradient)
 def gradient(evidence: Evidence, resampling: Resampling) -> Shares:
-    """Each pair's gradient of the preference loss times the gradient of each column's mean, as the evidence holds it."""
+    """The gradient of each pair's loss times that of each column's mean, as the evidence holds it."""
     if evidence.gradient is None or not np.isfinite(evidence.gradient).all():
         raise UnweaveError("the gradient is absent or not finite: compute it again, or leave this predictor out")
     shares = (evidence.gradient / evidence.spread).astype(np.float32)

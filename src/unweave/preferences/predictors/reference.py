@@ -15,8 +15,8 @@ def no_prompt_twice(evidence: Evidence) -> str | None:
     if len(np.unique(groups)) < len(groups):
         return None
     return (
-        f"the target's {len(groups)} own replies answer as many prompts, so nothing varies within a prompt: sample each "
-        "prompt 2 times or more"
+        f"the target's {len(groups)} own replies answer as many prompts, so nothing varies within a prompt: sample "
+        "each prompt 2 times or more"
     )
 
 
@@ -32,6 +32,8 @@ def own_variation(evidence: Evidence, prompts: Prompts) -> Float32[np.ndarray, "
     return prompts.centred(evidence.reference.values) / evidence.spread
 
 
-def slopes(products: Float64[np.ndarray, "... m"], squares: Float64[np.ndarray, "... m"]) -> Float64[np.ndarray, "... m"]:
+def slopes(
+    products: Float64[np.ndarray, "... m"], squares: Float64[np.ndarray, "... m"]
+) -> Float64[np.ndarray, "... m"]:
     """Least-squares slopes from sums of products and of squares; 0 where what they are slopes on does not vary."""
     return np.divide(products, squares, out=np.zeros_like(products), where=squares > 1e-12)

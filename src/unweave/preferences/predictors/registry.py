@@ -45,7 +45,7 @@ class Predictor:
     lacks: Callable[[Evidence], str | None]
     """What the evidence would have to hold for this predictor and does not; None where it can predict."""
     pushes: Callable[[Evidence, Resampling], Float[np.ndarray, "n m"]] | None
-    """Shares that turn their sign with a pair's label, where ``function``'s do not: what a null of flipped labels needs."""
+    """Shares that turn their sign with a pair's label, where ``function``'s do not: a null of flipped labels needs them."""
 
 
 _PREDICTORS: dict[str, Predictor] = {}
@@ -118,7 +118,8 @@ def check_evidence(evidence: Evidence) -> None:
     n, m = len(evidence), len(evidence.names)
     if not n or not m or not len(evidence.reference):
         raise UnweaveError(
-            f"{n} pairs, {m} columns and {len(evidence.reference)} replies of the target: a prediction needs some of each"
+            f"{n} pairs, {m} columns and {len(evidence.reference)} replies of the target: a prediction needs "
+            "some of each"
         )
     sides = {"chosen": (evidence.chosen, n), "rejected": (evidence.rejected, n)}
     sides["reference"] = (evidence.reference, len(evidence.reference_groups))

@@ -75,13 +75,13 @@ def fit_ridge(
 
 
 def _spectrum(features: Float[np.ndarray, "s d"] | csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues of ``X X^T`` that are not rounding, and their vectors (s, r), by the smaller of the two Gram matrices."""
+    """Eigenvalues of ``X X^T`` above rounding, and their vectors (s, r), by the smaller of the two Gram matrices."""
     from scipy.linalg import eigh
-    from scipy.sparse import issparse
+    from scipy.sparse import csr_matrix
 
     wide = features.shape[1] > features.shape[0]
     gram = features @ features.T if wide else features.T @ features
-    gram = gram.toarray() if issparse(gram) else np.asarray(gram)
+    gram = gram.toarray() if isinstance(gram, csr_matrix) else np.asarray(gram)
     roots, vectors = eigh(gram.astype(np.float64), driver="evd", overwrite_a=True)
     kept = roots > 1e-7 * max(float(roots[-1]), 1e-12)
     roots, vectors = roots[kept], vectors[:, kept]

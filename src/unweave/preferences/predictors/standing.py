@@ -77,8 +77,8 @@ def flipped_standing(
 ) -> Standing:
     """As ``standing_of``, from pushes that turn their sign with the label of their pair.
 
-    Source: Fisher, 1935, section 21, on sums over prompts; with more than ``MOST_BLOCKS`` prompts on sums over blocks of
-    them, which is a test of the same null, as exact. The number of flips grows with that of columns, so that Holm's
+    Source: Fisher, 1935, section 21, on sums over prompts; with more than ``MOST_BLOCKS`` prompts on sums over blocks
+    of them, which is a test of the same null, as exact. The number of flips grows with that of columns, so that Holm's
     method can reach the level. The p-value counts the observation itself: Phipson and Smyth, 2010.
     """
     sums = prompts.sums(pushes.astype(np.float64))

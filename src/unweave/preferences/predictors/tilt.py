@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64
 from unweave.base.seeds import numpy_generator
 from unweave.preferences.evidence import Evidence
 from unweave.preferences.predictors.prompts import Prompts, Resampling
-from unweave.preferences.predictors.reference import differences, no_prompt_twice, own_variation
+from unweave.preferences.predictors.reference import no_prompt_twice, own_variation
 from unweave.preferences.predictors.registry import Shares, predictor
 
 PENALTIES = 10.0 ** np.arange(5.0, -2.0, -1.0)
@@ -88,7 +88,7 @@ def fit_weights(
 ) -> PreferenceWeights:
     """The weights of pairs whose differences ``scaled`` have been divided by ``scale``."""
     penalty = _chosen_penalty(scaled, prompts, seed)
-    w = _fitted(scaled, [penalty])[0]
+    w = _fitted(scaled, [penalty], 1e-10)[0]
     return PreferenceWeights(w, scale, penalty, _rest(scaled @ w))
 
 
@@ -116,19 +116,21 @@ def _chosen_penalty(scaled: Float64[np.ndarray, "n m"], prompts: Prompts, seed: 
     rows, fold = scaled[taken], place[prompts.index][taken] % FOLDS
     lost = np.zeros(len(PENALTIES))
     for each in np.unique(fold):
-        for index, w in enumerate(_fitted(rows[fold != each], PENALTIES)):
+        for index, w in enumerate(_fitted(rows[fold != each], PENALTIES, 1e-5)):
             lost[index] += np.logaddexp(0, -(rows[fold == each] @ w)).sum()
     return float(PENALTIES[np.argmin(lost)])
 
 
-def _fitted(scaled: Float64[np.ndarray, "n m"], penalties: np.ndarray | list[float]) -> list[Float64[np.ndarray, " m"]]:
+def _fitted(
+    scaled: Float64[np.ndarray, "n m"], penalties: np.ndarray | list[float], tolerance: float
+) -> list[Float64[np.ndarray, " m"]]:
     """The weights for each penalty in turn, each fit begun at the one before."""
     from sklearn.linear_model import LogisticRegression
 
     # Every pair says that chosen wins; half of them are turned round, which is the same likelihood in two classes.
     labels = np.arange(len(scaled)) % 2 == 0
     turned = np.where(labels[:, None], scaled, -scaled)
-    model = LogisticRegression(fit_intercept=False, solver="newton-cholesky", tol=1e-9, max_iter=200, warm_start=True)
+    model = LogisticRegression(fit_intercept=False, solver="newton-cholesky", tol=tolerance, warm_start=True)
     found = []
     for penalty in penalties:
         if len(scaled) < 2:
