@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -23,7 +23,7 @@ class RidgeMap:
 
     weights: Float64[np.ndarray, "d m"]
     penalty: float
-    """In the units of ``PENALTIES``."""
+    """In the units of ``PENALTIES``; infinite where the features do not vary."""
     explained: Float64[np.ndarray, " m"]
     """Share of each column's variance within prompts that is explained on prompts left out; below 0 is possible."""
     _left_out_errors: Float64[np.ndarray, "s m"]
@@ -49,40 +49,34 @@ def fit_ridge(
     units of their own variance. The error of a left-out prompt is exact, from its block of the hat matrix.
     """
     target = columns.astype(np.float64)
-    roots, left = _spectrum(features)
-    if not len(roots):
-        nothing = np.zeros((features.shape[1], target.shape[1]))
-        return RidgeMap(nothing, float(PENALTIES[-1]), np.zeros(target.shape[1]), target, features, left, roots)
-    turned = left.T @ target
     total = (target**2).sum(0)
-    best: tuple[float, float, np.ndarray, np.ndarray] | None = None
-    for penalty in PENALTIES[::-1]:
-        shrunk = roots / (roots + penalty * roots.mean())
-        errors = target - left @ (shrunk[:, None] * turned)
+    roots, left = _spectrum(features)
+    turned = left.T @ target
+    # What the weakest map there is, none, leaves; it stays where the features do not vary.
+    score, penalty, errors, inverse = np.inf, np.inf, target, np.zeros_like(roots)
+    for tried in PENALTIES[::-1] if len(roots) else ():
+        shrunk = roots / (roots + tried * roots.mean())
+        found = target - left @ (shrunk[:, None] * turned)
         for rows in prompts.members:
             block = left[rows]
-            errors[rows] = np.linalg.solve(np.eye(len(rows)) - (block * shrunk) @ block.T, errors[rows])
-        lost = (errors**2).sum(0)
-        score = float((lost[total > 0] / total[total > 0]).sum())
-        if best is None or score < best[0]:
-            best = (score, float(penalty), errors, lost)
-    assert best is not None  # noqa: S101 - PENALTIES is not empty
-    _, penalty, errors, lost = best
-    inverse = 1 / (roots + penalty * roots.mean())
-    weights = features.T @ (left @ (inverse[:, None] * turned))
-    explained = 1 - np.divide(lost, total, out=np.ones_like(lost), where=total > 0)
-    return RidgeMap(weights, penalty, explained, errors, features, left, inverse)
+            found[rows] = np.linalg.solve(np.eye(len(rows)) - (block * shrunk) @ block.T, found[rows])
+        lost = float(((found**2).sum(0)[total > 0] / total[total > 0]).sum())
+        if lost < score:
+            score, penalty, errors, inverse = lost, float(tried), found, 1 / (roots + tried * roots.mean())
+    weights = np.asarray(features.T @ (left @ (inverse[:, None] * turned)))
+    left_over = np.divide((errors**2).sum(0), total, out=np.ones_like(total), where=total > 0)
+    return RidgeMap(weights, penalty, 1 - left_over, errors, features, left, inverse)
 
 
-def _spectrum(features: Float[np.ndarray, "s d"] | csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+def _spectrum(features: Any) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of ``X X^T`` above rounding, and their vectors (s, r), by the smaller of the two Gram matrices."""
     from scipy.linalg import eigh
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import issparse
 
-    wide = features.shape[1] > features.shape[0]
-    gram = features @ features.T if wide else features.T @ features
-    gram = gram.toarray() if isinstance(gram, csr_matrix) else np.asarray(gram)
-    roots, vectors = eigh(gram.astype(np.float64), driver="evd", overwrite_a=True)
+    rows, width = features.shape
+    gram: Any = features @ features.T if width > rows else features.T @ features
+    gram = (gram.toarray() if issparse(gram) else gram).astype(np.float64)
+    roots, vectors = eigh(gram, driver="evd", overwrite_a=True)
     kept = roots > 1e-7 * max(float(roots[-1]), 1e-12)
     roots, vectors = roots[kept], vectors[:, kept]
-    return roots, vectors if wide else (features @ vectors) / np.sqrt(roots)
+    return roots, vectors if width > rows else (features @ vectors) / np.sqrt(roots)

@@ -50,7 +50,7 @@ def compare_predictors(
 ) -> Comparison:
     """Compares two predictors on cells whose reliability reaches ``floor`` (0 for all), in the columns ``names``.
 
-    Each is scaled by its own slope on the other datasets. The interval draws datasets and columns anew, the same for both.
+    Each is scaled by its own slope on the other datasets. The interval draws datasets and columns anew, for both alike.
     Raises ``UnweaveError`` for fewer than 2 datasets and where no cell is left.
     """
     cells = side_by_side(predictions_by_dataset, observed_by_dataset)

@@ -51,15 +51,17 @@ class Observed:
         """Back from ``to_json``; raises ``UnweaveError`` where something is missing or has another length."""
         columns = ("change", "low", "high", "error", "reliability", "sample_reliability")
         try:
-            arrays = {name: np.array(value[name], np.float64) for name in columns}
-            counts = {name: int(value[name]) for name in ("prompts", "replies", "splits")}
-            names = tuple(map(str, value["names"]))
+            found: dict[str, Any] = {name: np.array(value[name], np.float64) for name in columns}
+            found |= {name: int(value[name]) for name in ("prompts", "replies", "splits")}
+            found["names"] = tuple(map(str, value["names"]))
         except (KeyError, TypeError, ValueError) as error:
             raise UnweaveError(f"not an observed change ({type(error).__name__}: {error}): observe it again") from error
-        for name, array in arrays.items():
-            if array.shape != (len(names),):
-                raise UnweaveError(f"{name} of an observed change has shape {array.shape} for {len(names)} columns")
-        return cls(names, *(arrays[name] for name in columns), counts["prompts"], counts["replies"], counts["splits"])
+        for name in columns:
+            if found[name].shape != (len(found["names"]),):
+                raise UnweaveError(
+                    f"{name} of an observed change holds {found[name].shape} for {len(found['names'])} columns"
+                )
+        return cls(**found)
 
 
 def observe(
@@ -109,9 +111,7 @@ def observe(
         sample_reliability = _reliability(halves[0], halves[1])[0]
     change = moved.mean(0)
     replies = len(before) + len(after)
-    return Observed(
-        names, change, low, high, error, reliability, sample_reliability, len(old), replies, splits
-    )  # fmt: skip
+    return Observed(names, change, low, high, error, reliability, sample_reliability, len(old), replies, splits)
 
 
 def _halves_of_prompts(moved: np.ndarray, splits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
