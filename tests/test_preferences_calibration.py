@@ -34,7 +34,7 @@ def test_slopes_are_least_squares_through_the_origin():
 
 def test_the_interval_covers_what_a_new_dataset_does():
     covered, widths = [], []
-    for seed in range(60):
+    for seed in range(40):
         predictions, observations = trained(seed, datasets=6)
         new, unseen = predictions.pop("5")[0], observations.pop("5")[0]
         said = calibrate(predictions, observations, "digest", RECIPE).changes(new)

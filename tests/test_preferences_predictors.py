@@ -202,10 +202,10 @@ def test_pairs_of_one_prompt_count_as_one_in_the_interval():
 def test_intervals_cover_what_very_much_data_would_say():
     world, names = random_world(1, columns=10, rated=3), ["embedding-ridge", "mean-difference", "persona", "tilt"]
     truth = {
-        each.predictor: each.change for each in predict(evidence(world, 10_000, 99, prompts=1000), names, resamples=2)
+        each.predictor: each.change for each in predict(evidence(world, 8000, 99, prompts=800), names, resamples=2)
     }
     covered = {name: [] for name in names}
-    for seed in range(16):
+    for seed in range(12):
         for each in predict(evidence(world, 600, seed, pairs_a_prompt=3), names, seed=seed):
             known = truth[each.predictor]
             covered[each.predictor].append(((each.low <= known) & (known <= each.high)).mean())

@@ -84,14 +84,17 @@ def test_hits_by_hand():
 
 @pytest.mark.parametrize("name", ["mean-difference", "tilt"])
 def test_planted_rows_are_found_and_taking_them_out_undoes_the_change(name):
-    world = random_world(4)
-    one = evidence(world, 600, 4, null=True)
-    planted = np.random.default_rng(0).permutation(600)[:30]
-    one.chosen.values[planted, 3] += 6
+    # What the target does in 3 of 100 replies, and all else is rated at random.
+    one = evidence(random_world(4), 600, 4, null=True)
+    generator = np.random.default_rng(0)
+    for side in (one.chosen, one.rejected, one.reference):
+        side.values[:, 3] = generator.random(len(side)) < 0.03
+    planted = generator.permutation(600)[:30]
+    one.chosen.values[planted, 3], one.rejected.values[planted, 3] = 1, 0
     said = predict(one, [name], resamples=2)[0]
     traced = trace_change(said, "column-3")
     found = hits(traced.order, planted)
-    assert found.precision > 0.8 > 10 * found.random
-    removed = rows_to_remove(said, ["column-3"], 0.05)
-    kept = np.setdiff1d(np.arange(600), removed)
+    assert found.precision > 0.6 > 10 * found.random
+    assert 20 <= len(traced.covering()) <= 100
+    kept = np.setdiff1d(np.arange(600), rows_to_remove(said, ["column-3"], 0.05))
     assert said.shares[kept, 3].mean() < 0.5 * traced.change

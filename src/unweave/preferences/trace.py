@@ -77,7 +77,11 @@ class Hits:
 
 
 def trace_change(prediction: Prediction, name: str) -> Trace:
-    """The rows behind what a predictor says of the column ``name``; raises ``UnweaveError`` for an unknown one."""
+    """The rows behind what a predictor says of the column ``name``; raises ``UnweaveError`` for an unknown one.
+
+    A ``tilt`` counts what of a row is not explained yet, so rows that its weights explain well weigh little: where the
+    cause is a jump along a column in which all rows vary, rank by ``mean-difference``.
+    """
     shares = prediction.shares[:, _column(prediction, name)].astype(np.float64) / len(prediction.shares)
     change = float(shares.sum())
     pushes = shares * (-1 if change < 0 else 1)

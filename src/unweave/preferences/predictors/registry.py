@@ -45,7 +45,7 @@ class Predictor:
     lacks: Callable[[Evidence], str | None]
     """What the evidence would have to hold for this predictor and does not; None where it can predict."""
     pushes: Callable[[Evidence, Resampling], Float[np.ndarray, "n m"]] | None
-    """Shares that turn their sign with a pair's label, as a null of flipped labels needs; None: those of ``function`` do."""
+    """Shares that turn their sign with a pair's label, for a null of flipped labels; None: ``function``'s do."""
 
 
 _PREDICTORS: dict[str, Predictor] = {}

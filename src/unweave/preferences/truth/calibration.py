@@ -17,6 +17,9 @@ from unweave.preferences.predictors.registry import LEVEL
 from unweave.preferences.truth.cells import side_by_side
 from unweave.preferences.truth.observed import Observed
 
+NORMAL = 1.959964
+"""The normal distribution's quantile for an interval of 95 %."""
+
 
 @dataclass(frozen=True)
 class Slope:
@@ -44,10 +47,10 @@ class Calibration:
     def changes(self, prediction: Prediction) -> Prediction:
         """The prediction in units of the target's spread, with an interval for what a new dataset will be seen to do.
 
-        Its half-width is Student's t with one degree of freedom less than datasets times the root of the sum of squares
-        of: the spread of slopes times the prediction, widened by the mean's own error; the prediction's own error times
-        the slope; the residual. Raises ``UnweaveError`` for a predictor that was not calibrated; with one dataset the
-        ends are NaN.
+        Its half-width is the root of the sum of squares of two parts: the spread of slopes times the prediction,
+        widened by the mean slope's own error, by Student's t with one degree of freedom less than datasets; and the
+        prediction's own error times the slope with the residual, by the normal quantile. With one dataset the ends are
+        NaN. Raises ``UnweaveError`` for a predictor that was not calibrated.
         """
         from scipy.special import stdtrit
 
@@ -56,12 +59,10 @@ class Calibration:
                 f"predictor {prediction.predictor!r} was not calibrated; {nearest(prediction.predictor, self.slopes)}"
             )
         found = self.slopes[prediction.predictor]
-        own = (prediction.high - prediction.low) / (2 * 1.96)
+        own = found.slope * (prediction.high - prediction.low) / (2 * NORMAL)
         if found.datasets > 1:
-            between = found.spread * prediction.change * math.sqrt(1 + 1 / found.datasets)
-            half = stdtrit(found.datasets - 1, (1 + LEVEL) / 2) * np.sqrt(
-                between**2 + (found.slope * own) ** 2 + found.residual**2
-            )
+            reach = stdtrit(found.datasets - 1, (1 + LEVEL) / 2) * math.sqrt(1 + 1 / found.datasets)
+            half = np.sqrt((reach * found.spread * prediction.change) ** 2 + NORMAL**2 * (own**2 + found.residual**2))
         else:
             half = np.full(len(prediction.names), np.nan)
         change = found.slope * prediction.change
