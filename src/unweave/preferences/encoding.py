@@ -136,7 +136,8 @@ def _templated(target: Target, turns: Sequence[Turn]) -> list[int]:
             else "give turns of user and assistant that alternate and begin with the user's"
         )
         raise UnweaveError(
-            f"the chat template of {target.name} refuses a conversation of roles {roles} ({first_line(error)}): {remedy}"
+            f"the chat template of {target.name} refuses a conversation of roles {roles} ({first_line(error)}): "
+            f"{remedy}"
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class Shard:
     def texts(self, name: str) -> list[str]:
         """What ``packed_texts`` stored."""
         content, starts = self[name].tobytes(), self[f"{name}.starts"].tolist()
-        return [content[a:b].decode("utf-8", "surrogatepass") for a, b in zip(starts, starts[1:], strict=False)]
+        return [content[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(starts)]
 
     def sparse(self, name: str, values: str | None, width: int) -> csr_matrix:
         """Rows stored as CSR; values float32, or True everywhere where no name of values is given."""

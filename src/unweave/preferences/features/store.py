@@ -2,84 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from unweave.base.errors import UnweaveError, nearest
-from unweave.base.files import file_hash, read_json, write_json
+from unweave.base.files import file_hash
 from unweave.preferences.evidence import WORD_BUCKETS, Evidence, Replies
+from unweave.preferences.features.facts import FACTS, PROMPT, FeatureFacts, ShardFacts, read_facts
 from unweave.preferences.features.shards import Shard
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-FORMAT = 1
-FACTS = "features.json"
-PROMPT = "prompt"
-
-
-@dataclass(frozen=True)
-class ShardFacts:
-    """One file of a store, and what is counted in it by span."""
-
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
-    tokens: Mapping[str, int]
-    cut: Mapping[str, int]
-    """Prompts and replies that were longer than their limit."""
-
-    @classmethod
-    def of(cls, path: Path, rows: int, sides: Sequence[str]) -> Self:
-        """Those of a shard that is written."""
-        shard = Shard(path)
-        tokens, cut = (
-            {span: int(shard[f"{span}.{name}"].sum()) for span in (PROMPT, *sides)} for name in ("tokens", "cut")
-        )
-        return cls(path.name, rows, path.stat().st_size, file_hash(path), tokens, cut)
-
-
-@dataclass(frozen=True)
-class FeatureFacts:
-    """What a store is of: target and dictionary by identity, where they were read, and the columns."""
-
-    format: int
-    target: str
-    target_name: str
-    layer: int
-    width: int
-    sides: tuple[str, ...]
-    """``chosen`` and ``rejected``, or ``reply``."""
-    behaviours: tuple[str, ...]
-    kind: str | None
-    dictionary: str | None
-    """Digest of the dictionary; None where no features were read."""
-    dictionary_name: str | None
-    features: Mapping[str, int]
-    """How many features each group of the dictionary has; a feature's number counts through all of them."""
-    max_prompt: int
-    max_reply: int
-    shard_rows: int
-
-    def identity(self) -> dict[str, Any]:
-        """What must be equal for two shards to be of one reading: all but what things are called."""
-        return {name: value for name, value in asdict(self).items() if not name.endswith("_name")}
-
-    def columns(self) -> dict[str, Any]:
-        """What must be equal for two stores to have the same columns."""
-        return {name: getattr(self, name) for name in ("target", "layer", "dictionary", "behaviours")}
-
-
-def write_facts(folder: Path, facts: FeatureFacts, shards: Sequence[ShardFacts]) -> None:
-    """Writes ``features.json``, which makes a folder of shards a store."""
-    write_json(folder / FACTS, {**asdict(facts), "shards": [asdict(shard) for shard in shards]})
 
 
 class FeatureStore:
@@ -109,28 +47,11 @@ class FeatureStore:
     def open(cls, folder: Path | str) -> Self:
         """Raises ``UnweaveError`` for a folder that is no whole store, another format or kind, and missing files."""
         folder = Path(folder)
-        path = folder / FACTS
-        if not path.is_file():
-            what = "its reading was interrupted: read again" if any(folder.glob("shard-*")) else "there is no store"
-            raise UnweaveError(f"{folder} has no {FACTS}: {what}")
-        given = read_json(path)
-        found = given.get("format") if isinstance(given, dict) else None
-        if found not in (None, FORMAT):
-            raise UnweaveError(f"{folder} has feature format {found}, and this version reads {FORMAT}")
-        try:
-            values: dict[str, Any] = {each.name: given[each.name] for each in fields(FeatureFacts)}
-            values |= {name: tuple(values[name]) for name in ("sides", "behaviours")}
-            facts, shards = FeatureFacts(**values), [ShardFacts(**shard) for shard in given["shards"]]
-        except (KeyError, TypeError) as error:
-            raise UnweaveError(f"{path} is damaged ({error}): read again") from error
+        facts, shards = read_facts(folder)
         if facts.sides != cls.SIDES:
             raise UnweaveError(
                 f"{folder} holds {' and '.join(facts.sides)}, and {' and '.join(cls.SIDES)} is needed here"
             )
-        for shard in shards:
-            file = folder / shard.file
-            if not file.is_file() or file.stat().st_size != shard.bytes:
-                raise UnweaveError(f"{file} is not there or has another size than {FACTS} says: read again")
         return cls(folder, facts, shards)
 
     @property
@@ -199,11 +120,13 @@ class FeatureStore:
     ) -> Float32[np.ndarray, "n k"]:
         """Of each cluster of features, the share that fires on more than ``above`` (0 to 1) of a reply's tokens.
 
-        0 is ``fired at all``: for replies of t tokens that is any threshold under 1/t, and the published .01 is that
-        up to a hundred tokens. Raises ``UnweaveError`` for empty clusters, and for features that are not here.
+        0 is ``fired at all``, what any threshold under 1/t is for a reply of t tokens; the published .01 is the same
+        below a hundred tokens. Exact up to a thousand tokens, where half precision tells shares apart. Raises
+        ``UnweaveError`` for empty clusters, and for features that are not here.
         """
         from scipy.sparse import csr_matrix
 
+        self._side(side)
         if not 0 <= above < 1:
             raise UnweaveError(f"above is {above}, and it is a share of tokens: give 0 or more, and less than 1")
         for number, cluster in enumerate(clusters):
@@ -222,9 +145,10 @@ class FeatureStore:
         found = np.zeros((self.rows, len(clusters)), np.float32)
         # A shard at a time: of a hundred thousand rows, what fired takes as much memory as all else together.
         for rows, shard in self._by_rows():
-            fired = shard.sparse(self._side(side), "freq" if above else None, self.features)
+            fired = shard.sparse(side, "freq" if above else None, self.features)
             if above:
-                fired = fired > above
+                tokens = np.repeat(shard[f"{side}.tokens"], np.diff(fired.indptr))
+                fired.data = np.rint(fired.data * tokens) > above * tokens
             found[rows] = (fired.astype(np.float32) @ shares).toarray()
         return found
 
@@ -311,7 +235,8 @@ class PairFeatures(FeatureStore):
             other = getattr(reference.facts, name)
             if other != value:
                 raise UnweaveError(
-                    f"{reference.folder} was read with {name} {other!r}, and {self.folder} with {value!r}: read both alike"
+                    f"{reference.folder} was read with {name} {other!r}, and {self.folder} with {value!r}: read both "
+                    "alike"
                 )
         chosen, rejected = (self.replies(side, clusters, names, above) for side in self.SIDES)
         own = [reference.replies(side, clusters, names, above) for side in reference.SIDES]
