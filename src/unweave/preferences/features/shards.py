@@ -85,7 +85,8 @@ class Shard:
 def packed_texts(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
     """Texts as bytes in UTF-8 and where each begins."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    return {name: np.frombuffer(b"".join(encoded), np.uint8), f"{name}.starts": starts_of(list(map(len, encoded)))}
+    content = np.frombuffer(bytearray().join(encoded), np.uint8)
+    return {name: content, f"{name}.starts": starts_of(list(map(len, encoded)))}
 
 
 def starts_of(lengths: Sequence[int]) -> Int64[np.ndarray, " n_plus_1"]:
