@@ -88,7 +88,7 @@ def by_hand(target, layer, dictionary, prompt, reply):
     importance = torch.cat([readings[name].importance[0] for name in places], -1)
     activation = torch.cat([readings[name].activation[0] for name in places], -1)
     found = []
-    for span in (slice(0, len(prompt)), slice(len(prompt), None)):
+    for span in (slice(0, len(prompt)), slice(len(prompt), None))[: 2 if reply else 1]:
         fired, there = importance[span] > FIRES, activation[span].where(importance[span] > FIRES, torch.tensor(0.0))
         largest = there.gather(0, there.abs().argmax(0)[None])[0]
         found.append((fired.float().mean(0).numpy(), largest.numpy(), state[span].mean(0).numpy()))
@@ -271,7 +271,7 @@ def test_importances_that_look_across_tokens_see_no_other_reply(llama, tmp_path)
         prompt = encode_prompt(llama, pair.prompt)
         _, of_reply = by_hand(llama, LAYER, dictionary, prompt, encode_reply(llama, pair.rejected))
         close(found.frequency("rejected")[row].toarray()[0], of_reply[0])
-        of_prompt, _ = by_hand(llama, LAYER, dictionary, prompt, [])
+        (of_prompt,) = by_hand(llama, LAYER, dictionary, prompt, [])
         close(found.frequency("prompt")[row].toarray()[0], of_prompt[0])
 
 
