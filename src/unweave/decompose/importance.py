@@ -138,6 +138,8 @@ class ImportanceKind:
     """The function of one site alone; None when a site's importances depend on other sites' inputs."""
     per_subcomponent: tuple[str, ...]
     """Names of the sites' tensors whose last dimension is the subcomponents: what pruning shortens."""
+    across_tokens: bool = False
+    """Whether a token's importances depend on the other tokens of its row, those after it too."""
 
 
 def find_importance(kind: str) -> ImportanceKind:
@@ -267,5 +269,5 @@ IMPORTANCES: dict[str, ImportanceKind] = {
     "site-mlp": ImportanceKind(_site_mlp_init, _site_mlp_logits, _site_mlp, ("B", "b")),
     "component-mlp": ImportanceKind(_component_mlp_init, _component_mlp_logits, _component_mlp, ("A", "a", "B", "b")),
     "shared-mlp": ImportanceKind(_shared_mlp_init, _shared_mlp_logits, None, ("B", "b")),
-    "transformer": ImportanceKind(_transformer_init, _transformer_logits, None, ("B", "b")),
+    "transformer": ImportanceKind(_transformer_init, _transformer_logits, None, ("B", "b"), across_tokens=True),
 }

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
+from unweave.decompose.importance import find_importance
 from unweave.decompose.ruler import FIRES
 from unweave.models.sites import Site
 from unweave.models.target import Target
@@ -137,6 +138,8 @@ class SubcomponentDictionary:
         self.groups: dict[str, SubcomponentFeatures] = {
             site: SubcomponentFeatures(pieces, target.site(site)) for site, pieces in self.decomposition.sites.items()
         }
+        self.across_tokens = find_importance(decomposition.importance_kind).across_tokens
+        """Whether a token's reading depends on the other tokens of its window, padding among them."""
         # ||u|| v once: asked for at every batch, the norms would cost as much as the product.
         self._readers = {site: pieces.V * pieces.U.norm(dim=-1) for site, pieces in self.decomposition.sites.items()}
 

@@ -23,20 +23,27 @@ class Observed(NamedTuple):
     values: dict[str, Float[Tensor, "n t d"]]
 
 
-def observe(target: Target, places: Mapping[str, Place], tokens: Int[Tensor, "n t"], logits: bool = True) -> Observed:
+def observe(
+    target: Target,
+    places: Mapping[str, Place],
+    tokens: Int[Tensor, "n t"],
+    logits: bool = True,
+    given: Mapping[str, Tensor] | None = None,
+) -> Observed:
     """One plain forward of some windows; hooks look on and change nothing, and none stays behind.
 
-    Without ``logits`` the forward stops once the last place was seen. A module that hands over a tuple is read by its
+    Without ``logits`` the forward stops once the last place was seen, and the module may be ``given`` more than tokens:
+    positions, a mask. A module that hands over a tuple is read by its
     first value, a block of a fused matrix by its own columns. No gradients.
 
     Raises ``UnweaveError`` for a place that is not reached, that is reached twice (unless the forward has stopped by
     then), whose width is not what it says, or that does not see every token.
     """
     with torch.no_grad():
-        found, versions = _forward(target, places, tokens, logits, copied=False)
+        found, versions = _forward(target, places, tokens, logits, given or {}, copied=False)
         # A model may change a value later, in place (Falcon adds attention to the MLP's output): then copy it at once.
         if any(found.values[key]._version != version for key, version in versions.items()):
-            found, _ = _forward(target, places, tokens, logits, copied=True)
+            found, _ = _forward(target, places, tokens, logits, given or {}, copied=True)
     return found
 
 
@@ -98,7 +105,12 @@ def written(place: Place, value: Any, new: Float[Tensor, "n t d"]) -> Any:
 
 
 def _forward(
-    target: Target, places: Mapping[str, Place], tokens: Int[Tensor, "n t"], logits: bool, copied: bool
+    target: Target,
+    places: Mapping[str, Place],
+    tokens: Int[Tensor, "n t"],
+    logits: bool,
+    given: Mapping[str, Tensor],
+    copied: bool,
 ) -> tuple[Observed, dict[str, int]]:
     values: dict[str, Tensor] = {}
     versions: dict[str, int] = {}
@@ -126,7 +138,7 @@ def _forward(
             output = target.logits(tokens)
         elif places:
             with suppress(_Enough):
-                target.module(tokens.to(target.device), **target._forward_options())
+                target.module(tokens.to(target.device), **target._forward_options(), **given)
     missing = [place for key, place in places.items() if key not in values]
     if missing:
         raise UnweaveError(f"{missing[0].module!r} is never called in a forward, so it has no {missing[0].side} to see")
