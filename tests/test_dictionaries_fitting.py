@@ -112,7 +112,7 @@ def test_dead_latents_come_back_with_the_auxiliary_loss(made, monkeypatch):
 
     def half_dead(*arguments):
         weights = start(*arguments)
-        weights.encoder_bias[::2] = -0.5
+        weights.encoder_bias[::2] = -0.25
         return weights
 
     monkeypatch.setattr(fitting, "start_weights", half_dead)
@@ -122,7 +122,6 @@ def test_dead_latents_come_back_with_the_auxiliary_loss(made, monkeypatch):
         fitted = fit_batch_topk(rows, torch.arange(ROWS), config)
         fired = reconstruction(fitted.weights, fitted.threshold, rows, torch.arange(ROWS), CPU).fired
         alive.append(int(fired[::2].sum()))
-    print(alive)
     assert alive[0] > alive[1] + WIDTH // 4
 
 
