@@ -118,7 +118,9 @@ def test_dead_latents_come_back_with_the_auxiliary_loss(made, monkeypatch):
     monkeypatch.setattr(fitting, "start_weights", half_dead)
     alive = []
     for auxiliary in (1 / 4, 0.0):
-        config = SAEConfig(expansion=2, k=3, epochs=10, batch=256, learning_rate=5e-3, dead_after=500, auxiliary=auxiliary)
+        config = SAEConfig(
+            expansion=2, k=3, epochs=10, batch=256, learning_rate=5e-3, dead_after=500, auxiliary=auxiliary
+        )
         fitted = fit_batch_topk(rows, torch.arange(ROWS), config)
         fired = reconstruction(fitted.weights, fitted.threshold, rows, torch.arange(ROWS), CPU).fired
         alive.append(int(fired[::2].sum()))

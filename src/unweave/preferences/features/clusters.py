@@ -161,7 +161,9 @@ def normalised_mutual_information(
 
 
 def _part(cell: np.ndarray, expected: np.ndarray, texts: int) -> np.ndarray:
-    ratio = np.divide(cell, expected, out=np.ones(np.broadcast(cell, expected).shape), where=(cell > 0) & (expected > 0))
+    ratio = np.divide(
+        cell, expected, out=np.ones(np.broadcast(cell, expected).shape), where=(cell > 0) & (expected > 0)
+    )
     return cell / texts * np.log(ratio)
 
 
@@ -246,4 +248,3 @@ def _communities(edges: _Edges, count: int, seed: int) -> tuple[list[list[int]],
     finally:
         igraph.set_random_number_generator(random)
     return list(found), float(graph.modularity(found.membership, weights="weight"))
-

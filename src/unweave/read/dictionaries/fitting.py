@@ -116,7 +116,8 @@ class _Fit:
         self.rows, self.config, self.steps = rows, config, steps
         first = torch.cat([rows.batch(step) for step in range(min(-(-START_ROWS // rows.size), rows.batches))])
         self.parameters = {
-            name: torch.nn.Parameter(tensor) for name, tensor in start_weights(first, latents, rows.seed).named().items()
+            name: torch.nn.Parameter(tensor)
+            for name, tensor in start_weights(first, latents, rows.seed).named().items()
         }
         self.rate = config.learning_rate or 2e-4 / (latents / 2**14) ** 0.5
         fused = rows.device.type in ("cpu", "cuda")

@@ -90,7 +90,9 @@ def residual_rows(
             unit = unit or max(float(norms[part].median()) / place.width**0.5, 1e-12)
             values[part] = (rows / unit).half()
         if not bool(torch.isfinite(found).all()):
-            raise UnweaveError(f"the {place.side} of {place.module!r} is NaN or infinite on some token: check the model")
+            raise UnweaveError(
+                f"the {place.side} of {place.module!r} is NaN or infinite on some token: check the model"
+            )
         done += int(lengths[chosen].sum())
         progress.update(done, count, "tokens read")
     return ResidualRows(values, unit, torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)), norms)
