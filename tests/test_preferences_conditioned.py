@@ -126,8 +126,8 @@ def test_the_prompts_that_push_are_found(data, binary):
     for lean in leans:
         rows = found.members[:, [lean.group]].toarray().ravel()
         assert (topic[rows] == LEANING).mean() > 0.8
-        style = np.array(found.response_clusters[lean.column]) // SIZE
-        assert (style == TOPICS).mean() > 0.5
+        blocks = np.array(found.response_clusters[lean.column]) // SIZE
+        assert np.bincount(blocks).argmax() == TOPICS
     assert found.members.sum(0).max() <= 100
     turned = prompt_conditioned(prompts, rejected, chosen, UNITS, config, LeanConfig(flips=39, least_features=3))
     assert turned.response_clusters == found.response_clusters

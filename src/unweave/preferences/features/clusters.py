@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from scipy import sparse
 
 from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json, write_json
 from unweave.base.seeds import derive, numpy_generator
+from unweave.preferences.features.firings import Csr, binary, column_sums, csr
 
 PAIRS = 1 << 23
 """Pairs of features whose co-occurrences are counted at one time."""
@@ -72,12 +72,12 @@ class FeatureClusters:
             found[list(members)] = number
         return found
 
-    def indicator(self) -> sparse.csr_matrix:
+    def indicator(self) -> Csr:
         """1 where a feature (row) is in a cluster (column): ``values @ indicator`` sums features by cluster."""
         labels = self.labels()
         rows = np.flatnonzero(labels >= 0)
         ones = np.ones(len(rows), np.float32)
-        return sparse.csr_matrix((ones, (rows, labels[rows])), shape=(self.features, len(self.members)))
+        return csr((ones, (rows, labels[rows])), shape=(self.features, len(self.members)))
 
     def save(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -106,7 +106,7 @@ class _Edges(NamedTuple):
     weights: Float32[np.ndarray, " e"]
 
 
-def cluster_features(fired: sparse.csr_matrix, config: ClusterConfig | None = None) -> FeatureClusters:
+def cluster_features(fired: Csr, config: ClusterConfig | None = None) -> FeatureClusters:
     """Features (columns) by the texts (rows) that they fire in: Leiden communities of their mutual information.
 
     ``fired`` is n x c and non-zero where a feature fires in a text. An edge joins two features whose normalised mutual
@@ -120,8 +120,8 @@ def cluster_features(fired: sparse.csr_matrix, config: ClusterConfig | None = No
     texts, features = fired.shape
     if texts < 2:
         raise UnweaveError(f"{texts} texts: features cannot be seen firing together")
-    held = _binary(fired)
-    counts = np.asarray(held.sum(0)).ravel().astype(np.int64)
+    held = binary(fired)
+    counts = column_sums(held).astype(np.int64)
     considered = np.flatnonzero((counts >= config.least_count) & (texts - counts >= config.least_count))
     empty = FeatureClusters((), features, texts, len(considered), 1.0, 0.0, config)
     if len(considered) < config.least_members:
@@ -173,16 +173,9 @@ def _entropy(share: np.ndarray) -> np.ndarray:
     return np.where(inside, -p * np.log(p) - (1 - p) * np.log1p(-p), 0.0)
 
 
-def _binary(fired: sparse.csr_matrix) -> sparse.csr_matrix:
-    found = sparse.csr_matrix(fired, copy=True)
-    found.eliminate_zeros()
-    found.data = np.ones(found.nnz, np.float32)
-    return found
-
-
-def _blocks(held: sparse.csc_matrix) -> Iterator[tuple[Int64[np.ndarray, " e"], Int64[np.ndarray, " e"], np.ndarray]]:
+def _blocks(held: Csr) -> Iterator[tuple[Int64[np.ndarray, " e"], Int64[np.ndarray, " e"], np.ndarray]]:
     """Pairs, the first below the second, that fire together more often than by chance, and their information."""
-    (texts, features), counts = held.shape, np.asarray(held.sum(0), np.float64).ravel()
+    (texts, features), counts = held.shape, column_sums(held)
     rows, size = held.tocsr(), max(PAIRS // held.shape[1], 1)
     dense = held.nnz > DENSE * texts * features
     for start in range(0, features, size):
@@ -194,7 +187,7 @@ def _blocks(held: sparse.csc_matrix) -> Iterator[tuple[Int64[np.ndarray, " e"], 
         yield first, second, normalised_mutual_information(both, counts[first], counts[second], texts)
 
 
-def _dense_counts(rows: sparse.csr_matrix, part: slice) -> Float32[np.ndarray, "b c"]:
+def _dense_counts(rows: Csr, part: slice) -> Float32[np.ndarray, "b c"]:
     # float32 counts are exact up to 2^24 texts.
     found = np.zeros((part.stop - part.start, rows.shape[1]), np.float32)
     for start in range(0, rows.shape[0], DENSE_TEXTS):
@@ -203,7 +196,7 @@ def _dense_counts(rows: sparse.csr_matrix, part: slice) -> Float32[np.ndarray, "
     return found
 
 
-def _strongest(held: sparse.csc_matrix, share: float, floor: float) -> _Edges:
+def _strongest(held: Csr, share: float, floor: float) -> _Edges:
     """The pairs above ``floor``, at most ``share`` of all."""
     most = max(round(share * held.shape[1] * (held.shape[1] - 1) / 2), 1)
     first, second, weights = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
@@ -217,7 +210,7 @@ def _strongest(held: sparse.csc_matrix, share: float, floor: float) -> _Edges:
     return _Edges(first, second, weights.astype(np.float32))
 
 
-def _null_maximum(held: sparse.csc_matrix, seed: int) -> float:
+def _null_maximum(held: Csr, seed: int) -> float:
     """The most dependent pair when it is drawn anew which feature fires at each firing of a text.
 
     Long texts then still have more of them than short ones, which makes all features a little dependent.
@@ -225,11 +218,11 @@ def _null_maximum(held: sparse.csc_matrix, seed: int) -> float:
     rows = held.indices
     columns = np.repeat(np.arange(held.shape[1]), np.diff(held.indptr))
     columns = numpy_generator(seed, "feature clusters", "null").permutation(columns)
-    shuffled = _binary(sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=held.shape)).tocsc()
+    shuffled = binary(csr((np.ones(len(rows), np.float32), (rows, columns)), shape=held.shape)).tocsc()
     return max((float(information.max()) for *_, information in _blocks(shuffled) if len(information)), default=0.0)
 
 
-def _order(held: sparse.csc_matrix, counts: Int64[np.ndarray, " c"]) -> Int64[np.ndarray, " c"]:
+def _order(held: Csr, counts: Int64[np.ndarray, " c"]) -> Int64[np.ndarray, " c"]:
     """Features by how many texts they fire in, then by how many others fire there with them."""
     company = np.asarray(held.T @ held.sum(1)).ravel()
     return np.lexsort((company, counts))

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32
-from scipy import sparse
 
 from unweave.base.errors import UnweaveError
 from unweave.preferences.features.clusters import FeatureClusters
+from unweave.preferences.features.firings import Csr, check_replies, fires_above
 from unweave.preferences.features.leans import LeanConfig, LeanTable, measure_leans
 from unweave.preferences.features.topics import Topics
 
@@ -21,8 +21,8 @@ FIRES_ABOVE = 0.01
 
 
 def signed_use(
-    chosen: sparse.csr_matrix,
-    rejected: sparse.csr_matrix,
+    chosen: Csr,
+    rejected: Csr,
     clusters: FeatureClusters,
     above: float = FIRES_ABOVE,
 ) -> Float32[np.ndarray, "n m"]:
@@ -38,9 +38,7 @@ def signed_use(
     return np.asarray((uses[0] - uses[1]) / sizes, np.float32)
 
 
-def signed_frequency(
-    chosen: sparse.csr_matrix, rejected: sparse.csr_matrix, clusters: FeatureClusters
-) -> Float32[np.ndarray, "n m"]:
+def signed_frequency(chosen: Csr, rejected: Csr, clusters: FeatureClusters) -> Float32[np.ndarray, "n m"]:
     """Firing frequencies of a cluster's features in the chosen reply minus the rejected one, summed: for looking at
     rows, not for tests."""
     check_replies(chosen, rejected, clusters.features)
@@ -63,17 +61,3 @@ def feature_conditioned(
     active = np.flatnonzero(topics.labels >= 0)
     sizes = np.array([len(members) for members in clusters.members], np.int64)
     return measure_leans(signed[active], topics.members()[active], [units[row] for row in active], sizes, config)
-
-
-def fires_above(values: sparse.csr_matrix, above: float) -> sparse.csr_matrix:
-    """1 where a value is above a bound of 0 or more."""
-    return sparse.csr_matrix(values > above, dtype=np.float32)
-
-
-def check_replies(chosen: sparse.csr_matrix, rejected: sparse.csr_matrix, features: int) -> None:
-    """Raises ``UnweaveError`` for matrices of different rows, or of other features."""
-    if chosen.shape != rejected.shape or chosen.shape[1] != features:
-        raise UnweaveError(
-            f"chosen is {chosen.shape}, rejected {rejected.shape} and {features} features are known: give the same "
-            "rows, and the features of the same dictionary"
-        )

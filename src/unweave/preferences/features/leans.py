@@ -17,6 +17,7 @@ from scipy import sparse
 
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import numpy_generator
+from unweave.preferences.features.firings import Csr, column_sums, csr
 from unweave.stats.permutation import max_null_threshold
 
 NOTHING = 1e-6
@@ -139,14 +140,14 @@ class LeanTable:
 
 
 def first_half(units: Sequence[str]) -> Bool[np.ndarray, " n"]:
-    """About half of the rows, by a hash of the unit each hangs in: the same whatever the order, and whatever it means."""
+    """About half of the rows, by a hash of the unit that each hangs in, so that their order means nothing."""
     kept = {unit: hashlib.sha256(unit.encode()).digest()[0] % 2 == 0 for unit in set(units)}
     return np.array([kept[unit] for unit in units], bool)
 
 
 def measure_leans(
     signed: Float32[np.ndarray, "n m"],
-    members: sparse.csr_matrix,
+    members: Csr,
     units: Sequence[str],
     features: Int64[np.ndarray, " m"],
     config: LeanConfig | None = None,
@@ -165,11 +166,11 @@ def measure_leans(
             f"signed is {signed.shape}, members {members.shape}, {len(units)} units and {len(features)} columns' "
             "features: give as many rows and columns in each"
         )
-    inside = sparse.csr_matrix(members, dtype=np.float32)
+    inside = csr(members, dtype=np.float32)
     first = first_half(units)
     tables = _Tables(np.asarray(signed, np.float32), inside, first)
     whole, halves = tables.measure(None)
-    agrees, sizes = _agree(halves), np.asarray(inside.sum(0)).ravel().astype(np.int64)
+    agrees, sizes = _agree(halves), column_sums(inside).astype(np.int64)
     enough = np.minimum(sizes, count - sizes) >= config.least_rows
     eligible = enough[:, None] & (np.asarray(features) >= config.least_features)
     names, places = np.unique(np.asarray(units, np.str_), return_inverse=True)
@@ -208,12 +209,12 @@ def _agree(halves: Float64[np.ndarray, "2 k m"]) -> Bool[np.ndarray, "k m"]:
 class _Tables:
     """The statistics of all groups and columns, for signs of the rows; their squares are summed once."""
 
-    def __init__(self, signed: Float32[np.ndarray, "n m"], inside: sparse.csr_matrix, first: Bool[np.ndarray, " n"]):
+    def __init__(self, signed: Float32[np.ndarray, "n m"], inside: Csr, first: Bool[np.ndarray, " n"]):
         self.signed = signed
         # Groups by half, and the halves themselves: whatever is needed of all rows is a sum of these.
-        halves = sparse.csr_matrix(np.stack([first, ~first], 1).astype(np.float32))
+        halves = csr(np.stack([first, ~first], 1).astype(np.float32))
         parts = [inside.multiply(half[:, None]) for half in (first, ~first)]
-        self.parts = sparse.csr_matrix(sparse.vstack([*(part.T for part in parts), halves.T]), dtype=np.float64)
+        self.parts = csr(sparse.vstack([*(part.T for part in parts), halves.T]), dtype=np.float64)
         self.groups = inside.shape[1]
         self.counts = self._by_half(np.asarray(self.parts.sum(1)))
         self.squares = self._by_half(self._summed(self.parts, squared=True))
@@ -222,12 +223,12 @@ class _Tables:
         parts = self.parts
         if signs is not None:
             held = (parts.data * signs[parts.indices], parts.indices, parts.indptr)
-            parts = sparse.csr_matrix(held, shape=parts.shape)
+            parts = csr(held, shape=parts.shape)
         sums = self._by_half(self._summed(parts))
         halves = np.stack([_compare(self.counts[i], sums[i], self.squares[i]).delta for i in range(2)])
         return _compare(self.counts.sum(0), sums.sum(0), self.squares.sum(0)), halves
 
-    def _summed(self, parts: sparse.csr_matrix, squared: bool = False) -> Float64[np.ndarray, "2k+2 m"]:
+    def _summed(self, parts: Csr, squared: bool = False) -> Float64[np.ndarray, "2k+2 m"]:
         # Some columns at a time, so that there is no second copy of all in double precision.
         step = max(COLUMN_VALUES // max(len(self.signed), 1), 1)
         found = []

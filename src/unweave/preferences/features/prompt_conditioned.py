@@ -1,7 +1,7 @@
 """The prompt-conditioned view: along which differences of replies the prompts with some features push.
 
-Source: Bergen et al. 2026 (arXiv 2606.12360), prompt-conditioned view. It foresees less than the feature-conditioned one
-(R^2 .58 against .90 there), because a cluster of prompts is a small part of the data.
+Source: Bergen et al. 2026 (arXiv 2606.12360), prompt-conditioned view. It foresees less than the other
+one (R^2 .58 against .90), because a cluster of prompts is a small part of the data.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from scipy import sparse
 
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import derive, numpy_generator
-from unweave.preferences.features.conditioned import check_replies, fires_above
+from unweave.preferences.features.firings import Csr, binary, check_replies, column_sums, csr, deviation, fires_above
 from unweave.preferences.features.leans import LeanConfig, LeanTable, measure_leans
 
 SOURCE_ROWS = 260_000
 """Rows of the dataset that the source's counts are of."""
+STARTS = 8
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ class PromptConditioned:
 
     prompt_clusters: tuple[tuple[int, ...], ...]
     response_clusters: tuple[tuple[int, ...], ...]
-    members: sparse.csr_matrix
+    members: Csr
     """Rows of each prompt cluster, n x k; they overlap."""
     table: LeanTable
 
 
 def prompt_conditioned(
-    prompt: sparse.csr_matrix,
-    chosen: sparse.csr_matrix,
-    rejected: sparse.csr_matrix,
+    prompt: Csr,
+    chosen: Csr,
+    rejected: Csr,
     units: Sequence[str],
     config: PromptConfig | None = None,
     leans: LeanConfig | None = None,
@@ -87,13 +88,13 @@ def prompt_conditioned(
     count = prompt.shape[0]
     if chosen.shape[0] != count or len(units) != count:
         raise UnweaveError(f"{count} prompts, {chosen.shape[0]} replies and {len(units)} units: give one a row")
-    difference = sparse.csr_matrix(chosen - rejected)
+    difference = csr(chosen - rejected)
     difference.eliminate_zeros()
     least = config.count_of(count)
     prompts = _frequent(prompt, least)
     responses = _frequent(difference, least)
-    mean_size = np.asarray(abs(difference).mean(0)).ravel()
-    responses &= (_deviation(difference) >= config.least_deviation) & (mean_size >= config.least_difference)
+    mean_size = column_sums(abs(difference)) / count
+    responses &= (deviation(difference) >= config.least_deviation) & (mean_size >= config.least_difference)
     if not prompts.any() or not responses.any():
         raise UnweaveError(
             f"{int(prompts.sum())} prompt and {int(responses.sum())} response features are non-zero in {least} rows or "
@@ -106,13 +107,13 @@ def prompt_conditioned(
     amount = (fires_above(prompt, 0.0) @ means).toarray() if config.binary else sizes_of
     members = _top_rows(amount, sizes_of, config.rows_of(count))
     # Not centred: a constant changes no difference of means, and exchanged replies must have the opposite sign.
-    scaled = difference @ sparse.diags(1 / np.where(responses, _deviation(difference), 1.0))
+    scaled = difference @ sparse.diags(1 / np.where(responses, deviation(difference), 1.0))
     signed = np.asarray((scaled @ _means(of_responses, prompt.shape[1])).toarray(), np.float32)
     sizes = np.array([len(each) for each in of_responses], np.int64)
     return PromptConditioned(of_prompts, of_responses, members, measure_leans(signed, members, units, sizes, leans))
 
 
-def _top_rows(amount: Float64[np.ndarray, "n k"], then: Float64[np.ndarray, "n k"], most: int) -> sparse.csr_matrix:
+def _top_rows(amount: Float64[np.ndarray, "n k"], then: Float64[np.ndarray, "n k"], most: int) -> Csr:
     """In each column the ``most`` rows with the largest amount, of those that have any; of equal ones, by ``then``."""
     groups = [
         np.lexsort((-second, -column))[: min(most, int((column > 0).sum()))]
@@ -120,11 +121,11 @@ def _top_rows(amount: Float64[np.ndarray, "n k"], then: Float64[np.ndarray, "n k
     ]
     columns = np.repeat(np.arange(len(groups)), [len(each) for each in groups])
     held = (np.ones(len(columns), bool), (np.concatenate(groups), columns))
-    return sparse.csr_matrix(held, shape=amount.shape)
+    return csr(held, shape=amount.shape)
 
 
 def _column_clusters(
-    values: sparse.csr_matrix, kept: Int64[np.ndarray, " f"], config: PromptConfig, purpose: str
+    values: Csr, kept: Int64[np.ndarray, " f"], config: PromptConfig, purpose: str
 ) -> tuple[tuple[int, ...], ...]:
     """Features whose standardised columns point the same way, the largest cluster first."""
     from sklearn.cluster import MiniBatchKMeans
@@ -132,31 +133,33 @@ def _column_clusters(
     count = max(round(len(kept) ** 0.5), 1)
     directions = _directions(values[:, kept], config, purpose)
     seed = derive(config.seed, "column clusters", purpose) % 2**32
-    found = MiniBatchKMeans(count, n_init=8, batch_size=4096, random_state=seed, reassignment_ratio=0.0).fit(directions)
+    found = MiniBatchKMeans(count, n_init=STARTS, batch_size=4096, random_state=seed, reassignment_ratio=0.0).fit(
+        directions
+    )
     members = (tuple(int(each) for each in kept[found.labels_ == number]) for number in range(count))
     return tuple(sorted((each for each in members if each), key=lambda each: (-len(each), each)))
 
 
-def _directions(values: sparse.csr_matrix, config: PromptConfig, purpose: str) -> Float64[np.ndarray, "f e"]:
+def _directions(values: Csr, config: PromptConfig, purpose: str) -> Float64[np.ndarray, "f e"]:
     """Each column's place among the principal directions of some rows, standardised by all rows, scaled to length 1."""
     from scipy.sparse.linalg import LinearOperator, svds
 
     generator = numpy_generator(config.seed, "columns", purpose)
-    mean, deviation = np.asarray(values.mean(0)).ravel(), _deviation(values)
-    deviation[deviation == 0] = 1.0
+    mean, scale = column_sums(values) / values.shape[0], deviation(values)
+    scale[scale == 0] = 1.0
     rows = values
     if values.shape[0] > config.sample:
         rows = values[np.sort(generator.choice(values.shape[0], config.sample, replace=False))]
-    rows = sparse.csr_matrix(rows, dtype=np.float64)
+    rows = csr(rows, dtype=np.float64)
     across = rows.T.tocsr()
     rank = min(config.dimensions, min(rows.shape) - 1)
     if rank < 1:
         return np.ones((values.shape[1], 1))
     # Standardised without being filled: the mean is taken from the products.
-    standard = LinearOperator(
-        rows.shape,  # type: ignore[arg-type]
-        matvec=lambda x: rows @ (x.ravel() / deviation) - mean @ (x.ravel() / deviation),
-        rmatvec=lambda y: (across @ y.ravel() - mean * y.sum()) / deviation,
+    standard = LinearOperator(  # type: ignore[call-arg]  # its own __new__ takes these
+        rows.shape,
+        matvec=lambda x: rows @ (x.ravel() / scale) - mean @ (x.ravel() / scale),
+        rmatvec=lambda y: (across @ y.ravel() - mean * y.sum()) / scale,
         dtype=np.float64,
     )
     start = generator.standard_normal(min(rows.shape))
@@ -165,19 +168,13 @@ def _directions(values: sparse.csr_matrix, config: PromptConfig, purpose: str) -
     return placed / np.linalg.norm(placed, axis=1, keepdims=True).clip(1e-12)
 
 
-def _means(clusters: tuple[tuple[int, ...], ...], features: int) -> sparse.csr_matrix:
+def _means(clusters: tuple[tuple[int, ...], ...], features: int) -> Csr:
     """``values @ it`` is the mean of each cluster's features."""
     rows = np.concatenate([np.array(each) for each in clusters])
     columns = np.repeat(np.arange(len(clusters)), [len(each) for each in clusters])
     weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in clusters])
-    return sparse.csr_matrix((weights, (rows, columns)), shape=(features, len(clusters)))
+    return csr((weights, (rows, columns)), shape=(features, len(clusters)))
 
 
-def _frequent(values: sparse.csr_matrix, least: int) -> Bool[np.ndarray, " c"]:
-    return np.asarray((values != 0).sum(0)).ravel() >= least
-
-
-def _deviation(values: sparse.csr_matrix) -> Float64[np.ndarray, " c"]:
-    mean = np.asarray(values.mean(0), np.float64).ravel()
-    squares = np.asarray(values.multiply(values).mean(0), np.float64).ravel()
-    return np.sqrt(np.maximum(squares - mean**2, 0.0))
+def _frequent(values: Csr, least: int) -> Bool[np.ndarray, " c"]:
+    return column_sums(binary(values)) >= least

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from scipy import sparse
 
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import derive
 from unweave.preferences.behaviours.reply_text import WORD
 from unweave.preferences.features.clusters import FeatureClusters
+from unweave.preferences.features.firings import Csr, column_sums, csr
 
 SILENT = 0.05
 """Share of rows, those of least activity, that are of no topic."""
@@ -42,12 +43,10 @@ class Topics:
     def sizes(self) -> Int64[np.ndarray, " k"]:
         return np.bincount(self.labels[self.labels >= 0], minlength=len(self)).astype(np.int64)
 
-    def members(self) -> sparse.csr_matrix:
+    def members(self) -> Csr:
         """True where a row is of a topic, n x k."""
         rows = np.flatnonzero(self.labels >= 0)
-        return sparse.csr_matrix(
-            (np.ones(len(rows), bool), (rows, self.labels[rows])), shape=(len(self.labels), len(self))
-        )
+        return csr((np.ones(len(rows), bool), (rows, self.labels[rows])), shape=(len(self.labels), len(self)))
 
     def nearest(self, topic: int, count: int) -> Int64[np.ndarray, " r"]:
         """The rows nearest to a topic's centroid, the nearest first."""
@@ -67,9 +66,7 @@ class TopicWords:
         return ", ".join(self.words)
 
 
-def topic_activity(
-    chosen: sparse.csr_matrix, rejected: sparse.csr_matrix, clusters: FeatureClusters
-) -> Float32[np.ndarray, "n m"]:
+def topic_activity(chosen: Csr, rejected: Csr, clusters: FeatureClusters) -> Float32[np.ndarray, "n m"]:
     """How much each cluster of features fires in both replies together: the sum of its features' firing frequencies."""
     return np.asarray(((chosen + rejected) @ clusters.indicator()).toarray(), np.float32)
 
@@ -101,7 +98,11 @@ def cluster_topics(
         raise UnweaveError(f"{count} topics of {len(active)} rows in which a cluster of features fires: give more rows")
     units = activity[active] / lengths[active, None]
     found = MiniBatchKMeans(
-        count, n_init=STARTS, batch_size=4096, random_state=derive(seed, "topics") % 2**32, reassignment_ratio=0.0
+        count,
+        n_init=STARTS,  # type: ignore[arg-type]
+        batch_size=4096,
+        random_state=derive(seed, "topics") % 2**32,
+        reassignment_ratio=0.0,
     ).fit(units)
     centroids = found.cluster_centers_ / np.linalg.norm(found.cluster_centers_, axis=1, keepdims=True).clip(1e-12)
     cosines = units @ centroids.T
@@ -130,12 +131,16 @@ def name_topics(prompts: Sequence[str], topics: Topics, words: int = 4) -> tuple
         raise UnweaveError(f"{len(prompts)} prompts of {len(topics.labels)} rows: give one a row")
     nothing = tuple(TopicWords((), ()) for _ in range(len(topics)))
     # Words in another script are words too, so that the pattern is not scikit-learn's.
-    vectoriser = CountVectorizer(binary=True, analyzer=lambda text: WORD.findall(text.lower()), dtype=np.float64)
+    vectoriser: Any = CountVectorizer(
+        binary=True,
+        analyzer=lambda text: WORD.findall(text.lower()),  # type: ignore[arg-type]
+        dtype=np.float64,  # type: ignore[arg-type]
+    )
     try:
-        held = vectoriser.fit_transform(prompts)
+        held: Csr = vectoriser.fit_transform(prompts)
     except ValueError:  # no prompt has a word
         return nothing
-    vocabulary, everywhere = vectoriser.get_feature_names_out(), np.asarray(held.sum(0)).ravel()
+    vocabulary, everywhere = vectoriser.get_feature_names_out(), column_sums(held)
     inside = np.asarray((topics.members().T.astype(np.float64) @ held).todense())
     prior = everywhere / everywhere.sum() * max(inside.sum() / max(len(topics), 1), 1.0)
     named = []
