@@ -16,6 +16,7 @@ FORMS = "use JSON lines (.jsonl, .jsonl.gz), Parquet, or a folder of them or of 
 _DICT, _STATE = "dataset_dict.json", "state.json"
 _METADATA = {_DICT, _STATE, "dataset_info.json", "dataset_infos.json"}
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-[0-9a-f]+)?")
+_TELL_NOTHING = ("", "data", "part")
 _SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -86,10 +87,12 @@ def _listed(path: Path, field: str) -> list[str]:
     found = value.get(field) if isinstance(value, dict) else None
     if not isinstance(found, list) or not found:
         raise UnweaveError(f"{path}: {field!r} is {found!r} and not a list of what is there: copy the folder again")
-    names = [each.get("filename") if isinstance(each, dict) else each for each in found]
-    for name in names:
+    names = []
+    for each in found:
+        name = each.get("filename") if isinstance(each, dict) else each
         if not isinstance(name, str) or Path(name).name != name or not (path.parent / name).exists():
             raise UnweaveError(f"{path} lists {name!r}, which is not beside it: copy the folder again")
+        names.append(name)
     return names
 
 
@@ -119,8 +122,8 @@ def _split(root: Path, path: Path) -> str:
     if shard and shard["split"] != "data":
         return shard["split"]
     own = re.sub(r"[-_.]?\d+$", "", shard["split"] if shard else stem)
-    generic = own in ("", "data", "part")
-    return _split_of_words([stem, *folders]) or (own if not generic or not folders else folders[0]) or "train"
+    telling = (name for name in (own, *folders) if name not in _TELL_NOTHING)
+    return _split_of_words([stem, *folders]) or next(telling, "train")
 
 
 def _split_of_words(names: list[str]) -> str | None:

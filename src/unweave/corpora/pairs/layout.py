@@ -56,12 +56,13 @@ class Layout:
         used = set(self.columns.values())
         own = row.get(self.columns["id"]) if "id" in self.columns else None
         prompt, chosen, rejected = self._parts(row)
+        prompt = prompt or (Turn("user", ""),)
         system = row.get(self.columns["system"]) if "system" in self.columns else None
         if isinstance(system, str) and system and not any(turn.role == "system" for turn in prompt):
             prompt = (Turn("system", system), *prompt)
         return PreferencePair(
             fallback_id if own is None or own == "" else str(own),
-            prompt or (Turn("user", ""),),
+            prompt,
             chosen,
             rejected,
             {name: value for name, value in row.items() if name not in used},

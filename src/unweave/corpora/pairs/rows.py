@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ KINDS: dict[str, Kind] = {
 }
 BATCH = 256
 _BLOCK = 1 << 20
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
 _LARGEST_ELEMENT = 1 << 26
 
 
@@ -76,8 +78,8 @@ def count_rows(file: DataFile) -> int | None:
 
 def _json_rows(file: DataFile) -> Iterator[tuple[int, dict[str, Any] | BrokenRow]]:
     with _opened(file) as source:
-        beginning = source.peek(64)[:64].removeprefix(codecs.BOM_UTF8).lstrip()  # type: ignore[attr-defined]
-        yield from _array_elements(file, source) if beginning.startswith(b"[") else _json_lines(source)
+        beginning = source.peek(64)[:64]  # type: ignore[attr-defined]
+        yield from _array_elements(file, source) if _ARRAY.match(beginning) else _json_lines(source)
 
 
 def _json_lines(source: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | BrokenRow]]:
