@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 
+@cache  # reading the model takes half a second
 def language_judge() -> Callable[[str], str]:
     """A function from text to py3langid's language code, ``?`` where it gives its best guess less than a half."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
