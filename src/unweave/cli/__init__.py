@@ -28,6 +28,7 @@ from unweave.cli import (
     lab_sweeps,
     lab_threads,
     labelling,
+    pairs,
     running,
     scanning,
     searching,
@@ -47,6 +48,7 @@ _COMMANDS = (
     | labelling.COMMANDS
     | searching.COMMANDS
     | attributing.COMMANDS
+    | pairs.COMMANDS
     | running.COMMANDS
     | lab_runs.COMMANDS
     | lab_queue.COMMANDS

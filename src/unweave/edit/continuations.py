@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from unweave.corpora.language import language_judge
 from unweave.edit.edits import Edit, applied
 from unweave.models.target import Target
 
@@ -41,21 +41,6 @@ def continuations(
             prompt = target.tokenizer.decode(row[:prompt_tokens].tolist())
             found.append(Continuation(label, prompt, first, second, judge(first), judge(second)))
     return found
-
-
-def language_judge() -> Callable[[str], str]:
-    """A function from text to py3langid's language code, ``?`` where it gives its best guess less than a half."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-    def judge(text: str) -> str:
-        if not text.strip():
-            return "nothing"
-        language, probability = identifier.classify(text)
-        return language if probability >= 0.5 else "?"
-
-    return judge
 
 
 def _continue(target: Target, tokens: np.ndarray, length: int) -> list[str]:

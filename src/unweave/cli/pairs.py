@@ -1,0 +1,102 @@
+"""The commands for preference pairs: what is wrong in them, and writing them as TRL reads them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unweave.base.errors import UnweaveError
+from unweave.base.outcome import Output
+from unweave.base.progress import Terminal
+from unweave.base.terminal import one_line
+from unweave.cli.shared import Command
+
+if TYPE_CHECKING:
+    from unweave.corpora.pairs import PairSource
+
+LAYOUTS = ("conversational", "standard")
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", type=Path, help=".jsonl, .parquet, or the folder of a dataset")
+    parser.add_argument("--split", metavar="NAME", help="the split, where there are several")
+    parser.add_argument(
+        "--column", metavar="PART=NAME", action="append", default=[], help="prompt=question: repeat it for more"
+    )
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    _source_options(parser)
+    parser.add_argument(
+        "--against",
+        metavar="OTHER",
+        action="append",
+        default=[],
+        help="a split of PATH, or other data, that must not share prompts with it: repeat it for more",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="draws the rows whose language is told")
+
+
+def _check(args: argparse.Namespace) -> Output:
+    from unweave.corpora.pairs import check_pairs, open_pairs
+
+    source = open_pairs(args.path, args.split, _columns(args.column), broken="skip")
+    others = [other for name in args.against for other in _others(args, name)]
+    report = check_pairs(source, others, args.seed, Terminal("check"))
+    return Output(report.to_json(), list(map(one_line, report.lines())), 0 if report.passed else 1)
+
+
+def _others(args: argparse.Namespace, name: str) -> Iterator[PairSource]:
+    """The split of the same data that has this name, else every split of other data."""
+    from unweave.corpora.pairs import open_pairs, split_names
+
+    columns = _columns(args.column)
+    if name in split_names(args.path):
+        yield open_pairs(args.path, name, columns, broken="skip")
+        return
+    for split in split_names(name):
+        yield open_pairs(name, split, broken="skip")
+
+
+def _convert_options(parser: argparse.ArgumentParser) -> None:
+    _source_options(parser)
+    parser.add_argument("out", metavar="OUT", type=Path, help="the .jsonl, .jsonl.gz or .parquet file to write")
+    parser.add_argument("--layout", choices=LAYOUTS, default="conversational", help="(default: conversational)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out rows that are no pairs, and count them")
+
+
+def _convert(args: argparse.Namespace) -> Output:
+    from unweave.corpora.pairs import open_pairs, write_pairs
+
+    broken = "skip" if args.skip_broken else "raise"
+    source = open_pairs(args.path, args.split, _columns(args.column), broken)
+    written = write_pairs(source, args.out, args.layout)
+    value = {"source": source.describe().to_json(), "out": str(args.out), "layout": args.layout, "pairs": written}
+    lines = [*source.describe().lines(), f"{args.out}: {written} pairs, {args.layout}"]
+    if source.broken.count:
+        lines.append(f"left out {source.broken.count} broken rows, the first: {source.broken.examples[0]}")
+    return Output(value | {"broken": source.broken.count}, list(map(one_line, lines)))
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    found = {}
+    for each in given:
+        part, equals, name = each.partition("=")
+        if not (part and equals and name):
+            raise UnweaveError(f"--column {each!r} has no PART=NAME: write it as prompt=question")
+        found[part] = name
+    return found
+
+
+COMMANDS = {
+    "pairs": Command(
+        None,
+        "check preference pairs before they are used, and write them as TRL reads them",
+        commands={
+            "check": Command(_check, "say what is wrong in preference pairs, and what leaks", _check_options),
+            "convert": Command(_convert, "write preference pairs as TRL reads them", _convert_options),
+        },
+    ),
+}
