@@ -149,7 +149,7 @@ class FeatureStore:
             if above:
                 tokens = np.repeat(shard[f"{side}.tokens"], np.diff(fired.indptr))
                 fired.data = np.rint(fired.data * tokens) > above * tokens
-            found[rows] = (fired.astype(np.float32) @ shares).toarray()
+            found[rows] = csr_matrix(fired.astype(np.float32) @ shares).toarray()
         return found
 
     def replies(
