@@ -38,8 +38,8 @@ def choose_limits(target: Target, prompt: int | None = None, reply: int | None =
     of_reply = reply if reply is not None else max(1, min(MOST, context - of_prompt))
     if of_prompt + of_reply > context:
         raise UnweaveError(
-            f"a prompt of {of_prompt} tokens with a reply of {of_reply} does not fit into the {context} that {target.name} "
-            "takes: give lower limits"
+            f"a prompt of {of_prompt} tokens with a reply of {of_reply} does not fit into the {context} that "
+            f"{target.name} takes: give lower limits"
         )
     return Limits(of_prompt, of_reply)
 
