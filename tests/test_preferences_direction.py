@@ -49,15 +49,15 @@ def test_states_are_those_of_a_reply_alone(target):
 
 
 def test_a_direction_tells_replies_of_other_prompts_apart_and_a_random_one_does_not(llama):
-    given = answers(llama, prompts=24)
-    found, control = find_direction(llama, LAYER, MOONS, given, moons_in(given))
+    given = answers(llama, prompts=60)
+    found, control = find_direction(llama, 0, MOONS, given, moons_in(given))
     assert found.auroc > 0.9
-    assert abs(control.auroc - 0.5) < 0.3
+    assert abs(control.auroc - 0.5) < 0.25
     for each in (found, control):
         assert np.linalg.norm(each.vector) == pytest.approx(1, abs=1e-5)
     assert found.stream == control.stream
     assert found.held_out == control.held_out
-    turned, _ = find_direction(llama, LAYER, MOONS, given, -moons_in(given))
+    turned, _ = find_direction(llama, 0, MOONS, given, -moons_in(given))
     np.testing.assert_allclose(turned.vector, -found.vector, atol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_a_direction_is_the_difference_of_means_within_prompts(llama):
     given = answers(llama, prompts=3)
     values = moons_in(given)
     found, _ = find_direction(llama, LAYER, MOONS, given, values)
-    differences, norms = [], []
+    differences = []
     for number, each in enumerate(given):
         prompt = encode_prompt(llama, each.question.turns)
         means = []
@@ -79,7 +79,7 @@ def test_a_direction_is_the_difference_of_means_within_prompts(llama):
     candidates = [sum(differences) - each for each in differences]
     cosines = [float(each @ found.vector / np.linalg.norm(each)) for each in candidates]
     assert max(cosines) == pytest.approx(1, abs=1e-4)
-    assert sorted(cosines)[1] < 0.999, norms
+    assert sorted(cosines)[1] < 0.999
 
 
 def test_the_auroc_knows_nothing_of_what_prompts_differ_by():
@@ -136,23 +136,23 @@ def test_tokens_carry_what_falls_without_them(llama):
 
 
 def test_the_probe_finds_the_tokens_that_carry(llama):
-    given = answers(llama, prompts=15, words=["the", "moon", "mat", "cat", "on"])
-    probe = fit_token_probe(llama, LAYER, MOONS, given)
+    given = answers(llama, prompts=24)
+    probe = fit_token_probe(llama, 0, MOONS, given)
     assert probe.f1 > 0.8
     assert probe.auroc > 0.95
-    assert 0.05 < probe.carrying < 0.6
-    other = answers(llama, prompts=16)[-1]
+    assert 0.1 < probe.carrying < 0.2
+    other = answers(llama, prompts=25)[-1]
     prompt = encode_prompt(llama, other.question.turns)
     replies = [reply.tokens for reply in other.replies]
     labels = carrying_tokens(llama, replies, [""] * len(replies), MOONS)
     right = [
         (probe.read(states) >= 0) == labels[index]
-        for index, states in reply_states(llama, LAYER, [prompt] * len(replies), replies)
+        for index, states in reply_states(llama, 0, [prompt] * len(replies), replies)
     ]
     assert np.concatenate(right).mean() > 0.8
-    again = fit_token_probe(llama, LAYER, MOONS, given)
+    again = fit_token_probe(llama, 0, MOONS, given)
     np.testing.assert_array_equal(again.weights, probe.weights)
-    fewer = fit_token_probe(llama, LAYER, MOONS, given, most=probe.tokens // 2)
+    fewer = fit_token_probe(llama, 0, MOONS, given, most=probe.tokens // 2)
     assert fewer.tokens < probe.tokens
 
 

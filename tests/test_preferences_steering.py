@@ -10,7 +10,7 @@ import torch
 from shaping_world import BETA, setting
 
 from unweave.base.errors import UnweaveError
-from unweave.models.target import identify
+from unweave.models.target import weights_hash
 from unweave.preferences.shaping import shape
 from unweave.preferences.shaping.steering import rejected_steered
 from unweave.preferences.truth.dpo import DPOSettings, train_dpo
@@ -98,12 +98,12 @@ def test_a_row_that_never_came_is_told(llama):
 def test_trl_trains_the_policy_steered_and_the_target_stays(llama, towards):
     """The first loss against one made by hand: hooks on the whole replies of the named rows, one at a time."""
     given = setting(llama, towards=towards)
-    before = identify(llama.module, llama.tokenizer)
+    before = weights_hash(llama.module)
     shaped = shape("steering", given, 0.25)
     assert tuple(shaped.rows) == given.rows
     settings = DPOSettings(BETA, 1e-9, epochs=1, batch=6, at_once=2, rank=1)
     loss = train_dpo(llama, shaped.rows, settings, policy=shaped.policy).curve[0]["loss"]
-    assert identify(llama.module, llama.tokenizer) == before
+    assert weights_hash(llama.module) == before
     assert not hooks(llama)
 
     shift = towards * 0.25 * 4.0 * torch.from_numpy(given.direction.vector)
