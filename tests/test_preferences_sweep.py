@@ -21,7 +21,7 @@ def outcome(dose, change, half=0.25, others=(0.1, -0.3)):
 
 def test_a_sweep_says_what_each_dose_undid():
     doses = [outcome(d, c) for d, c in ((2, -0.2), (0.5, -1.0), (-1, -3.0), (4, 0.6), (1, -0.5))]
-    sweep = assemble_sweep(NAMES, "target", outcome(0, -2.0, others=(0.2, -0.6)), doses)
+    sweep = assemble_sweep(NAMES, "target", [*doses, outcome(0, -2.0, others=(0.2, -0.6))])
     assert [row.dose for row in sweep.rows] == [-1, 0, 0.5, 1, 2, 4]
     assert [row.undone for row in sweep.rows] == pytest.approx([-0.5, 0, 0.5, 0.75, 0.9, 1.3])
     assert [row.others for row in sweep.rows] == pytest.approx([0.2, 0.4, 0.2, 0.2, 0.2, 0.2])
@@ -42,29 +42,34 @@ def test_a_sweep_says_what_each_dose_undid():
     }
 
 
+def test_what_is_undone_is_of_the_unshaped_seeds_mean():
+    sweep = assemble_sweep(NAMES, "target", [outcome(0, 1.0), outcome(0, 3.0), outcome(1, 1.0)])
+    assert [row.undone for row in sweep.rows] == pytest.approx([0.5, -0.5, 0.5])
+
+
 def test_the_trend_is_of_the_change_left_whatever_its_sign():
     for sign in (1, -1):
         doses = [outcome(d, sign * c) for d, c in ((1, 1.5), (2, 1.0), (3, 0.7))]
-        assert assemble_sweep(NAMES, "target", outcome(0, sign * 2.0), doses).trend.rho == pytest.approx(-1)
+        assert assemble_sweep(NAMES, "target", [outcome(0, sign * 2.0), *doses]).trend.rho == pytest.approx(-1)
 
 
 def test_a_dose_is_enough_where_all_its_trainings_are_back():
     doses = [outcome(1, 0.1), outcome(1, 0.5), outcome(2, 0.1), outcome(2, -0.2), outcome(3, -0.9)]
-    assert assemble_sweep(NAMES, "target", outcome(0, 2.0), doses).enough == 2
-    assert assemble_sweep(NAMES, "target", outcome(0, 2.0), [outcome(1, 1.0), outcome(-2, 0.0)]).enough is None
-    assert assemble_sweep(NAMES, "target", outcome(0, 0.1), [outcome(1, 1.0)]).enough == 0
+    assert assemble_sweep(NAMES, "target", [outcome(0, 2.0), *doses]).enough == 2
+    assert assemble_sweep(NAMES, "target", [outcome(0, 2.0), outcome(1, 1.0), outcome(-2, 0.0)]).enough is None
+    assert assemble_sweep(NAMES, "target", [outcome(0, 0.1), outcome(1, 1.0)]).enough == 0
 
 
 def test_sweeps_that_do_not_fit_together_are_refused():
     with pytest.raises(UnweaveError, match=r"'targt' is no column.*nearest: 'target'"):
-        assemble_sweep(NAMES, "targt", outcome(0, 1.0), [outcome(1, 1.0)])
-    with pytest.raises(UnweaveError, match="has dose 1, and it must be the one at 0"):
-        assemble_sweep(NAMES, "target", outcome(1, 1.0), [outcome(1, 1.0)])
-    with pytest.raises(UnweaveError, match="no dose but 0"):
-        assemble_sweep(NAMES, "target", outcome(0, 1.0), [])
+        assemble_sweep(NAMES, "targt", [outcome(0, 1.0), outcome(1, 1.0)])
+    with pytest.raises(UnweaveError, match="0 of 2 trainings are unshaped"):
+        assemble_sweep(NAMES, "target", [outcome(1, 1.0), outcome(2, 1.0)])
+    with pytest.raises(UnweaveError, match="1 of 1 trainings are unshaped"):
+        assemble_sweep(NAMES, "target", [outcome(0, 1.0)])
     for broken in (
         outcome(1, math.nan),
         DoseOutcome(1, np.zeros(2), np.zeros(2), np.zeros(2), Interval(0, 0, 0, 1), 1),
     ):
         with pytest.raises(UnweaveError, match="change at dose 1 holds"):
-            assemble_sweep(NAMES, "target", outcome(0, 1.0), [broken])
+            assemble_sweep(NAMES, "target", [outcome(0, 1.0), broken])

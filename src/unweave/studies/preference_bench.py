@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from unweave.preferences.truth.answers import Answered
     from unweave.preferences.truth.bench import TruthBench
     from unweave.studies.prove_predictions import ProvePredictions
+    from unweave.studies.shape_preferences import ShapePreferences
 
 FOCUS = ("help", "physics", "fiction")
 """Topics that faults are planted in: all their held-out questions are asked."""
 NEUTRAL_WINDOWS = 24
+UPPER = ("upper",)
+"""What a config says for all matrices of the upper half of the layers."""
 
 
 def upper_half(target: Target) -> tuple[str, ...]:
@@ -34,14 +37,9 @@ def open_bench(
 ) -> tuple[TruthBench, list[Answered]]:
     """The bench of a config with the target's own replies: to the pool's prompts, and to the questions, before."""
     from unweave.base.device import prefer_fast_float32
-    from unweave.corpora.files import load_corpus
-    from unweave.corpora.windows import token_windows
     from unweave.models.load import load_target
     from unweave.preferences.made.prompts import draw_prompts
     from unweave.preferences.truth.answers import answer_questions
-    from unweave.preferences.truth.bench import Sampling, TruthBench
-    from unweave.preferences.truth.dpo import DPOSettings
-    from unweave.studies.prove_predictions import UPPER
 
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
@@ -55,6 +53,23 @@ def open_bench(
     before = answer_questions(
         target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, stop
     )
+    return bench_of(config, target, folder, before, progress, stop), pool
+
+
+def bench_of(
+    config: ProvePredictions | ShapePreferences,
+    target: Target,
+    folder: Path,
+    before: list[Answered],
+    progress: Progress,
+    stop: Callable[[], None] | None,
+) -> TruthBench:
+    """The bench of a config's training settings, for questions that were answered."""
+    from unweave.corpora.files import load_corpus
+    from unweave.corpora.windows import token_windows
+    from unweave.preferences.truth.bench import Sampling, TruthBench
+    from unweave.preferences.truth.dpo import DPOSettings
+
     settings = DPOSettings(
         beta=config.beta,
         learning_rate=config.learning_rate,
@@ -65,5 +80,4 @@ def open_bench(
     )
     windows = token_windows(target.tokenizer, load_corpus("parallel"), "evaluation", "en", 64, at_most=NEUTRAL_WINDOWS)
     sampling = Sampling(config.samples, config.most)
-    bench = TruthBench(target, folder, before, settings, sampling, windows, progress, stop)
-    return bench, pool
+    return TruthBench(target, folder, before, settings, sampling, windows, progress, stop)

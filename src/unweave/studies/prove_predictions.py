@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
+from unweave.studies.preference_bench import UPPER
 from unweave.studies.registry import study
 
 if TYPE_CHECKING:
     from unweave.models.target import Target
     from unweave.record.run import Run
-
-UPPER = ("upper",)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's rows by dose, the unshaped training among them at dose 0, and what they say together."""
+    """A sweep's rows by dose, the unshaped trainings among them at dose 0, and what they say together."""
 
     behaviour: str
     rows: tuple[SweepRow, ...]
@@ -62,22 +62,23 @@ class Sweep:
         return [asdict(row) for row in self.rows]
 
 
-def assemble_sweep(
-    names: Sequence[str], behaviour: str, unshaped: DoseOutcome, outcomes: Sequence[DoseOutcome], seed: int = 0
-) -> Sweep:
-    """A sweep of one shaping on one behaviour, from the unshaped training and one or more at each dose.
+def assemble_sweep(names: Sequence[str], behaviour: str, outcomes: Sequence[DoseOutcome], seed: int = 0) -> Sweep:
+    """A sweep of one shaping on one behaviour, from one or more trainings at each dose; those at 0 are unshaped.
 
-    Several trainings of one dose (its seeds) are a row each. Doses below 0 amplify, and are in the rows and the trend
-    but never ``enough``; nor is a dose one of whose trainings is not back. Raises ``UnweaveError`` where the behaviour
-    is no column, an outcome has other columns, or the unshaped one has a dose.
+    Several trainings of one dose (its seeds) are a row each; what is undone is of the unshaped ones' mean change. Doses
+    below 0 amplify, and are in the rows and the trend but never ``enough``; nor is a dose one of whose trainings is not
+    back. Raises ``UnweaveError`` where the behaviour is no column, an outcome has other columns, and where there is no
+    unshaped training or none but those.
     """
     if behaviour not in names:
         raise UnweaveError(f"behaviour {behaviour!r} is no column of the sweep; {nearest(behaviour, names)}")
-    if unshaped.dose != 0:
-        raise UnweaveError(f"the unshaped training has dose {unshaped.dose:g}, and it must be the one at 0")
-    if not outcomes:
-        raise UnweaveError("a sweep has no dose but 0: give the outcome of one or more")
-    for each in (unshaped, *outcomes):
+    unshaped = [each for each in outcomes if each.dose == 0]
+    if not unshaped or len(unshaped) == len(outcomes):
+        raise UnweaveError(
+            f"{len(unshaped)} of {len(outcomes)} trainings are unshaped, at dose 0: a sweep needs one or more at 0 and "
+            "one or more at other doses"
+        )
+    for each in outcomes:
         for what in ("change", "low", "high"):
             values = getattr(each, what)
             if values.shape != (len(names),) or not np.isfinite(values).all():
@@ -86,8 +87,8 @@ def assemble_sweep(
                     "columns is needed"
                 )
     column = list(names).index(behaviour)
-    whole = float(unshaped.change[column])
-    rows = tuple(_row(each, column, whole) for each in sorted((unshaped, *outcomes), key=lambda outcome: outcome.dose))
+    whole = float(np.mean([each.change[column] for each in unshaped]))
+    rows = tuple(_row(each, column, whole) for each in sorted(outcomes, key=lambda outcome: outcome.dose))
     trend = rank_correlation([row.dose for row in rows], [row.change * math.copysign(1, whole) for row in rows], seed)
     return Sweep(behaviour, rows, trend, _enough(rows))
 
