@@ -275,14 +275,3 @@ def test_evidence_that_does_not_fit_together_is_refused(grouped):
         predict(replace(grouped, gradient=grouped.gradient[:2]))
     with pytest.raises(UnweaveError, match="1 resamples give no interval"):
         predict(grouped, resamples=1)
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_pairs_take_seconds():
-    import time
-
-    one = evidence(random_world(0, columns=200), 100_000, 0, prompts=250)
-    predict(evidence(random_world(0), 100, 0), resamples=2)
-    started = time.process_time()
-    predict(one)
-    assert time.process_time() - started < 20
