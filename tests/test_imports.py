@@ -11,6 +11,8 @@ LIGHT = [
     "unweave.base.files",
     "unweave.models",
     "unweave.models.named",
+    "unweave.corpora.pairs",
+    "unweave.corpora.pairs.check",
     "unweave.decompose",
     "unweave.decompose.config",
     "unweave.edit",
@@ -48,6 +50,7 @@ def test_listing_the_operations_and_what_they_answer_of_a_lab_does_not_load_torc
 ROOMS = [
     "unweave",
     "unweave.models",
+    "unweave.corpora.pairs",
     "unweave.decompose",
     "unweave.edit",
     "unweave.lab.sweeps",

@@ -154,8 +154,7 @@ def test_the_language_sample_is_drawn_over_the_whole_and_told_to_be_one(monkeypa
     assert 10 <= sample.chosen["de"] <= 30
     assert sample.differing == sample.chosen["de"]
     assert check_pairs(rows).languages == sample
-    other = check_pairs(rows, seed=1)
-    assert other.problems[0].examples != check_pairs(rows).problems[0].examples
+    assert found(rows, seed=1)["two languages"].examples != found(rows)["two languages"].examples
 
 
 def test_short_replies_are_given_no_language():

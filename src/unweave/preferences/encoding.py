@@ -33,17 +33,15 @@ def choose_limits(target: Target, prompt: int | None = None, reply: int | None =
     for name, limit in (("prompt", prompt), ("reply", reply)):
         if limit is not None and limit < 1:
             raise UnweaveError(f"the limit of a {name} is {limit} tokens: give 1 or more")
-    context = getattr(getattr(target.module, "config", None), "max_position_embeddings", None) or 2 * MOST
-    if prompt is None:
-        prompt = max(1, min(MOST, context // 2, context - (reply or 0)))
-    if reply is None:
-        reply = max(1, min(MOST, context - prompt))
-    if prompt + reply > context:
+    context = int(getattr(getattr(target.module, "config", None), "max_position_embeddings", None) or 2 * MOST)
+    of_prompt = prompt if prompt is not None else max(1, min(MOST, context // 2, context - (reply or 0)))
+    of_reply = reply if reply is not None else max(1, min(MOST, context - of_prompt))
+    if of_prompt + of_reply > context:
         raise UnweaveError(
-            f"a prompt of {prompt} tokens with a reply of {reply} does not fit into the {context} that {target.name} "
-            "takes: give lower limits"
+            f"a prompt of {of_prompt} tokens with a reply of {of_reply} does not fit into the {context} that "
+            f"{target.name} takes: give lower limits"
         )
-    return Limits(prompt, reply)
+    return Limits(of_prompt, of_reply)
 
 
 def encode_prompt(target: Target, turns: Sequence[Turn]) -> list[int]:

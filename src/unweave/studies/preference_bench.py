@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from unweave.base.progress import Progress
 
@@ -12,49 +13,71 @@ if TYPE_CHECKING:
     from unweave.models.target import Target
     from unweave.preferences.truth.answers import Answered
     from unweave.preferences.truth.bench import TruthBench
-    from unweave.record.run import Run
+    from unweave.studies.prove_predictions import ProvePredictions
+    from unweave.studies.shape_preferences import ShapePreferences
 
 FOCUS = ("help", "physics", "fiction")
 """Topics that faults are planted in: all their held-out questions are asked."""
 NEUTRAL_WINDOWS = 24
+UPPER = ("upper",)
+"""What a config says for all matrices of the upper half of the layers."""
 
 
-def open_bench(config: Any, run: Run, target: Target | None, progress: Progress) -> tuple[TruthBench, list[Answered]]:
+def upper_half(target: Target) -> tuple[str, ...]:
+    """Patterns of all matrices in the upper half of a target's blocks."""
+    return tuple(f"{target.blocks}.{layer}.*" for layer in range(target.depth // 2, target.depth))
+
+
+def open_bench(
+    config: ProvePredictions,
+    folder: Path,
+    target: Target | None,
+    progress: Progress,
+    stop: Callable[[], None] | None,
+) -> tuple[TruthBench, list[Answered]]:
     """The bench of a config with the target's own replies: to the pool's prompts, and to the questions, before."""
     from unweave.base.device import prefer_fast_float32
-    from unweave.corpora.files import load_corpus
-    from unweave.corpora.windows import token_windows
     from unweave.models.load import load_target
     from unweave.preferences.made.prompts import draw_prompts
     from unweave.preferences.truth.answers import answer_questions
-    from unweave.preferences.truth.bench import Sampling, TruthBench
-    from unweave.preferences.truth.dpo import DPOSettings
-    from unweave.studies.prove_predictions import UPPER_HALF, upper_half
 
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
-    folder: Path = run.path / "trainings"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     prompts = draw_prompts("train", config.prompts, 0)
-    pool = answer_questions(
-        target, prompts, folder / "pool.jsonl", config.replies, config.most, 101, progress, run.stop_if_cancelled
-    )
+    pool = answer_questions(target, prompts, folder / "pool.jsonl", config.replies, config.most, 101, progress, stop)
     questions = draw_prompts("held-out", config.questions, 0)
     for topic in FOCUS:
         everything = draw_prompts("held-out", 20, 0, (topic,))
         questions += [each for each in everything if each not in questions]
     before = answer_questions(
-        target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, run.stop_if_cancelled
+        target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, stop
     )
+    return bench_of(config, target, folder, before, progress, stop), pool
+
+
+def bench_of(
+    config: ProvePredictions | ShapePreferences,
+    target: Target,
+    folder: Path,
+    before: list[Answered],
+    progress: Progress,
+    stop: Callable[[], None] | None,
+) -> TruthBench:
+    """The bench of a config's training settings, for questions that were answered."""
+    from unweave.corpora.files import load_corpus
+    from unweave.corpora.windows import token_windows
+    from unweave.preferences.truth.bench import Sampling, TruthBench
+    from unweave.preferences.truth.dpo import DPOSettings
+
     settings = DPOSettings(
         beta=config.beta,
         learning_rate=config.learning_rate,
         epochs=config.epochs,
         batch=config.batch,
         rank=config.rank,
-        sites=upper_half(target) if config.sites == UPPER_HALF else config.sites,
+        sites=upper_half(target) if config.sites == UPPER else config.sites,
     )
     windows = token_windows(target.tokenizer, load_corpus("parallel"), "evaluation", "en", 64, at_most=NEUTRAL_WINDOWS)
     sampling = Sampling(config.samples, config.most)
-    bench = TruthBench(target, folder, before, settings, sampling, windows, progress, run.stop_if_cancelled)
-    return bench, pool
+    return TruthBench(target, folder, before, settings, sampling, windows, progress, stop)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
+from unweave.studies.preference_bench import UPPER
 from unweave.studies.registry import study
 
 if TYPE_CHECKING:
     from unweave.models.target import Target
     from unweave.record.run import Run
-
-UPPER_HALF = ("upper",)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,14 @@ class ProvePredictions:
     beta: float = 0.1
     batch: int = 16
     rank: int = 16
-    sites: tuple[str, ...] = UPPER_HALF
+    sites: tuple[str, ...] = UPPER
     """Matrices that get an adapter: patterns, or ``upper`` for all of the upper half of the layers."""
+    layer: int | None = None
+    """The block whose output is read; the middle one by default."""
+    features: str = "train"
+    """``train`` an SAE on the pool, ``none``, or a folder of an SAE or a decomposition."""
+    gradient: bool = True
+    """Whether gradients are taken of every pair, for the predictor that needs them."""
     device: str | None = None
     """cpu, cuda or mps; the best there is by default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -61,9 +67,16 @@ class ProvePredictions:
             raise UnweaveError(f"replies is {self.replies}, and a rater needs at least 2 to choose from")
 
 
-def upper_half(target: Target) -> tuple[str, ...]:
-    """Patterns of all matrices in the upper half of a target's blocks."""
-    return tuple(f"{target.blocks}.{layer}.*" for layer in range(target.depth // 2, target.depth))
+@dataclass(frozen=True)
+class Proof:
+    """The study's typed result: R squared by predictor, pooled, and where the report is."""
+
+    r2: dict[str, float]
+    """On cells that can be relied on, with slopes from other datasets; empty for fewer than two true datasets."""
+    cells: int
+    """How many those are."""
+    trainings: int
+    report: str | None = None
 
 
 @study(
@@ -71,24 +84,48 @@ def upper_half(target: Target) -> tuple[str, ...]:
     "Do predictions of what a preference dataset teaches come true in training?",
     ProvePredictions,
 )
-def prove_predictions(config: ProvePredictions, run: Run | None = None, target: Target | None = None) -> Any:
+def prove_predictions(config: ProvePredictions, run: Run | None = None, target: Target | None = None) -> Proof:
+    """Makes the datasets, trains on each with every seed, predicts from each without looking, and compares.
+
+    With a run, every training, reading and reply is kept as it ends and a repeated call goes on; without one all of it
+    goes to a temporary folder. ``target`` is a loaded one; then ``config.target`` is only its name.
+    """
+    import tempfile
+
+    if run is not None:
+        run.use_seeds(range(config.first_seed, config.first_seed + config.seeds))
+        return _proved(config, run.path, run, target)
+    with tempfile.TemporaryDirectory() as folder:
+        return _proved(config, Path(folder), None, target)
+
+
+def _proved(config: ProvePredictions, folder: Path, run: Run | None, target: Target | None) -> Proof:
     from unweave.preferences.made.dataset import held_out_pairs, kept_dataset
     from unweave.preferences.made.mixtures import find_mixture
+    from unweave.preferences.survey import Survey, SurveySettings
     from unweave.studies.preference_bench import open_bench
+    from unweave.studies.prove_analysis import foresee
+    from unweave.studies.prove_report import pooled_r2, write_proof
 
     progress = run.progress if run is not None else Silent()
-    bench, pool = open_bench(config, run, target, progress)
+    stop = run.stop_if_cancelled if run is not None else None
+    bench, pool = open_bench(config, folder / "trainings", target, progress, stop)
+    trained = []
     for seed in range(config.first_seed, config.first_seed + config.seeds):
         for name in config.mixtures:
             mixture = find_mixture(name)
             made = kept_dataset(bench.folder / "datasets", pool, mixture, config.pairs, 0)
-            held_out = held_out_pairs(bench.before, mixture, 0)
             progress.say(f"{name}, seed {seed}: {len(made.pairs)} pairs, {len(made.key.planted)} planted")
+            held_out = held_out_pairs(bench.before, mixture, 0)
             outcome = bench.outcome(f"{name}-{seed}", bench.rows(made.pairs), seed, held_out)
             progress.say(
                 f"{name}, seed {seed}: held-out accuracy {outcome.accuracy.mean:.3f}, margin "
                 f"{outcome.margin.mean:+.2f}, perplexity {outcome.perplexity:.2f}, {outcome.seconds:.0f} s"
             )
-            if run is not None:
-                run.stop_if_cancelled()
-    return bench
+            trained.append((made, outcome))
+    settings = SurveySettings(layer=config.layer, features=config.features, gradient=config.gradient)
+    survey = Survey(bench.target, folder / "survey", bench.before[: config.questions], settings, progress, stop)
+    found, _ = foresee(survey, pool, config.questions, trained)
+    report = str(write_proof(run, bench, found)) if run is not None else None
+    r2, cells = pooled_r2(found)
+    return Proof(r2, cells, len(trained), report)

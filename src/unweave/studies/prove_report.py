@@ -75,6 +75,16 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen]) -> Path:
     return write_report(run, "Do predictions of what a dataset teaches come true?", lead, sections, headlines)
 
 
+def pooled_r2(found: Sequence[Foreseen]) -> tuple[dict[str, float], int]:
+    """R squared by predictor on the reliable cells of all true datasets, and how many cells those are."""
+    pooled = [
+        row
+        for row in _score_rows(found, "all", true_mixtures(found))
+        if row["dataset"] == "pooled" and row["view"] == "all" and row["reliable"]
+    ]
+    return {row["predictor"]: row["r2"] for row in pooled}, max((row["cells"] for row in pooled), default=0)
+
+
 def _trainings(found: Sequence[Foreseen]) -> Table:
     from unweave.record.table import Table
 

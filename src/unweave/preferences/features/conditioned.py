@@ -60,4 +60,4 @@ def feature_conditioned(
         raise UnweaveError(f"{len(signed)} rows, {len(topics.labels)} labels and {len(units)} units: give one a row")
     active = np.flatnonzero(topics.labels >= 0)
     sizes = np.array([len(members) for members in clusters.members], np.int64)
-    return measure_leans(signed[active], topics.members()[active], [units[row] for row in active], sizes, config)
+    return measure_leans(signed[active], topics.members()[active], [units[int(row)] for row in active], sizes, config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -133,9 +134,8 @@ def _column_clusters(
     count = max(round(len(kept) ** 0.5), 1)
     directions = _directions(values[:, kept], config, purpose)
     seed = derive(config.seed, "column clusters", purpose) % 2**32
-    found = MiniBatchKMeans(count, n_init=STARTS, batch_size=4096, random_state=seed, reassignment_ratio=0.0).fit(
-        directions
-    )
+    made: Any = MiniBatchKMeans  # its annotations are those of its defaults
+    found = made(count, n_init=STARTS, batch_size=4096, random_state=seed, reassignment_ratio=0.0).fit(directions)
     members = (tuple(int(each) for each in kept[found.labels_ == number]) for number in range(count))
     return tuple(sorted((each for each in members if each), key=lambda each: (-len(each), each)))
 
@@ -156,7 +156,8 @@ def _directions(values: Csr, config: PromptConfig, purpose: str) -> Float64[np.n
     if rank < 1:
         return np.ones((values.shape[1], 1))
     # Standardised without being filled: the mean is taken from the products.
-    standard = LinearOperator(  # type: ignore[call-arg]  # its own __new__ takes these
+    operator: Any = LinearOperator  # what it takes, its __new__ says
+    standard = operator(
         rows.shape,
         matvec=lambda x: rows @ (x.ravel() / scale) - mean @ (x.ravel() / scale),
         rmatvec=lambda y: (across @ y.ravel() - mean * y.sum()) / scale,

@@ -137,7 +137,7 @@ class FeatureStore:
             if above:
                 tokens = np.repeat(shard[f"{side}.tokens"], np.diff(fired.indptr))
                 fired.data = np.rint(fired.data * tokens) > above * tokens
-            found[rows] = (fired.astype(np.float32) @ shares).toarray()
+            found[rows] = csr_matrix(fired.astype(np.float32) @ shares).toarray()
         return found
 
     def cluster_frequency(self, side: str, clusters: Sequence[Sequence[int]]) -> Float32[np.ndarray, "n k"]:

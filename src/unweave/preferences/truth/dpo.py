@@ -6,6 +6,7 @@ of a reply is worked out once for all trainings on it, and shaping changes these
 
 from __future__ import annotations
 
+import copy
 import random
 import tempfile
 import warnings
@@ -125,8 +126,11 @@ def train_dpo(
         tempfile.TemporaryDirectory() as folder,
         policy(),
     ):
-        module = target.module
+        module: Any = target.module
         own_forward = module.__dict__.get("forward")
+        # transformers writes the tokenizer's special tokens into both.
+        configs = [each for each in (module.config, getattr(module, "generation_config", None)) if each is not None]
+        settings_before = [copy.deepcopy(vars(each)) for each in configs]
         try:
             trainer = _trainer(target, rows, settings, [site.module for site in sites], folder)
             curve = _watch(trainer, progress or Silent(), stop)
@@ -138,6 +142,9 @@ def train_dpo(
             if own_forward is not None:
                 module.forward = own_forward
             take_adapters_out(module, [site.module for site in sites])
+            for each, before in zip(configs, settings_before, strict=True):
+                vars(each).clear()
+                vars(each).update(before)
             module.eval()
 
 
@@ -232,7 +239,8 @@ def _trainer(target: Target, rows: Sequence[DPORow], settings: DPOSettings, modu
         }
         for row in rows
     ]
-    tokenizer = target.tokenizer
+    # TRL sets a padding token where there is none.
+    tokenizer = copy.deepcopy(target.tokenizer)
     # The smallest number of equal parts that fit.
     parts = next(
         parts

@@ -30,6 +30,7 @@ from unweave.read.dictionaries.training_quality import (
     random_directions_explained,
     reconstruction,
 )
+from unweave.read.features import Place
 
 REPORT = "training.json"
 
@@ -121,9 +122,7 @@ def train_sae(
         raise UnweaveError(f"{len(chosen)} tokens to train on and {len(kept_back)} held out: give more windows")
     data = {"target": target.identity.digest, "layer": layer, "tokens": _digest(sequences)}
     device = target.device
-    fitted = fit_batch_topk(
-        rows.values, chosen, config, seed, device, progress, checkpoint, data, checkpoint_seconds
-    )  # fmt: skip
+    fitted = fit_batch_topk(rows.values, chosen, config, seed, device, progress, checkpoint, data, checkpoint_seconds)
     weights, latents = fitted.weights, len(fitted.weights.encoder)
     at_inference = reconstruction(weights, fitted.threshold, rows.values, kept_back, device)
     trained_on = reconstruction(weights, fitted.threshold, rows.values, chosen, device)
@@ -145,16 +144,16 @@ def train_sae(
         at_inference.l0,
         float((~trained_on.fired).float().mean()),
     )
-    coder = _coder(fitted, rows.unit, place.module, place)
+    coder = _coder(fitted, rows.unit, place)
     return TrainedSAE(CoderDictionary("sae", place.module, [coder], target.name), report)
 
 
-def _coder(fitted: Fitted, unit: float, name: str, place: Any) -> Coder:
+def _coder(fitted: Fitted, unit: float, place: Place) -> Coder:
     """The SAE in units of the stream."""
     weights = fitted.weights.in_units(unit)
     threshold = torch.full_like(weights.encoder_bias, fitted.threshold * unit)
     return Coder(
-        name,
+        place.module,
         place,
         place,
         weights.encoder.T.contiguous(),
