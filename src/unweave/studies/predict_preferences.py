@@ -96,7 +96,7 @@ def predict_preferences(config: PredictPreferences, run: Run | None = None, targ
     with ExitStack() as stack:
         folder = run.path if run is not None else Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(own_behaviours(config.behaviours_from))
-        source, checked, target = open_data(config, run, target, progress)
+        source, checked, target = open_data(config, run, target, progress, [config.seed])
         calibration = find_calibration(config.calibration, target)
         check_names(config, config.predictors, config.undo)
         reading = read_preferences(config, folder, source, checked, target, run, progress)
@@ -133,7 +133,7 @@ def predict_preferences(config: PredictPreferences, run: Run | None = None, targ
 
 
 def open_data(
-    config: PreferenceData, run: Run | None, target: Target | None, progress: Progress
+    config: PreferenceData, run: Run | None, target: Target | None, progress: Progress, seeds: Sequence[int]
 ) -> tuple[PairSource, PairReport, Target]:
     """The pairs with what is wrong with them, which a run records first, and the loaded target."""
     from unweave.base.device import prefer_fast_float32
@@ -148,7 +148,7 @@ def open_data(
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
     if run is not None:
-        run.use_seeds([config.seed])
+        run.use_seeds(seeds)
         run.identify("target", target.name, target.identity.digest)
         run.identify("data", config.path.name, path_hash(config.path))
         if config.behaviours_from is not None:
@@ -159,7 +159,7 @@ def open_data(
 
 
 def check_names(config: PreferenceData, predictors: Sequence[str], columns: Sequence[str]) -> None:
-    """Refuses unknown predictors and behaviours before anything is read; clusters are known only once they are found."""
+    """Refuses unknown predictors and behaviours before anything is read; clusters are known once they are found."""
     from unweave.preferences.behaviours.registry import find_behaviours
     from unweave.preferences.predictors.registry import find_predictor
     from unweave.preferences.survey import NONE

@@ -91,8 +91,8 @@ def _meaning_of_size(forecast: Forecast) -> list[str]:
         recipe = ", ".join(f"{name} {value}" for name, value in forecast.calibration.recipe.items())
         slope = forecast.calibration.slopes[forecast.leading.predictor]
         return [
-            f"A change is in spreads of the untrained target's own replies, as trainings on {slope.datasets} other datasets of this target have shown "
-            f"it. It holds for a training like theirs: {recipe}."
+            f"A change is in spreads of the untrained target's own replies, as trainings of it on "
+            f"{slope.datasets} other datasets have shown it. It holds for a training like theirs: {recipe}."
         ]
     return [
         f"Changes are **relative**: nothing was trained to say how much of what {forecast.leading.predictor} says this "

@@ -16,7 +16,7 @@ class PreferenceData:
     """Preference pairs, and the target whose change is foreseen."""
 
     data: str
-    """Pairs of prompt, chosen and rejected: a .jsonl, .json or .parquet file, or a folder of them or of ``datasets``."""
+    """Pairs of prompt, chosen and rejected: a .jsonl, .json or .parquet file, or a folder of them."""
     split: str | None = None
     """Which split, where the data has several."""
     target: str = "pupil"
@@ -31,7 +31,7 @@ class PreferenceData:
     """Latents of the SAE that is trained, in widths of the stream."""
     kept: int = 32
     """Latents that it keeps on a token."""
-    epochs: int = 12
+    sae_epochs: int = 12
     """How often it sees each token."""
     behaviours_from: str | None = None
     """A Python file that registers behaviours of your own; it runs with all rights of this process."""
@@ -47,15 +47,15 @@ class PreferenceData:
     gradient: bool | None = None
     """Whether to take gradients, a backward pass a pair; by default up to 2,000 pairs."""
     calibration: str | None = None
-    """A calibration.json, or the ``prove-predictions`` run that holds one, of this target; by default the bundled one of
-    this target, if there is one, for the default training."""
+    """A calibration.json, or the ``prove-predictions`` run that holds one, of this target; by default the bundled one
+    of this target, if there is one, for the default training."""
     seed: int = 0
     device: str | None = None
     """cpu, cuda or mps; the best there is by default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("latents", "kept", "epochs", "questions", "samples", "most"):
+        for name in ("latents", "kept", "sae_epochs", "questions", "samples", "most"):
             if getattr(self, name) < 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
         if self.samples * self.questions < 2 or self.questions < 2:

@@ -92,8 +92,9 @@ def forecast(
 def default_recipe(target: Target) -> dict[str, Any]:
     """The settings that bundled calibrations were trained with, those of ``prove-predictions``, as JSON holds them."""
     from unweave.preferences.truth.dpo import DPOSettings
+    from unweave.studies.preference_bench import upper_half
     from unweave.studies.prove_analysis import recipe
-    from unweave.studies.prove_predictions import ProvePredictions, upper_half
+    from unweave.studies.prove_predictions import ProvePredictions
 
     usual = ProvePredictions()
     settings = DPOSettings(
@@ -104,9 +105,7 @@ def default_recipe(target: Target) -> dict[str, Any]:
         rank=usual.rank,
         sites=upper_half(target),
     )
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in recipe(vars(settings)).items()
-    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in recipe(vars(settings)).items()}
 
 
 def find_calibration(given: str | None, target: Target) -> Calibration | None:

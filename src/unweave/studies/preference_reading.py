@@ -111,7 +111,7 @@ def read_preferences(
         features=config.features,
         latents=config.latents,
         kept=config.kept,
-        epochs=config.epochs,
+        epochs=config.sae_epochs,
         gradient=config.gradient,
         seed=config.seed,
     )

@@ -31,8 +31,8 @@ def view_tables(reading: PreferenceReading, left_out: dict[str, str]) -> list[Ta
             views,
             _VIEWS,
             digits={"delta": 3, "z": 1, "d": 2},
-            caption="Clusters of features that the pairs of a topic prefer in chosen or in rejected replies, beyond the "
-            "other topics' pairs: difference of means, Welch's z, Cohen's d, and the difference in both halves.",
+            caption="Clusters of features that the pairs of a topic prefer in chosen or in rejected replies, beyond "
+            "the other topics' pairs: difference of means, Welch's z, Cohen's d, and the difference in both halves.",
         ),
         Table.from_records(
             "hypotheses",
