@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from unweave.base.errors import UnweaveError
-from unweave.base.seeds import numpy_generator
-from unweave.preferences.predictors.prompts import Prompts
+from unweave.preferences.predictors.prompts import Prompts, drawn_weights
 from unweave.stats.bootstrap import Interval
 
 LEVEL = 0.95
@@ -35,8 +34,7 @@ def prompt_changes(
 
 def mean_change(moved: Float64[np.ndarray, "s g"], seed: int = 0, resamples: int = 2000) -> Interval:
     """The mean change over trainings (s) and prompts (g), with an interval that draws both anew."""
-    drawn = [_drawn(moved, *each) for each in _draws(moved.shape, seed, resamples)]
-    return Interval(float(moved.mean()), *_ends(drawn), moved.shape[1])
+    return Interval(float(moved.mean()), *_ends(_drawn(moved, seed, resamples)), moved.shape[1])
 
 
 def undone_share(
@@ -51,28 +49,26 @@ def undone_share(
     """
     if full.shape != less.shape or full.ndim != 2 or not full.size:
         raise UnweaveError(f"changes of {full.shape} and {less.shape}: give the same seeds and prompts of both")
-    drawn = [_share(_drawn(full, *each), _drawn(less, *each)) for each in _draws(full.shape, seed, resamples)]
-    return Interval(_share(float(full.mean()), float(less.mean())), *_ends(drawn), full.shape[1])
+    share = _share(full.mean(keepdims=True), less.mean(keepdims=True))
+    drawn = _share(_drawn(full, seed, resamples), _drawn(less, seed, resamples))
+    return Interval(float(share.item()), *_ends(drawn), full.shape[1])
 
 
-def _share(full: float, less: float) -> float:
-    return (full - less) / full if full else float("nan")
+def _share(full: np.ndarray, less: np.ndarray) -> np.ndarray:
+    return np.divide(full - less, full, out=np.full(full.shape, np.nan), where=full != 0)
 
 
-def _draws(shape: tuple[int, ...], seed: int, resamples: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    generator = numpy_generator(seed, "undoing")
-    return [
-        (generator.integers(shape[0], size=shape[0]), generator.integers(shape[1], size=shape[1]))
-        for _ in range(resamples)
-    ]
+def _drawn(moved: np.ndarray, seed: int, resamples: int) -> np.ndarray:
+    """The mean over each resample's trainings and prompts; the same draws for every change of one shape."""
+    seeds, prompts = (
+        drawn_weights(count, resamples, seed, "undoing", what).astype(np.float64) / count
+        for count, what in zip(moved.shape, ("seeds", "prompts"), strict=True)
+    )
+    return ((seeds @ moved) * prompts).sum(1)
 
 
-def _drawn(moved: np.ndarray, seeds: np.ndarray, prompts: np.ndarray) -> float:
-    return float(moved[np.ix_(seeds, prompts)].mean())
-
-
-def _ends(drawn: list[float]) -> tuple[float, float]:
-    finite = np.array(drawn)[np.isfinite(drawn)]
+def _ends(drawn: np.ndarray) -> tuple[float, float]:
+    finite = drawn[np.isfinite(drawn)]
     if not len(finite):
         return float("nan"), float("nan")
     low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from unweave.base.seeds import derive, numpy_generator
+from unweave.studies.preference_reading import both_sides
 from unweave.studies.preference_tables import SHOWN, plain_text
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def row_map(reading: PreferenceReading, forecast: Forecast, seed: int) -> Table:
 
     rows = _sampled(len(reading), seed, "rows")
     if reading.clusters is not None:
-        members = reading.clusters.members
-        values = sum(reading.store.cluster_frequency(side, members) for side in reading.store.SIDES)[rows]
+        values = both_sides(reading.store, reading.clusters)[rows]
     else:
         values = (reading.evidence.chosen.embedding[rows] + reading.evidence.rejected.embedding[rows]) / 2
     lengths = np.linalg.norm(values, axis=1, keepdims=True)

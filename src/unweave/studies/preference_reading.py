@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float32
 
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
@@ -180,7 +181,7 @@ def _topics(
 
     if clusters is None:
         return None, ()
-    activity = sum(store.cluster_frequency(side, clusters.members) for side in store.SIDES)
+    activity = both_sides(store, clusters)
     try:
         topics = cluster_topics(activity, config.seed)
     except UnweaveError as refusal:
@@ -191,6 +192,12 @@ def _topics(
         name = found.name or f"topic {number}"
         names.append(f"{name} ({number})" if name in names else name)
     return topics, tuple(names)
+
+
+def both_sides(store: PairFeatures, clusters: FeatureClusters) -> Float32[np.ndarray, "n m"]:
+    """How much each cluster of features fires in both replies together."""
+    chosen, rejected = (store.cluster_frequency(side, clusters.members) for side in store.SIDES)
+    return chosen + rejected
 
 
 def _meanings(
@@ -208,7 +215,7 @@ def _meanings(
     return found | {f"cluster:{number}": each for number, each in enumerate(words)}
 
 
-def words_where(values: np.ndarray, replies: list[str]) -> list[str]:
+def words_where(values: Float32[np.ndarray, "n k"], replies: list[str]) -> list[str]:
     """Of each column (n, k) the words that distinguish the tenth of replies in which it is largest."""
     from unweave.preferences.features.firings import csr
     from unweave.preferences.features.topics import distinguishing_words

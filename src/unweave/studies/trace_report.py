@@ -140,15 +140,15 @@ def leave_out_table(reading: PreferenceReading, forecast: Forecast, trace: Trace
     without = trace.without(labels.tolist())
     rows = [
         {
-            "topic": int(topic),
-            "words": reading.topic_name(int(topic)),
+            "topic": topic,
+            "words": reading.topic_name(topic),
             "rows": int((labels == topic).sum()),
             "share": float(trace.pushes[labels == topic].sum() * trace.direction),
-            "change without": change,
+            "change without": without[topic],
         }
-        for topic, change in without.items()
+        for topic in np.unique(labels).tolist()
     ]
-    rows.sort(key=lambda row: -row["share"] * trace.direction)
+    rows.sort(key=lambda row: float(row["share"]) * -trace.direction)
     return Table.from_records(
         "leave-out",
         rows,
@@ -271,13 +271,14 @@ def _claim(run: Run, column: str, rows: int) -> None:
 def _claim_undone(run: Run, column: str, config: TracePreferences, trained: Retrained) -> None:
     from unweave.record.aggregate import Aggregate
 
+    seeds = f"{config.seeds} seed{'s' * (config.seeds != 1)}"
     for row in trained.undoing.records():
         what = str(row["training"])
         where = {"training": what}
         if row["order"] == ALL:
             run.claim(
                 f"Training on {what} changes {column} by {{value:+}} spreads on held-out prompts, on average over "
-                f"{config.seeds} seeds",
+                + seeds,
                 "undoing",
                 where,
                 "change",
@@ -286,8 +287,7 @@ def _claim_undone(run: Run, column: str, config: TracePreferences, trained: Retr
             )
         elif row["undone"] is not None:
             run.claim(
-                f"Training {what} of the rows undoes {{value}} of the change of {column}, on average over "
-                f"{config.seeds} seeds",
+                f"Training {what} of the rows undoes {{value}} of the change of {column}, on average over " + seeds,
                 "undoing",
                 where,
                 "undone",

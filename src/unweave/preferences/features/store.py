@@ -124,7 +124,7 @@ class FeatureStore:
         below a hundred tokens. Exact up to a thousand tokens, where half precision tells shares apart. Raises
         ``UnweaveError`` for empty clusters, and for features that are not here.
         """
-        from scipy.sparse import diags_array
+        from scipy.sparse import csr_matrix, diags_array
 
         if not 0 <= above < 1:
             raise UnweaveError(f"above is {above}, and it is a share of tokens: give 0 or more, and less than 1")
@@ -145,10 +145,13 @@ class FeatureStore:
 
         The sum over both sides is ``topic_activity``, made a shard at a time. Raises as ``cluster_values`` does.
         """
+        from scipy.sparse import csr_matrix
+
         member = self._member(side, clusters)
         found = np.zeros((self.rows, len(clusters)), np.float32)
         for rows, shard in self._by_rows():
-            found[rows] = (shard.sparse(side, "freq", self.features).astype(np.float32) @ member).toarray()
+            fires = shard.sparse(side, "freq", self.features).astype(np.float32)
+            found[rows] = csr_matrix(fires @ member).toarray()
         return found
 
     def _member(self, side: str, clusters: Sequence[Sequence[int]]) -> csr_matrix:
