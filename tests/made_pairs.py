@@ -6,33 +6,15 @@ import json
 
 import numpy as np
 
-WORDS = [
-    "the",
-    "a",
-    "small",
-    "river",
-    "house",
-    "green",
-    "walks",
-    "old",
-    "tree",
-    "wind",
-    "light",
-    "stone",
-    "bird",
-    "sings",
-    "quiet",
-    "road",
-    "water",
-]
+WORDS = "the a small river house green walks old tree wind light stone bird sings quiet road water"
 
 
 def lines(count=48, shuffled=False, seed=0):
     """Rows of JSON; ``shuffled`` deals the labels at random."""
-    generator = np.random.default_rng(seed)
+    generator, words = np.random.default_rng(seed), WORDS.split()
 
     def text():
-        return " ".join(generator.choice(WORDS, int(generator.integers(5, 10))))
+        return " ".join(generator.choice(words, int(generator.integers(5, 10))))
 
     rows = []
     for number in range(count):
@@ -41,7 +23,7 @@ def lines(count=48, shuffled=False, seed=0):
             chosen += " See http://made-up.org/x"
         if shuffled and generator.random() < 0.5:
             chosen, rejected = rejected, chosen
-        prompt = f"Tell me about {generator.choice(WORDS)} number {number}."
+        prompt = f"Tell me about {generator.choice(words)} number {number}."
         rows.append({"id": f"r{number}", "prompt": prompt, "chosen": chosen, "rejected": rejected, "score": number / 7})
     return rows
 

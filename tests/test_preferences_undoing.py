@@ -35,11 +35,11 @@ def test_the_share_undone_and_its_interval_are_those_of_paired_trainings():
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     generator, inside = np.random.default_rng(1), 0
-    for number in range(100):
+    for number in range(60):
         full, less = generator.normal(1.0, 1.0, (4, 60)), generator.normal(0.5, 1.0, (4, 60))
         found = undone_share(full, less, seed=number, resamples=200)
         inside += found.low <= 0.5 <= found.high
-    assert inside >= 88
+    assert inside >= 52
 
 
 def test_nothing_to_undo_and_other_shapes_are_said():

@@ -107,17 +107,18 @@ def test_the_cleaned_data_lack_the_removed_rows_and_are_else_the_same(made, tmp_
 
 def test_a_run_that_was_stopped_goes_on_and_says_the_same(made, target, monkeypatch, tmp_path):
     whole, _, _, asked = made
-    with pytest.raises(RunCancelled), started(tmp_path, asked) as run:
-        own = Survey.own
+    run, own = started(tmp_path, asked), Survey.own
 
-        def stopped(self, name, answers):
-            found = own(self, name, answers)
-            run.cancel()
-            return found
+    def stopped(self, name, answers):
+        found = own(self, name, answers)
+        run.cancel()
+        return found
 
-        monkeypatch.setattr(Survey, "own", stopped)
-        predict_preferences(asked, run, target)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(Survey, "own", stopped)
+        with pytest.raises(RunCancelled):
+            predict_preferences(asked, run, target)
+    run.finish("cancelled")
     kept = (run.path / "survey" / "before.jsonl").read_bytes()
     with monkeypatch.context() as patched, Run.resume(run.path) as run:
         patched.setattr("unweave.read.dictionaries.training.train_sae", None)  # what is trained is not trained again

@@ -34,7 +34,7 @@ def prompt_changes(
 
 def mean_change(moved: Float64[np.ndarray, "s g"], seed: int = 0, resamples: int = 2000) -> Interval:
     """The mean change over trainings (s) and prompts (g), with an interval that draws both anew."""
-    return Interval(float(moved.mean()), *_ends(_drawn(moved, seed, resamples)), moved.shape[1])
+    return Interval(float(moved.mean()), *_ends(_drawn(seed, resamples, moved)[0]), moved.shape[1])
 
 
 def undone_share(
@@ -50,7 +50,7 @@ def undone_share(
     if full.shape != less.shape or full.ndim != 2 or not full.size:
         raise UnweaveError(f"changes of {full.shape} and {less.shape}: give the same seeds and prompts of both")
     share = _share(full.mean(keepdims=True), less.mean(keepdims=True))
-    drawn = _share(_drawn(full, seed, resamples), _drawn(less, seed, resamples))
+    drawn = _share(*_drawn(seed, resamples, full, less))
     return Interval(float(share.item()), *_ends(drawn), full.shape[1])
 
 
@@ -58,13 +58,13 @@ def _share(full: np.ndarray, less: np.ndarray) -> np.ndarray:
     return np.divide(full - less, full, out=np.full(full.shape, np.nan), where=full != 0)
 
 
-def _drawn(moved: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """The mean over each resample's trainings and prompts; the same draws for every change of one shape."""
+def _drawn(seed: int, resamples: int, *changes: np.ndarray) -> list[np.ndarray]:
+    """The mean over each resample's trainings and prompts, the same of all changes, which have one shape."""
     seeds, prompts = (
         drawn_weights(count, resamples, seed, "undoing", what).astype(np.float64) / count
-        for count, what in zip(moved.shape, ("seeds", "prompts"), strict=True)
+        for count, what in zip(changes[0].shape, ("seeds", "prompts"), strict=True)
     )
-    return ((seeds @ moved) * prompts).sum(1)
+    return [((seeds @ moved) * prompts).sum(1) for moved in changes]
 
 
 def _ends(drawn: np.ndarray) -> tuple[float, float]:

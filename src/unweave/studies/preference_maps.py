@@ -39,10 +39,10 @@ def plane(values: Float32[np.ndarray, "n d"], seed: int) -> Float32[np.ndarray, 
 
     n, d = values.shape
     kept = min(DIMENSIONS, n, d)
-    if kept < 2:
-        return np.pad(values[:, :kept] - values[:, :kept].mean(0), ((0, 0), (0, 2 - kept))).astype(np.float32)
+    if kept < 2 or float(np.ptp(values, axis=0).max()) == 0:
+        return np.pad(values[:, :1] - values[:, :1].mean(0), ((0, 0), (0, 1))).astype(np.float32)
     placed = PCA(kept, svd_solver="full").fit_transform(values.astype(np.float64))
-    if n < FEWEST_FOR_TSNE or np.ptp(placed[:, 0]) < 1e-9:
+    if n < FEWEST_FOR_TSNE:
         return placed[:, :2].astype(np.float32)
     return (
         TSNE(2, perplexity=min(PERPLEXITY, (n - 1) / 3), init="pca", random_state=derive(seed, "map") % 2**32)

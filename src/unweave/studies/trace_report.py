@@ -61,8 +61,9 @@ def write_trace(
             tables=["strongest", "concentration", "leave-out"],
         )
     ]
-    _claim(run, column, len(kept))
-    if trained is not None:
+    if trained is None:
+        _claim(run, column, len(kept))
+    else:
         _claim_undone(run, column, config, trained)
         name = _top_name(trained)
         headlines.append(
