@@ -156,7 +156,7 @@ class Stopping:
 
 def test_an_interrupted_fit_goes_on_to_the_same_weights(made, tmp_path):
     rows = made[0]
-    config = SAEConfig(expansion=6, k=3, epochs=2, batch=512, dead_after=1600, auxiliary=1.0)
+    config = SAEConfig(expansion=6, k=1, epochs=1, batch=64, dead_after=100, auxiliary=1.0)
     path = tmp_path / "sae.safetensors"
     plain = fit_batch_topk(rows, torch.arange(ROWS), config)
     with pytest.raises(Stop):

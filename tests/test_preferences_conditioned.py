@@ -8,7 +8,7 @@ from unweave.base.errors import UnweaveError
 from unweave.preferences.features.clusters import ClusterConfig, FeatureClusters, cluster_features
 from unweave.preferences.features.conditioned import feature_conditioned, signed_frequency, signed_use
 from unweave.preferences.features.leans import LeanConfig
-from unweave.preferences.features.prompt_conditioned import PromptConfig, prompt_conditioned
+from unweave.preferences.features.prompt_conditioned import PromptConfig, _directions, prompt_conditioned
 from unweave.preferences.features.topics import cluster_topics, topic_activity
 
 ROWS, TOPICS, SIZE = 700, 5, 8
@@ -143,6 +143,16 @@ def test_prompt_clusters_are_blocks_that_fire_together(data):
     for at in range(0, TOPICS * SIZE, SIZE):
         block = set(range(at, at + SIZE))
         assert sum(bool(block & members) for members in whole) == 1
+
+
+def test_features_are_placed_as_dense_standardised_columns_are(data):
+    values = data[0][:, :30]
+    placed = _directions(values, PromptConfig(dimensions=6), "prompt")
+    dense = values.toarray().astype(np.float64)
+    _, sizes, right = np.linalg.svd((dense - dense.mean(0)) / dense.std(0), full_matrices=False)
+    expected = (sizes[:6, None] * right[:6]).T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(placed @ placed.T, expected @ expected.T, atol=1e-5)
 
 
 def test_rare_and_constant_features_are_not_looked_at(data):

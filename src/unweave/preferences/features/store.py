@@ -162,7 +162,8 @@ class FeatureStore:
         for number, cluster in enumerate(clusters):
             if not len(cluster):
                 raise UnweaveError(f"cluster {number} is empty: leave it out")
-            self.feature_name(min(cluster)), self.feature_name(max(cluster))
+            for feature in (min(cluster), max(cluster)):
+                self.feature_name(feature)
         sizes = [len(cluster) for cluster in clusters]
         rows = np.concatenate([np.asarray(cluster, np.int64) for cluster in clusters]) if clusters else np.empty(0, int)
         ones = np.ones(len(rows), np.float32)
