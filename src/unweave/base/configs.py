@@ -90,12 +90,13 @@ def _adapter(config: type) -> Any:
 
 
 def _meanings(config: type) -> dict[str, str]:
-    # Python keeps no docstrings of fields, so they are read from the class's source.
+    # Python keeps no docstrings of fields, so they are read from the class's source, and its bases' before it.
+    inherited = {name: meaning for base in reversed(config.__bases__) for name, meaning in _meanings(base).items()}
     try:
         body = ast.parse(dedent(inspect.getsource(config))).body[0]
     except (OSError, TypeError, SyntaxError):
-        return {}
-    found = {}
+        return inherited
+    found = inherited
     statements = body.body if isinstance(body, ast.ClassDef) else []
     for field, below in pairwise(statements):
         if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):

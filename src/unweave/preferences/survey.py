@@ -12,6 +12,7 @@ import torch
 from unweave.base.errors import UnweaveError
 from unweave.base.files import atomic_path, save_tensors
 from unweave.base.progress import Progress, Silent
+from unweave.base.seeds import numpy_generator
 from unweave.corpora.pairs.value import PreferencePair
 from unweave.models.target import Target
 from unweave.preferences.encoding import encode_prompt, encode_reply
@@ -27,6 +28,9 @@ TRAIN = "train"
 NONE = "none"
 MOST_GRADIENTS = 2000
 """Pairs beyond which gradients are left out unless they are asked for: each takes a backward pass."""
+
+CLUSTERED = 10_000
+"""Rows of a store that clusters of features are found in; more of them change nothing but the time it takes."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,13 @@ class Survey:
             return FeatureClusters.load(path)
         if self._dictionary is None:
             return None
-        fired = vstack([store.fired(side) for store in stores for side in store.facts.sides], format="csr")
+        generator, parts = numpy_generator(self.settings.seed, "survey", "clusters"), []
+        for store in stores:
+            rows = np.arange(store.rows)
+            if store.rows > CLUSTERED:
+                rows = np.sort(generator.choice(store.rows, CLUSTERED, replace=False))
+            parts += [store.fired(side)[rows] for side in store.facts.sides]
+        fired = vstack(parts, format="csr")
         found = cluster_features(fired, ClusterConfig(seed=self.settings.seed))
         found.save(path)
         return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unweave.preferences.truth.bench import TruthBench
     from unweave.studies.prove_predictions import ProvePredictions
     from unweave.studies.shape_preferences import ShapePreferences
+    from unweave.studies.trace_preferences import TracePreferences
 
 FOCUS = ("help", "physics", "fiction")
 """Topics that faults are planted in: all their held-out questions are asked."""
@@ -57,7 +58,7 @@ def open_bench(
 
 
 def bench_of(
-    config: ProvePredictions | ShapePreferences,
+    config: ProvePredictions | ShapePreferences | TracePreferences,
     target: Target,
     folder: Path,
     before: list[Answered],

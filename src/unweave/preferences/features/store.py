@@ -124,25 +124,12 @@ class FeatureStore:
         below a hundred tokens. Exact up to a thousand tokens, where half precision tells shares apart. Raises
         ``UnweaveError`` for empty clusters, and for features that are not here.
         """
-        from scipy.sparse import csr_matrix
+        from scipy.sparse import csr_matrix, diags_array
 
-        self._side(side)
         if not 0 <= above < 1:
             raise UnweaveError(f"above is {above}, and it is a share of tokens: give 0 or more, and less than 1")
-        for number, cluster in enumerate(clusters):
-            if not len(cluster):
-                raise UnweaveError(f"cluster {number} is empty: leave it out")
-            for feature in (min(cluster), max(cluster)):
-                self.feature_name(feature)
-        sizes = [len(cluster) for cluster in clusters]
-        member = (
-            np.concatenate([np.asarray(cluster, np.int64) for cluster in clusters]) if clusters else np.empty(0, int)
-        )
-        weights = (
-            np.repeat(1 / np.array(sizes, np.float32), sizes),
-            (member, np.repeat(np.arange(len(clusters)), sizes)),
-        )
-        shares = csr_matrix(weights, shape=(self.features, len(clusters)), dtype=np.float32)
+        member = self._member(side, clusters)
+        shares = member @ diags_array(1 / np.array([len(cluster) for cluster in clusters], np.float32))
         found = np.zeros((self.rows, len(clusters)), np.float32)
         # A shard at a time: of a hundred thousand rows, what fired takes as much memory as all else together.
         for rows, shard in self._by_rows():
@@ -152,6 +139,36 @@ class FeatureStore:
                 fired.data = np.rint(fired.data * tokens) > above * tokens
             found[rows] = csr_matrix(fired.astype(np.float32) @ shares).toarray()
         return found
+
+    def cluster_frequency(self, side: str, clusters: Sequence[Sequence[int]]) -> Float32[np.ndarray, "n k"]:
+        """Of each cluster, the shares of a reply's tokens on which its features fire, summed over them.
+
+        The sum over both sides is ``topic_activity``, made a shard at a time. Raises as ``cluster_values`` does.
+        """
+        from scipy.sparse import csr_matrix
+
+        member = self._member(side, clusters)
+        found = np.zeros((self.rows, len(clusters)), np.float32)
+        for rows, shard in self._by_rows():
+            fires = shard.sparse(side, "freq", self.features).astype(np.float32)
+            found[rows] = csr_matrix(fires @ member).toarray()
+        return found
+
+    def _member(self, side: str, clusters: Sequence[Sequence[int]]) -> csr_matrix:
+        """float32 [features, k]: 1 where a feature is in a cluster."""
+        from scipy.sparse import csr_matrix
+
+        self._side(side)
+        for number, cluster in enumerate(clusters):
+            if not len(cluster):
+                raise UnweaveError(f"cluster {number} is empty: leave it out")
+            for feature in (min(cluster), max(cluster)):
+                self.feature_name(feature)
+        sizes = [len(cluster) for cluster in clusters]
+        rows = np.concatenate([np.asarray(cluster, np.int64) for cluster in clusters]) if clusters else np.empty(0, int)
+        ones = np.ones(len(rows), np.float32)
+        columns = np.repeat(np.arange(len(clusters)), sizes)
+        return csr_matrix((ones, (rows, columns)), shape=(self.features, len(clusters)), dtype=np.float32)
 
     def replies(
         self,

@@ -125,11 +125,19 @@ def name_topics(prompts: Sequence[str], topics: Topics, words: int = 4) -> tuple
     Source: Monroe, Colaresi and Quinn 2008, "Fightin' Words", log-odds with an informative Dirichlet prior; the prior
     has as many words as an average topic.
     """
-    from sklearn.feature_extraction.text import CountVectorizer
-
     if len(prompts) != len(topics.labels):
         raise UnweaveError(f"{len(prompts)} prompts of {len(topics.labels)} rows: give one a row")
-    nothing = tuple(TopicWords((), ()) for _ in range(len(topics)))
+    return distinguishing_words(prompts, topics.members(), words)
+
+
+def distinguishing_words(texts: Sequence[str], members: Csr, words: int = 4) -> tuple[TopicWords, ...]:
+    """Of each group (column of ``members``, n x k) the words that its texts have more often than all others.
+
+    Groups may overlap. As ``name_topics``, whose source is here too.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    groups = members.shape[1]
     # Words in another script are words too, so that the pattern is not scikit-learn's.
     vectoriser: Any = CountVectorizer(
         binary=True,
@@ -137,12 +145,12 @@ def name_topics(prompts: Sequence[str], topics: Topics, words: int = 4) -> tuple
         dtype=np.float64,  # type: ignore[arg-type]
     )
     try:
-        held: Csr = vectoriser.fit_transform(prompts)
-    except ValueError:  # no prompt has a word
-        return nothing
+        held: Csr = vectoriser.fit_transform(texts)
+    except ValueError:  # no text has a word
+        return tuple(TopicWords((), ()) for _ in range(groups))
     vocabulary, everywhere = vectoriser.get_feature_names_out(), column_sums(held)
-    inside = np.asarray((topics.members().T.astype(np.float64) @ held).todense())
-    prior = everywhere / everywhere.sum() * max(inside.sum() / max(len(topics), 1), 1.0)
+    inside = np.asarray((members.T.astype(np.float64) @ held).todense())
+    prior = everywhere / everywhere.sum() * max(inside.sum() / max(groups, 1), 1.0)
     named = []
     for counts in inside:
         z = log_odds(counts, everywhere - counts, prior)
