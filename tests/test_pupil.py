@@ -66,7 +66,7 @@ def test_a_conversation_is_encoded_as_it_was_trained_on(target):
 def test_generation_stops_at_the_end_of_a_message(target):
     generation = target.module.generation_config
     assert (generation.eos_token_id, generation.pad_token_id) == (2, 0)
-    assert target.tokenizer.eos_token == "<|im_end|>"
+    assert target.tokenizer.convert_ids_to_tokens([0, 2]) == ["<|endoftext|>", "<|im_end|>"]
 
 
 def test_replies_end_by_themselves_and_are_about_the_question(replies):
