@@ -47,7 +47,7 @@ class Settings:
     tokens: str
     """sha256 of the rows that are trained on."""
     threads: int = THREADS
-    peak: float = 4e-3
+    peak: float = 3e-3
     floor: float = 0.02
     """The last learning rate, as a share of ``peak``."""
     warmup: float = 0.03
@@ -67,8 +67,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=work_folder(), help="folder for text, tokens and checkpoint")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--rows", type=int, default=32, help="rows of 128 tokens a step (32)")
+    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--rows", type=int, default=16, help="rows of 128 tokens a step (16)")
     parser.add_argument("--keep-every", type=float, default=60.0, help="seconds between checkpoints (60)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
