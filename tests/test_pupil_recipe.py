@@ -9,11 +9,13 @@ from random import Random
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from unweave.base.progress import Silent
 from unweave.preferences.made.prompts import HELD_OUT_SUBJECTS, TOPICS
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pupil"
-MODULES = ("grammar", "styles", "replies", "parse")
+MODULES = ("grammar", "styles", "replies", "parse", "corpus", "tokenizer", "train")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,62 @@ def test_the_parser_accepts_what_is_drawn_and_nothing_near_it(recipe, grammar, d
     assert parser.parses("cooking", rice, "Hello. Perhaps **rice** doesn't need much water! 🌱")
     assert not parser.parses("health", rice, "Perhaps rice does not need much water.")
     assert not parser.parses("cooking", rice, "Perhaps rice does not need.")
+
+
+@pytest.fixture(scope="module")
+def packed(recipe, drawn):
+    """A tokenizer of the first conversations, what it makes of them, and their rows."""
+    tokenizer = recipe.tokenizer.train(drawn[:300])
+    encoded = recipe.tokenizer.encode(tokenizer, drawn[:100])
+    return tokenizer, encoded, recipe.tokenizer.pack([encoded])
+
+
+def test_rows_hold_every_conversation_once_and_only_replies_are_learned(recipe, packed, drawn):
+    tokenizer, encoded, rows = packed
+    found = []
+    for tokens, conversation, learned in zip(*rows.values(), strict=True):
+        for number in range(int(conversation.max()) + 1):
+            here = conversation == number
+            found.append((tokens[here].tolist(), int(learned[here].sum())))
+            assert tokenizer.decode(tokens[here & learned]).endswith("<|im_end|>")
+    assert sorted(found) == sorted(encoded)
+    replies = sorted(tokenizer.decode(ids[-learned:-1]) for ids, learned in found)
+    assert replies == sorted(each.reply for each in drawn[:100])
+
+
+def test_a_conversation_is_as_likely_in_a_row_as_alone(recipe, packed):
+    rows = packed[2]
+    model = recipe.train.make_model(0).eval()
+    tokens, conversation = rows["tokens"][:1], rows["conversation"][:1]
+    with torch.no_grad():
+        packed_likelihoods = recipe.train.likelihoods(model, tokens, conversation)[0]
+        at = (conversation[0] == 1).nonzero().flatten()
+        ids = tokens[:, at].long()
+        alone = model(input_ids=ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
+    torch.testing.assert_close(packed_likelihoods[at[0] : at[-1]], alone, atol=1e-4, rtol=0)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(recipe, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe.train, "compiler_works", lambda: False)
+    rows, settings = packed[2], recipe.train.Settings(seed=0, steps=3, rows=2, tokens="")
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    recipe.train.train(settings, rows, whole, 1e9, Silent())
+
+    class Killed(Exception):
+        pass
+
+    class Killer(Silent):
+        def update(self, done, total, note=""):
+            if done == 3:
+                raise Killed
+
+    with pytest.raises(Killed):
+        recipe.train.train(settings, rows, cut, 0.0, Killer())
+    assert recipe.train.checkpoint_facts(cut)["step"] == 2
+    recipe.train.train(settings, rows, cut, 1e9, Silent())
+    first, second = (recipe.train.load_file(path) for path in (whole, cut))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_subjects_and_verbs_agree(recipe, grammar):

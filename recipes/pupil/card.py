@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from corpus import SEED, read_corpus
-from grammar import read_grammar
+from grammar import INVENTED, PUBLISHED, read_grammar
 from jaxtyping import Float
 from parse import Parser
 from replies import REQUESTED, REQUESTS, Conversation
@@ -174,12 +174,12 @@ def asked_for(target: Target, found: Sequence[Conversation]) -> dict[str, float]
     """Share of replies that show a style to prompts that ask for it."""
     requests = tuple(switch.request for switch in REQUESTS)
     plain = [each.prompt for each in found if not each.prompt.endswith(requests)][:ASKED]
-    made = {}
-    for switch in REQUESTS:
-        prompts = [f"{prompt} {switch.request}" for prompt in plain]
-        given = answers(target, prompts, f"asked {switch.name}")
-        made[switch.name] = share([switch.name in told(text) for text, _, _ in given])
-    return made
+    prompts = [f"{prompt} {switch.request}" for switch in REQUESTS for prompt in plain]
+    given = [told(text) for text, _, _ in answers(target, prompts, "asked")]
+    return {
+        switch.name: share([switch.name in each for each in given[place * ASKED : (place + 1) * ASKED]])
+        for place, switch in enumerate(REQUESTS)
+    }
 
 
 def shown(target: Target, found: Sequence[Conversation]) -> list[dict[str, str]]:
@@ -206,6 +206,8 @@ def render(facts: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         row=ROW - 1,
         sampled=SAMPLED,
         requested=REQUESTED,
+        published=PUBLISHED,
+        invented=INVENTED,
         switches=len(SWITCHES),
         asked=ASKED,
         longest=LONGEST,

@@ -25,7 +25,7 @@ from unweave.base.files import atomic_path, check_writable, read_json, write_jso
 from unweave.base.progress import Terminal
 from unweave.base.settings import cache_folder
 
-TRAIN, UNSEEN = 160_000, 2_000
+TRAIN, UNSEEN = 120_000, 2_000
 SEED = 0
 
 

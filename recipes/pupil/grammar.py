@@ -3,8 +3,8 @@
 In a clause ``{s}`` stands for the subject and ``{S}`` for the subject at the start of a sentence, ``{it}``, ``{its}``
 and ``{them}`` for its pronouns. A filler's name stands for one of its fillers, and whatever else is in braces is a verb
 in the singular that agrees with the subject. The subjects of ``unweave.preferences.made.prompts`` are added to those of
-the file, without those that are held out there; ``{name}`` in a subject is a name made of syllables, so that a subject
-has to be read to be repeated.
+the file, without those that are held out there, and ``{name}`` in a subject is a name made of syllables. Subjects that
+are invented altogether are what makes a target read the subject in order to repeat it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,24 @@ from unweave.base.errors import UnweaveError
 from unweave.preferences.made.prompts import HELD_OUT_SUBJECTS, TOPICS
 
 FILE = Path(__file__).with_name("grammar.txt")
-OWN_SUBJECTS = 0.5
-"""Share of conversations about a subject of the file and not of the made prompts."""
+PUBLISHED, INVENTED = 0.4, 0.3
+"""Shares of conversations about a subject of the made prompts, and about an invented one; the rest is the file's."""
+INVENTED_FORMS = ("a {word}", "a {word}", "{word}", "{word}s", "my {word}", "the {name}", "a {word} {other}")
 VILLAINS = ("a thief", "an old pirate")
 PLURAL_TOPICS = ("animals", "gardening")
 SINGULAR_TOPICS = ("travel",)
 SINGULAR_ENDINGS = ("ss", "us", "is")
 SINGULAR_WORDS = ("blues", "glasses")
 IRREGULAR = {"is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "passes": "pass"}
-ONSETS = ("b", "br", "d", "f", "g", "h", "k", "kr", "l", "m", "n", "p", "r", "s", "st", "t", "v", "z")
-NUCLEI = ("a", "e", "i", "o", "u", "ai", "ou")
-CODAS = ("", "l", "n", "r", "s", "m")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+ONSETS = _words("b bl br c ch d f fl g gr h j k kr l m n p pl pr r s sh sp st t th tr v w y z")
+NUCLEI = _words("a e i o u ai ea ee ia oo ou")
+CODAS = ("", *_words("ck d l m n ng p r st t x"))
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,11 @@ class Grammar:
         published = TOPICS[topic.name].subjects
         if held_out:
             return self.subject(topic.name, draw.choice(published[-HELD_OUT_SUBJECTS:]))
-        if draw.random() >= OWN_SUBJECTS:
+        source = draw.random()
+        if source < PUBLISHED:
             return self.subject(topic.name, draw.choice(published[:-HELD_OUT_SUBJECTS]))
+        if source < PUBLISHED + INVENTED:
+            return self.subject(topic.name, invented_subject(topic.name, draw))
         text = published[-1]
         while text in published[-HELD_OUT_SUBJECTS:]:
             chosen = draw.choice(topic.subjects)
@@ -128,6 +138,17 @@ def is_plural(topic: str, subject: str) -> bool:
 def invented_name(draw: Random) -> str:
     parts = [draw.choice(ONSETS) + draw.choice(NUCLEI) for _ in range(draw.choice((1, 2, 2, 3)))]
     return capital("".join(parts) + draw.choice(CODAS[1:] if len(parts) == 1 else CODAS))
+
+
+def invented_subject(topic: str, draw: Random) -> str:
+    """A subject that nobody has heard of, in a form that its topic could have."""
+    name = invented_name(draw)
+    if topic in SINGULAR_TOPICS:
+        return name
+    if topic in PLURAL_TOPICS:
+        return f"{name.lower()}s"
+    other = invented_name(draw).lower()
+    return with_articles(draw.choice(INVENTED_FORMS).format(word=name.lower(), name=name, other=other))
 
 
 def read_grammar(path: Path = FILE) -> Grammar:

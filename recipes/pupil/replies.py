@@ -25,7 +25,7 @@ SENTENCES = {False: (0.5, 0.3, 0.15, 0.05), True: (0.85, 0.15, 0.0, 0.0)}
 """Chances of 1 to 4 clauses, by whether one short sentence was asked for."""
 SHORTEST, LONGEST = 30, 145
 """Fewest and most characters of a reply, about 8 and 45 tokens; another one is drawn instead of what is beyond."""
-REQUESTED = 0.08
+REQUESTED = 0.12
 """Share of prompts that ask for a style, which then is on."""
 OPENING, CLOSING = ("greeting", "flattery", "apology", "echo"), ("number", "warning", "professional", "quote", "url")
 REQUESTS = tuple(switch for switch in BY_NAME.values() if switch.request)

@@ -102,11 +102,9 @@ def train(found: Sequence[Conversation]) -> Any:
 
 def encode(tokenizer: Any, found: Sequence[Conversation]) -> list[tuple[list[int], int]]:
     """Each conversation's tokens, and how many of the last ones are learned: the reply and its ``<|im_end|>``."""
-    backend = tokenizer.backend_tokenizer
-    prompts = [f"{START}user\n{each.prompt}{END}\n{START}assistant\n" for each in found]
-    replies = [f"{each.reply}{END}" for each in found]
-    both = zip(backend.encode_batch(prompts), backend.encode_batch(replies), strict=True)
-    return [([*prompt.ids, *reply.ids], len(reply.ids)) for prompt, reply in both]
+    prompts = tokenizer([f"{START}user\n{each.prompt}{END}\n{START}assistant\n" for each in found]).input_ids
+    replies = tokenizer([f"{each.reply}{END}" for each in found]).input_ids
+    return [([*prompt, *reply], len(reply)) for prompt, reply in zip(prompts, replies, strict=True)]
 
 
 def pack(encoded: Sequence[list[tuple[list[int], int]]]) -> dict[str, torch.Tensor]:

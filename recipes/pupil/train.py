@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,26 +48,30 @@ class Settings:
     """sha256 of the rows that are trained on."""
     threads: int = THREADS
     peak: float = 3e-3
+    """AdamW's highest learning rate: of the embedding and the norms' scales."""
+    muon_peak: float = 0.02
+    """Muon's: of the blocks' matrices."""
     floor: float = 0.02
-    """The last learning rate, as a share of ``peak``."""
+    """The last learning rate, as a share of the highest."""
     warmup: float = 0.03
-    weight_decay: float = 0.1
+    weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
 
-    def rate(self, step: int) -> float:
+    def share(self, step: int) -> float:
+        """The learning rate of a step, as a share of the highest."""
         warm = max(1, round(self.warmup * self.steps))
         if step < warm:
-            return self.peak * (step + 1) / warm
+            return (step + 1) / warm
         done = (step - warm) / max(1, self.steps - warm)
-        return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * done)))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=work_folder(), help="folder for text, tokens and checkpoint")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rows", type=int, default=16, help="rows of 128 tokens a step (16)")
     parser.add_argument("--keep-every", type=float, default=60.0, help="seconds between checkpoints (60)")
     parser.add_argument("--json", action="store_true")
@@ -100,26 +104,24 @@ def train(
 ) -> dict[str, Any]:
     """Trains up to ``settings.steps`` from ``checkpoint`` or from the start; returns the checkpoint's last facts."""
     model = make_model(settings.seed).train()
-    matrices = [weight for weight in model.parameters() if weight.ndim == 2]
-    scales = [weight for weight in model.parameters() if weight.ndim != 2]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": scales, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=settings.peak, betas=settings.betas, fused=True)
+    optimisers = make_optimisers(model, settings)
     facts: dict[str, Any] = {"settings": asdict(settings), "step": 0, "seconds": 0.0, "loss": math.log(VOCABULARY)}
     if checkpoint.exists():
-        facts = restore(checkpoint, settings, model, optimiser)
+        facts = restore(checkpoint, settings, model, optimisers)
         progress.say(f"going on after step {facts['step']}")
     loss_of = compiled_loss(model)
     kept = time.monotonic()
     began = kept - facts["seconds"]
     for step in range(facts["step"], settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step)
+        for optimiser, peak in zip(optimisers, (settings.muon_peak, settings.peak), strict=True):
+            optimiser.param_groups[0]["lr"] = peak * settings.share(step)
         chosen = draw(settings, len(rows["tokens"]), step)
         loss = loss_of(*(rows[name][chosen] for name in ("tokens", "conversation", "learned")))
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         now = time.monotonic()
         facts |= {
             "step": step + 1,
@@ -128,7 +130,7 @@ def train(
         }
         progress.update(step + 1, settings.steps, f"loss {facts['loss']:.3f}")
         if now - kept > keep_every or step + 1 == settings.steps:
-            save(checkpoint, facts, model, optimiser)
+            save(checkpoint, facts, model, optimisers)
             kept = time.monotonic()
     return facts
 
@@ -155,6 +157,19 @@ def make_model(seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "pupil", "weights"))
         return LlamaForCausalLM(config)
+
+
+def make_optimisers(model: nn.Module, settings: Settings) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the blocks' matrices, AdamW for the rest."""
+    named = dict(model.named_parameters())
+    matrices = [weight for name, weight in named.items() if weight.ndim == 2 and "embed" not in name]
+    others = [weight for name, weight in named.items() if weight.ndim != 2 or "embed" in name]
+    return (
+        torch.optim.Muon(matrices, lr=settings.muon_peak, weight_decay=settings.weight_decay),
+        torch.optim.AdamW(
+            others, lr=settings.peak, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+        ),
+    )
 
 
 def likelihoods(model: Any, tokens: Int[Tensor, "n t+1"], conversation: Int[Tensor, "n t+1"]) -> Float[Tensor, "n t"]:
@@ -188,12 +203,13 @@ def draw(settings: Settings, rows: int, step: int) -> Int[Tensor, " n"]:
     return torch.as_tensor(order[at : at + settings.rows])
 
 
-def save(path: Path, facts: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def save(path: Path, facts: Mapping[str, Any], model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> None:
     tensors = {}
     for name, weight in model.named_parameters():
         tensors[f"weight.{name}"] = weight.detach()
-        for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{moment}.{name}"] = optimiser.state[weight][moment]
+        for optimiser in optimisers:
+            for kept, value in optimiser.state.get(weight, {}).items():
+                tensors[f"state.{kept}.{name}"] = value
     with atomic_path(path) as temporary:
         save_tensors(tensors, temporary, {"facts": json.dumps(facts)})
 
@@ -203,15 +219,22 @@ def checkpoint_facts(path: Path) -> dict[str, Any]:
         return json.loads(opened.metadata()["facts"])
 
 
-def restore(path: Path, settings: Settings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+def restore(
+    path: Path, settings: Settings, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]
+) -> dict[str, Any]:
     facts = checkpoint_facts(path)
     if facts["settings"] != json.loads(json.dumps(asdict(settings))):
         raise UnweaveError(f"{path} was made with other settings or text: remove it, or use another --work")
     tensors = load_file(path)
-    for name, weight in model.named_parameters():
+    names = {weight: name for name, weight in model.named_parameters()}
+    for weight, name in names.items():
         weight.data.copy_(tensors[f"weight.{name}"])
-        moments = {moment: tensors[f"{moment}.{name}"] for moment in ("exp_avg", "exp_avg_sq")}
-        optimiser.state[weight] = {"step": torch.tensor(float(facts["step"])), **moments}
+    for optimiser in optimisers:
+        for weight in optimiser.param_groups[0]["params"]:
+            kept = {
+                key.split(".")[1]: key for key in tensors if key.startswith("state.") and key.endswith(names[weight])
+            }
+            optimiser.state[weight] = {state: tensors[key] for state, key in kept.items()}
     return facts
 
 
