@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from grammar import read_grammar
 from replies import Conversation, conversations
@@ -46,7 +47,7 @@ def main() -> None:
     print(f"{facts['train']['conversations']:,} conversations, sha256 {facts['sha256'][:16]}")
 
 
-def write_corpus(work: Path, progress: Terminal) -> dict[str, dict[str, int] | str]:
+def write_corpus(work: Path, progress: Terminal) -> dict[str, Any]:
     """Writes ``train.jsonl``, ``fresh.jsonl``, ``held-out.jsonl`` and ``corpus.json``; returns the latter's facts."""
     grammar = read_grammar()
     progress.say(f"drawing {TRAIN:,} conversations")
@@ -58,7 +59,7 @@ def write_corpus(work: Path, progress: Terminal) -> dict[str, dict[str, int] | s
         "held-out": list(islice(conversations(grammar, SEED, "held-out", held_out=True), UNSEEN)),
     }
     digest = hashlib.sha256()
-    facts: dict[str, dict[str, int] | str] = {}
+    facts: dict[str, Any] = {}
     for part, found in parts.items():
         text = "".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in found)
         with atomic_path(work / f"{part}.jsonl") as temporary:
