@@ -51,9 +51,7 @@ def smollm2_file() -> Path:
     path = Path(str(found[0].locate())) if found else None
     if path is None or not path.is_file():
         bundled = " and ".join(map(repr, BUNDLED))
-        raise UnweaveError(
-            f"target {SMOLLM2!r} is not installed ({bundled} need no installation): {INSTALL_SMOLLM2}"
-        )
+        raise UnweaveError(f"target {SMOLLM2!r} is not installed ({bundled} need no installation): {INSTALL_SMOLLM2}")
     return path
 
 
