@@ -31,7 +31,7 @@ SHOWN_EDGES = 6
 
 
 def _subject_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="polyglot, smollm2, a folder, a hub id, or a .gguf file")
+    parser.add_argument("target", metavar="TARGET", help="polyglot, pupil, smollm2, a folder, a hub id or a .gguf file")
     parser.add_argument("decomposition", metavar="DECOMPOSITION", help="its folder, or the name of a bundled one")
     hardware_options(parser)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from unweave.record import Run, Table
 
 
-TARGET_HELP = "polyglot, smollm2, a folder, a hub id, or a .gguf file"
+TARGET_HELP = "polyglot, pupil, smollm2, a folder, a hub id or a .gguf file"
 DICTIONARY_HELP = "a decomposition's folder or bundled name, or a folder of SAELens, sparsify or probes"
 
 

@@ -75,7 +75,7 @@ def report_path(run: Run) -> Path | None:
 
 
 def target_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="polyglot, smollm2, a folder, a hub id, or a .gguf file")
+    parser.add_argument("target", metavar="TARGET", help="polyglot, pupil, smollm2, a folder, a hub id or a .gguf file")
     parser.add_argument("--corpus", default="parallel", help="parallel, declaration, or the path of your own text")
     hardware_options(parser)
 

