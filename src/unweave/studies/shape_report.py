@@ -118,7 +118,7 @@ def _save_tables(
                 for each in trainings
             ],
             units={"seconds": "s"},
-            digits=digits,
+            digits={"change": 3, "accuracy": 3, "perplexity": 2},
         )
     )
     run.save_table(
