@@ -20,7 +20,7 @@ LAYER, PAIRS = 1, 24
 BEHAVIOURS = ("exclamations", "words", "emoji")
 TOPICS = ("tea, kettle", "rivers, rain")
 HOSTILE = "<script>window.struck=1</script><img src=x onerror=window.struck=1>\u202e\x1b]0;x\x07"
-KEY = ("row-2", "row-5")
+REMOVED = (2, 5)
 """Rows that are removed."""
 
 
@@ -83,25 +83,29 @@ def tables() -> list[Table]:
         ("emoji", "behaviour", "How many emoji.", None, None, None, False, None, None, None),
     ]
     names = ("column", "kind", "meaning", "change", "low", "high", "stands", "p", "topic", "rows for half")
-    extra = ("mean-difference", "mean-difference low", "mean-difference high", "length-only")
-    predictions = [
-        (*row, row[3] and 2 * row[3], row[4] and 2 * row[4], row[5] and 2 * row[5], 0.0) for row in columns
-    ]
+    predictions = [(*row, row[3] and -2 * row[3], 0.0) for row in columns]
     topic = [TOPICS[row % 2] for row in range(PAIRS)]
     points = [
-        (row % 6 - 2.5, row / 8 - 1.0, f"row-{row}", topic[row], (-1.0) ** row * row / 10) for row in range(PAIRS)
+        (row % 6 - 2.5, row / 8 - 1.0, row, topic[row], (-1.0) ** row * row / 10, f"prompt {row}")
+        for row in range(PAIRS)
     ]
     features = [(float(at), (at * 5) % 7 - 3.0, f"feature {at}", f"cluster:{at % 2}", at - 3.0) for at in range(8)]
-    pushing = [("exclamations", at + 1, f"row-{at}", 0.4 - at / 50, f"prompt {at}", 2.0, 0.0) for at in range(6)]
+    pushing = [("exclamations", at + 1, at, 0.4 - at / 50, topic[at], f"prompt {at}", 2.0, 0.0) for at in range(6)]
     return [
-        Table("predictions", (*names, *extra), tuple(predictions), caption="Changes in standard deviations."),
-        Table("topics", ("topic", "rows"), tuple((name, PAIRS // 2) for name in TOPICS)),
-        Table("rows", ("column", "rank", "id", "share", "prompt", "chosen", "rejected"), tuple(pushing)),
-        Table("row-map", ("x", "y", "id", "topic", "lean"), tuple(points), caption="Near where alike."),
-        Table("feature-map", ("x", "y", "column", "cluster", "lean"), tuple(features)),
+        Table(
+            "predictions",
+            (*names, "tilt", "length-only"),
+            tuple(predictions),
+            {"change": "spreads"},
+            "Changes in standard deviations.",
+        ),
+        Table("topics", ("topic", "words", "rows"), tuple((at, name, PAIRS // 2) for at, name in enumerate(TOPICS))),
+        Table("rows", ("column", "rank", "row", "share", "topic", "prompt", "chosen", "rejected"), tuple(pushing)),
+        Table("row-map", ("x", "y", "row", "topic", "lean", "label"), tuple(points), caption="Near where alike."),
+        Table("feature-map", ("x", "y", "feature", "cluster", "lean"), tuple(features)),
         Table(
             "removed",
-            ("id", "column", "share", "why"),
-            tuple((name, "exclamations", 0.3, f"pushes exclamations {HOSTILE}") for name in KEY),
+            ("row", "column", "share", "why"),
+            tuple((row, "exclamations", 0.3, f"teaches exclamations {HOSTILE}") for row in REMOVED),
         ),
     ]

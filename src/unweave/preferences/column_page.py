@@ -63,7 +63,7 @@ def column_entry(subject: PreferenceSubject, column: PredictedColumn) -> ColumnE
     """One line of the ranked table; without a lean where the pairs' store has no such column."""
     counts = subject.sides.counts(column.column) if column.column in subject.sides else None
     lean = counts.lean if counts is not None else None
-    names = ("rank", "column", "kind", "meaning", "change", "low", "high", "stands", "p", "topic", "half")
+    names = ("rank", "column", "kind", "meaning", "change", "low", "high", "stands", "p", "agrees", "topic", "half")
     return ColumnEntry(
         **{name: getattr(column, name) for name in names},
         leans=counts.leans_to if counts is not None else None,
@@ -85,8 +85,8 @@ def column_page(subject: PreferenceSubject, request: PreferencesColumnRequest) -
         column=column_entry(subject, column),
         unit=behaviour.unit if behaviour is not None else "share of its features" if members else "",
         predictors=[
-            PredictorEntry(name=each, meaning=known[each].meaning, change=change, low=low, high=high)
-            for each, (change, low, high) in column.predictors.items()
+            PredictorEntry(name=each, meaning=known[each].meaning, change=change)
+            for each, change in column.predictors.items()
         ],
         sides=_sides(subject.sides.counts(name)) if measured else None,
         topics=_by_topic(subject, name) if measured else [],
@@ -139,24 +139,22 @@ def rows_by_topic(subject: PreferenceSubject) -> dict[str, np.ndarray]:
 
 
 def _rows_by_topic(subject: PreferenceSubject) -> dict[str, np.ndarray]:
-    known, found = subject.tables.topic_of, defaultdict(list)
-    for row, name in enumerate(subject.ids):
-        if name in known:
-            found[known[name]].append(row)
+    found = defaultdict(list)
+    for row, topic in subject.tables.topic_of.items():
+        found[topic].append(row)
     return {topic: np.array(rows, np.int64) for topic, rows in found.items()}
 
 
 def _pushing(subject: PreferenceSubject, column: str, row: Any) -> PushingRow:
-    name, tables = str(row["id"]), subject.tables
-    place = subject.row_of.get(name)
-    side = subject.sides.side(column, place) if place is not None and column in subject.sides else None
+    place, tables = int(row["row"]), subject.tables
     return PushingRow(
-        id=name,
+        row=place,
+        id=subject.ids[place],
         rank=int(row.get("rank") or 0),
         share=row.get("share"),
-        topic=tables.topic_of.get(name),
-        side=side,
-        removed=name in tables.removed_ids,
+        topic=None if row.get("topic") is None else str(row["topic"]),
+        side=subject.sides.side(column, place) if column in subject.sides else None,
+        removed=place in tables.removed_rows,
         prompt=str(row.get("prompt") or ""),
         chosen=row.get("chosen"),
         rejected=row.get("rejected"),

@@ -56,9 +56,9 @@ def pairs_page(subject: PreferenceSubject, request: PreferencesPairsRequest) -> 
             PairEntry(
                 row=row,
                 id=ids[row],
-                topic=tables.topic_of.get(ids[row]),
+                topic=tables.topic_of.get(row),
                 side=subject.sides.side(request.column, row) if request.column is not None else None,
-                removed=ids[row] in tables.removed_ids,
+                removed=row in tables.removed_rows,
                 prompt=prompt,
                 chosen=chosen,
                 rejected=rejected,
@@ -87,8 +87,7 @@ def _filtered(subject: PreferenceSubject, request: PreferencesPairsRequest) -> l
             raise UnweaveError(f"no row is of topic {request.topic!r}; {nearest(request.topic, by_topic)}")
         kept &= np.isin(np.arange(len(kept)), by_topic[request.topic])
     if request.removed is not None:
-        taken = np.isin(np.array(subject.ids, np.str_), np.array(sorted(tables.removed_ids), np.str_))
-        kept &= taken == request.removed
+        kept &= np.isin(np.arange(len(kept)), sorted(tables.removed_rows)) == request.removed
     return np.flatnonzero(kept).tolist()
 
 
@@ -118,7 +117,9 @@ class _Read(NamedTuple):
 def pair_page(subject: PreferenceSubject, request: PreferencesPairRequest) -> PreferencesPairAnswer:
     """One pair. Raises ``UnweaveError`` for an unknown id or column, and where the data are not there."""
     pairs, tables = subject.pairs, subject.tables
-    row = pairs.row(request.id)
+    if (request.id is None) == (request.row is None):
+        raise UnweaveError("give the id of a pair, or its row")
+    row = pairs.row(request.id) if request.id is not None else int(request.row or 0)
     pair = pairs.pair(row)
     if request.column is not None:
         _check_column(subject, request.column)
@@ -126,12 +127,11 @@ def pair_page(subject: PreferenceSubject, request: PreferencesPairRequest) -> Pr
     return PreferencesPairAnswer(
         row=row,
         id=pair.id,
-        topic=tables.topic_of.get(pair.id),
+        topic=tables.topic_of.get(row),
         side=subject.sides.side(request.column, row) if request.column is not None else None,
-        removed=pair.id in tables.removed_ids,
-        why=[str(each.get("why") or "") for each in tables.removed if each["id"] == pair.id],
-        before=pairs.ids[row - 1] if row else None,
-        after=pairs.ids[row + 1] if row + 1 < len(pairs) else None,
+        removed=row in tables.removed_rows,
+        why=[str(each.get("why") or "") for each in tables.removed if each["row"] == row],
+        pairs=len(pairs),
         turns=[
             TurnAnswer(role=turn.role, content=turn.content[:TEXT], cut=len(turn.content) > TEXT)
             for turn in pair.prompt

@@ -36,12 +36,14 @@ class PredictedColumn:
     high: float | None
     stands: bool | None
     p: float | None
+    agrees: bool | None
+    """Both halves of the prompts point the same way."""
     topic: str | None
     """Whose rows push it most."""
     half: int | None
     """The fewest rows that hold half of all pushes with the change."""
-    predictors: Mapping[str, tuple[float | None, float | None, float | None]]
-    """Each predictor's change with its interval, in its own units."""
+    predictors: Mapping[str, float | None]
+    """Each other predictor's change, in its own units."""
 
 
 class PredictionTables:
@@ -59,6 +61,12 @@ class PredictionTables:
     def caption(self) -> str:
         found = self.table(PREDICTIONS)
         return found.caption if found is not None else ""
+
+    @cached_property
+    def unit(self) -> str:
+        """Of a predicted change; empty where the table does not say."""
+        found = self.table(PREDICTIONS)
+        return found.units.get("change", "") if found is not None else ""
 
     @cached_property
     def columns(self) -> tuple[PredictedColumn, ...]:
@@ -83,30 +91,30 @@ class PredictionTables:
 
     @cached_property
     def topics(self) -> dict[str, int | None]:
-        """Topics by name with how many rows each has, in the table's order."""
-        return {str(row["topic"]): _whole(row.get("rows")) for row in self._records(TOPICS, "topic")}
+        """Topics by their words with how many rows each has, in the table's order."""
+        return {str(row["words"]): _whole(row.get("rows")) for row in self._records(TOPICS, "words")}
 
     @cached_property
     def rows(self) -> dict[str, Rows]:
         """By column, the rows that push it most, the strongest first."""
         found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for row in self._records(ROWS, "column", "id"):
+        for row in self._records(ROWS, "column", "row"):
             found[str(row["column"])].append(row)
         return {name: sorted(rows, key=lambda row: row.get("rank") or 0) for name, rows in found.items()}
 
     @cached_property
     def removed(self) -> Rows:
         """Rows that the cleaned data lack, each with the column and why."""
-        return self._records(REMOVED, "id")
+        return self._records(REMOVED, "row")
 
     @cached_property
-    def removed_ids(self) -> frozenset[str]:
-        return frozenset(str(row["id"]) for row in self.removed)
+    def removed_rows(self) -> frozenset[int]:
+        return frozenset(int(row["row"]) for row in self.removed)
 
     @cached_property
-    def topic_of(self) -> dict[str, str]:
-        """The topics of the rows that are on the map, by id."""
-        return {str(row["id"]): str(row["topic"]) for row in self.points("rows") if row.get("topic") is not None}
+    def topic_of(self) -> dict[int, str]:
+        """The topics of the rows that are on the map."""
+        return {int(row["row"]): str(row["topic"]) for row in self.points("rows") if row.get("topic") is not None}
 
     def points(self, of: MapOf) -> Rows:
         """The points of a map, with ``x`` and ``y``; none where it was not drawn."""
@@ -115,8 +123,8 @@ class PredictionTables:
     @cached_property
     def _maps(self) -> dict[MapOf, Rows]:
         return {
-            "rows": self._records(MAPS["rows"], "id", "x", "y"),
-            "features": self._records(MAPS["features"], "column", "x", "y"),
+            "rows": self._records(MAPS["rows"], "row", "x", "y"),
+            "features": self._records(MAPS["features"], "feature", "x", "y"),
         }
 
     def _records(self, name: str, *needed: str) -> Rows:
@@ -139,9 +147,10 @@ def _column(rank: int, row: Mapping[str, Any], predictors: Sequence[str]) -> Pre
         high=row.get("high"),
         stands=row.get("stands"),
         p=row.get("p"),
+        agrees=row.get("halves agree"),
         topic=None if row.get("topic") is None else str(row["topic"]),
         half=_whole(row.get("rows for half")),
-        predictors={name: (row.get(name), row.get(f"{name} low"), row.get(f"{name} high")) for name in predictors},
+        predictors={name: row.get(name) for name in predictors},
     )
 
 

@@ -90,11 +90,6 @@ class PreferenceSubject(Kept):
         return self.store.ids
 
     @property
-    def row_of(self) -> Mapping[str, int]:
-        """Rows by id; the first where several have one."""
-        return self.kept("row of", lambda: {name: row for row, name in reversed(list(enumerate(self.ids)))})
-
-    @property
     def pairs(self) -> PairIndex:
         """Raises ``UnweaveError`` where the data are no longer there, or no longer what was read."""
         return self.kept("pairs", self._index_pairs)
@@ -116,8 +111,8 @@ class PreferenceSubject(Kept):
 
     def without_texts(self) -> str:
         """Why pairs cannot be shown as text, as far as that shows without reading them; else empty."""
-        path = Path(str(self.config.get("data") or ""))
-        return "" if path.exists() and str(path) != "." else self._missing_data()
+        given = str(self.config.get("data") or "")
+        return "" if given and Path(given).expanduser().exists() else self._missing_data()
 
     def without_tokens(self) -> str:
         """Why the target cannot say what fires on each token, as far as that shows without loading; else empty."""
@@ -139,7 +134,7 @@ class PreferenceSubject(Kept):
 
         if self.without_texts():
             raise UnweaveError(self._missing_data())
-        # Rows that are broken were left out of the reading, or there would be none of them.
+        # As the run read them.
         source = open_pairs(str(self.config["data"]), self.config.get("split"), broken="skip")
         return PairIndex(source, self.store)
 
@@ -153,7 +148,8 @@ class PreferenceSubject(Kept):
     def _load_target(self) -> Target:
         from unweave.models.load import load_target
 
-        target = load_target(find_target(self._target_source, "run"), device=self._device)
+        dtype = str(self.config.get("dtype") or "float32")
+        target = load_target(find_target(self._target_source, "run"), device=self._device, dtype=dtype)
         if target.identity.digest != self.store.facts.target:
             raise UnweaveError(
                 f"{self.target_title} is now target {target.identity.digest}, and run {self.run.id!r} is of "

@@ -52,7 +52,9 @@ class PreferencesOverviewAnswer(Answer):
     maps: list[MapEntry]
     removed: int = Field(description="rows that the cleaned data lack")
     cleaned: bool = Field(description="cleaned.jsonl lies in the run's folder")
-    caption: str = Field(description="what the run says of its predictions, their units first")
+    unit: str = Field(description="of a predicted change; empty where it is not known")
+    by: str = Field(description="the predictor that ranks columns and whose shares rows are ranked by")
+    caption: str = Field(description="what the run says of its predictions")
     texts: Available = Field(description="the pairs' texts")
     tokens: Available = Field(description="what fires on each token of a pair, by the target")
 
@@ -73,11 +75,12 @@ class ColumnEntry(Answer):
     column: str
     kind: str
     meaning: str
-    change: float | None = Field(description="predicted, in the run's units")
+    change: float | None = Field(description="predicted, in the run's unit")
     low: float | None
     high: float | None
     stands: bool | None
     p: float | None = Field(description="that labels say nothing, adjusted over columns")
+    agrees: bool | None = Field(description="both halves of the prompts point the same way")
     topic: str | None
     half: int | None = Field(description="the fewest rows that hold half of all pushes with the change")
     leans: Side | None = Field(description="which replies have more of it, by the lean's interval")
@@ -102,8 +105,6 @@ class PredictorEntry(Answer):
     name: str
     meaning: str
     change: float | None = Field(description="in the predictor's own units")
-    low: float | None
-    high: float | None
 
 
 class SidesEntry(Answer):
@@ -125,6 +126,7 @@ class TopicSides(Answer):
 
 
 class PushingRow(Answer):
+    row: int
     id: str
     rank: int
     share: float | None = Field(description="what the row adds to the change")
@@ -178,7 +180,8 @@ class PreferencesPairsAnswer(Answer):
 
 
 class PreferencesPairRequest(Request):
-    id: PairId
+    id: PairId | None = Field(None, description="the data's own; of several rows of one id the first")
+    row: int | None = Field(None, ge=0, description="its place among the pairs, instead of the id")
     column: ColumnName | None = Field(None, description="shades its words (a behaviour) or tokens (a cluster)")
     tokens: bool = Field(False, description="without a column: which clusters fire on each token, by the target")
 
@@ -222,8 +225,7 @@ class PreferencesPairAnswer(Answer):
     side: Side | None
     removed: bool
     why: list[str] = Field(description="why it is not in the cleaned data")
-    before: str | None = Field(description="the id of the row before")
-    after: str | None
+    pairs: int = Field(description="of the data, numbered from 0")
     turns: list[TurnAnswer]
     read: Literal["words", "tokens", "nothing"] = Field(description="what the parts are")
     note: str = Field(description="why nothing is shaded")
@@ -239,6 +241,7 @@ class PreferencesRemovedRequest(Request):
 
 
 class RemovedEntry(Answer):
+    row: int
     id: str
     column: str | None
     share: float | None
@@ -259,9 +262,14 @@ class PreferencesMapRequest(Request):
 class MapPoint(Answer):
     x: float
     y: float
-    name: str = Field(description="a row's id, or a column")
+    name: str = Field(description="a row's id, or a feature")
+    row: int | None = Field(description="of a row, its place among the pairs")
+    label: str = Field(description="how the row's prompt begins, or the words of the feature's cluster")
     group: str | None = Field(description="its topic, or its cluster")
-    lean: float | None = Field(description="positive where chosen replies have more")
+    lean: float | None = Field(
+        description="what a row adds to the changes that stand, each counted the way it goes; of a feature, the share "
+        "of pairs with it in the chosen reply less that with it in the rejected one"
+    )
 
 
 class MapGroup(Answer):

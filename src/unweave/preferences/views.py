@@ -65,8 +65,10 @@ def overview(subject: PreferenceSubject, _: PreferencesOverviewRequest) -> Prefe
         kinds=sorted({each.kind for each in tables.columns if each.kind}),
         topics=[TopicEntry(name=name, rows=rows) for name, rows in tables.topics.items()],
         maps=[MapEntry(of=of, points=len(tables.points(of))) for of in MAPS if tables.points(of)],
-        removed=len(tables.removed),
+        removed=len(tables.removed_rows),
         cleaned=(subject.run.path / CLEANED).is_file(),
+        unit=tables.unit,
+        by=str(subject.config.get("by") or ""),
         caption=tables.caption,
         texts=_available(subject.without_texts()),
         tokens=_available(subject.without_tokens()),
@@ -137,7 +139,11 @@ def removed(subject: PreferenceSubject, request: PreferencesRemovedRequest) -> P
         offset=request.offset,
         rows=[
             RemovedEntry(
-                id=str(row["id"]), column=row.get("column"), share=row.get("share"), why=str(row.get("why") or "")
+                row=int(row["row"]),
+                id=subject.ids[int(row["row"])],
+                column=row.get("column"),
+                share=row.get("share"),
+                why=str(row.get("why") or ""),
             )
             for row in shown
         ],
@@ -154,12 +160,15 @@ def removed(subject: PreferenceSubject, request: PreferencesRemovedRequest) -> P
 def preference_map(subject: PreferenceSubject, request: PreferencesMapRequest) -> PreferencesMapAnswer:
     found = subject.tables.points(request.of)
     table = subject.tables.table(MAPS[request.of])
-    name, group = ("id", "topic") if request.of == "rows" else ("column", "cluster")
+    of_rows = request.of == "rows"
+    group = "topic" if of_rows else "cluster"
     points = [
         MapPoint(
             x=row["x"],
             y=row["y"],
-            name=str(row[name]),
+            name=subject.ids[int(row["row"])] if of_rows else str(row["feature"]),
+            row=int(row["row"]) if of_rows else None,
+            label=str(row.get("label") or ""),
             group=None if row.get(group) is None else str(row[group]),
             lean=row.get("lean"),
         )
