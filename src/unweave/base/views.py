@@ -55,9 +55,7 @@ class RunKind:
         return getattr(import_module(module), function)(folder)
 
 
-RUN_KINDS = (
-    RunKind("preferences", "survey/pairs/*/features.json", "unweave.preferences.subject:open_preferences"),
-)
+RUN_KINDS = (RunKind("preferences", "survey/pairs/*/features.json", "unweave.preferences.subject:open_preferences"),)
 
 
 def subject_kind(subject: Any) -> str:

@@ -19,8 +19,8 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="HARVEST",
         nargs="*",
         type=Path,
-        help="its folder, or a finished run that can be asked about, such as one of predict-preferences (default: every "
-        "*.harvest found here); such runs of the lab are shown anyway",
+        help="its folder, or a finished run that can be asked about, such as one of predict-preferences (default: "
+        "every *.harvest found here); such runs of the lab are shown anyway",
     )
     _address_options(parser, 8765)
     parser.add_argument(

@@ -76,9 +76,10 @@ class FiringSides:
         codes[:behaviours] = _codes(store.values("chosen"), store.values("rejected"))
         for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
             part = clusters[start : start + CLUSTERS_AT_ONCE]
-            values = (store.cluster_values(side, part) for side in ("chosen", "rejected"))
             first = behaviours + start
-            codes[first : first + len(part)] = _codes(*values)
+            codes[first : first + len(part)] = _codes(
+                store.cluster_values("chosen", part), store.cluster_values("rejected", part)
+            )
         return cls(names, codes)
 
     def __contains__(self, name: object) -> bool:
@@ -89,7 +90,14 @@ class FiringSides:
         codes = self._column(name) if rows is None else self._column(name)[rows]
         by_side = np.bincount(codes & 3, minlength=4)
         more, less = int((codes & _MORE_CHOSEN > 0).sum()), int((codes & _MORE_REJECTED > 0).sum())
-        return SideCounts(*(int(by_side[_CODES[side]]) for side in SIDES), more, less)
+        return SideCounts(
+            chosen=int(by_side[_CODES["chosen"]]),
+            rejected=int(by_side[_CODES["rejected"]]),
+            both=int(by_side[_CODES["both"]]),
+            neither=int(by_side[_CODES["neither"]]),
+            more_chosen=more,
+            more_rejected=less,
+        )
 
     def on(self, name: str, side: Side) -> Int64[np.ndarray, " r"]:
         """The rows in which a column fires on a side alone, on ``both``, or on ``neither``."""

@@ -1,4 +1,4 @@
-"""Where in a text a column is: what each word adds to a behaviour, and which clusters of features fire on each token."""
+"""Where in a text a column is: what each word adds to a behaviour, which clusters of features fire on each token."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ class TokenReader:
         replies = [self.encoder.reply(text) for text in (pair.chosen, pair.rejected)]
         windows = [self._parts([*prompt, *tokens], column) for tokens, _ in replies]
         start = len(prompt)
-        chosen, rejected = (
-            ReadText(parts[start:], cut) for parts, (_, cut) in zip(windows, replies, strict=True)
-        )
+        chosen, rejected = (ReadText(parts[start:], cut) for parts, (_, cut) in zip(windows, replies, strict=True))
         return ReadText(windows[0][:start], prompt_cut), chosen, rejected
 
     def _parts(self, tokens: Sequence[int], column: int | None) -> tuple[Part, ...]:
@@ -121,9 +119,7 @@ class TokenReader:
         firing = []
         for cluster in here[np.argsort(-shares[here], kind="stable")][:FIRING]:
             values = activation[features[clusters == cluster]]
-            firing.append(
-                ClusterFiring(int(cluster), float(shares[cluster]), float(values[np.abs(values).argmax()]))
-            )
+            firing.append(ClusterFiring(int(cluster), float(shares[cluster]), float(values[np.abs(values).argmax()])))
         return Part(text, float(shares[column]) if column is not None else 0.0, tuple(firing))
 
 

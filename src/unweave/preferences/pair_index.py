@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from threading import Lock
@@ -31,6 +32,7 @@ class PairIndex:
 
     def __init__(self, source: Iterable[PreferencePair], store: PairFeatures) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as this does
+        weakref.finalize(self, self._file.close)
         self._lock = Lock()
         self.ids = store.ids
         self._rows: dict[str, int] = {}

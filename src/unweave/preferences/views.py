@@ -37,6 +37,7 @@ from unweave.read.view_models import Available
 if TYPE_CHECKING:
     from unweave.preferences.subject import PreferenceSubject
 
+
 @view(
     "preferences-overview",
     "what pairs a prediction is of, and what can be asked of it",

@@ -43,7 +43,7 @@ class ServedSubject(Protocol):
 
 
 class SubjectList(BaseModel):
-    """The subjects that can be asked about, each with its id, title, kind of views and summary; whether there is a lab."""
+    """The subjects that can be asked about, each with id, title, kind of views and summary; whether there is a lab."""
 
     subjects: list[dict[str, Any]]
     lab: bool = False

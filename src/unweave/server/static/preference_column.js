@@ -50,7 +50,7 @@ function rows(overview, answer) {
       h("td.number", {}, count(one.rank)),
       h("th", { scope: "row" }, pairLink(overview, one, { column: answer.column.column }), one.removed && h("span.tag", {}, "removed")),
       h("td.number", {}, signed(one.share)), h("td", {}, sideBadge(one.side)), h("td.number", {}, number(one.chosen)), h("td.number", {}, number(one.rejected)),
-      h("td.excerpt", {}, said(one.prompt)))))));
+      h("td.beginning", {}, h("span.excerpt", {}, said(one.prompt))))))));
 }
 
 export async function show(page) {

@@ -54,7 +54,7 @@ export function changeCell(entry, most) {
 export function leanCell(sides) {
   if (typeof sides.lean !== "number") return h("p.none", {}, "No pair's replies differ in it.");
   const differ = sides.more_chosen + sides.more_rejected;
-  return h("p.lean", {},
+  return h("p.lean-line", {},
     whisker({ value: sides.lean, low: sides.lean_low, high: sides.lean_high, from: 0, to: 1, middle: 0.5 }),
     h("span", {}, h("b", {}, share(sides.lean)), ` (${share(sides.lean_low)} to ${share(sides.lean_high)}) of the ${count(differ)} pairs that differ in it have more in the chosen reply; half is no lean. 95 %, pairs taken as independent.`));
 }
