@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,11 +17,11 @@ class Store(SimpleNamespace):
     """Two behaviours of six pairs, and features that fire in some."""
 
     names = ("marks", "length")
-    behaviours = {
+    behaviours: ClassVar = {
         "chosen": np.array([[2, 5], [1, 5], [0, 5], [0, 5], [3, 5], [0, 4]], np.float32),
         "rejected": np.array([[0, 5], [0, 6], [4, 5], [0, 5], [1, 6], [0, 5]], np.float32),
     }
-    fired = {"chosen": np.eye(6, 4) > 0, "rejected": np.eye(6, 4, -1) > 0}
+    fired: ClassVar = {"chosen": np.eye(6, 4) > 0, "rejected": np.eye(6, 4, -1) > 0}
 
     def __len__(self):
         return 6

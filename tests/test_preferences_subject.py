@@ -62,7 +62,7 @@ def test_data_that_changed_since_are_not_shown(foreseen, change):
         rows[12], rows[13] = rows[13], rows[12]
     else:
         del rows[13]
-    with pytest.raises(UnweaveError, match="pairs from row 10 on are not those .* the data have changed since"):
+    with pytest.raises(UnweaveError, match=r"pairs from row 10 on are not those .* the data have changed since"):
         PairIndex(rows, open_preferences(foreseen).store)
 
 

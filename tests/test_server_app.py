@@ -50,7 +50,12 @@ def test_subjects_are_listed_and_a_damaged_one_says_so(shared):
         "subject": "harvest",
         "title": "Stand-in",
     }
-    assert listed[1] == {"id": "damaged", "title": "Broken", "error": "its harvest.json is damaged: harvest again"}
+    assert listed[1] == {
+        "id": "damaged",
+        "title": "Broken",
+        "subject": "harvest",
+        "error": "its harvest.json is damaged: harvest again",
+    }
 
 
 def test_a_summary_may_be_a_dataclass():
