@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import planted
 import planted_features
+import preference_run
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -236,3 +237,9 @@ def subject(planted_harvest, planted_target, tmp_path):
     opened = open_subject(folder)
     opened.kept("target", lambda: planted_target)
     return opened
+
+
+@pytest.fixture(scope="session")
+def foreseen(tmp_path_factory):
+    """The folder of a finished run that foresaw what made pairs teach; not to be changed."""
+    return preference_run.make_run(tmp_path_factory.mktemp("foreseen"))

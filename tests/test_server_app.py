@@ -47,9 +47,15 @@ def test_subjects_are_listed_and_a_damaged_one_says_so(shared):
         "target": "polyglot",
         "kind": "subcomponents",
         "id": "stand-in",
+        "subject": "harvest",
         "title": "Stand-in",
     }
-    assert listed[1] == {"id": "damaged", "title": "Broken", "error": "its harvest.json is damaged: harvest again"}
+    assert listed[1] == {
+        "id": "damaged",
+        "title": "Broken",
+        "subject": "harvest",
+        "error": "its harvest.json is damaged: harvest again",
+    }
 
 
 def test_a_summary_may_be_a_dataclass():
@@ -65,7 +71,7 @@ def test_a_summary_may_be_a_dataclass():
     asked = Asker(VIEWS, {"other": Other("Another")})
     with asked.runner:
         listed = json.loads(asked("GET", "/api/subjects", b"")[1])["subjects"]
-    assert listed == [{"id": "other", "features": 7, "title": "Another"}]
+    assert listed == [{"id": "other", "features": 7, "title": "Another", "subject": "harvest"}]
 
 
 def test_views_are_listed_with_where_to_ask_them(shared):
@@ -74,6 +80,7 @@ def test_views_are_listed_with_where_to_ask_them(shared):
     assert listed["alone"] == {
         "name": "alone", "summary": "As slow, alone on its subject", "path": "/api/subjects/{subject}/views/alone",
         "exclusive": True,
+        "subject": "harvest",
     }  # fmt: skip
     assert not listed["echo"]["exclusive"]
 

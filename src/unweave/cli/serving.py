@@ -15,7 +15,12 @@ from unweave.cli.shared import Command
 
 def _serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "harvests", metavar="HARVEST", nargs="*", type=Path, help="its folder (default: every *.harvest found here)"
+        "harvests",
+        metavar="HARVEST",
+        nargs="*",
+        type=Path,
+        help="its folder, or a finished run that can be asked about, such as one of predict-preferences (default: "
+        "every *.harvest found here); such runs of the lab are shown anyway",
     )
     _address_options(parser, 8765)
     parser.add_argument(
@@ -110,7 +115,7 @@ def _mcp(args: argparse.Namespace) -> Output:
 
 COMMANDS = {
     "serve": Command(
-        _serve, "show harvests and the lab on a page in the browser, for this machine only", _serve_options
+        _serve, "show harvests, runs and the lab on a page in the browser, for this machine only", _serve_options
     ),
     "mcp": Command(_mcp, "offer the lab to your own agent, as tools over the Model Context Protocol", _mcp_options),
 }

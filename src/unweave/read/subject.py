@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
+from unweave.base.kept import Kept
 from unweave.decompose.decomposition import Decomposition, bundled, bundled_names
 from unweave.models.named import resolve
 from unweave.read.directions import Directions
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from unweave.read.harvest.store import HarvestFacts
     from unweave.read.harvest.value import Harvest
 
-Value = TypeVar("Value")
 SUBCOMPONENTS = "subcomponents"
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 
@@ -44,45 +44,22 @@ class SubjectSummary:
     features: int
 
 
-@dataclass
-class _Kept:
-    lock: RLock = field(default_factory=RLock)
-    value: Any = None
-    made: bool = False
-    stamp: Hashable = None
-
-
-class Subject:
+class Subject(Kept):
     """A harvest's folder, opened. The harvest, labels, target and dictionary are loaded when first asked for.
 
     Views may run at once in several threads. Whoever runs the target, or changes it, holds ``lock`` meanwhile.
     """
 
     def __init__(self, folder: Path, facts: HarvestFacts, device: str | None = None) -> None:
+        super().__init__()
         self.folder, self.facts, self._device = Path(folder), facts, device
-        name = self.folder.resolve().name
-        place = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
-        self.id = f"{slug(name)[:60] or 'subject'}-{place}"
-        self.target_title = _without_folders(facts.target_name)
-        self.title = f"{_without_folders(facts.dictionary_name)} on {self.target_title}"
+        self.id = subject_id(self.folder)
+        self.target_title = without_folders(facts.target_name)
+        self.title = f"{without_folders(facts.dictionary_name)} on {self.target_title}"
         self.lock = RLock()
-        self._kept: dict[str, _Kept] = {}
-        self._keeping = RLock()
 
     def __repr__(self) -> str:
         return f"Subject({self.id}: {self.title})"
-
-    def kept(self, name: str, make: Callable[[], Value], stamp: Hashable = None) -> Value:
-        """What ``make`` returned when first asked for ``name``; others that ask meanwhile wait for it.
-
-        With another ``stamp`` it is made anew. A failure is not kept, so that what was missing can be put in its place.
-        """
-        with self._keeping:
-            slot = self._kept.setdefault(name, _Kept())
-        with slot.lock:
-            if not slot.made or slot.stamp != stamp:
-                slot.value, slot.made, slot.stamp = make(), True, stamp
-            return slot.value
 
     def summary(self) -> SubjectSummary:
         facts = self.facts
@@ -223,20 +200,7 @@ class Subject:
         return Directions([(each.read_directions(), each.write_directions()) for each in groups], signed=True)
 
     def _find_target(self) -> str:
-        """The target as ``load_target`` takes it; a hub id's folder in the cache, because no view downloads."""
-        from unweave.models.huggingface import cached_folder, check_folder
-
-        found = resolve(self._target_source)
-        if isinstance(found, Path):
-            return self._target_source
-        folder = cached_folder(found)
-        if folder is None:
-            raise UnweaveError(
-                f"the harvest's target {found} is not in the Hugging Face cache, and looking at a harvest downloads "
-                f"nothing: fetch it with `hf download {found}`"
-            )
-        check_folder(folder)
-        return str(folder)
+        return find_target(self._target_source, "harvest")
 
     def _find_dictionary(self) -> Path:
         source = self._dictionary_source
@@ -247,9 +211,35 @@ class Subject:
         return folder
 
 
-def _without_folders(name: str) -> str:
+def find_target(source: str, owner: str) -> str:
+    """A target as ``load_target`` takes it; of a hub id its folder in the cache, because no view downloads.
+
+    Raises ``UnweaveError`` where it is not on this machine; the line says that it is the target of a ``owner``.
+    """
+    from unweave.models.huggingface import cached_folder, check_folder
+
+    found = resolve(source)
+    if isinstance(found, Path):
+        return source
+    folder = cached_folder(found)
+    if folder is None:
+        raise UnweaveError(
+            f"the {owner}'s target {found} is not in the Hugging Face cache, and looking at a {owner} downloads "
+            f"nothing: fetch it with `hf download {found}`"
+        )
+    check_folder(folder)
+    return str(folder)
+
+
+def without_folders(name: str) -> str:
     """A name as it is shown: of a path on this machine only its last part."""
     return Path(name).name if Path(name).is_absolute() else name
+
+
+def subject_id(folder: Path) -> str:
+    """What a subject is called in URLs: after its folder, and different for two folders of one name."""
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return f"{slug(folder.resolve().name)[:60] or 'subject'}-{place}"
 
 
 Editor = Callable[[Subject], AbstractContextManager[list[str]]]

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import unweave
 from unweave.base.errors import UnweaveError
-from unweave.base.views import View, all_views
+from unweave.base.views import View, all_views, subject_kind
 from unweave.lab.operations.registry import Operation, all_operations
 from unweave.server.accounts import Accounts
 from unweave.server.guard import Guard
@@ -43,19 +43,20 @@ class ServedSubject(Protocol):
 
 
 class SubjectList(BaseModel):
-    """The subjects that can be asked about, each with its id, its title and its summary; and whether there is a lab."""
+    """The subjects that can be asked about, each with id, title, kind of views and summary; whether there is a lab."""
 
     subjects: list[dict[str, Any]]
     lab: bool = False
 
 
 class ViewEntry(BaseModel):
-    """A live view: its name, what it answers, and where it is asked."""
+    """A live view: its name, what it answers, where it is asked, and of which kind of subject."""
 
     name: str
     summary: str
     path: str
     exclusive: bool
+    subject: str
 
 
 class ViewList(BaseModel):
@@ -143,19 +144,26 @@ def _add_lists(
     )
     async def list_views() -> Response:
         listed = [
-            ViewEntry(name=view.name, summary=view.summary, path=_path(view), exclusive=view.exclusive)
+            ViewEntry(
+                name=view.name,
+                summary=view.summary,
+                path=_path(view),
+                exclusive=view.exclusive,
+                subject=view.subject,
+            )
             for view in views.values()
         ]
         return json_reply(ViewList(views=listed).model_dump_json().encode())
 
 
 def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
+    said = {"id": key, "title": subject.title, "subject": subject_kind(subject)}
     try:
         found: Any = subject.summary()
         facts = found if isinstance(found, dict) else asdict(found)
-        return {**facts, "id": key, "title": subject.title}
+        return {**facts, **said}
     except UnweaveError as error:  # one that is damaged does not hide the others
-        return {"id": key, "title": subject.title, "error": str(error)}
+        return {**said, "error": str(error)}
 
 
 def _add_view(app: FastAPI, view: View, subjects: Mapping[str, ServedSubject], workers: Workers) -> None:
@@ -163,6 +171,9 @@ def _add_view(app: FastAPI, view: View, subjects: Mapping[str, ServedSubject], w
         found = subjects.get(subject)
         if found is None:
             raise Refused(404, "there is no such subject: /api/subjects lists them")
+        kind = subject_kind(found)
+        if kind != view.subject:
+            raise Refused(404, f"view {view.name!r} is of subjects of kind {view.subject!r}, and this one is {kind!r}")
 
         def work() -> bytes:
             with found.lock if view.exclusive else nullcontext():

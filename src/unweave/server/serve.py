@@ -1,4 +1,4 @@
-"""Starting the server: the address is checked and taken first, then harvests and the lab are opened, then it serves."""
+"""Starting the server: the address is checked and taken first, then subjects and the lab are opened, then it serves."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from unweave.lab.serving import announced
 from unweave.server.app import make_app
 from unweave.server.guard import Guard
 from unweave.server.protocol import patient_protocol
+from unweave.server.run_subjects import open_runs, told_apart
 from unweave.server.scheduling import scheduling
 from unweave.server.settings import ServerSettings, origin_of
 from unweave.server.token import new_token, token_from
@@ -92,16 +93,18 @@ def prepare(
     runs: Path | None = None,
     starts_jobs: bool = True,
 ) -> Service:
-    """Checks the address, takes the port (0: any that is free), opens the harvests and the lab, and listens.
+    """Checks the address, takes the port (0: any that is free), opens the harvests, runs and the lab, and listens.
 
-    Without ``harvests`` those below the current folder are taken. ``runs`` is the lab's folder, made where it is
+    ``harvests`` may name runs that can be asked about too; of none, the harvests below the current folder are taken.
+    Such runs of the lab are shown anyway, if they are finished now. ``runs`` is the lab's folder, made where it is
     missing. Raises ``UnweaveError`` for an address that other machines reach unless names and a token file are given,
     for a port that is taken, and where there is neither a harvest nor a lab.
     """
     checked = check_address(host, trusted, token_file)
-    folders = find_harvests(harvests)
+    named, given = told_apart(harvests, runs)
+    folders = find_harvests(named) if named or not given else []
     lab, without_lab = open_lab(runs)
-    if not folders and lab is None:
+    if not folders and not given and lab is None:
         raise UnweaveError(
             f"there is no harvest here, and no lab{f' ({without_lab})' if without_lab else ''}: make a harvest with "
             "`unweave harvest`, give the path of one (unweave serve HARVEST), or start a run with `unweave run`"
@@ -112,7 +115,7 @@ def prepare(
         number = bound.getsockname()[1]
         names = names_of(checked, number, trusted)
         settings = ServerSettings(token, number, names)
-        subjects = open_subjects(folders)
+        subjects = open_subjects(folders) | open_runs(given, lab.root if lab is not None else None)
         server = make_server(make_app(subjects, settings, lab=lab), settings)
     except BaseException:
         bound.close()

@@ -65,7 +65,7 @@ def read_pairs(
     ``resume`` a folder that holds some is refused. Raises ``UnweaveError`` for a dictionary of another target, for a
     folder of another reading or another source, and for a source without pairs.
     """
-    rows = (StoreRow(pair.id, pair.prompt, (pair.chosen, pair.rejected), (True, True)) for pair in source)
+    rows = map(StoreRow.of_pair, source)
     reading = _Reading(
         target, PAIR_SIDES, layer, dictionary, behaviours, max_prompt, max_reply, batch_tokens, shard_rows
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unweave.corpora.pairs.value import Turn
+from unweave.corpora.pairs.value import PreferencePair, Turn
 from unweave.preferences.behaviours.registry import score
 from unweave.preferences.encoding import PairEncoder, last_user_turn
 from unweave.preferences.features.packing import batches, pack
@@ -25,6 +25,11 @@ class StoreRow(NamedTuple):
     prompt: tuple[Turn, ...]
     replies: tuple[str, ...]
     ended: tuple[bool, ...]
+
+    @classmethod
+    def of_pair(cls, pair: PreferencePair) -> StoreRow:
+        """Chosen and rejected, both of them whole replies."""
+        return cls(pair.id, pair.prompt, (pair.chosen, pair.rejected), (True, True))
 
 
 def content_hash(rows: Sequence[StoreRow]) -> str:

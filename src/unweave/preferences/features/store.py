@@ -185,6 +185,17 @@ class FeatureStore:
             values = np.concatenate([values, self.cluster_values(side, clusters, above)], 1)
         return Replies(values, self.tokens(side), self.states(side), self.words(side))
 
+    def row_values(self, side: str, row: int, clusters: Sequence[Sequence[int]] = ()) -> Float32[np.ndarray, " m"]:
+        """One row's behaviours, then the share of each cluster of features that fires anywhere in its reply."""
+        for rows, shard in self._by_rows():
+            if rows.start <= row < rows.stop:
+                at = row - rows.start
+                starts = shard[f"{self._side(side)}.starts"]
+                fired = shard[f"{side}.index"][starts[at] : starts[at + 1]]
+                shares = [np.isin(cluster, fired).mean() for cluster in clusters]
+                return np.array([*shard[f"{side}.behaviours"][at], *shares], np.float32)
+        raise UnweaveError(f"row {row} is not in {self.folder}: it has {self.rows}, from 0")
+
     def _column(self, name: str) -> int:
         if name not in self.names:
             raise UnweaveError(f"behaviour {name!r} was not measured in {self.folder}; {nearest(name, self.names)}")

@@ -1,4 +1,4 @@
-// Home: the lab, where one is served, and the targets with what each was taken apart into.
+// Home: the lab, where one is served, and the targets with what each was taken apart into and what was foreseen of it.
 
 import { h, said } from "./dom.js";
 import { count } from "./numbers.js";
@@ -7,6 +7,12 @@ import { look } from "./lab_server.js";
 import { trouble } from "./parts.js";
 import { address, lab } from "./route.js";
 import { subjects } from "./server.js";
+
+/** What a subject is of, beside its title. */
+function about(one) {
+  if (one.subject === "preferences") return `${count(one.pairs)} pairs, ${count(one.stands)} of ${count(one.columns)} columns stand`;
+  return [`${count(one.features)} `, KINDS[one.kind] ?? said(one.kind)];
+}
 
 const KINDS = { subcomponents: "subcomponents", sae: "SAE latents", transcoder: "transcoder latents", probe: "probes" };
 
@@ -43,7 +49,7 @@ export async function show(page) {
   }
   page.root.append(h("h1", {}, "What is served"));
   if (answer.lab) page.root.append(await labPart(page.signal));
-  if (all.length) page.root.append(h("p.lead", {}, "Choose a target and what it was taken apart into."));
+  if (all.length) page.root.append(h("p.lead", {}, "Choose a target and what it was taken apart into, or what pairs would teach it."));
   else if (!answer.lab) page.root.append(h("p.none", {}, "Nothing: name a harvest when starting `unweave serve`."));
   for (const [target, entries] of targets) {
     page.root.append(
@@ -58,10 +64,10 @@ export async function show(page) {
             h(
               "li",
               {},
-              h("a", { href: address(one.id) }, said(one.title)),
+              h("a", { href: one.subject === "preferences" ? address(one.id, "preferences") : address(one.id) }, said(one.title)),
               one.error
                 ? h("span.problem", {}, said(one.error))
-                : h("span.about", {}, `${count(one.features)} `, KINDS[one.kind] ?? said(one.kind)),
+                : h("span.about", {}, about(one)),
               h("code.about", {}, said(one.id)),
             ),
           ),

@@ -6,7 +6,7 @@ const LIST = [
   ["/", "go to the search or text field"],
   ["j or ↓, k or ↑", "next, previous row of the table"],
   ["Enter", "open what has the focus"],
-  ["← →", "tokens of an example; nodes of the graph at one place"],
+  ["← →", "tokens of an example or a reply; nodes of the graph at one place"],
   ["+ − 0", "graph: closer, wider, all of it; arrows with Shift move it"],
   ["p, x", "graph: keep the node whatever the limits, hide it"],
   ["?", "this list"],

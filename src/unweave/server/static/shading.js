@@ -19,20 +19,20 @@ export function reading(token) {
   return `${tokenText(token.text)}  importance ${share(token.importance)}, activation ${change(token.activation, 2)}`;
 }
 
-function shaded(token, scale, extra) {
+function shaded(token, scale, { focus = false, say = reading }) {
   const importance = Math.min(1, Math.max(0, token.importance ?? 0));
   const activation = Math.max(-1, Math.min(1, (token.activation ?? 0) / scale));
   const lead = /^ +(?=\S)/.exec(token.text)?.[0] ?? "";
   const classes = ["span.token"];
   if (importance > 0.1) classes.push("fires");
-  if (extra.focus) classes.push("focus");
+  if (focus) classes.push("focus");
   const element = h(
     classes.join("."),
     {
       role: "img",
       tabindex: "-1",
-      title: reading(token),
-      "aria-label": reading(token),
+      title: say(token),
+      "aria-label": say(token),
       vars: { "--importance": importance.toFixed(3), "--activation": Math.abs(activation).toFixed(3) },
     },
     inside(token.text.slice(lead.length)),
@@ -43,9 +43,10 @@ function shaded(token, scale, extra) {
 
 /**
  * A line of shaded tokens with one tab stop: the arrow keys walk the tokens, and `read` hears the one with the focus.
+ * `say(token)` is its reading in words.
  */
-export function shadedText(tokens, { scale, focus = -1, label, read }) {
-  const line = h("p.shaded", { dir: "auto", role: "group", "aria-label": label }, tokens.map((token, at) => shaded(token, scale, { focus: at === focus })));
+export function shadedText(tokens, { scale, focus = -1, label, read, say = reading }) {
+  const line = h("p.shaded", { dir: "auto", role: "group", "aria-label": label }, tokens.map((token, at) => shaded(token, scale, { focus: at === focus, say })));
   const all = [...line.querySelectorAll(".token")];
   const first = all[Math.max(0, focus)];
   if (first) first.tabIndex = 0;
