@@ -28,7 +28,7 @@ def card():
 @pytest.fixture(scope="module")
 def replies(target):
     """112 questions about subjects that it was not trained on, and one reply to each with its tokens."""
-    prompts = [prompt.text for prompt in draw_prompts("held-out", 112, 0)]
+    prompts = [question.turns[0].content for question in draw_prompts("held-out", 112, 0)]
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     texts = target.tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
     encoded = target.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")

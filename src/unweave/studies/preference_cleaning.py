@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import numpy as np
 
     from unweave.corpora.pairs.value import PreferencePair
     from unweave.record.table import Table
@@ -53,6 +53,8 @@ def choose_removed(forecast: Forecast, undo: tuple[str, ...], fraction: float) -
     By default those of ``UNWANTED`` that stand and would grow; where there are none, no row. Raises ``UnweaveError``
     with the nearest for an unknown column.
     """
+    import numpy as np
+
     from unweave.preferences.trace import rows_to_remove
 
     leading = forecast.leading

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unweave.base.errors import UnweaveError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
     from unweave.models.target import Target
     from unweave.preferences.evidence import Evidence, Prediction
@@ -51,6 +51,8 @@ class Forecast:
     @property
     def order(self) -> np.ndarray:
         """Columns (m,): those that stand first, of each kind the largest predicted change first."""
+        import numpy as np
+
         return np.lexsort((-np.abs(self.leading.change), ~self.standing.stands))
 
     def standing_names(self) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Float32
-
 from unweave.base.seeds import derive, numpy_generator
 from unweave.studies.preference_reading import both_sides
 from unweave.studies.preference_tables import SHOWN, plain_text
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+
     from unweave.record.table import Table
     from unweave.studies.preference_forecast import Forecast
     from unweave.studies.preference_reading import PreferenceReading
@@ -34,6 +34,7 @@ def plane(values: Float32[np.ndarray, "n d"], seed: int) -> Float32[np.ndarray, 
     Source: van der Maaten and Hinton, 2008; begun at the first two components, which keeps what is far apart so
     (Kobak and Berens, 2019).
     """
+    import numpy as np
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -53,6 +54,8 @@ def plane(values: Float32[np.ndarray, "n d"], seed: int) -> Float32[np.ndarray, 
 
 def row_map(reading: PreferenceReading, forecast: Forecast, seed: int) -> Table:
     """Rows, ``MOST_POINTS`` of them at most, by the clusters of features of both replies, else by their mean states."""
+    import numpy as np
+
     from unweave.record.table import Table
 
     rows = _sampled(len(reading), seed, "rows")
@@ -95,6 +98,7 @@ def row_map(reading: PreferenceReading, forecast: Forecast, seed: int) -> Table:
 
 def feature_map(reading: PreferenceReading, seed: int) -> Table | None:
     """Features that fire in some sampled replies, by those replies; None where no features were read."""
+    import numpy as np
     from scipy.sparse import vstack
 
     from unweave.preferences.features.firings import binary, column_sums, csr
@@ -142,6 +146,7 @@ def feature_map(reading: PreferenceReading, seed: int) -> Table | None:
 
 def _reduced(profiles: Any, counts: np.ndarray, seed: int) -> Float32[np.ndarray, "f d"]:
     """Profiles of length 1 in their leading directions: features by replies are too many numbers to be filled in."""
+    import numpy as np
     from sklearn.decomposition import TruncatedSVD
 
     scaled = profiles.multiply(1 / np.sqrt(counts)[:, None]).tocsr()
@@ -153,6 +158,8 @@ def _reduced(profiles: Any, counts: np.ndarray, seed: int) -> Float32[np.ndarray
 
 
 def _sampled(count: int, seed: int, what: str) -> np.ndarray:
+    import numpy as np
+
     if count <= MOST_POINTS:
         return np.arange(count)
     return np.sort(numpy_generator(seed, "map", what).choice(count, MOST_POINTS, replace=False))

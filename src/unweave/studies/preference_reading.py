@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float32
-
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
+    from jaxtyping import Float32
 
     from unweave.corpora.pairs.report import PairReport
     from unweave.corpora.pairs.source import PairSource
@@ -58,6 +58,8 @@ class PreferenceReading:
     @property
     def labels(self) -> np.ndarray:
         """Each row's topic (n,), -1 in the silent bucket; all 0 where there are no topics."""
+        import numpy as np
+
         return self.topics.labels if self.topics is not None else np.zeros(len(self), np.int64)
 
     def topic_name(self, number: int) -> str:
@@ -203,6 +205,8 @@ def both_sides(store: PairFeatures, clusters: FeatureClusters) -> Float32[np.nda
 def _meanings(
     behaviours: tuple[str, ...], evidence: Evidence, clusters: FeatureClusters | None, skim: Skim
 ) -> dict[str, str]:
+    import numpy as np
+
     from unweave.preferences.behaviours.registry import find_behaviours
 
     found = {each.name: each.meaning for each in find_behaviours(behaviours)}
@@ -217,6 +221,8 @@ def _meanings(
 
 def words_where(values: Float32[np.ndarray, "n k"], replies: list[str]) -> list[str]:
     """Of each column (n, k) the words that distinguish the tenth of replies in which it is largest."""
+    import numpy as np
+
     from unweave.preferences.features.firings import csr
     from unweave.preferences.features.topics import distinguishing_words
 

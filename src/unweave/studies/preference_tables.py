@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from unweave.corpora.pairs.report import PairReport
     from unweave.record.table import Table
     from unweave.studies.preference_forecast import Forecast
@@ -98,6 +98,8 @@ def predictions_table(reading: PreferenceReading, forecast: Forecast) -> Table:
 
 def leading_topic(reading: PreferenceReading, pushes: np.ndarray) -> tuple[str, float | None]:
     """The topic whose rows add most to a change, and the share of the change that they are; None of no change."""
+    import numpy as np
+
     labels, total = reading.labels, float(pushes.sum())
     sums = np.bincount(labels + 1, pushes)
     best = int(sums.argmax())
@@ -106,6 +108,8 @@ def leading_topic(reading: PreferenceReading, pushes: np.ndarray) -> tuple[str, 
 
 def topics_table(reading: PreferenceReading, forecast: Forecast) -> Table:
     """Each topic with its size and the column that it pushes most, of those that stand."""
+    import numpy as np
+
     from unweave.record.table import Table
 
     labels, leading = reading.labels, forecast.leading
@@ -139,6 +143,8 @@ def topics_table(reading: PreferenceReading, forecast: Forecast) -> Table:
 
 def rows_table(reading: PreferenceReading, forecast: Forecast) -> Table:
     """Of each column the rows that push it most the way it goes."""
+    import numpy as np
+
     from unweave.record.table import Table
 
     evidence, ids = reading.evidence, reading.store.ids

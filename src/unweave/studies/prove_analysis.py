@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from unweave.preferences.evidence import Evidence, Prediction, Replies
     from unweave.preferences.features.clusters import FeatureClusters
     from unweave.preferences.features.store import ReplyFeatures
@@ -65,6 +65,8 @@ def foresee(
 def _foreseen(
     made: MadeDataset, outcome: Outcome, evidence: Evidence, after: ReplyFeatures, clusters: FeatureClusters | None
 ) -> Foreseen:
+    import numpy as np
+
     from unweave.preferences.predictors.registry import predict
     from unweave.preferences.predictors.standing import standing_of
     from unweave.preferences.truth.observed import observe

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unweave.studies.prove_analysis import by_dataset, prediction_of, recipe, true_mixtures
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from unweave.preferences.truth.bench import TruthBench
     from unweave.record.run import Run
@@ -231,6 +231,8 @@ def _comparisons(found: Sequence[Foreseen]) -> Table:
 
 def _controls(found: Sequence[Foreseen]) -> Table:
     """Null and swapped datasets, and beside them what the true ones show."""
+    import numpy as np
+
     from unweave.record.table import Table
 
     rows = []
@@ -267,6 +269,8 @@ def _controls(found: Sequence[Foreseen]) -> Table:
 
 
 def _correlation(first: np.ndarray, second: np.ndarray, name: str) -> tuple[float | None, float | None]:
+    import numpy as np
+
     from unweave.base.seeds import numpy_generator
 
     if first.std() == 0 or second.std() == 0:
@@ -278,6 +282,8 @@ def _correlation(first: np.ndarray, second: np.ndarray, name: str) -> tuple[floa
 
 
 def _with_true(each: Foreseen, found: Sequence[Foreseen]) -> float | None:
+    import numpy as np
+
     if each.made.key.mixture.labels != "swapped":
         return None
     name = each.made.name.removesuffix("-swapped")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from unweave.corpora.pairs.value import PreferencePair
     from unweave.models.target import Target
@@ -90,6 +90,8 @@ def open_shape_bench(
     stop: Callable[[], None] | None,
 ) -> ShapeBench:
     """Reads the data, holds prompts out, and measures what the shaping needs, all before any training."""
+    import numpy as np
+
     from unweave.base.device import prefer_fast_float32
     from unweave.corpora.pairs import open_pairs
     from unweave.models.load import load_target
@@ -164,4 +166,6 @@ def behaviour_values(answers: list[Answered] | tuple[Answered, ...]) -> np.ndarr
 
 def groups_of(answers: list[Answered] | tuple[Answered, ...]) -> np.ndarray:
     """The number of its question for every reply."""
+    import numpy as np
+
     return np.repeat(np.arange(len(answers)), [len(answered.replies) for answered in answers])

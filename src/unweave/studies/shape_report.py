@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -58,6 +56,8 @@ def write_shaping(
 
 def _doses(trainings: Sequence[ShapeTraining], sweep: Sweep) -> list[dict[str, Any]]:
     """A row a dose: means over seeds, with the range of the change."""
+    import numpy as np
+
     rows = []
     for dose in sorted({row.dose for row in sweep.rows}):
         here = [row for row in sweep.rows if row.dose == dose]

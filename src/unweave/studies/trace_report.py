@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unweave.studies.preference_tables import SHOWN, plain_text
 from unweave.studies.trace_retraining import ALL, RANDOM, TOP
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from unweave.preferences.trace import Trace
     from unweave.record.run import Run
@@ -135,6 +135,8 @@ def concentration_table(trace: Trace) -> Table:
 
 def leave_out_table(reading: PreferenceReading, forecast: Forecast, trace: Trace, kept: np.ndarray) -> Table:
     """The predicted change when all rows of a topic are left out, the topic that takes most away first."""
+    import numpy as np
+
     from unweave.record.table import Table
 
     labels = reading.labels[kept]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import numpy_generator
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from unweave.corpora.pairs.value import PreferencePair
     from unweave.preferences.truth.bench import Outcome, TruthBench
@@ -58,6 +58,8 @@ class Retrained:
 
 def arms_of(forecast: Forecast, column: str, fractions: Sequence[float], seeds: Sequence[int]) -> list[Arm]:
     """All rows first; then for each fraction its strongest rows, and for each seed as many drawn at random."""
+    import numpy as np
+
     from unweave.preferences.trace import rows_to_remove
 
     count = len(forecast.leading.shares)
@@ -84,6 +86,8 @@ def retrain(
     run: Run | None,
 ) -> Retrained:
     """Trains every arm with every seed; ``kept`` are the rows that may be trained on, those that were traced."""
+    import numpy as np
+
     from unweave.preferences.truth.observed import observe
     from unweave.preferences.undoing import prompt_changes
 
@@ -144,6 +148,8 @@ def _bench(config: TracePreferences, reading: PreferenceReading, folder: Path, r
 
 
 def _retrainings(facts: Sequence[tuple[Arm, int, Outcome, Any]], moved: dict[tuple[str, int], np.ndarray]) -> Table:
+    import numpy as np
+
     from unweave.record.table import Table
 
     arm_all = next(arm.name for arm, *_ in facts if arm.order == ALL)
@@ -182,6 +188,8 @@ def _retrainings(facts: Sequence[tuple[Arm, int, Outcome, Any]], moved: dict[tup
 
 
 def _undoing(arms: Sequence[Arm], seeds: Sequence[int], moved: dict[tuple[str, int], np.ndarray]) -> Table:
+    import numpy as np
+
     from unweave.preferences.undoing import mean_change, undone_share
     from unweave.record.table import Table
 
