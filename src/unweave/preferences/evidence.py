@@ -31,6 +31,12 @@ class Replies:
 WORD_BUCKETS = 1 << 14
 
 
+def spread_of(values: Float32[np.ndarray, "n m"]) -> Float32[np.ndarray, " m"]:
+    """Standard deviation of each column; 1 for a column that never varies."""
+    found = values.std(0)
+    return np.where(found > 1e-9, found, 1.0).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """A preference dataset and the untrained target's own replies, measured in the same columns.
@@ -54,12 +60,8 @@ class Evidence:
 
     @property
     def spread(self) -> Float32[np.ndarray, " m"]:
-        """Standard deviation of each column over the target's own replies: the unit of every predicted change.
-
-        1 for a column that never varies there.
-        """
-        found = self.reference.values.std(0)
-        return np.where(found > 1e-9, found, 1.0).astype(np.float32)
+        """``spread_of`` the target's own replies: the unit of every predicted change."""
+        return spread_of(self.reference.values)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _proved(config: ProvePredictions, folder: Path, run: Run | None, target: Tar
     from unweave.preferences.survey import Survey, SurveySettings
     from unweave.studies.preference_bench import open_bench
     from unweave.studies.prove_analysis import foresee
-    from unweave.studies.prove_report import pooled_r2, write_proof
+    from unweave.studies.prove_report import pooled_r2, score_rows, write_proof
 
     progress = run.progress if run is not None else Silent()
     stop = run.stop_if_cancelled if run is not None else None
@@ -126,6 +126,7 @@ def _proved(config: ProvePredictions, folder: Path, run: Run | None, target: Tar
     settings = SurveySettings(layer=config.layer, features=config.features, gradient=config.gradient)
     survey = Survey(bench.target, folder / "survey", bench.before[: config.questions], settings, progress, stop)
     found, _ = foresee(survey, pool, config.questions, trained)
-    report = str(write_proof(run, bench, found)) if run is not None else None
-    r2, cells = pooled_r2(found)
+    scores = score_rows(found)
+    report = str(write_proof(run, bench, found, scores)) if run is not None else None
+    r2, cells = pooled_r2(scores)
     return Proof(r2, cells, len(trained), report)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from unweave.studies.preference_data import LEADING
 from unweave.studies.prove_analysis import by_dataset, prediction_of, recipe, true_mixtures
 
 if TYPE_CHECKING:
@@ -21,19 +22,17 @@ if TYPE_CHECKING:
 
 FLOOR = 0.7
 """Reliability from which a cell counts as reliable."""
-LEADING = "mean-difference"
-BASELINES = ("length-only", "bag-of-words", "embedding-ridge", "persona", "gradient", "mean-difference", "tilt")
 SPREAD = "spread of the untrained target's replies"
 
 
-def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen]) -> Path:
-    """Saves everything; returns the report's path."""
+def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen], scores: Sequence[dict[str, Any]]) -> Path:
+    """Saves everything, with what ``score_rows`` gave; returns the report's path."""
     from unweave.preferences.truth.calibration import calibrate
     from unweave.record.report import Headline, Section, write_report
 
     run.save_table(_trainings(found))
     run.save_table(_changes(found))
-    run.save_table(_scores(found))
+    run.save_table(_scores(scores))
     run.save_table(_comparisons(found))
     run.save_table(_controls(found))
     run.save_table(_planted(found))
@@ -75,13 +74,20 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen]) -> Path:
     return write_report(run, "Do predictions of what a dataset teaches come true?", lead, sections, headlines)
 
 
-def pooled_r2(found: Sequence[Foreseen]) -> tuple[dict[str, float], int]:
+def score_rows(found: Sequence[Foreseen]) -> list[dict[str, Any]]:
+    """How every predictor did, for all true datasets, for each kind of rater, and without what was planted."""
+    mixtures = true_mixtures(found)
+    hidden = {f.made.key.mixture.name for f in found if f.made.key.mixture.hidden}
+    rows = _score_rows(found, "all", mixtures)
+    rows += _score_rows(found, "hidden raters", [name for name in mixtures if name in hidden])
+    rows += _score_rows(found, "registered raters", [name for name in mixtures if name not in hidden])
+    return rows + _score_rows(found, "without planted rows", mixtures, planted=False)
+
+
+def pooled_r2(scores: Sequence[dict[str, Any]]) -> tuple[dict[str, float], int]:
     """R squared by predictor on the reliable cells of all true datasets, and how many cells those are."""
-    pooled = [
-        row
-        for row in _score_rows(found, "all", true_mixtures(found))
-        if row["dataset"] == "pooled" and row["view"] == "all" and row["reliable"]
-    ]
+    wanted = {"set": "all", "dataset": "pooled", "view": "all", "reliable": True}
+    pooled = [row for row in scores if wanted.items() <= row.items()]
     return {row["predictor"]: row["r2"] for row in pooled}, max((row["cells"] for row in pooled), default=0)
 
 
@@ -177,15 +183,9 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _scores(found: Sequence[Foreseen]) -> Table:
+def _scores(rows: Sequence[dict[str, Any]]) -> Table:
     from unweave.record.table import Table
 
-    mixtures = true_mixtures(found)
-    hidden = {f.made.key.mixture.name for f in found if f.made.key.mixture.hidden}
-    rows = _score_rows(found, "all", mixtures)
-    rows += _score_rows(found, "hidden raters", [name for name in mixtures if name in hidden])
-    rows += _score_rows(found, "registered raters", [name for name in mixtures if name not in hidden])
-    rows += _score_rows(found, "without planted rows", mixtures, planted=False)
     columns = {"set": None, "predictor": None}
     return Table.from_records(
         "scores",

@@ -90,12 +90,12 @@ def open_shape_bench(
     stop: Callable[[], None] | None,
 ) -> ShapeBench:
     """Reads the data, holds prompts out, and measures what the shaping needs, all before any training."""
-    import numpy as np
 
     from unweave.base.device import prefer_fast_float32
     from unweave.corpora.pairs import open_pairs
     from unweave.models.load import load_target
     from unweave.preferences.behaviours.registry import all_behaviours
+    from unweave.preferences.evidence import spread_of
     from unweave.preferences.held_out import SHARE, draw_questions, is_held_out
     from unweave.preferences.shaping.direction import find_direction
     from unweave.preferences.shaping.scores import behaviour_scores
@@ -123,7 +123,7 @@ def open_shape_bench(
     bench = bench_of(config, target, folder, before, progress, stop)
     names = tuple(all_behaviours())
     values, column = behaviour_values(before), names.index(config.behaviour)
-    spread = np.where(values.std(0) > 1e-9, values.std(0), 1.0).astype(np.float32)
+    spread = spread_of(values)
     scores = behaviour_scores(trained_on, config.behaviour)
     shares = (scores.chosen - scores.rejected) / spread[column]
     layer = config.layer if config.layer is not None else target.depth // 2

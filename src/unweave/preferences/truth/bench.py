@@ -125,7 +125,9 @@ class TruthBench:
             save_edit(edit, edit_path)
             write_json(facts_path, facts)
         result_path = place / "outcome.json"
-        untrained = self.rows(held_out)
+        measured = result_path.exists()
+        # Weighed before the edit is applied.
+        untrained = [] if measured else self.rows(held_out)
         with applied(self.target, edit):
             after = answer_questions(
                 self.target,
@@ -138,7 +140,7 @@ class TruthBench:
                 self.progress,
                 self.stop,
             )
-            if not result_path.exists():
+            if not measured:
                 write_json(result_path, {"margins": self._margins(untrained), "perplexity": self._perplexity()})
         result = read_json(result_path)
         margins = result["margins"] or [0.0]
