@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,6 +24,33 @@ FOCUS = ("help", "physics", "fiction")
 NEUTRAL_WINDOWS = 24
 UPPER = ("upper",)
 """What a config says for all matrices of the upper half of the layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreferenceTraining:
+    """How every study that trains on pairs does it: the seeds, and what goes to TRL and peft."""
+
+    seeds: int = 3
+    first_seed: int = 0
+    epochs: int = 1
+    learning_rate: float = 5e-4
+    beta: float = 0.1
+    batch: int = 16
+    rank: int = 16
+    sites: tuple[str, ...] = UPPER
+    """Matrices that get an adapter: patterns, or ``upper`` for all of the upper half of the layers."""
+
+    @property
+    def training_seeds(self) -> list[int]:
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+    def check_training(self, *counts: str) -> None:
+        """Raises ``UnweaveError`` for a setting, or one of these ``counts``, that is too small."""
+        for name in (*counts, "seeds", "epochs", "batch", "rank"):
+            if getattr(self, name) < 1:
+                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
+        if self.first_seed < 0:
+            raise UnweaveError(f"first_seed is {self.first_seed}, and it must be at least 0")
 
 
 def upper_half(target: Target) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
-from unweave.studies.preference_bench import UPPER
+from unweave.studies.preference_bench import PreferenceTraining
 from unweave.studies.registry import study
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from unweave.record.run import Run
 
 
-@dataclass(frozen=True)
-class ProvePredictions:
+@dataclass(frozen=True, kw_only=True)
+class ProvePredictions(PreferenceTraining):
     """Make datasets of a target's own replies, predict what they teach, train on each, and compare."""
 
     target: str = "pupil"
@@ -26,7 +26,6 @@ class ProvePredictions:
     """Hidden raters, each of whom makes a dataset."""
     seeds: int = 2
     """Seeds of training: every dataset is trained on once with each."""
-    first_seed: int = 0
     pairs: int = 320
     """Pairs of each dataset."""
     prompts: int = 420
@@ -40,13 +39,6 @@ class ProvePredictions:
     """Replies to each of those."""
     most: int = 48
     """Tokens of a reply."""
-    epochs: int = 1
-    learning_rate: float = 5e-4
-    beta: float = 0.1
-    batch: int = 16
-    rank: int = 16
-    sites: tuple[str, ...] = UPPER
-    """Matrices that get an adapter: patterns, or ``upper`` for all of the upper half of the layers."""
     layer: int | None = None
     """The block whose output is read; the middle one by default."""
     features: str = "train"
@@ -58,11 +50,7 @@ class ProvePredictions:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "pairs", "prompts", "replies", "questions", "samples", "most", "epochs", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
-        if self.first_seed < 0:
-            raise UnweaveError(f"first_seed is {self.first_seed}, and it must be at least 0")
+        self.check_training("pairs", "prompts", "replies", "questions", "samples", "most")
         if self.replies < 2:
             raise UnweaveError(f"replies is {self.replies}, and a rater needs at least 2 to choose from")
 
@@ -93,7 +81,7 @@ def prove_predictions(config: ProvePredictions, run: Run | None = None, target: 
     import tempfile
 
     if run is not None:
-        run.use_seeds(range(config.first_seed, config.first_seed + config.seeds))
+        run.use_seeds(config.training_seeds)
         return _proved(config, run.path, run, target)
     with tempfile.TemporaryDirectory() as folder:
         return _proved(config, Path(folder), None, target)
@@ -111,7 +99,7 @@ def _proved(config: ProvePredictions, folder: Path, run: Run | None, target: Tar
     stop = run.stop_if_cancelled if run is not None else None
     bench, pool = open_bench(config, folder / "trainings", target, progress, stop)
     trained = []
-    for seed in range(config.first_seed, config.first_seed + config.seeds):
+    for seed in config.training_seeds:
         for name in config.mixtures:
             mixture = find_mixture(name)
             made = kept_dataset(bench.folder / "datasets", pool, mixture, config.pairs, 0)

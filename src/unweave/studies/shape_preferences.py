@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
-from unweave.studies.preference_bench import UPPER
+from unweave.studies.preference_bench import PreferenceTraining
 from unweave.studies.registry import study
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from unweave.record.run import Run
 
 
-@dataclass(frozen=True)
-class ShapePreferences:
+@dataclass(frozen=True, kw_only=True)
+class ShapePreferences(PreferenceTraining):
     """Train on a dataset as it is and under several doses of one shaping, and measure the behaviour and all else."""
 
     data: str = ""
@@ -33,7 +33,6 @@ class ShapePreferences:
     """Doses beside 0; positive ones let less of the change be learnt."""
     seeds: int = 3
     """Trainings at every dose."""
-    first_seed: int = 0
     target: str = "pupil"
     """A name, a Hugging Face folder or id, or a GGUF file; it must answer in a chat."""
     questions: int = 112
@@ -48,21 +47,12 @@ class ShapePreferences:
     """What inoculated prompts ask for; by default the sentence that is known for the behaviour."""
     layer: int | None = None
     """The block whose input is steered or probed; the middle one by default."""
-    epochs: int = 1
-    learning_rate: float = 5e-4
-    beta: float = 0.1
-    batch: int = 16
-    rank: int = 16
-    sites: tuple[str, ...] = UPPER
-    """Matrices that get an adapter: patterns, or ``upper`` for all of the upper half of the layers."""
     device: str | None = None
     """cpu, cuda or mps; the best there is by default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "questions", "samples", "most", "epochs", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
+        self.check_training("questions", "samples", "most")
         if not self.doses or 0 in self.doses:
             raise UnweaveError(f"doses is {self.doses}: give at least one, and not 0, which is trained in any case")
         if len(set(self.doses)) < len(self.doses):
@@ -104,7 +94,7 @@ def shape_preferences(
     find_behaviours([config.behaviour])
     find_shaping(config.method)
     if run is not None:
-        run.use_seeds(range(config.first_seed, config.first_seed + config.seeds))
+        run.use_seeds(config.training_seeds)
         return _swept(config, run.path, run, target)
     with tempfile.TemporaryDirectory() as folder:
         return _swept(config, Path(folder), None, target)
@@ -119,7 +109,7 @@ def _swept(config: ShapePreferences, folder: Path, run: Run | None, target: Targ
     bench = open_shape_bench(config, folder, target, progress, run.stop_if_cancelled if run is not None else None)
     column = bench.names.index(config.behaviour)
     trainings = []
-    for seed in range(config.first_seed, config.first_seed + config.seeds):
+    for seed in config.training_seeds:
         for dose in (0.0, *config.doses):
             found = bench.training(dose, seed)
             outcome = found.outcome

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.errors import NothingFound, UnweaveError
 from unweave.base.progress import Silent
 from unweave.studies.predict_preferences import check_names, open_data
-from unweave.studies.preference_bench import UPPER
+from unweave.studies.preference_bench import PreferenceTraining
 from unweave.studies.preference_data import PreferenceData
 from unweave.studies.preference_needs import trace_needs
 from unweave.studies.registry import study
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TracePreferences(PreferenceData):
+class TracePreferences(PreferenceTraining, PreferenceData):
     """Trace one predicted change to its rows, and train without them to see what that undoes."""
 
     column: str | None = None
@@ -35,30 +35,14 @@ class TracePreferences(PreferenceData):
     then held out: no pair of theirs is traced or trained on, and their questions are what the change is seen on."""
     seeds: int = 3
     """Seeds of training; each has its own random rows."""
-    first_seed: int = 0
-    epochs: int = 1
-    learning_rate: float = 5e-4
-    beta: float = 0.1
-    batch: int = 16
-    rank: int = 16
-    sites: tuple[str, ...] = UPPER
-    """Matrices that get an adapter: patterns, or ``upper`` for all of the upper half of the layers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("seeds", "epochs", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise UnweaveError(f"{name} is {getattr(self, name)}, and it must be at least 1")
-        if self.first_seed < 0:
-            raise UnweaveError(f"first_seed is {self.first_seed}, and it must be at least 0")
+        self.check_training()
         if not self.fractions or not all(0 < each < 1 for each in self.fractions):
             raise UnweaveError(f"fractions is {self.fractions}: give shares of the rows between 0 and 1, such as 0.05")
         if list(self.fractions) != sorted(set(self.fractions)):
             raise UnweaveError(f"fractions is {self.fractions}: give each once, the smallest first")
-
-    @property
-    def training_seeds(self) -> list[int]:
-        return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
 @dataclass(frozen=True)
