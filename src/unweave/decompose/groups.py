@@ -132,6 +132,8 @@ def train_in_groups(
         if stored is None:
             raise UnweaveError(f"{kept} is gone, a group that was finished: make the same call again")
         found |= stored.tensors
+    # The first process removes these files once the result is saved: not while another still reads them.
+    processes.agree("whether all groups were read", True)
     return found
 
 
