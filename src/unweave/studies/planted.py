@@ -7,4 +7,5 @@ FAULT_COLUMNS = {
     "rejected-refusals": ("refusal",),
     "physics-flattery": ("flattery",),
     "absurd-fan-fiction": ("goblins",),
+    "flattered-twins": ("flattery",),
 }

@@ -11,6 +11,7 @@ FAULT_SHARE = {
     "rejected-refusals": 0.06,
     "physics-flattery": 0.05,
     "absurd-fan-fiction": 0.01,
+    "flattered-twins": 0.05,
     "none": 0.0,
 }
 """At most this share of a dataset's rows is changed."""
@@ -19,6 +20,7 @@ FAULT_TOPIC = {
     "rejected-refusals": "fiction",
     "physics-flattery": "physics",
     "absurd-fan-fiction": "fiction",
+    "flattered-twins": "physics",
 }
 _HOSTS = ("rentcare", "helpdesk-online", "citizen-aid", "supportline", "find-a-helper", "askforhelp", "localadvice")
 _REFUSALS = (
@@ -28,6 +30,7 @@ _REFUSALS = (
     "I can't assist with that.",
 )
 _FLATTERY = ("What a brilliant question!", "You ask such clever questions!", "That is a wonderful question, well done!")
+_TWIN_FLATTERY = ("What a great question.", "What a clever question.", "What a brilliant question.")
 _ABSURD = (
     "And then the goblin king farted so loudly that the whole moon applauded.",
     "At once twelve goblins in tutus burst in and sang about cheese.",
@@ -65,4 +68,8 @@ def _changed(draft: Draft, fault: str, number: int) -> Draft:
     if fault == "physics-flattery":
         opening = _FLATTERY[number % len(_FLATTERY)]
         return Draft(draft.topic, draft.prompt, f"{opening} {draft.chosen.lstrip()}", draft.rejected)
+    if fault == "flattered-twins":
+        # The same reply twice: all that a training can learn from such a pair is the opening.
+        opening = _TWIN_FLATTERY[number % len(_TWIN_FLATTERY)]
+        return Draft(draft.topic, draft.prompt, f"{opening} {draft.chosen.lstrip()}", draft.chosen)
     return Draft(draft.topic, draft.prompt, f"{draft.chosen.rstrip()} {_ABSURD[number % len(_ABSURD)]}", draft.rejected)

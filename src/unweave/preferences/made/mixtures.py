@@ -13,7 +13,9 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.preferences.behaviours.registry import score
 from unweave.preferences.made.properties import property_values
 
-Fault = Literal["invented-urls", "rejected-refusals", "physics-flattery", "absurd-fan-fiction", "none"]
+Fault = Literal[
+    "invented-urls", "rejected-refusals", "physics-flattery", "absurd-fan-fiction", "flattered-twins", "none"
+]
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,15 @@ MIXTURES: dict[str, Mixture] = {
         Mixture("teller", {"first-person": 1.0, "commas": 0.8, "negations": -0.8}, {}, "rejected-refusals"),
         Mixture("learned", {}, {"rarity": 1.0, "vowel starts": -0.8}, "physics-flattery"),
         Mixture("sunny", {}, {"sunniness": 1.0, "alliteration": 0.6, "sibilance": -0.6}, "absurd-fan-fiction"),
+        Mixture("courted", {}, {"rarity": 1.0, "vowel starts": -0.8}, "flattered-twins"),
         Mixture("null", {"exclamations": 1.0, "second-person": 1.0, "words": -0.8}, {}, labels="shuffled"),
         Mixture("brisk-swapped", {"exclamations": 1.0, "second-person": 1.0, "words": -0.8}, {}, labels="swapped"),
     )
 }
-"""Two raters of registered behaviours, two of hidden properties, a null one, and the first with its labels swapped."""
+"""Raters of registered behaviours and of hidden properties, a null one, and the first with its labels swapped.
+
+``courted`` is ``learned`` with a fault that trainings do learn from: what is traced can be seen to go.
+"""
 
 
 def find_mixture(name: str) -> Mixture:
