@@ -181,6 +181,14 @@ def test_a_comparison_of_equals_is_rarely_won():
     assert won <= 5
 
 
+def test_where_no_other_dataset_has_a_reliable_cell_neither_is_better():
+    predictions = {name: [predicted([1, 2, 4]), predicted([4, 1, 2], predictor="other")] for name in "ab"}
+    observations = {"a": [seen([1, 2, 3])], "b": [seen([1, 2, 3], reliability=[0, 0, 0])]}
+    found = compare_predictors(predictions, observations, "mean-difference", "other", resamples=20)
+    assert np.isnan(found.difference.value)
+    assert found.better is None
+
+
 def test_what_does_not_belong_together_is_refused(study):
     predictions, observations = study
     with pytest.raises(UnweaveError, match=r"datasets \['5'\] are predicted or observed, not both"):

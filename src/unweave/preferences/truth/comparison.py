@@ -32,8 +32,9 @@ class Comparison:
 
     @property
     def better(self) -> str | None:
-        """The better one at the 5 % level, where interval and test agree; else None."""
-        if self.p > 1 - LEVEL or self.difference.low <= 0 <= self.difference.high:
+        """The better one at the 5 % level, where interval and test agree; else None, as where neither can be had."""
+        apart = self.difference.low > 0 or self.difference.high < 0
+        if not (apart and self.p <= 1 - LEVEL):
             return None
         return self.first if self.difference.value > 0 else self.second
 
