@@ -13,8 +13,6 @@ from unweave.studies.prove_analysis import by_dataset, prediction_of, recipe, tr
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
     from unweave.preferences.truth.bench import TruthBench
     from unweave.record.run import Run
     from unweave.record.table import Table
@@ -230,6 +228,8 @@ def _controls(found: Sequence[Foreseen]) -> Table:
     """Null and swapped datasets, and beside them what the true ones show."""
     import numpy as np
 
+    from unweave.preferences.predictors.prompts import Prompts
+    from unweave.preferences.truth.chance import agreement
     from unweave.record.table import Table
 
     rows = []
@@ -239,7 +239,7 @@ def _controls(found: Sequence[Foreseen]) -> Table:
             continue
         reliable = each.observed.reliability >= FLOOR
         predicted, observed = leading.change.astype(float), each.observed.change
-        r, p = _correlation(predicted, observed, each.made.name)
+        agreed = agreement(leading.shares, Prompts.of(each.evidence.groups), observed)
         signs = np.sign(predicted[reliable]) == np.sign(observed[reliable])
         rows.append(
             {
@@ -248,8 +248,8 @@ def _controls(found: Sequence[Foreseen]) -> Table:
                 "labels": each.made.key.mixture.labels,
                 "said to change": int(each.standing.stands.sum()),
                 "columns": len(predicted),
-                "correlation": r,
-                "p": p,
+                "correlation": _number(agreed.r),
+                "p": _number(agreed.p),
                 "reliable": int(reliable.sum()),
                 "signs right": float(signs.mean()) if len(signs) else None,
                 "with the true one": _with_true(each, found),
@@ -259,23 +259,10 @@ def _controls(found: Sequence[Foreseen]) -> Table:
         "controls",
         rows,
         digits={"correlation": 3, "p": 4, "with the true one": 3},
-        caption="Correlation of what was predicted with what was observed over all columns, and its p by shuffling the "
-        "columns' names. The last column correlates what was observed with what the dataset of the same pairs and true "
-        "labels did.",
+        caption="Correlation of what was predicted with what was observed over all columns, and its p by flipping the "
+        "labels of prompts. The last column correlates what was observed with what the dataset of the same choices and "
+        "true labels did, whose planted rows the swapped one lacks.",
     )
-
-
-def _correlation(first: np.ndarray, second: np.ndarray, name: str) -> tuple[float | None, float | None]:
-    import numpy as np
-
-    from unweave.base.seeds import numpy_generator
-
-    if first.std() == 0 or second.std() == 0:
-        return None, None
-    r = float(np.corrcoef(first, second)[0, 1])
-    generator = numpy_generator(0, "controls", name)
-    null = [abs(np.corrcoef(first[generator.permutation(len(first))], second)[0, 1]) for _ in range(1999)]
-    return r, float((1 + sum(each >= abs(r) for each in null)) / 2000)
 
 
 def _with_true(each: Foreseen, found: Sequence[Foreseen]) -> float | None:

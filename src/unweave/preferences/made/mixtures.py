@@ -67,7 +67,8 @@ MIXTURES: dict[str, Mixture] = {
         Mixture("brisk-swapped", {"exclamations": 1.0, "second-person": 1.0, "words": -0.8}, {}, labels="swapped"),
     )
 }
-"""Two raters of registered behaviours, two of hidden properties, a null one, and the first with its labels swapped."""
+"""Two raters of registered behaviours, two of hidden properties, a null one, and the first's choices swapped, without
+its fault."""
 
 
 def find_mixture(name: str) -> Mixture:

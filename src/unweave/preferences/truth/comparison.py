@@ -27,7 +27,8 @@ class Comparison:
     second: str
     difference: Estimate
     p: float
-    """Two-sided, by sign flips of squared errors over blocks of one dataset and column, its seeds together."""
+    """Two-sided, by sign flips of squared errors over blocks of one dataset and column, its seeds together. Too small
+    where columns are relatives of each other, so that ``better`` asks for the interval too."""
     blocks: int
 
     @property

@@ -69,7 +69,7 @@ class Score:
     shuffled: float
     """``r2`` at the 95th percentile when columns' names are shuffled; NaN for a single dataset."""
     p_shuffled: float
-    """That shuffled names do as well."""
+    """That shuffled names do as well. Too small where columns are relatives of each other, which names forget."""
 
 
 def score_predictions(
