@@ -70,24 +70,22 @@ def test_one_dataset_has_no_slope_from_others():
         assert each.r2_in_sample.value > 0.9
 
 
-def test_views_hold_reliable_hidden_and_cluster_columns_apart():
-    names = ("length", "hedges", "cluster:0", "made")
-    predictions = {name: [predicted([1, 1, 2, -1], names)] for name in "ab"}
+def test_views_hold_reliable_and_cluster_columns_apart():
+    names = ("length", "hedges", "cluster:0")
+    predictions = {name: [predicted([1, 1, 2], names)] for name in "ab"}
     observations = {
-        "a": [seen([1, -1, 2, -1], names, [0.9, 0.2, 0.9, 0.7])],
-        "b": [seen([1, 1, 2, 1], names, [0.9, 0.2, 0.9, 0.9])],
+        "a": [seen([1, -1, 2], names, [0.9, 0.2, 0.7])],
+        "b": [seen([1, 1, -2], names, [0.9, 0.2, 0.9])],
     }
-    scores = score_predictions(predictions, observations, hidden=["made"], resamples=10, shuffles=19)
+    scores = score_predictions(predictions, observations, resamples=10, shuffles=19)
     cells = {(each.view, each.reliable): each.cells for each in scores if each.dataset == "pooled"}
     assert cells == {
-        ("all", False): 8, ("all", True): 6, ("behaviours", False): 4, ("behaviours", True): 2,
-        ("clusters", False): 2, ("clusters", True): 2, ("hidden", False): 2, ("hidden", True): 2,
+        ("all", False): 6, ("all", True): 4, ("behaviours", False): 4, ("behaviours", True): 2,
+        ("clusters", False): 2, ("clusters", True): 2,
     }  # fmt: skip
     # The one behaviour whose sign was missed is not reliable, and so does not count.
     assert pick(scores, dataset="pooled", view="behaviours", reliable=False).sign_accuracy.value == 1
-    assert pick(scores, dataset="pooled", view="hidden", reliable=True).sign_accuracy.value == 0.5
-    with pytest.raises(UnweaveError, match="hidden column 'mode' is not among those predicted; nearest: 'made'"):
-        score_predictions(predictions, observations, hidden=["mode"])
+    assert pick(scores, dataset="pooled", view="clusters", reliable=True).sign_accuracy.value == 0.5
 
 
 def test_saying_nothing_explains_nothing():
