@@ -11,7 +11,7 @@ from unweave.base.progress import Silent
 from unweave.preferences.made.dataset import Key, MadeDataset
 from unweave.preferences.made.mixtures import find_mixture
 from unweave.studies.prove_analysis import by_dataset, foresee
-from unweave.studies.prove_report import pooled_r2, score_rows
+from unweave.studies.prove_report import _controls, pooled_r2, score_rows
 
 MIXTURES = ("brisk", "teller")
 ASKED = 30
@@ -84,3 +84,10 @@ def test_seeds_of_a_dataset_share_a_prediction_and_are_scored_together(proven):
     r2, cells = pooled_r2(score_rows(found))
     assert cells == 2 * 2 * 8
     assert r2["tilt"] > 0.5
+
+
+def test_controls_say_of_each_training_how_prediction_and_observation_agree(proven):
+    _, found = proven
+    rows = _controls(found).records()
+    assert [(row["dataset"], row["seed"]) for row in rows] == [(m, s) for s in (0, 1) for m in MIXTURES]
+    assert all(row["correlation"] > 0.5 and row["p"] < 0.1 for row in rows)

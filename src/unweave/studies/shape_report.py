@@ -47,9 +47,10 @@ def write_shaping(
     ]
     if "removed" in run.tables():
         sections.append(Section("Rows left out", tables=["removed"]))
+    few = " Fewer than three seeds: no more than a look." if config.seeds < 3 else ""
     lead = (
         f"{len(bench.setting.rows)} pairs trained on as they are and at {len(config.doses)} doses of {config.method}, "
-        f"{config.seeds} seeds each; {config.behaviour} is what is shaped."
+        f"{config.seeds} seeds each; {config.behaviour} is what is shaped.{few}"
     )
     return write_report(run, f"Shaping {config.behaviour} by {config.method}", lead, sections, headlines)
 
