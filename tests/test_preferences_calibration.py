@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_preferences_scoring import predicted, seen
@@ -30,6 +32,15 @@ def test_slopes_are_least_squares_through_the_origin():
     assert found.spread == pytest.approx(np.std([2, 1], ddof=1))
     assert found.residual == pytest.approx(np.sqrt(1 / 4))
     assert found.datasets == 2
+
+
+def test_it_is_known_how_many_pairs_slopes_were_learnt_on(tmp_path):
+    predictions = {"a": [predicted([1, 2])], "b": [predicted([3, 0])]}
+    predictions["b"] = [replace(predictions["b"][0], shares=np.zeros((7, 2), np.float32))]
+    found = calibrate(predictions, {"a": [seen([2, 4])], "b": [seen([3, 1])]}, "digest", RECIPE)
+    assert found.pairs == (3, 7)
+    found.save(tmp_path / "calibration.json")
+    assert Calibration.load(tmp_path / "calibration.json").pairs == (3, 7)
 
 
 def test_the_interval_covers_what_a_new_dataset_does():

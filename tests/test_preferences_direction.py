@@ -108,6 +108,7 @@ def test_scores_are_standard_over_both_sides(llama):
     counts = np.array([[pair.chosen.count("moon"), pair.rejected.count("moon")] for pair in given], float)
     wanted = (counts - counts.mean()) / counts.std()
     np.testing.assert_allclose(np.stack([scores.chosen, scores.rejected], 1), wanted, atol=1e-6)
+    np.testing.assert_allclose(scores.shares(2.0), (counts[:, 0] - counts[:, 1]) / 2 / len(counts), atol=1e-6)
     with pytest.raises(UnweaveError, match="the same for all 12 replies"):
         PairScores.standardised("x", np.ones(6), np.ones(6))
 

@@ -70,24 +70,22 @@ def test_one_dataset_has_no_slope_from_others():
         assert each.r2_in_sample.value > 0.9
 
 
-def test_views_hold_reliable_hidden_and_cluster_columns_apart():
-    names = ("length", "hedges", "cluster:0", "made")
-    predictions = {name: [predicted([1, 1, 2, -1], names)] for name in "ab"}
+def test_views_hold_reliable_and_cluster_columns_apart():
+    names = ("length", "hedges", "cluster:0")
+    predictions = {name: [predicted([1, 1, 2], names)] for name in "ab"}
     observations = {
-        "a": [seen([1, -1, 2, -1], names, [0.9, 0.2, 0.9, 0.7])],
-        "b": [seen([1, 1, 2, 1], names, [0.9, 0.2, 0.9, 0.9])],
+        "a": [seen([1, -1, 2], names, [0.9, 0.2, 0.7])],
+        "b": [seen([1, 1, -2], names, [0.9, 0.2, 0.9])],
     }
-    scores = score_predictions(predictions, observations, hidden=["made"], resamples=10, shuffles=19)
+    scores = score_predictions(predictions, observations, resamples=10, shuffles=19)
     cells = {(each.view, each.reliable): each.cells for each in scores if each.dataset == "pooled"}
     assert cells == {
-        ("all", False): 8, ("all", True): 6, ("behaviours", False): 4, ("behaviours", True): 2,
-        ("clusters", False): 2, ("clusters", True): 2, ("hidden", False): 2, ("hidden", True): 2,
+        ("all", False): 6, ("all", True): 4, ("behaviours", False): 4, ("behaviours", True): 2,
+        ("clusters", False): 2, ("clusters", True): 2,
     }  # fmt: skip
     # The one behaviour whose sign was missed is not reliable, and so does not count.
     assert pick(scores, dataset="pooled", view="behaviours", reliable=False).sign_accuracy.value == 1
-    assert pick(scores, dataset="pooled", view="hidden", reliable=True).sign_accuracy.value == 0.5
-    with pytest.raises(UnweaveError, match="hidden column 'mode' is not among those predicted; nearest: 'made'"):
-        score_predictions(predictions, observations, hidden=["mode"])
+    assert pick(scores, dataset="pooled", view="clusters", reliable=True).sign_accuracy.value == 0.5
 
 
 def test_saying_nothing_explains_nothing():
@@ -179,6 +177,14 @@ def test_a_comparison_of_equals_is_rarely_won():
             predictions[dataset] = [predicted(truth + generator.normal(size=12), predictor=name) for name in ("a", "b")]
         won += compare_predictors(predictions, observations, "a", "b", resamples=100).better is not None
     assert won <= 5
+
+
+def test_where_no_other_dataset_has_a_reliable_cell_neither_is_better():
+    predictions = {name: [predicted([1, 2, 4]), predicted([4, 1, 2], predictor="other")] for name in "ab"}
+    observations = {"a": [seen([1, 2, 3])], "b": [seen([1, 2, 3], reliability=[0, 0, 0])]}
+    found = compare_predictors(predictions, observations, "mean-difference", "other", resamples=20)
+    assert np.isnan(found.difference.value)
+    assert found.better is None
 
 
 def test_what_does_not_belong_together_is_refused(study):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
 from unweave.base.errors import UnweaveError
+from unweave.base.files import write_json
 from unweave.corpora.pairs.value import PreferencePair, Turn
 from unweave.edit.edits import applied
 from unweave.models.load import load_target
@@ -17,7 +19,7 @@ from unweave.models.target import identify
 from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.predictors.gradients import Projection, gradient_effects, reply_gradients
 from unweave.preferences.truth.answers import Question, answer_questions, read_answers
-from unweave.preferences.truth.bench import Sampling, TruthBench
+from unweave.preferences.truth.bench import Sampling, TruthBench, _fingerprint, _plain
 from unweave.preferences.truth.dpo import DPORow, DPOSettings, reference_rows, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
 from unweave.preferences.truth.sampling import draw, sample_replies
@@ -218,6 +220,22 @@ def test_the_bench_keeps_a_training_and_refuses_another_under_its_name(target, t
     assert len(said) == trained_steps
     with pytest.raises(UnweaveError, match="another training"):
         bench.outcome("one", rows[:4], 0)
+
+
+def test_held_out_pairs_of_one_prompt_are_one_and_of_none_there_is_no_accuracy(tmp_path, monkeypatch):
+    monkeypatch.setattr("unweave.preferences.truth.bench.answer_questions", lambda *_: [])
+    monkeypatch.setattr("unweave.preferences.truth.bench.load_edit", lambda _: None)
+    monkeypatch.setattr("unweave.preferences.truth.bench.applied", lambda *_: nullcontext())
+    bench = TruthBench(None, tmp_path, [], SHORT, Sampling(2, 8))
+    asked = {"settings": _plain(SHORT), "rows": _fingerprint([]), "policy": ""}
+    for name, margins in (("some", [1.0, 1.0, -2.0]), ("none", [])):
+        write_json(tmp_path / name / "training.json", {"asked": asked, "curve": [], "tokens": 0, "seconds": 0})
+        write_json(tmp_path / name / "outcome.json", {"margins": margins, "perplexity": 2.0})
+    pairs = [PreferencePair(n, (Turn("user", each),), "yes", "no") for n, each in ("aa", "bb", "cb")]
+    some, none = (bench.outcome(name, [], SHORT.seed, held) for name, held in (("some", pairs), ("none", [])))
+    assert (some.accuracy.mean, some.margin.mean, some.accuracy.n) == (pytest.approx(2 / 3), 0, 2)
+    assert np.isnan([none.accuracy.mean, none.margin.mean]).all()
+    assert none.accuracy.n == 0
 
 
 def prompts_row(target):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,7 @@ def test_a_sweep_trains_at_every_dose_and_keeps_the_unshaped_one(target, data, t
     assert len({json.dumps(row["change"]) for row in rows}) > 1
     assert not audit_run(run)
     assert len(list(open_pairs(data))) > rows[0]["rows"]
+    assert "Fewer than three seeds" in Path(shaped.report).read_text(encoding="utf-8")
 
 
 def test_a_shaping_without_data_or_of_an_unknown_behaviour_is_refused(data):

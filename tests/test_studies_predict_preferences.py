@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import made_pairs
 import numpy as np
@@ -18,6 +19,7 @@ from unweave.preferences.truth.calibration import Calibration, Slope
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
 from unweave.studies.predict_preferences import PredictPreferences, predict_preferences
+from unweave.studies.predict_report import _meaning_of_size
 from unweave.studies.preference_forecast import default_recipe, find_calibration
 from unweave.studies.registry import find_study
 
@@ -145,7 +147,9 @@ def test_of_labels_dealt_at_random_nothing_stands_and_no_row_is_removed(tmp_path
 def test_a_calibration_turns_predictions_into_changes(tmp_path, target):
     data = made_pairs.write(tmp_path / "pairs.jsonl", made_pairs.lines(24))
     digest = target.identity.digest
-    Calibration(digest, {"beta": 0.1}, {"mean-difference": Slope(0.5, 0.1, 0.2, 4)}).save(tmp_path / "calibration.json")
+    Calibration(digest, {"beta": 0.1}, (320, 320), {"mean-difference": Slope(0.5, 0.1, 0.2, 4)}).save(
+        tmp_path / "calibration.json"
+    )
     plain = predict_preferences(config(data, predictors=("length-only",)), target=target)
     found = predict_preferences(config(data, predictors=("length-only",), calibration=str(tmp_path)), target=target)
     changes, halved = ({row["column"]: row["change"] for row in each.columns} for each in (plain, found))
@@ -154,7 +158,10 @@ def test_a_calibration_turns_predictions_into_changes(tmp_path, target):
     assert [row["length-only"] for row in plain.columns if row["column"] == "words"] == [
         row["length-only"] for row in found.columns if row["column"] == "words"
     ]
-    Calibration("f" * 16, {}, {}).save(tmp_path / "other.json")
+    known = SimpleNamespace(calibrated=True, calibration=Calibration.load(tmp_path / "calibration.json"))
+    known.leading = SimpleNamespace(predictor="mean-difference")
+    assert "beta 0.1, on 320 pairs. These are 24:" in _meaning_of_size(known, 24)[0]
+    Calibration("f" * 16, {}, (320, 320), {}).save(tmp_path / "other.json")
     with pytest.raises(UnweaveError, match="calibrated on the target"):
         find_calibration(str(tmp_path / "other.json"), target)
     assert find_calibration(None, target) is None

@@ -53,7 +53,7 @@ class Evidence:
     reference_groups: Int64[np.ndarray, " s"]
     """Which of those answer the same prompt."""
     gradient: Float32[np.ndarray, "n m"] | None = None
-    """Each pair's first-order effect on each column, in adapter space, where it was computed."""
+    """Each pair's first-order effect on each column, in the column's own units up to one factor, where computed."""
 
     def __len__(self) -> int:
         return len(self.groups)

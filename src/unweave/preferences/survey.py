@@ -176,7 +176,7 @@ class Survey:
         ]
         both = self._kept_gradients(f"pairs-{name}", replies)
         rows = self._own_rows(reference)
-        values = evidence.reference.values[rows] / evidence.spread
+        values = evidence.reference.values[rows]
         return gradient_effects(both[0::2] - both[1::2], own, values, evidence.reference_groups[rows])
 
     def _own_replies(self) -> list[tuple[list[int], list[int]]]:

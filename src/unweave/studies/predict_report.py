@@ -53,7 +53,7 @@ def write_prediction(
     sections = [
         Section(
             "What it will teach",
-            paragraphs=[*_meaning_of_size(forecast), *_nothing(forecast, standing)],
+            paragraphs=[*_meaning_of_size(forecast, len(reading)), *_nothing(forecast, standing)],
             figures=[name for name in ("predicted",) if name in figures],
             tables=["predictions"],
         ),
@@ -86,13 +86,16 @@ def write_prediction(
     return write_report(run, "What will this dataset teach?", lead, sections, headlines)
 
 
-def _meaning_of_size(forecast: Forecast) -> list[str]:
+def _meaning_of_size(forecast: Forecast, pairs: int) -> list[str]:
     if forecast.calibrated and forecast.calibration is not None:
         recipe = ", ".join(f"{name} {value}" for name, value in forecast.calibration.recipe.items())
         slope = forecast.calibration.slopes[forecast.leading.predictor]
+        fewest, most = forecast.calibration.pairs
+        sizes = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         return [
             f"A change is in spreads of the untrained target's own replies, as trainings of it on "
-            f"{slope.datasets} other datasets have shown it. It holds for a training like theirs: {recipe}."
+            f"{slope.datasets} other datasets have shown it. It holds for a training like theirs: {recipe}, on {sizes} "
+            f"pairs. These are {pairs}: more pairs are more steps, which change more."
         ]
     return [
         f"Changes are **relative**: nothing was trained to say how much of what {forecast.leading.predictor} says this "

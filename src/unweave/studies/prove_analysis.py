@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """One dataset: what was predicted from it, with and without its planted rows, and what training did."""
+    """One training of a dataset: what was predicted from it, with and without its planted rows, and what it did."""
 
     made: MadeDataset
+    seed: int
+    """Of the training; what is predicted is the same for all of a dataset's."""
     outcome: Outcome
     evidence: Evidence = field(repr=False)
     predictions: tuple[Prediction, ...] = field(repr=False)
@@ -38,9 +40,12 @@ def foresee(
     survey: Survey,
     pool: Sequence[Answered],
     questions: int,
-    trained: Sequence[tuple[MadeDataset, Outcome]],
+    trained: Sequence[tuple[MadeDataset, int, Outcome]],
 ) -> tuple[list[Foreseen], FeatureClusters | None]:
-    """Predictions from every dataset and observations of every training; ``questions`` are the first that count."""
+    """Predictions from every dataset and observations of every training, with its seed.
+
+    The first ``questions`` of those that were answered count.
+    """
     from unweave.preferences.encoding import encode_prompt, encode_reply
 
     texts = [
@@ -52,38 +57,51 @@ def foresee(
     pooled = survey.own("pool", pool)
     before = survey.own("before", survey.answers)
     clusters = survey.clusters(pooled, before)
+    said: dict[str, _Said] = {}
     found = []
-    for made, outcome in trained:
-        store = survey.pairs(made.name, made.pairs)
-        evidence = survey.evidence(store, before, clusters, made.pairs)
-        after = survey.own(made.name, outcome.after[:questions])
-        found.append(_foreseen(made, outcome, evidence, after, clusters))
-        survey.progress.say(f"{made.name}: predicted and observed in {len(evidence.names)} columns")
+    for made, seed, outcome in trained:
+        if made.name not in said:
+            store = survey.pairs(made.name, made.pairs)
+            said[made.name] = _say(made, survey.evidence(store, before, clusters, made.pairs))
+        after = survey.own(f"{made.name}-{seed}", outcome.after[:questions])
+        observed = _observe(said[made.name].evidence, after, clusters)
+        found.append(Foreseen(made, seed, outcome, *said[made.name], observed))
+        survey.progress.say(f"{made.name}, seed {seed}: predicted and observed in {len(observed.names)} columns")
     return found, clusters
 
 
-def _foreseen(
-    made: MadeDataset, outcome: Outcome, evidence: Evidence, after: ReplyFeatures, clusters: FeatureClusters | None
-) -> Foreseen:
+class _Said(NamedTuple):
+    """What is known of a dataset before any training on it."""
+
+    evidence: Evidence
+    predictions: tuple[Prediction, ...]
+    unplanted: tuple[Prediction, ...]
+    standing: Standing
+
+
+def _say(made: MadeDataset, evidence: Evidence) -> _Said:
     import numpy as np
 
     from unweave.preferences.predictors.registry import predict
     from unweave.preferences.predictors.standing import standing_of
-    from unweave.preferences.truth.observed import observe
 
     predictions = tuple(predict(evidence))
     kept = np.setdiff1d(np.arange(len(evidence)), made.key.planted)
     unplanted = predictions if len(kept) == len(evidence) else tuple(predict(rows_of(evidence, kept)))
-    values = after.replies("reply", clusters.members if clusters is not None else ()).values
-    observed = observe(
+    return _Said(evidence, predictions, unplanted, standing_of(evidence))
+
+
+def _observe(evidence: Evidence, after: ReplyFeatures, clusters: FeatureClusters | None) -> Observed:
+    from unweave.preferences.truth.observed import observe
+
+    return observe(
         evidence.names,
         evidence.reference.values,
         evidence.reference_groups,
-        values,
+        after.replies("reply", clusters.members if clusters is not None else ()).values,
         after.groups,
         evidence.spread,
     )
-    return Foreseen(made, outcome, evidence, predictions, unplanted, standing_of(evidence), observed)
 
 
 def rows_of(evidence: Evidence, rows: np.ndarray) -> Evidence:
@@ -110,13 +128,13 @@ def _rows(replies: Replies, rows: np.ndarray) -> Replies:
 def by_dataset(
     found: Sequence[Foreseen], mixtures: Sequence[str], planted: bool = True
 ) -> tuple[dict[str, list[Prediction]], dict[str, list[Observed]]]:
-    """Predictions and observations of these mixtures, a list a mixture: its seeds in order."""
+    """What was predicted of each of these mixtures, and what its trainings, in order, were seen to do."""
     predictions: dict[str, list[Prediction]] = {}
     observed: dict[str, list[Observed]] = {}
     for each in found:
         name = each.made.key.mixture.name
         if name in mixtures:
-            predictions.setdefault(name, []).extend(each.predictions if planted else each.unplanted)
+            predictions[name] = list(each.predictions if planted else each.unplanted)
             observed.setdefault(name, []).append(each.observed)
     return predictions, observed
 

@@ -13,8 +13,6 @@ from unweave.studies.prove_analysis import by_dataset, prediction_of, recipe, tr
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
     from unweave.preferences.truth.bench import TruthBench
     from unweave.record.run import Run
     from unweave.record.table import Table
@@ -67,9 +65,11 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen], scores: 
         Section("Planted faults", tables=["planted"]),
         Section("Every change", tables=["changes"]),
     ]
+    seeds = len({each.seed for each in found})
+    few = " Fewer than three seeds: no more than a look." if seeds < 3 else ""
     lead = (
         f"{len(mixtures)} datasets with true labels, each predicted before training and then trained on with "
-        f"{max(_seed(each, found) for each in found) + 1} seeds."
+        f"{seeds} seed{'s' * (seeds != 1)}.{few}"
     )
     return write_report(run, "Do predictions of what a dataset teaches come true?", lead, sections, headlines)
 
@@ -100,7 +100,7 @@ def _trainings(found: Sequence[Foreseen]) -> Table:
         rows.append(
             {
                 "dataset": each.made.name,
-                "seed": _seed(each, found),
+                "seed": each.seed,
                 "pairs": len(each.made.pairs),
                 "planted": len(each.made.key.planted),
                 "rater": "hidden properties" if each.made.key.mixture.hidden else "registered behaviours",
@@ -125,19 +125,14 @@ def _trainings(found: Sequence[Foreseen]) -> Table:
     )
 
 
-def _seed(each: Foreseen, found: Sequence[Foreseen]) -> int:
-    """Number of a training among those of its dataset."""
-    return [other for other in found if other.made.name == each.made.name].index(each)
-
-
 def _changes(found: Sequence[Foreseen]) -> Table:
     from unweave.record.table import Table
 
     rows = []
     for each in found:
-        observed, seed = each.observed, _seed(each, found)
+        observed = each.observed
         for column, name in enumerate(observed.names):
-            row: dict[str, Any] = {"dataset": each.made.name, "seed": seed, "column": name}
+            row: dict[str, Any] = {"dataset": each.made.name, "seed": each.seed, "column": name}
             for prediction in each.predictions:
                 row[prediction.predictor] = float(prediction.change[column])
             leading = prediction_of(each.predictions, LEADING)
@@ -233,6 +228,8 @@ def _controls(found: Sequence[Foreseen]) -> Table:
     """Null and swapped datasets, and beside them what the true ones show."""
     import numpy as np
 
+    from unweave.preferences.predictors.prompts import Prompts
+    from unweave.preferences.truth.chance import agreement
     from unweave.record.table import Table
 
     rows = []
@@ -242,17 +239,17 @@ def _controls(found: Sequence[Foreseen]) -> Table:
             continue
         reliable = each.observed.reliability >= FLOOR
         predicted, observed = leading.change.astype(float), each.observed.change
-        r, p = _correlation(predicted, observed, each.made.name)
+        agreed = agreement(leading.shares, Prompts.of(each.evidence.groups), observed)
         signs = np.sign(predicted[reliable]) == np.sign(observed[reliable])
         rows.append(
             {
                 "dataset": each.made.name,
-                "seed": _seed(each, found),
+                "seed": each.seed,
                 "labels": each.made.key.mixture.labels,
                 "said to change": int(each.standing.stands.sum()),
                 "columns": len(predicted),
-                "correlation": r,
-                "p": p,
+                "correlation": _number(agreed.r),
+                "p": _number(agreed.p),
                 "reliable": int(reliable.sum()),
                 "signs right": float(signs.mean()) if len(signs) else None,
                 "with the true one": _with_true(each, found),
@@ -262,23 +259,10 @@ def _controls(found: Sequence[Foreseen]) -> Table:
         "controls",
         rows,
         digits={"correlation": 3, "p": 4, "with the true one": 3},
-        caption="Correlation of what was predicted with what was observed over all columns, and its p by shuffling the "
-        "columns' names. The last column correlates what was observed with what the dataset of the same pairs and true "
-        "labels did.",
+        caption="Correlation of what was predicted with what was observed over all columns, and its p by flipping the "
+        "labels of prompts. The last column correlates what was observed with what the dataset of the same choices and "
+        "true labels did, whose planted rows the swapped one lacks.",
     )
-
-
-def _correlation(first: np.ndarray, second: np.ndarray, name: str) -> tuple[float | None, float | None]:
-    import numpy as np
-
-    from unweave.base.seeds import numpy_generator
-
-    if first.std() == 0 or second.std() == 0:
-        return None, None
-    r = float(np.corrcoef(first, second)[0, 1])
-    generator = numpy_generator(0, "controls", name)
-    null = [abs(np.corrcoef(first[generator.permutation(len(first))], second)[0, 1]) for _ in range(1999)]
-    return r, float((1 + sum(each >= abs(r) for each in null)) / 2000)
 
 
 def _with_true(each: Foreseen, found: Sequence[Foreseen]) -> float | None:

@@ -125,7 +125,7 @@ def open_shape_bench(
     values, column = behaviour_values(before), names.index(config.behaviour)
     spread = spread_of(values)
     scores = behaviour_scores(trained_on, config.behaviour)
-    shares = (scores.chosen - scores.rejected) / spread[column]
+    shares = scores.shares(float(spread[column]))
     layer = config.layer if config.layer is not None else target.depth // 2
     direction = probe = None
     facts: dict[str, float] = {}
@@ -141,7 +141,7 @@ def open_shape_bench(
         trained_on,
         tuple(bench.rows(trained_on)),
         config.behaviour,
-        -1 if shares.mean() < 0 else 1,
+        -1 if shares.sum() < 0 else 1,
         scores,
         shares,
         config.beta,

@@ -27,7 +27,7 @@ def write_shaping(
     _save_tables(run, config, bench, trainings, doses)
     figures = _draw(run, config)
     _claim(run, config)
-    best = max((row for row in doses if row["dose"] != 0), key=lambda row: row["undone"])
+    best = most_undone(doses)
     dose = {"dose": best["dose"]}
     headlines = [
         Headline(f"undone at {best['dose']:g}", "doses", dose, "undone", 2, note="1 is all of the change"),
@@ -47,11 +47,17 @@ def write_shaping(
     ]
     if "removed" in run.tables():
         sections.append(Section("Rows left out", tables=["removed"]))
+    few = " Fewer than three seeds: no more than a look." if config.seeds < 3 else ""
     lead = (
         f"{len(bench.setting.rows)} pairs trained on as they are and at {len(config.doses)} doses of {config.method}, "
-        f"{config.seeds} seeds each; {config.behaviour} is what is shaped."
+        f"{config.seeds} seeds each; {config.behaviour} is what is shaped.{few}"
     )
     return write_report(run, f"Shaping {config.behaviour} by {config.method}", lead, sections, headlines)
+
+
+def most_undone(doses: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the dose that leaves the smallest change; one that turns it round undoes no more."""
+    return min((row for row in doses if row["dose"] != 0), key=lambda row: abs(row["change"]))
 
 
 def _doses(trainings: Sequence[ShapeTraining], sweep: Sweep) -> list[dict[str, Any]]:

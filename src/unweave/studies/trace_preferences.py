@@ -59,7 +59,7 @@ class Traced:
     report: str | None = None
 
     def __repr__(self) -> str:
-        return f"Traced({self.column} {self.change:+.3f} {self.unit}, half of it in {len(self.rows)} rows)"
+        return f"Traced({self.column} {self.change:+.3f} {self.unit}, half of all pushes in {len(self.rows)} rows)"
 
 
 @study(

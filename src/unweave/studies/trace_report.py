@@ -51,7 +51,9 @@ def write_trace(
     only = {"column": column}
     headlines = [
         Headline("predicted change", "summary", only, "change", 3, True),
-        Headline("rows that hold half of it", "summary", only, "rows for half", 0, note=f"of {len(kept)}"),
+        Headline(
+            "rows that hold half of all pushes with it", "summary", only, "rows for half", 0, note=f"of {len(kept)}"
+        ),
     ]
     sections = [
         Section(

@@ -70,7 +70,8 @@ MIXTURES: dict[str, Mixture] = {
         Mixture("brisk-swapped", {"exclamations": 1.0, "second-person": 1.0, "words": -0.8}, {}, labels="swapped"),
     )
 }
-"""Raters of registered behaviours and of hidden properties, a null one, and the first with its labels swapped.
+"""Raters of registered behaviours and of hidden properties, a null one, and the first's choices swapped, without its
+fault.
 
 ``courted`` is ``learned`` with a fault that trainings do learn from: what is traced can be seen to go.
 """

@@ -27,6 +27,8 @@ class PairScores:
     """What was scored: a behaviour, or a direction at its layer."""
     chosen: Float64[np.ndarray, " n"] = field(repr=False)
     rejected: Float64[np.ndarray, " n"] = field(repr=False)
+    unit: float
+    """What one standard score is in what was scored."""
 
     @classmethod
     def standardised(cls, of: str, chosen: Float[np.ndarray, " n"], rejected: Float[np.ndarray, " n"]) -> PairScores:
@@ -39,7 +41,11 @@ class PairScores:
                 "behaviour that varies here"
             )
         values = (values - values.mean()) / spread
-        return cls(of, values[: len(chosen)], values[len(chosen) :])
+        return cls(of, values[: len(chosen)], values[len(chosen) :], spread)
+
+    def shares(self, spread: float) -> Float64[np.ndarray, " n"]:
+        """What each pair adds to the mean difference of what was scored, in units of ``spread``: as a trace has it."""
+        return (self.chosen - self.rejected) * (self.unit / spread / len(self.chosen))
 
 
 def behaviour_scores(pairs: Sequence[PreferencePair], behaviour: str) -> PairScores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +15,7 @@ import numpy as np
 from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json, write_json
 from unweave.base.progress import Progress, Silent
-from unweave.corpora.pairs.value import PreferencePair
+from unweave.corpora.pairs.value import PreferencePair, Turn
 from unweave.edit.edits import applied
 from unweave.edit.store import load_edit, save_edit
 from unweave.models.target import Target
@@ -22,7 +23,7 @@ from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.truth.answers import Answered, answer_questions
 from unweave.preferences.truth.dpo import DPORow, DPOSettings, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
-from unweave.stats.bootstrap import Interval, mean_interval
+from unweave.stats.bootstrap import Interval, cluster_interval
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Outcome:
     after: tuple[Answered, ...] = field(repr=False)
     """Replies to the same prompts as before."""
     accuracy: Interval
-    """Share of held-out pairs whose chosen reply became likelier against the rejected one."""
+    """Share of held-out pairs whose chosen reply became likelier against the rejected one; over their prompts, NaN
+    where no pair was held out."""
     margin: Interval
-    """Mean growth of ln p(chosen) - ln p(rejected) on held-out pairs, in nats."""
+    """Mean growth of ln p(chosen) - ln p(rejected) on held-out pairs, in nats, likewise."""
     perplexity: float
     """Of text that has nothing to do with it, after training."""
     curve: tuple[dict[str, float], ...]
@@ -143,11 +145,11 @@ class TruthBench:
             if not measured:
                 write_json(result_path, {"margins": self._margins(untrained), "perplexity": self._perplexity()})
         result = read_json(result_path)
-        margins = result["margins"] or [0.0]
+        margins, prompts = result["margins"], [pair.prompt for pair in held_out]
         return Outcome(
             tuple(after),
-            mean_interval([float(each > 0) for each in margins]),
-            mean_interval(margins),
+            _over_prompts([float(each > 0) for each in margins], prompts),
+            _over_prompts(margins, prompts),
             result["perplexity"],
             tuple(facts["curve"]),
             facts["tokens"],
@@ -177,6 +179,10 @@ def perplexity(target: Target, windows: np.ndarray) -> float:
     """exp of the mean cross-entropy of token windows [n, t] after their first token."""
     chances = reply_log_probs(target, [row[:1].tolist() for row in windows], [row[1:].tolist() for row in windows])
     return float(np.exp(-np.mean(np.concatenate(chances))))
+
+
+def _over_prompts(values: Sequence[float], prompts: Sequence[tuple[Turn, ...]]) -> Interval:
+    return cluster_interval(values, prompts) if len(values) else Interval(math.nan, math.nan, math.nan, 0)
 
 
 def _plain(settings: DPOSettings) -> dict[str, Any]:

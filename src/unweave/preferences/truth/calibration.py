@@ -42,6 +42,9 @@ class Calibration:
     """The target's digest."""
     recipe: Mapping[str, Any]
     """Every setting of the training that a slope depends on: epochs, learning rate, beta, rank and the like."""
+    pairs: tuple[int, int]
+    """Of the smallest and of the largest dataset that slopes were learnt on: more pairs are more steps, which change
+    more."""
     slopes: Mapping[str, Slope]
 
     def changes(self, prediction: Prediction) -> Prediction:
@@ -89,7 +92,7 @@ class Calibration:
             name: {what: None if value != value else value for what, value in asdict(each).items()}
             for name, each in self.slopes.items()
         }
-        return {"target": self.target, "recipe": dict(self.recipe), "slopes": slopes}
+        return {"target": self.target, "recipe": dict(self.recipe), "pairs": list(self.pairs), "slopes": slopes}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Calibration:
@@ -104,7 +107,8 @@ class Calibration:
                 )
                 for name, each in value["slopes"].items()
             }
-            return cls(str(value["target"]), dict(value["recipe"]), slopes)
+            fewest, most = value["pairs"]
+            return cls(str(value["target"]), dict(value["recipe"]), (int(fewest), int(most)), slopes)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UnweaveError(f"not a calibration ({type(error).__name__}: {error}): calibrate again") from error
 
@@ -144,4 +148,5 @@ def calibrate(
         spread = float(usable.std(ddof=1)) if len(usable) > 1 else math.nan
         residual = math.sqrt(float((np.concatenate(left) ** 2).mean()))
         slopes[predictor] = Slope(products / squares, spread, residual, len(usable))
-    return Calibration(target, dict(recipe), slopes)
+    sizes = [len(each.shares) for predictions in predictions_by_dataset.values() for each in predictions]
+    return Calibration(target, dict(recipe), (min(sizes), max(sizes)), slopes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,15 +90,8 @@ def side_by_side(
     )
 
 
-def views(names: Sequence[str], hidden: Collection[str]) -> dict[str, Bool[np.ndarray, " m"]]:
-    """Which columns each view holds: ``all``, ``behaviours``, ``clusters`` and ``hidden``, those that hold any.
-
-    ``hidden`` columns were made for the test and are not registered, so they count as neither of the two before.
-    """
-    for name in hidden:
-        if name not in names:
-            raise UnweaveError(f"hidden column {name!r} is not among those predicted; {nearest(name, names)}")
-    apart = np.array([name in set(hidden) for name in names])
-    clusters = np.array([name.startswith(CLUSTER) for name in names]) & ~apart
-    found = {"all": np.ones(len(names), bool), "behaviours": ~apart & ~clusters, "clusters": clusters, "hidden": apart}
+def views(names: Sequence[str]) -> dict[str, Bool[np.ndarray, " m"]]:
+    """Which columns each view holds: ``all``, ``behaviours`` and ``clusters``, those that hold any."""
+    clusters = np.array([name.startswith(CLUSTER) for name in names])
+    found = {"all": np.ones(len(names), bool), "behaviours": ~clusters, "clusters": clusters}
     return {name: columns for name, columns in found.items() if columns.any()}

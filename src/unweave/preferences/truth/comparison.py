@@ -27,13 +27,15 @@ class Comparison:
     second: str
     difference: Estimate
     p: float
-    """Two-sided, by sign flips of squared errors over blocks of one dataset and column, its seeds together."""
+    """Two-sided, by sign flips of squared errors over blocks of one dataset and column, its seeds together. Too small
+    where columns are relatives of each other, so that ``better`` asks for the interval too."""
     blocks: int
 
     @property
     def better(self) -> str | None:
-        """The better one at the 5 % level, where interval and test agree; else None."""
-        if self.p > 1 - LEVEL or self.difference.low <= 0 <= self.difference.high:
+        """The better one at the 5 % level, where interval and test agree; else None, as where neither can be had."""
+        apart = self.difference.low > 0 or self.difference.high < 0
+        if not (apart and self.p <= 1 - LEVEL):
             return None
         return self.first if self.difference.value > 0 else self.second
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Score:
     dataset: str
     """Its name, or ``pooled``."""
     view: str
-    """``all``, ``behaviours``, ``clusters`` or ``hidden``."""
+    """``all``, ``behaviours`` or ``clusters``."""
     reliable: bool
     """Only cells whose reliability reaches the floor."""
     cells: int
@@ -69,14 +69,13 @@ class Score:
     shuffled: float
     """``r2`` at the 95th percentile when columns' names are shuffled; NaN for a single dataset."""
     p_shuffled: float
-    """That shuffled names do as well."""
+    """That shuffled names do as well. Too small where columns are relatives of each other, which names forget."""
 
 
 def score_predictions(
     predictions_by_dataset: Mapping[str, Sequence[Prediction]],
     observed_by_dataset: Mapping[str, Sequence[Observed]],
     floor: float = 0.7,
-    hidden: Collection[str] = (),
     seed: int = 0,
     resamples: int = 1000,
     shuffles: int = 499,
@@ -84,8 +83,7 @@ def score_predictions(
     """Scores of every predictor, pooled and for each dataset, in every view, on all and on reliable cells.
 
     ``observed_by_dataset`` holds a dataset's runs, one a seed; they are left out together when its slope is fitted, and
-    drawn together. With one dataset there is no slope from others, and ``r2`` is NaN. ``hidden`` names columns that no
-    registered behaviour measures.
+    drawn together. With one dataset there is no slope from others, and ``r2`` is NaN.
     Raises ``UnweaveError`` where predictions and observations do not belong together.
     Source: intervals, the two-way bootstrap of Owen, "The pigeonhole bootstrap", 2007, which errs on the wide side.
     """
@@ -102,7 +100,7 @@ def score_predictions(
     reaches = cells.reliability >= floor
     found = []
     for predictor in cells.predicted:
-        for view, columns in views(cells.names, hidden).items():
+        for view, columns in views(cells.names).items():
             for reliable in (False, True):
                 counted = (reaches if reliable else np.ones_like(reaches)) & columns
                 found += _scores(
