@@ -18,8 +18,9 @@ from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.predictors.gradients import Projection, gradient_effects, reply_gradients
 from unweave.preferences.truth.answers import Question, answer_questions, read_answers
 from unweave.preferences.truth.bench import Sampling, TruthBench
-from unweave.preferences.truth.dpo import DPORow, DPOSettings, reference_rows, train_dpo
+from unweave.preferences.truth.dpo import DPORow, DPOSettings, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
+from unweave.preferences.truth.references import References
 from unweave.preferences.truth.sampling import draw, sample_replies
 
 ASKED = ("How does gravity work?", "Where can I get help with debt?", "How do I cook rice?", "What do owls eat?")
@@ -93,7 +94,7 @@ def pairs_of(target, prompts):
 
 @pytest.fixture(scope="module")
 def rows(target, prompts):
-    return reference_rows(target, pairs_of(target, prompts) * 4)
+    return References(target).rows(pairs_of(target, prompts) * 4)
 
 
 SHORT = DPOSettings(epochs=4, batch=8, at_once=4, learning_rate=3e-3)
@@ -110,7 +111,7 @@ def test_dpo_learns_the_pairs_and_leaves_the_target_as_it_was(target, rows, trai
     assert "forward" not in target.module.__dict__
     assert not any(parameter.requires_grad for parameter in target.module.parameters())
     with applied(target, trained.adapter):
-        now = reference_rows(target, [(row.prompt, row.chosen, row.rejected) for row in rows[:4]])
+        now = References(target).rows([(row.prompt, row.chosen, row.rejected) for row in rows[:4]])
     for old, new in zip(rows[:4], now, strict=True):
         ratio = new.reference_chosen - new.reference_rejected - old.reference_chosen + old.reference_rejected
         assert ratio > 2
@@ -198,6 +199,22 @@ def test_answers_go_on_where_they_were_interrupted(target, tmp_path, monkeypatch
     assert read_answers(tmp_path / "part.jsonl") == whole
     with pytest.raises(UnweaveError, match="other questions"):
         answer_questions(target, questions()[::-1], tmp_path / "part.jsonl", 2, 8, 0)
+
+
+def test_replies_are_weighed_once_and_for_one_target_alone(target, prompts, tmp_path, monkeypatch):
+    pairs, path = pairs_of(target, prompts), tmp_path / "references.jsonl"
+    first = References(target, path).rows(pairs)
+    weighed = []
+    monkeypatch.setattr(
+        "unweave.preferences.truth.references.reply_log_probs",
+        lambda target, prompts, replies, **_: [weighed.append(reply) or np.array([-7.0]) for reply in replies],
+    )
+    assert References(target, path).rows(pairs) == first
+    assert not weighed
+    other = dataclasses.replace(target, identity=dataclasses.replace(target.identity, weights="others"))
+    assert {row.reference_chosen for row in References(other, path).rows(pairs)} == {-7.0}
+    assert len(weighed) == 2 * len(pairs)
+    assert References(target, path).rows(pairs) == first
 
 
 def test_the_bench_keeps_a_training_and_refuses_another_under_its_name(target, tmp_path):

@@ -22,6 +22,7 @@ from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.truth.answers import Answered, answer_questions
 from unweave.preferences.truth.dpo import DPORow, DPOSettings, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
+from unweave.preferences.truth.references import References
 from unweave.stats.bootstrap import Interval, mean_interval
 
 
@@ -74,23 +75,11 @@ class TruthBench:
         self.target, self.folder, self.before = target, Path(folder), list(before)
         self.settings, self.sampling, self.windows = settings, sampling, windows
         self.progress, self.stop = progress or Silent(), stop
-        self._weighed: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
+        self._references = References(target, self.folder / "references.jsonl", self.progress)
 
     def rows(self, pairs: Sequence[PreferencePair]) -> list[DPORow]:
-        """Pairs as tokens with the untrained target's log-probabilities, each reply weighed once for all trainings."""
-        encoded = [self._encoded(pair) for pair in pairs]
-        wanted = dict.fromkeys((prompt, reply) for prompt, *replies in encoded for reply in replies)
-        missing = [each for each in wanted if each not in self._weighed]
-        if missing:
-            prompts, replies = [each[0] for each in missing], [each[1] for each in missing]
-            sums = [
-                float(each.sum()) for each in reply_log_probs(self.target, prompts, replies, progress=self.progress)
-            ]
-            self._weighed |= dict(zip(missing, sums, strict=True))
-        return [
-            DPORow(prompt, chosen, rejected, self._weighed[prompt, chosen], self._weighed[prompt, rejected])
-            for prompt, chosen, rejected in encoded
-        ]
+        """Pairs as tokens with the untrained target's log-probabilities, kept: each reply is weighed once for all."""
+        return self._references.rows([self._encoded(pair) for pair in pairs])
 
     def outcome(
         self,
