@@ -41,14 +41,9 @@ def foresee(
     trained: Sequence[tuple[MadeDataset, Outcome]],
 ) -> tuple[list[Foreseen], FeatureClusters | None]:
     """Predictions from every dataset and observations of every training; ``questions`` are the first that count."""
-    from unweave.preferences.encoding import encode_prompt, encode_reply
+    from unweave.preferences.truth.answers import reply_tokens
 
-    texts = [
-        (encode_prompt(survey.target, answered.question.turns), encode_reply(survey.target, reply.text, reply.ended))
-        for answered in pool
-        for reply in answered.replies
-    ]
-    survey.dictionary(texts)
+    survey.dictionary(lambda: reply_tokens(survey.target, pool))
     pooled = survey.own("pool", pool)
     before = survey.own("before", survey.answers)
     clusters = survey.clusters(pooled, before)

@@ -1,4 +1,4 @@
-"""What the untrained target says of replies: the reference that DPO holds the trained one against, each weighed once."""
+"""What the untrained target says of replies, each weighed once: DPO holds the trained one against it."""
 
 from __future__ import annotations
 
