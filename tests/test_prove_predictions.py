@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.base.progress import Silent
 from unweave.corpora.pairs import open_pairs, write_pairs
 from unweave.models.load import load_target
 from unweave.preferences.made.dataset import MadeDataset
 from unweave.record import Run, audit_run
+from unweave.studies import prove_analysis
 from unweave.studies.prove_predictions import ProvePredictions, prove_predictions
 from unweave.studies.shape_preferences import ShapePreferences, shape_preferences
 
@@ -78,6 +81,24 @@ def test_a_proof_that_was_interrupted_goes_on_with_what_it_has(target, proven, t
         resumed = prove_predictions(SMALL, again, target)
     assert resumed.r2 == pytest.approx(proof.r2, abs=1e-6)
     assert again.load_table("changes").records() == run.load_table("changes").records()
+
+
+def test_replies_after_the_trainings_of_one_dataset_are_read_apart(monkeypatch):
+    read = []
+    survey = SimpleNamespace(
+        answers=[],
+        progress=Silent(),
+        dictionary=lambda texts: None,
+        own=lambda name, answers: read.append((name, answers)),
+        clusters=lambda *stores: None,
+        pairs=lambda name, pairs: None,
+        evidence=lambda *given: SimpleNamespace(names=()),
+    )
+    monkeypatch.setattr(prove_analysis, "_foreseen", lambda made, seed, *rest: seed)
+    made = SimpleNamespace(name="brisk", pairs=())
+    trained = [(made, seed, SimpleNamespace(after=(seed, "not counted"))) for seed in (3, 4)]
+    assert prove_analysis.foresee(survey, [], 1, trained) == ([3, 4], None)
+    assert read[2:] == [("brisk-3", (3,)), ("brisk-4", (4,))]
 
 
 def test_the_key_is_not_among_what_is_read(proven):

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """One dataset: what was predicted from it, with and without its planted rows, and what training did."""
+    """One training: what was predicted from its dataset, with and without its planted rows, and what it did."""
 
     made: MadeDataset
+    seed: int
+    """Of the training."""
     outcome: Outcome
     evidence: Evidence = field(repr=False)
     predictions: tuple[Prediction, ...] = field(repr=False)
@@ -38,9 +40,12 @@ def foresee(
     survey: Survey,
     pool: Sequence[Answered],
     questions: int,
-    trained: Sequence[tuple[MadeDataset, Outcome]],
+    trained: Sequence[tuple[MadeDataset, int, Outcome]],
 ) -> tuple[list[Foreseen], FeatureClusters | None]:
-    """Predictions from every dataset and observations of every training; ``questions`` are the first that count."""
+    """Predictions from every dataset and observations of every training, (dataset, seed, outcome).
+
+    The first ``questions`` are those that count.
+    """
     from unweave.preferences.truth.answers import reply_tokens
 
     survey.dictionary(lambda: reply_tokens(survey.target, pool))
@@ -48,17 +53,22 @@ def foresee(
     before = survey.own("before", survey.answers)
     clusters = survey.clusters(pooled, before)
     found = []
-    for made, outcome in trained:
+    for made, seed, outcome in trained:
         store = survey.pairs(made.name, made.pairs)
         evidence = survey.evidence(store, before, clusters, made.pairs)
-        after = survey.own(made.name, outcome.after[:questions])
-        found.append(_foreseen(made, outcome, evidence, after, clusters))
-        survey.progress.say(f"{made.name}: predicted and observed in {len(evidence.names)} columns")
+        after = survey.own(f"{made.name}-{seed}", outcome.after[:questions])
+        found.append(_foreseen(made, seed, outcome, evidence, after, clusters))
+        survey.progress.say(f"{made.name}, seed {seed}: predicted and observed in {len(evidence.names)} columns")
     return found, clusters
 
 
 def _foreseen(
-    made: MadeDataset, outcome: Outcome, evidence: Evidence, after: ReplyFeatures, clusters: FeatureClusters | None
+    made: MadeDataset,
+    seed: int,
+    outcome: Outcome,
+    evidence: Evidence,
+    after: ReplyFeatures,
+    clusters: FeatureClusters | None,
 ) -> Foreseen:
     import numpy as np
 
@@ -78,7 +88,7 @@ def _foreseen(
         after.groups,
         evidence.spread,
     )
-    return Foreseen(made, outcome, evidence, predictions, unplanted, standing_of(evidence), observed)
+    return Foreseen(made, seed, outcome, evidence, predictions, unplanted, standing_of(evidence), observed)
 
 
 def rows_of(evidence: Evidence, rows: np.ndarray) -> Evidence:

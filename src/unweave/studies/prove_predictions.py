@@ -110,7 +110,7 @@ def _proved(config: ProvePredictions, folder: Path, run: Run | None, target: Tar
                 f"{name}, seed {seed}: held-out accuracy {outcome.accuracy.mean:.3f}, margin "
                 f"{outcome.margin.mean:+.2f}, perplexity {outcome.perplexity:.2f}, {outcome.seconds:.0f} s"
             )
-            trained.append((made, outcome))
+            trained.append((made, seed, outcome))
     settings = SurveySettings(layer=config.layer, features=config.features, gradient=config.gradient)
     survey = Survey(bench.target, folder / "survey", bench.before[: config.questions], settings, progress, stop)
     found, _ = foresee(survey, pool, config.questions, trained)

@@ -69,7 +69,7 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen], scores: 
     ]
     lead = (
         f"{len(mixtures)} datasets with true labels, each predicted before training and then trained on with "
-        f"{max(_seed(each, found) for each in found) + 1} seeds."
+        f"{len({each.seed for each in found})} seeds."
     )
     return write_report(run, "Do predictions of what a dataset teaches come true?", lead, sections, headlines)
 
@@ -100,7 +100,7 @@ def _trainings(found: Sequence[Foreseen]) -> Table:
         rows.append(
             {
                 "dataset": each.made.name,
-                "seed": _seed(each, found),
+                "seed": each.seed,
                 "pairs": len(each.made.pairs),
                 "planted": len(each.made.key.planted),
                 "rater": "hidden properties" if each.made.key.mixture.hidden else "registered behaviours",
@@ -125,17 +125,12 @@ def _trainings(found: Sequence[Foreseen]) -> Table:
     )
 
 
-def _seed(each: Foreseen, found: Sequence[Foreseen]) -> int:
-    """Number of a training among those of its dataset."""
-    return [other for other in found if other.made.name == each.made.name].index(each)
-
-
 def _changes(found: Sequence[Foreseen]) -> Table:
     from unweave.record.table import Table
 
     rows = []
     for each in found:
-        observed, seed = each.observed, _seed(each, found)
+        observed, seed = each.observed, each.seed
         for column, name in enumerate(observed.names):
             row: dict[str, Any] = {"dataset": each.made.name, "seed": seed, "column": name}
             for prediction in each.predictions:
@@ -247,7 +242,7 @@ def _controls(found: Sequence[Foreseen]) -> Table:
         rows.append(
             {
                 "dataset": each.made.name,
-                "seed": _seed(each, found),
+                "seed": each.seed,
                 "labels": each.made.key.mixture.labels,
                 "said to change": int(each.standing.stands.sum()),
                 "columns": len(predicted),
