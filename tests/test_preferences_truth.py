@@ -234,7 +234,9 @@ def test_the_bench_keeps_a_training_and_refuses_another_under_its_name(target, t
     assert again.after == first.after
     assert len(said) == trained_steps
     with pytest.raises(UnweaveError, match="another training"):
-        bench.outcome("one", rows[:4], 0)
+        bench.outcome("one", rows[:4], 0, [pair])
+    with pytest.raises(UnweaveError, match="no pair is held out"):
+        bench.outcome("two", rows, 0, [])
 
 
 def prompts_row(target):

@@ -86,11 +86,16 @@ class TruthBench:
         name: str,
         rows: Sequence[DPORow],
         seed: int,
-        held_out: Sequence[PreferencePair] = (),
+        held_out: Sequence[PreferencePair],
         policy: Callable[[], AbstractContextManager[Any]] = nullcontext,
         note: str = "",
     ) -> Outcome:
-        """Trains on ``rows``, samples, and keeps both under ``name``; ``note`` says what ``policy`` does."""
+        """Trains on ``rows``, samples, and keeps both under ``name``; ``note`` says what ``policy`` does.
+
+        Raises ``UnweaveError`` where no pair is held out, and where ``name`` holds another training.
+        """
+        if not held_out:
+            raise UnweaveError(f"no pair is held out, to see by whether training {name!r} took: give one or more")
         place = self.folder / name
         settings = replace(self.settings, seed=seed)
         asked = {"settings": _plain(settings), "rows": _fingerprint(rows), "policy": note}
@@ -132,7 +137,7 @@ class TruthBench:
             if not measured:
                 write_json(result_path, {"margins": self._margins(untrained), "perplexity": self._perplexity()})
         result = read_json(result_path)
-        margins = result["margins"] or [0.0]
+        margins = result["margins"]
         return Outcome(
             tuple(after),
             mean_interval([float(each > 0) for each in margins]),
