@@ -12,7 +12,7 @@ from unweave.preferences.shaping.direction import Direction
 from unweave.preferences.shaping.scores import PairScores
 from unweave.preferences.shaping.setting import Setting
 from unweave.preferences.truth.answers import Answered, Question
-from unweave.preferences.truth.dpo import reference_rows
+from unweave.preferences.truth.references import References
 from unweave.preferences.truth.sampling import Reply
 
 MOONS = "test: moons"
@@ -42,8 +42,7 @@ def pairs(count=6):
 def encoded(target, given):
     """Rows of pairs, with the target as the reference."""
     return tuple(
-        reference_rows(
-            target,
+        References(target).rows(
             [
                 (encode_prompt(target, p.prompt), *(encode_reply(target, t) for t in (p.chosen, p.rejected)))
                 for p in given

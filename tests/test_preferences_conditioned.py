@@ -6,7 +6,7 @@ from scipy import sparse
 
 from unweave.base.errors import UnweaveError
 from unweave.preferences.features.clusters import ClusterConfig, FeatureClusters, cluster_features
-from unweave.preferences.features.conditioned import feature_conditioned, signed_frequency, signed_use
+from unweave.preferences.features.conditioned import feature_conditioned, signed_use
 from unweave.preferences.features.leans import LeanConfig
 from unweave.preferences.features.prompt_conditioned import PromptConfig, _directions, prompt_conditioned
 from unweave.preferences.features.topics import cluster_topics, topic_activity
@@ -68,9 +68,6 @@ def test_the_use_is_the_share_of_features_and_turns_over(data, clusters):
     expected = (chosen[:, members].toarray() > 0.05).mean(1) - (rejected[:, members].toarray() > 0.05).mean(1)
     np.testing.assert_allclose(found[:, 6], expected, atol=1e-6)
     np.testing.assert_allclose(signed_use(rejected, chosen, clusters, above=0.05), -found, atol=1e-6)
-    frequency = signed_frequency(chosen, rejected, clusters)
-    expected = np.asarray((chosen - rejected)[:, members].sum(1)).ravel()
-    np.testing.assert_allclose(frequency[:, 6], expected, atol=1e-5)
 
 
 def test_clusters_and_the_lean_are_found_from_firings_alone(data):

@@ -135,8 +135,8 @@ def test_features_are_those_of_one_pair_at_a_time(target, tmp_path):
     assert made.ids == [pair.id for pair in source]
     assert 0.02 < made.fired("chosen").toarray().mean() < 0.9
     check(target, made, source, LAYER, dictionary)
-    assert made.chosen_values.tolist() == [[len(p.chosen), p.prompt[0].content[:3] in p.chosen] for p in source]
-    assert made.rejected_values[:, 0].tolist() == [len(p.rejected) for p in source]
+    assert made.values("chosen").tolist() == [[len(p.chosen), p.prompt[0].content[:3] in p.chosen] for p in source]
+    assert made.values("rejected")[:, 0].tolist() == [len(p.rejected) for p in source]
     assert (made.words("chosen") != count_words([p.chosen for p in source])).nnz == 0
     groups = [made.groups[0] == each for each in made.groups]
     assert groups == [p.prompt == source[0].prompt for p in source]
@@ -183,7 +183,7 @@ def test_the_order_of_rows_is_the_source_s(llama, whole, tmp_path):
     other = read_pairs(llama, [source[n] for n in order], tmp_path, LAYER, sae(), NAMES[:1], shard_rows=8)
     assert other.ids == [whole.ids[n] for n in order]
     close(other.maximum("rejected").toarray(), whole.maximum("rejected").toarray()[order])
-    assert np.array_equal(other.chosen_values, whole.chosen_values[order])
+    assert np.array_equal(other.values("chosen"), whole.values("chosen")[order])
 
 
 def test_an_interrupted_pass_goes_on_and_gives_the_same_bytes(monkeypatch, llama, whole, tmp_path):
@@ -250,7 +250,7 @@ def test_subcomponents_of_places_before_and_after_the_layer(llama, decomposed, t
     check(llama, made, pairs(8), LAYER, dictionary)
     assert made.feature_name(9) == "model.layers.3.self_attn.o_proj:1"
     assert made.names == ()
-    assert made.chosen_values.shape == (8, 0)
+    assert made.values("chosen").shape == (8, 0)
     assert (made.maximum("chosen").toarray() < 0).any(), "an activation that is large and negative keeps its sign"
 
 
@@ -308,7 +308,9 @@ def test_what_is_longer_than_a_limit_is_cut_and_counted(llama, tmp_path):
     assert sum(shard.cut["chosen"] for shard in made.shards) == sum(each > 5 for each in plain) > 0
     assert sum(shard.tokens["chosen"] for shard in made.shards) == made.tokens("chosen").sum()
     assert made.tokens("prompt").max() == 7
-    assert made.chosen_values[:, 0].tolist() == [len(pair.chosen) for pair in pairs()], "behaviours see the whole text"
+    assert made.values("chosen")[:, 0].tolist() == [len(pair.chosen) for pair in pairs()], (
+        "behaviours see the whole text"
+    )
 
 
 def test_the_target_s_own_replies_are_read_by_the_same_pass(llama, tmp_path):

@@ -86,8 +86,8 @@ def test_every_row_is_read_back_in_its_place(pairs):
         assert np.allclose(pairs.maximum(span).toarray(), -dense, rtol=1e-3)
         assert np.array_equal(pairs.fired(span).toarray(), dense > 0)
     assert pairs.states("rejected").tolist() == [[row, 1, 0.5] for row in range(5)]
-    assert pairs.chosen_values.tolist() == [[row, 10] for row in range(5)]
-    assert pairs.rejected_values.tolist() == [[row, 11] for row in range(5)]
+    assert pairs.values("chosen").tolist() == [[row, 10] for row in range(5)]
+    assert pairs.values("rejected").tolist() == [[row, 11] for row in range(5)]
     assert pairs.words("rejected").indices.tolist() == [100, 101, 102, 103, 104]
     assert pairs.words("rejected").shape == (5, WORD_BUCKETS)
     assert [pairs.feature_name(number) for number in (0, 3, 4, 6)] == ["one:0", "one:3", "two:0", "two:2"]
@@ -142,7 +142,7 @@ def test_evidence_has_behaviours_then_clusters_of_pairs_and_of_the_target_s_own_
 
 def test_pairs_may_be_the_reference_with_both_their_sides(pairs):
     found = pairs.evidence(pairs)
-    assert np.array_equal(found.reference.values, np.concatenate([pairs.chosen_values, pairs.rejected_values]))
+    assert np.array_equal(found.reference.values, np.concatenate([pairs.values("chosen"), pairs.values("rejected")]))
     assert found.reference_groups.tolist() == [0, 0, 1, 1, 2] * 2
     assert found.reference.words.shape == (10, WORD_BUCKETS)
     assert found.reference.tokens.shape == (10,)

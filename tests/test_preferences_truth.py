@@ -20,8 +20,9 @@ from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.predictors.gradients import Projection, gradient_effects, reply_gradients
 from unweave.preferences.truth.answers import Question, answer_questions, read_answers
 from unweave.preferences.truth.bench import Sampling, TruthBench, _fingerprint, _plain
-from unweave.preferences.truth.dpo import DPORow, DPOSettings, reference_rows, train_dpo
+from unweave.preferences.truth.dpo import DPORow, DPOSettings, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
+from unweave.preferences.truth.references import References
 from unweave.preferences.truth.sampling import draw, sample_replies
 
 ASKED = ("How does gravity work?", "Where can I get help with debt?", "How do I cook rice?", "What do owls eat?")
@@ -95,7 +96,7 @@ def pairs_of(target, prompts):
 
 @pytest.fixture(scope="module")
 def rows(target, prompts):
-    return reference_rows(target, pairs_of(target, prompts) * 4)
+    return References(target).rows(pairs_of(target, prompts) * 4)
 
 
 SHORT = DPOSettings(epochs=4, batch=8, at_once=4, learning_rate=3e-3)
@@ -112,7 +113,7 @@ def test_dpo_learns_the_pairs_and_leaves_the_target_as_it_was(target, rows, trai
     assert "forward" not in target.module.__dict__
     assert not any(parameter.requires_grad for parameter in target.module.parameters())
     with applied(target, trained.adapter):
-        now = reference_rows(target, [(row.prompt, row.chosen, row.rejected) for row in rows[:4]])
+        now = References(target).rows([(row.prompt, row.chosen, row.rejected) for row in rows[:4]])
     for old, new in zip(rows[:4], now, strict=True):
         ratio = new.reference_chosen - new.reference_rejected - old.reference_chosen + old.reference_rejected
         assert ratio > 2
@@ -202,6 +203,22 @@ def test_answers_go_on_where_they_were_interrupted(target, tmp_path, monkeypatch
         answer_questions(target, questions()[::-1], tmp_path / "part.jsonl", 2, 8, 0)
 
 
+def test_replies_are_weighed_once_and_for_one_target_alone(target, prompts, tmp_path, monkeypatch):
+    pairs, path = pairs_of(target, prompts), tmp_path / "references.jsonl"
+    first = References(target, path).rows(pairs)
+    weighed = []
+    monkeypatch.setattr(
+        "unweave.preferences.truth.references.reply_log_probs",
+        lambda target, prompts, replies, **_: [weighed.append(reply) or np.array([-7.0]) for reply in replies],
+    )
+    assert References(target, path).rows(pairs) == first
+    assert not weighed
+    other = dataclasses.replace(target, identity=dataclasses.replace(target.identity, weights="others"))
+    assert {row.reference_chosen for row in References(other, path).rows(pairs)} == {-7.0}
+    assert len(weighed) == 2 * len(pairs)
+    assert References(target, path).rows(pairs) == first
+
+
 def test_the_bench_keeps_a_training_and_refuses_another_under_its_name(target, tmp_path):
     pair = PreferencePair("a", (Turn("user", ASKED[0]),), "What a great question!", "It depends.")
     before = answer_questions(target, questions(), tmp_path / "before.jsonl", 2, 8, 1)
@@ -219,23 +236,22 @@ def test_the_bench_keeps_a_training_and_refuses_another_under_its_name(target, t
     assert again.after == first.after
     assert len(said) == trained_steps
     with pytest.raises(UnweaveError, match="another training"):
-        bench.outcome("one", rows[:4], 0)
+        bench.outcome("one", rows[:4], 0, [pair])
+    with pytest.raises(UnweaveError, match="no pair is held out"):
+        bench.outcome("two", rows, 0, [])
 
 
-def test_held_out_pairs_of_one_prompt_are_one_and_of_none_there_is_no_accuracy(tmp_path, monkeypatch):
+def test_held_out_pairs_of_one_prompt_count_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr("unweave.preferences.truth.bench.answer_questions", lambda *_: [])
     monkeypatch.setattr("unweave.preferences.truth.bench.load_edit", lambda _: None)
     monkeypatch.setattr("unweave.preferences.truth.bench.applied", lambda *_: nullcontext())
     bench = TruthBench(None, tmp_path, [], SHORT, Sampling(2, 8))
     asked = {"settings": _plain(SHORT), "rows": _fingerprint([]), "policy": ""}
-    for name, margins in (("some", [1.0, 1.0, -2.0]), ("none", [])):
-        write_json(tmp_path / name / "training.json", {"asked": asked, "curve": [], "tokens": 0, "seconds": 0})
-        write_json(tmp_path / name / "outcome.json", {"margins": margins, "perplexity": 2.0})
+    write_json(tmp_path / "some" / "training.json", {"asked": asked, "curve": [], "tokens": 0, "seconds": 0})
+    write_json(tmp_path / "some" / "outcome.json", {"margins": [1.0, 1.0, -2.0], "perplexity": 2.0})
     pairs = [PreferencePair(n, (Turn("user", each),), "yes", "no") for n, each in ("aa", "bb", "cb")]
-    some, none = (bench.outcome(name, [], SHORT.seed, held) for name, held in (("some", pairs), ("none", [])))
-    assert (some.accuracy.mean, some.margin.mean, some.accuracy.n) == (pytest.approx(2 / 3), 0, 2)
-    assert np.isnan([none.accuracy.mean, none.margin.mean]).all()
-    assert none.accuracy.n == 0
+    found = bench.outcome("some", [], SHORT.seed, pairs)
+    assert (found.accuracy.mean, found.margin.mean, found.accuracy.n) == (pytest.approx(2 / 3), 0, 2)
 
 
 def prompts_row(target):

@@ -72,7 +72,7 @@ def test_a_proof_that_was_interrupted_goes_on_with_what_it_has(target, proven, t
     proof, run = proven
     again = Run.create("prove-predictions", vars(SMALL), root=tmp_path)
     (again.path / "trainings").mkdir()
-    for file in ("pool.jsonl", "before.jsonl", "datasets", "brisk-0"):
+    for file in ("pool.jsonl", "before.jsonl", "references.jsonl", "datasets", "brisk-0", "learned-0"):
         source, place = run.path / "trainings" / file, again.path / "trainings" / file
         (shutil.copytree if source.is_dir() else shutil.copy)(source, place)
     with again:

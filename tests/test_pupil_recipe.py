@@ -15,13 +15,14 @@ from unweave.base.progress import Silent
 from unweave.preferences.made.prompts import HELD_OUT_SUBJECTS, TOPICS
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pupil"
-MODULES = ("grammar", "styles", "replies", "parse", "corpus", "tokenizer", "train")
+MODULES = ("grammar", "styles", "replies", "parse", "corpus", "tokenizer", "bundled_target", "train")
 
 
 @pytest.fixture(scope="module")
 def recipe():
     """The recipe's modules; their names are free again afterwards."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(RECIPE.parent))
         patch.syspath_prepend(str(RECIPE))
         yield SimpleNamespace(**{name: __import__(name) for name in MODULES})
         for name in MODULES:
@@ -117,7 +118,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(recipe, packed, tmp_path,
 
     with pytest.raises(Killed):
         recipe.train.train(settings, rows, cut, 0.0, Killer())
-    assert recipe.train.checkpoint_facts(cut)["step"] == 2
+    assert recipe.bundled_target.checkpoint_facts(cut)["step"] == 2
     recipe.train.train(settings, rows, cut, 1e9, Silent())
     first, second = (recipe.train.load_file(path) for path in (whole, cut))
     assert first.keys() == second.keys()

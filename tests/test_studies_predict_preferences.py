@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import made_pairs
@@ -14,7 +16,7 @@ from unweave.base.configs import config_fields, plain_config
 from unweave.base.errors import UnweaveError
 from unweave.corpora.pairs import open_pairs, write_pairs
 from unweave.models.load import load_target
-from unweave.preferences.survey import Survey
+from unweave.preferences.survey import Survey, SurveySettings
 from unweave.preferences.truth.calibration import Calibration, Slope
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
@@ -130,6 +132,11 @@ def test_a_run_that_was_stopped_goes_on_and_says_the_same(made, target, monkeypa
         assert run.load_table(name).csv == whole.load_table(name).csv, name
 
 
+def test_no_text_is_made_tokens_where_no_sae_is_trained(target, tmp_path):
+    survey = Survey(target, tmp_path, [], SurveySettings(features="none"))
+    assert survey.dictionary(lambda: pytest.fail("texts were asked for")) is None
+
+
 def test_of_labels_dealt_at_random_nothing_stands_and_no_row_is_removed(tmp_path, target):
     data = made_pairs.write(tmp_path / "null.jsonl", made_pairs.lines(40, shuffled=True))
     asked = config(data)
@@ -217,6 +224,15 @@ def test_both_studies_are_registered_with_a_meaning_for_every_setting():
         assert found.fields()[0].name == "data"
         unsaid = {field.name for field in config_fields(found.config) if not field.meaning}
         assert unsaid <= {"seed", "first_seed", "dtype", "epochs", "learning_rate", "beta", "batch", "rank"}
+
+
+def test_the_commands_of_the_page_are_of_studies_and_settings_that_there_are():
+    page = (Path(__file__).parents[1] / "docs" / "preferences.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^unweave run (\S+)(.*?)(?:#|$)", page, re.MULTILINE)
+    assert len(commands) >= 4
+    for name, rest in commands:
+        known = {field.name for field in find_study(name).fields()}
+        assert set(re.findall(r"--set ([\w-]+)=", rest)) <= known, name
 
 
 def test_needs_grow_with_the_data_and_with_training(tmp_path):

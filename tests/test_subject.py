@@ -14,7 +14,8 @@ from labelled import write_labels
 
 from unweave.base.errors import UnweaveError
 from unweave.decompose.decomposition import bundled
-from unweave.read.subject import Subject, open_subject, slug
+from unweave.read.opened_subject import slug
+from unweave.read.subject import Subject, open_subject
 
 
 def changed(folder, **facts):

@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,20 +21,19 @@ from typing import Any
 import torch
 from corpus import LANGUAGES, work_folder
 from jaxtyping import Float, Int
-from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizer import CONTEXT, VOCABULARY
 from torch import Tensor, nn
 
-from unweave.base.device import compiler_works, prefer_fast_float32
-from unweave.base.errors import UnweaveError
-from unweave.base.files import atomic_path, file_hash, read_json, save_tensors
-from unweave.base.memory import keep_freed_memory
+from unweave.base.device import compiler_works
+from unweave.base.files import file_hash, read_json
 from unweave.base.progress import Silent, Terminal
 from unweave.base.seeds import derive, numpy_generator
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from bundled_target import THREADS, checkpoint_path, same_sums, train_steps
+
 CROP = 128
-THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,7 @@ def main() -> None:
     parser.add_argument("--keep-every", type=float, default=120.0, help="seconds between checkpoints (120)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    prefer_fast_float32()
-    keep_freed_memory()
-    torch.set_num_threads(THREADS)
-    # The gradient of the embedding is a sum over positions, which threads would otherwise add in any order.
-    torch.use_deterministic_algorithms(True)
+    same_sums()
     read_json(arguments.work / "tokens.json")  # written last: without it the tokens are not whole
     tokens = arguments.work / "tokens.safetensors"
     settings = Settings(arguments.seed, arguments.steps, arguments.crops, file_hash(tokens))
@@ -86,10 +80,6 @@ def main() -> None:
         json.dump(facts, sys.stdout)
         return
     print(f"{facts['step']} steps in {facts['seconds'] / 60:.1f} minutes, training loss {facts['loss']:.3f}")
-
-
-def checkpoint_path(work: Path) -> Path:
-    return work / "checkpoint.safetensors"
 
 
 def train(
@@ -105,32 +95,18 @@ def train(
     scales = [weight for weight in model.parameters() if weight.ndim != 2]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": scales, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=settings.peak, betas=settings.betas, fused=True)
-    facts: dict[str, Any] = {"settings": asdict(settings), "step": 0, "seconds": 0.0, "loss": math.log(VOCABULARY)}
-    if checkpoint.exists():
-        facts = restore(checkpoint, settings, model, optimiser)
-        progress.say(f"going on after step {facts['step']}")
     loss_of = compiled_loss(model)
-    kept = time.monotonic()
-    began = kept - facts["seconds"]
-    for step in range(facts["step"], settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step)
-        loss = loss_of(draw(settings, streams, step))
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        now = time.monotonic()
-        facts |= {
-            "step": step + 1,
-            "seconds": now - began,
-            "loss": facts["loss"] + 0.02 * (loss.item() - facts["loss"]),
-        }
-        progress.update(step + 1, settings.steps, f"loss {facts['loss']:.3f}")
-        if now - kept > keep_every or step + 1 == settings.steps:
-            save(checkpoint, facts, model, optimiser)
-            kept = time.monotonic()
-    return facts
+    return train_steps(
+        model,
+        [optimiser],
+        asdict(settings),
+        lambda step: loss_of(draw(settings, streams, step)),
+        lambda step: [settings.rate(step)],
+        math.log(VOCABULARY),
+        checkpoint,
+        keep_every,
+        progress,
+    )
 
 
 def make_model(seed: int) -> Any:
@@ -174,33 +150,6 @@ def draw(settings: Settings, streams: Mapping[str, Int[Tensor, " tokens"]], step
         starts = generator.integers(len(streams[label]) - length + 1, size=settings.crops)
         crops += [streams[label][start : start + length] for start in starts]
     return torch.stack(crops).long()
-
-
-def save(path: Path, facts: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    tensors = {}
-    for name, weight in model.named_parameters():
-        tensors[f"weight.{name}"] = weight.detach()
-        for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{moment}.{name}"] = optimiser.state[weight][moment]
-    with atomic_path(path) as temporary:
-        save_tensors(tensors, temporary, {"facts": json.dumps(facts)})
-
-
-def checkpoint_facts(path: Path) -> dict[str, Any]:
-    with safe_open(path, "pt") as opened:
-        return json.loads(opened.metadata()["facts"])
-
-
-def restore(path: Path, settings: Settings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    facts = checkpoint_facts(path)
-    if facts["settings"] != json.loads(json.dumps(asdict(settings))):
-        raise UnweaveError(f"{path} was made with other settings or text: remove it, or use another --work")
-    tensors = load_file(path)
-    for name, weight in model.named_parameters():
-        weight.data.copy_(tensors[f"weight.{name}"])
-        moments = {moment: tensors[f"{moment}.{name}"] for moment in ("exp_avg", "exp_avg_sq")}
-        optimiser.state[weight] = {"step": torch.tensor(float(facts["step"])), **moments}
-    return facts
 
 
 if __name__ == "__main__":

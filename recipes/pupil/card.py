@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +19,16 @@ from safetensors.torch import load_file
 from styles import SWITCHES, told
 from tokenizer import ROW, encode, pack
 from torch import Tensor
-from train import checkpoint_path, likelihoods
+from train import likelihoods
 
 from unweave.base.files import read_json
 from unweave.base.progress import Silent, Terminal
 from unweave.base.seeds import derive
 from unweave.models.target import Target
 from unweave.record.environment import environment
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from bundled_target import checkpoint_path, checkpoint_weights
 
 TEMPLATE = Path(__file__).with_name("card.md")
 PARTS = ("fresh", "held-out")
@@ -112,9 +116,8 @@ def rounding(target: Target, work: Path, found: Sequence[Conversation]) -> float
     """Mean change of a token's log-likelihood, in nats, by the rounding of the weights to half precision."""
     from train import make_model
 
-    tensors = load_file(checkpoint_path(work))
     exact = make_model(0).eval()
-    exact.load_state_dict({name: tensors[f"weight.{name}"] for name, _ in exact.named_parameters()}, strict=False)
+    exact.load_state_dict(checkpoint_weights(checkpoint_path(work)), strict=False)
     rows = pack([encode(target.tokenizer, found[:200])])
     change = token_likelihoods(target.module, rows) - token_likelihoods(exact, rows)
     return round(float(change.abs().mean()), 5)

@@ -13,8 +13,7 @@ import argparse
 import json
 import math
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,17 @@ from typing import Any
 import torch
 from corpus import work_folder
 from jaxtyping import Bool, Float, Int
-from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizer import CONTEXT, VOCABULARY
 from torch import Tensor, nn
 
-from unweave.base.device import compiler_works, prefer_fast_float32
-from unweave.base.errors import UnweaveError
-from unweave.base.files import atomic_path, file_hash, read_json, save_tensors
-from unweave.base.memory import keep_freed_memory
+from unweave.base.device import compiler_works
+from unweave.base.files import file_hash, read_json
 from unweave.base.progress import Silent, Terminal
 from unweave.base.seeds import derive, numpy_generator
 
-THREADS = 2
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from bundled_target import THREADS, checkpoint_path, same_sums, train_steps
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,7 @@ def main() -> None:
     parser.add_argument("--keep-every", type=float, default=60.0, help="seconds between checkpoints (60)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    prefer_fast_float32()
-    keep_freed_memory()
-    torch.set_num_threads(THREADS)
-    # The gradient of the embedding is a sum over positions, which threads would otherwise add in any order.
-    torch.use_deterministic_algorithms(True)
+    same_sums()
     read_json(arguments.work / "tokens.json")  # written last: without it the rows are not whole
     tokens = arguments.work / "tokens.safetensors"
     settings = Settings(arguments.seed, arguments.steps, arguments.rows, file_hash(tokens))
@@ -89,10 +82,6 @@ def main() -> None:
         json.dump(facts, sys.stdout)
         return
     print(f"{facts['step']} steps in {facts['seconds'] / 60:.1f} minutes, training loss {facts['loss']:.3f}")
-
-
-def checkpoint_path(work: Path) -> Path:
-    return work / "checkpoint.safetensors"
 
 
 def train(
@@ -104,35 +93,26 @@ def train(
 ) -> dict[str, Any]:
     """Trains up to ``settings.steps`` from ``checkpoint`` or from the start; returns the checkpoint's last facts."""
     model = make_model(settings.seed).train()
-    optimisers = make_optimisers(model, settings)
-    facts: dict[str, Any] = {"settings": asdict(settings), "step": 0, "seconds": 0.0, "loss": math.log(VOCABULARY)}
-    if checkpoint.exists():
-        facts = restore(checkpoint, settings, model, optimisers)
-        progress.say(f"going on after step {facts['step']}")
     loss_of = compiled_loss(model)
-    kept = time.monotonic()
-    began = kept - facts["seconds"]
-    for step in range(facts["step"], settings.steps):
-        for optimiser, peak in zip(optimisers, (settings.muon_peak, settings.peak), strict=True):
-            optimiser.param_groups[0]["lr"] = peak * settings.share(step)
+
+    def loss_at(step: int) -> Tensor:
         chosen = draw(settings, len(rows["tokens"]), step)
-        loss = loss_of(*(rows[name][chosen] for name in ("tokens", "conversation", "learned")))
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        now = time.monotonic()
-        facts |= {
-            "step": step + 1,
-            "seconds": now - began,
-            "loss": facts["loss"] + 0.02 * (loss.item() - facts["loss"]),
-        }
-        progress.update(step + 1, settings.steps, f"loss {facts['loss']:.3f}")
-        if now - kept > keep_every or step + 1 == settings.steps:
-            save(checkpoint, facts, model, optimisers)
-            kept = time.monotonic()
-    return facts
+        return loss_of(*(rows[name][chosen] for name in ("tokens", "conversation", "learned")))
+
+    def rates_at(step: int) -> tuple[float, ...]:
+        return tuple(peak * settings.share(step) for peak in (settings.muon_peak, settings.peak))
+
+    return train_steps(
+        model,
+        make_optimisers(model, settings),
+        asdict(settings),
+        loss_at,
+        rates_at,
+        math.log(VOCABULARY),
+        checkpoint,
+        keep_every,
+        progress,
+    )
 
 
 def make_model(seed: int) -> Any:
@@ -201,41 +181,6 @@ def draw(settings: Settings, rows: int, step: int) -> Int[Tensor, " n"]:
     order = numpy_generator(settings.seed, "pupil", "pass", step // per_pass).permutation(rows)
     at = step % per_pass * settings.rows
     return torch.as_tensor(order[at : at + settings.rows])
-
-
-def save(path: Path, facts: Mapping[str, Any], model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> None:
-    tensors = {}
-    for name, weight in model.named_parameters():
-        tensors[f"weight.{name}"] = weight.detach()
-        for optimiser in optimisers:
-            for kept, value in optimiser.state.get(weight, {}).items():
-                tensors[f"state.{kept}.{name}"] = value
-    with atomic_path(path) as temporary:
-        save_tensors(tensors, temporary, {"facts": json.dumps(facts)})
-
-
-def checkpoint_facts(path: Path) -> dict[str, Any]:
-    with safe_open(path, "pt") as opened:
-        return json.loads(opened.metadata()["facts"])
-
-
-def restore(
-    path: Path, settings: Settings, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]
-) -> dict[str, Any]:
-    facts = checkpoint_facts(path)
-    if facts["settings"] != json.loads(json.dumps(asdict(settings))):
-        raise UnweaveError(f"{path} was made with other settings or text: remove it, or use another --work")
-    tensors = load_file(path)
-    names = {weight: name for name, weight in model.named_parameters()}
-    for weight, name in names.items():
-        weight.data.copy_(tensors[f"weight.{name}"])
-    for optimiser in optimisers:
-        for weight in optimiser.param_groups[0]["params"]:
-            kept = {
-                key.split(".")[1]: key for key in tensors if key.startswith("state.") and key.endswith(names[weight])
-            }
-            optimiser.state[weight] = {state: tensors[key] for state, key in kept.items()}
-    return facts
 
 
 if __name__ == "__main__":

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
-from unweave.base.kept import Kept
 from unweave.decompose.decomposition import bundled_names
 from unweave.preferences.features.clusters import FeatureClusters
 from unweave.preferences.features.facts import FACTS
@@ -17,7 +15,7 @@ from unweave.preferences.features.store import PairFeatures
 from unweave.preferences.firing_sides import FiringSides
 from unweave.preferences.pair_index import PairIndex
 from unweave.preferences.prediction_tables import PredictionTables
-from unweave.read.subject import find_target, subject_id, without_folders
+from unweave.read.opened_subject import OpenedSubject, find_target
 from unweave.record.run import Run
 
 if TYPE_CHECKING:
@@ -42,27 +40,21 @@ class PreferenceSummary:
     stands: int
 
 
-class PreferenceSubject(Kept):
-    """A finished run that foresaw what pairs teach, opened: tables, pairs, target and dictionary when first asked for.
-
-    Views may run at once in several threads. Whoever runs the target holds ``lock`` meanwhile.
-    """
+class PreferenceSubject(OpenedSubject):
+    """A finished run that foresaw what pairs teach, opened; its parts are loaded when first asked for."""
 
     kind_of_subject = KIND
 
     def __init__(self, run: Run, store: PairFeatures, device: str | None = None) -> None:
-        super().__init__()
-        self.run, self.store, self._device = run, store, device
+        super().__init__(run.path, store.facts.target_name, f"run {run.id!r}", "predict again", device)
+        self.run, self.store = run, store
         self.config: Mapping[str, Any] = run.config
-        self.id = subject_id(run.path)
         self.data = Path(str(self.config.get("data", ""))).name
-        self.target_title = without_folders(store.facts.target_name)
-        self.title = f"{self.data or run.id} on {self.target_title}"
         self.tables = PredictionTables(run)
-        self.lock = RLock()
 
-    def __repr__(self) -> str:
-        return f"PreferenceSubject({self.id}: {self.title})"
+    @property
+    def title(self) -> str:
+        return f"{self.data or self.run.id} on {self.target_title}"
 
     def summary(self) -> PreferenceSummary:
         columns = self.tables.columns
@@ -93,16 +85,6 @@ class PreferenceSubject(Kept):
     def pairs(self) -> PairIndex:
         """Raises ``UnweaveError`` where the data are no longer there, or no longer what was read."""
         return self.kept("pairs", self._index_pairs)
-
-    @property
-    def target(self) -> Target:
-        """The target of the run; raises ``UnweaveError`` where what loads now is another one."""
-        return self.kept("target", self._load_target)
-
-    @property
-    def dictionary(self) -> Dictionary:
-        """The dictionary of the run; raises ``UnweaveError`` where there was none, and where it is another one now."""
-        return self.kept("dictionary", self._load_dictionary)
 
     @property
     def reader(self) -> TokenReader:
@@ -146,16 +128,8 @@ class PreferenceSubject(Kept):
         return str(self.config.get("target", ""))
 
     def _load_target(self) -> Target:
-        from unweave.models.load import load_target
-
         dtype = str(self.config.get("dtype") or "float32")
-        target = load_target(find_target(self._target_source, "run"), device=self._device, dtype=dtype)
-        if target.identity.digest != self.store.facts.target:
-            raise UnweaveError(
-                f"{self.target_title} is now target {target.identity.digest}, and run {self.run.id!r} is of "
-                f"{self.store.facts.target}: bring that target back, or predict again"
-            )
-        return target
+        return self._target_at(find_target(self._target_source, "run"), self.store.facts.target, dtype)
 
     def _find_dictionary(self) -> str:
         own = self.run.path / SURVEY / "features"
@@ -169,12 +143,8 @@ class PreferenceSubject(Kept):
     def _load_dictionary(self) -> Dictionary:
         from unweave.read.dictionaries.load import load_dictionary
 
-        dictionary, wanted = load_dictionary(self._find_dictionary(), self.target), self.store.facts.dictionary
-        if dictionary.digest != wanted:
-            raise UnweaveError(
-                f"{dictionary.name} is now dictionary {dictionary.digest}, and run {self.run.id!r} is of {wanted}: "
-                "bring that dictionary back, or predict again"
-            )
+        dictionary = load_dictionary(self._find_dictionary(), self.target)
+        self._check("dictionary", dictionary.name, dictionary.digest, self.store.facts.dictionary)
         return dictionary
 
     def _make_reader(self) -> TokenReader:

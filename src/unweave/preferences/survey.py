@@ -21,7 +21,7 @@ from unweave.preferences.features.clusters import ClusterConfig, FeatureClusters
 from unweave.preferences.features.reading_pass import read_pairs, read_replies
 from unweave.preferences.features.store import PairFeatures, ReplyFeatures
 from unweave.preferences.predictors.gradients import Projection, gradient_effects, reply_gradients
-from unweave.preferences.truth.answers import Answered
+from unweave.preferences.truth.answers import Answered, reply_tokens
 from unweave.read.features import Dictionary
 
 TRAIN = "train"
@@ -78,8 +78,11 @@ class Survey:
             raise UnweaveError(f"layer {self.layer} is not in {target.name}: it has layers 0 to {target.depth - 1}")
         self._dictionary: Dictionary | None = None
 
-    def dictionary(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Dictionary | None:
-        """The features: those of a folder, or an SAE trained on (prompt, reply) tokens, the first time it is asked."""
+    def dictionary(self, texts: Callable[[], Sequence[tuple[Sequence[int], Sequence[int]]]]) -> Dictionary | None:
+        """The features: those of a folder, or an SAE trained the first time it is asked for.
+
+        ``texts`` gives the (prompt, reply) tokens to train on, and is called only then.
+        """
         from unweave.read.dictionaries.load import load_dictionary
 
         if self._dictionary is not None or self.settings.features == NONE:
@@ -88,7 +91,7 @@ class Survey:
         if self.settings.features != TRAIN:
             place = Path(self.settings.features)
         elif not place.exists():
-            self._train(texts, place)
+            self._train(texts(), place)
         self._dictionary = load_dictionary(place, self.target)
         return self._dictionary
 
@@ -168,7 +171,7 @@ class Survey:
     def _gradient(
         self, name: str, pairs: Sequence[PreferencePair], reference: ReplyFeatures, evidence: Evidence
     ) -> np.ndarray:
-        own = self._kept_gradients("own", self._own_replies())
+        own = self._kept_gradients("own", reply_tokens(self.target, self.answers, self.settings.own_gradients))
         replies = [
             (encode_prompt(self.target, pair.prompt), encode_reply(self.target, text))
             for pair in pairs
@@ -178,16 +181,6 @@ class Survey:
         rows = self._own_rows(reference)
         values = evidence.reference.values[rows]
         return gradient_effects(both[0::2] - both[1::2], own, values, evidence.reference_groups[rows])
-
-    def _own_replies(self) -> list[tuple[list[int], list[int]]]:
-        return [
-            (
-                encode_prompt(self.target, answered.question.turns),
-                encode_reply(self.target, reply.text, reply.ended),
-            )
-            for answered in self.answers
-            for reply in answered.replies[: self.settings.own_gradients]
-        ]
 
     def _own_rows(self, reference: ReplyFeatures) -> np.ndarray:
         kept, row = [], 0

@@ -80,49 +80,41 @@ def _available(reason: str) -> Available:
     return Available(available=not reason, reason=reason)
 
 
-@view(
+view(
     "preferences-columns",
     "behaviours and clusters of features by what is predicted of them, filtered and sorted",
     PreferencesColumnsRequest,
     PreferencesColumnsAnswer,
     subject=KIND,
-)
-def columns(subject: PreferenceSubject, request: PreferencesColumnsRequest) -> PreferencesColumnsAnswer:
-    return columns_page(subject, request)
+)(columns_page)
 
 
-@view(
+view(
     "preferences-column",
     "one behaviour or cluster: its change by every predictor, where it fires, and the rows that push it",
     PreferencesColumnRequest,
     PreferencesColumnAnswer,
     subject=KIND,
-)
-def column(subject: PreferenceSubject, request: PreferencesColumnRequest) -> PreferencesColumnAnswer:
-    return column_page(subject, request)
+)(column_page)
 
 
-@view(
+view(
     "preferences-pairs",
     "pairs by column, side, topic and text, cut into pages",
     PreferencesPairsRequest,
     PreferencesPairsAnswer,
     subject=KIND,
-)
-def pairs(subject: PreferenceSubject, request: PreferencesPairsRequest) -> PreferencesPairsAnswer:
-    return pairs_page(subject, request)
+)(pairs_page)
 
 
-@view(
+view(
     "preferences-pair",
     "one pair, its words or tokens shaded by a column, and what was measured of both replies",
     PreferencesPairRequest,
     PreferencesPairAnswer,
     exclusive=True,
     subject=KIND,
-)
-def pair(subject: PreferenceSubject, request: PreferencesPairRequest) -> PreferencesPairAnswer:
-    return pair_page(subject, request)
+)(pair_page)
 
 
 @view(

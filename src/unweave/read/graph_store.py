@@ -36,7 +36,7 @@ class GraphStore:
 
     def save(self, request: SaveGraphRequest) -> GraphDocument:
         """Writes a graph under an id made of its title; a title that is taken gets a number."""
-        from unweave.read.subject import slug
+        from unweave.read.opened_subject import slug
 
         base = slug(request.title)[:70].strip("-") or "graph"
         with self._writing():

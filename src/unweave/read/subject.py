@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING
 
 from unweave.base.errors import UnweaveError
-from unweave.base.kept import Kept
 from unweave.decompose.decomposition import Decomposition, bundled, bundled_names
-from unweave.models.named import resolve
 from unweave.read.directions import Directions
 from unweave.read.feature_labels import FeatureLabels
 from unweave.read.feature_table import FeatureTable
 from unweave.read.harvest.store import found_source, read_facts
+from unweave.read.opened_subject import OpenedSubject, find_target, without_folders
 from unweave.read.search import SearchIndex
 from unweave.read.view_models import PlaceAnswer
 
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
     from unweave.read.harvest.value import Harvest
 
 SUBCOMPONENTS = "subcomponents"
-_UNSAFE = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -44,22 +38,16 @@ class SubjectSummary:
     features: int
 
 
-class Subject(Kept):
-    """A harvest's folder, opened. The harvest, labels, target and dictionary are loaded when first asked for.
-
-    Views may run at once in several threads. Whoever runs the target, or changes it, holds ``lock`` meanwhile.
-    """
+class Subject(OpenedSubject):
+    """A harvest's folder, opened. The harvest, labels, target and dictionary are loaded when first asked for."""
 
     def __init__(self, folder: Path, facts: HarvestFacts, device: str | None = None) -> None:
-        super().__init__()
-        self.folder, self.facts, self._device = Path(folder), facts, device
-        self.id = subject_id(self.folder)
-        self.target_title = without_folders(facts.target_name)
-        self.title = f"{without_folders(facts.dictionary_name)} on {self.target_title}"
-        self.lock = RLock()
+        self.folder, self.facts = Path(folder), facts
+        super().__init__(self.folder, facts.target_name, f"the harvest in {self.folder}", "harvest again", device)
 
-    def __repr__(self) -> str:
-        return f"Subject({self.id}: {self.title})"
+    @property
+    def title(self) -> str:
+        return f"{without_folders(self.facts.dictionary_name)} on {self.target_title}"
 
     def summary(self) -> SubjectSummary:
         facts = self.facts
@@ -83,16 +71,6 @@ class Subject(Kept):
     def index(self) -> SearchIndex:
         make, stamp = lambda: SearchIndex(self.table, lambda: self.directions), FeatureLabels.stamp(self.folder)
         return self.kept("index", make, stamp)
-
-    @property
-    def target(self) -> Target:
-        """The target of the harvest; raises ``UnweaveError`` where what loads now is another one."""
-        return self.kept("target", self._load_target)
-
-    @property
-    def dictionary(self) -> Dictionary:
-        """The dictionary of the harvest; raises ``UnweaveError`` where what loads now is another one."""
-        return self.kept("dictionary", self._load_dictionary)
 
     @property
     def directions(self) -> Directions:
@@ -152,16 +130,7 @@ class Subject(Kept):
         return FeatureLabels.load(self.folder, self.harvest)
 
     def _load_target(self) -> Target:
-        from unweave.models.load import load_target
-
-        facts = self.facts
-        target = load_target(self._find_target(), device=self._device, dtype=facts.dtype)
-        if target.identity.digest != facts.target:
-            raise UnweaveError(
-                f"{facts.target_source} is now target {target.identity.digest}, and the harvest in {self.folder} is of "
-                f"{facts.target}: bring that target back, or harvest again"
-            )
-        return replace(target, name=self.target_title)
+        return self._target_at(self._find_target(), self.facts.target, self.facts.dtype)
 
     @property
     def decomposition(self) -> Decomposition:
@@ -185,12 +154,7 @@ class Subject(Kept):
         return dictionary
 
     def _check_dictionary(self, digest: str) -> None:
-        facts = self.facts
-        if digest != facts.dictionary:
-            raise UnweaveError(
-                f"{facts.dictionary_source} is now dictionary {digest}, and the harvest in {self.folder} is of "
-                f"{facts.dictionary}: bring that dictionary back, or harvest again"
-            )
+        self._check("dictionary", self.facts.dictionary_source, digest, self.facts.dictionary)
 
     def _load_directions(self) -> Directions:
         if self.facts.kind == SUBCOMPONENTS:
@@ -211,37 +175,6 @@ class Subject(Kept):
         return folder
 
 
-def find_target(source: str, owner: str) -> str:
-    """A target as ``load_target`` takes it; of a hub id its folder in the cache, because no view downloads.
-
-    Raises ``UnweaveError`` where it is not on this machine; the line says that it is the target of a ``owner``.
-    """
-    from unweave.models.huggingface import cached_folder, check_folder
-
-    found = resolve(source)
-    if isinstance(found, Path):
-        return source
-    folder = cached_folder(found)
-    if folder is None:
-        raise UnweaveError(
-            f"the {owner}'s target {found} is not in the Hugging Face cache, and looking at a {owner} downloads "
-            f"nothing: fetch it with `hf download {found}`"
-        )
-    check_folder(folder)
-    return str(folder)
-
-
-def without_folders(name: str) -> str:
-    """A name as it is shown: of a path on this machine only its last part."""
-    return Path(name).name if Path(name).is_absolute() else name
-
-
-def subject_id(folder: Path) -> str:
-    """What a subject is called in URLs: after its folder, and different for two folders of one name."""
-    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-    return f"{slug(folder.resolve().name)[:60] or 'subject'}-{place}"
-
-
 Editor = Callable[[Subject], AbstractContextManager[list[str]]]
 _EDITOR: Editor | None = None
 
@@ -257,9 +190,3 @@ def open_subject(folder: Path | str, device: str | None = None) -> Subject:
     folder = Path(folder)
     facts, _ = read_facts(folder)
     return Subject(folder, facts, device)
-
-
-def slug(text: str) -> str:
-    """Lower-case letters, digits and single hyphens: what an id may consist of."""
-    letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
-    return _UNSAFE.sub("-", "".join(letters).casefold()).strip("-")

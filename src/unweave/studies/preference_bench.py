@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 
     from unweave.models.target import Target
     from unweave.preferences.truth.answers import Answered
-    from unweave.preferences.truth.bench import TruthBench
+    from unweave.preferences.truth.bench import Sampling, TruthBench
     from unweave.studies.prove_predictions import ProvePredictions
-    from unweave.studies.shape_preferences import ShapePreferences
-    from unweave.studies.trace_preferences import TracePreferences
 
 FOCUS = ("help", "physics", "fiction")
 """Topics that faults are planted in: all their held-out questions are asked."""
@@ -70,6 +68,7 @@ def open_bench(
     from unweave.models.load import load_target
     from unweave.preferences.made.prompts import draw_prompts
     from unweave.preferences.truth.answers import answer_questions
+    from unweave.preferences.truth.bench import Sampling
 
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
@@ -83,21 +82,23 @@ def open_bench(
     before = answer_questions(
         target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, stop
     )
-    return bench_of(config, target, folder, before, progress, stop), pool
+    sampling = Sampling(config.samples, config.most)
+    return bench_of(config, sampling, target, folder, before, progress, stop), pool
 
 
 def bench_of(
-    config: ProvePredictions | ShapePreferences | TracePreferences,
+    config: PreferenceTraining,
+    sampling: Sampling,
     target: Target,
     folder: Path,
     before: list[Answered],
     progress: Progress,
     stop: Callable[[], None] | None,
 ) -> TruthBench:
-    """The bench of a config's training settings, for questions that were answered."""
+    """The bench of a config's training settings, for questions that were answered as ``sampling`` says."""
     from unweave.corpora.files import load_corpus
     from unweave.corpora.windows import token_windows
-    from unweave.preferences.truth.bench import Sampling, TruthBench
+    from unweave.preferences.truth.bench import TruthBench
     from unweave.preferences.truth.dpo import DPOSettings
 
     settings = DPOSettings(
@@ -109,5 +110,4 @@ def bench_of(
         sites=upper_half(target) if config.sites == UPPER else config.sites,
     )
     windows = token_windows(target.tokenizer, load_corpus("parallel"), "evaluation", "en", 64, at_most=NEUTRAL_WINDOWS)
-    sampling = Sampling(config.samples, config.most)
     return TruthBench(target, folder, before, settings, sampling, windows, progress, stop)

@@ -122,7 +122,7 @@ def read_preferences(
     left_out = {}
     if config.features == NONE:
         left_out["feature clusters, topics and views"] = "features is none, so that no learned feature was read"
-    survey.dictionary(_texts(target, skim))
+    survey.dictionary(lambda: _texts(target, skim))
     reference = survey.own("before", answers)
     store = survey.pairs(STORE, source)
     clusters = survey.clusters(reference, store)

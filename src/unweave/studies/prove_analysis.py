@@ -46,14 +46,9 @@ def foresee(
 
     The first ``questions`` of those that were answered count.
     """
-    from unweave.preferences.encoding import encode_prompt, encode_reply
+    from unweave.preferences.truth.answers import reply_tokens
 
-    texts = [
-        (encode_prompt(survey.target, answered.question.turns), encode_reply(survey.target, reply.text, reply.ended))
-        for answered in pool
-        for reply in answered.replies
-    ]
-    survey.dictionary(texts)
+    survey.dictionary(lambda: reply_tokens(survey.target, pool))
     pooled = survey.own("pool", pool)
     before = survey.own("before", survey.answers)
     clusters = survey.clusters(pooled, before)

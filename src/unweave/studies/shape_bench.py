@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,7 @@ class ShapeBench:
         from unweave.preferences.shaping.registry import shape
         from unweave.preferences.shaping.setting import Shaped
         from unweave.preferences.shaping.sweep import DoseOutcome
+        from unweave.preferences.truth.answers import question_numbers
         from unweave.preferences.truth.observed import observe
 
         shaped = shape(self.config.method, self.setting, dose) if dose else Shaped(list(self.setting.rows))
@@ -69,7 +70,9 @@ class ShapeBench:
         name = f"{self.config.method}-{dose:g}-{seed}" if dose else f"unshaped-{seed}"
         found = self.bench.outcome(name, shaped.rows, seed, self.held_out, shaped.policy, shaped.note)
         values = behaviour_values(found.after)
-        observed = observe(self.names, self.before, self.groups, values, groups_of(found.after), self.spread, seed)
+        observed = observe(
+            self.names, self.before, self.groups, values, question_numbers(found.after), self.spread, seed
+        )
         return ShapeTraining(
             seed,
             DoseOutcome(dose, observed.change, observed.low, observed.high, found.accuracy, found.perplexity),
@@ -90,7 +93,6 @@ def open_shape_bench(
     stop: Callable[[], None] | None,
 ) -> ShapeBench:
     """Reads the data, holds prompts out, and measures what the shaping needs, all before any training."""
-
     from unweave.base.device import prefer_fast_float32
     from unweave.corpora.pairs import open_pairs
     from unweave.models.load import load_target
@@ -101,7 +103,8 @@ def open_shape_bench(
     from unweave.preferences.shaping.scores import behaviour_scores
     from unweave.preferences.shaping.setting import Setting
     from unweave.preferences.shaping.token_probe import fit_token_probe
-    from unweave.preferences.truth.answers import answer_questions
+    from unweave.preferences.truth.answers import answer_questions, question_numbers
+    from unweave.preferences.truth.bench import Sampling
     from unweave.studies.preference_bench import bench_of
 
     pairs = list(open_pairs(config.data, config.split))
@@ -120,7 +123,7 @@ def open_shape_bench(
     before = answer_questions(
         target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, stop
     )
-    bench = bench_of(config, target, folder, before, progress, stop)
+    bench = bench_of(config, Sampling(config.samples, config.most), target, folder, before, progress, stop)
     names = tuple(all_behaviours())
     values, column = behaviour_values(before), names.index(config.behaviour)
     spread = spread_of(values)
@@ -150,10 +153,10 @@ def open_shape_bench(
         config.instruction,
         config.fraction,
     )
-    return ShapeBench(config, bench, setting, held_out, names, values, groups_of(before), spread, facts)
+    return ShapeBench(config, bench, setting, held_out, names, values, question_numbers(before), spread, facts)
 
 
-def behaviour_values(answers: list[Answered] | tuple[Answered, ...]) -> np.ndarray:
+def behaviour_values(answers: Sequence[Answered]) -> np.ndarray:
     """Every behaviour of every reply, answer by answer."""
     from unweave.preferences.behaviours.registry import score
     from unweave.preferences.encoding import last_user_turn
@@ -162,10 +165,3 @@ def behaviour_values(answers: list[Answered] | tuple[Answered, ...]) -> np.ndarr
         [reply.text for answered in answers for reply in answered.replies],
         [last_user_turn(answered.question.turns) for answered in answers for _ in answered.replies],
     )
-
-
-def groups_of(answers: list[Answered] | tuple[Answered, ...]) -> np.ndarray:
-    """The number of its question for every reply."""
-    import numpy as np
-
-    return np.repeat(np.arange(len(answers)), [len(answered.replies) for answered in answers])

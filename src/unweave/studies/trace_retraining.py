@@ -134,6 +134,7 @@ def retrain(
 
 def _bench(config: TracePreferences, reading: PreferenceReading, folder: Path, run: Run | None) -> TruthBench:
     from unweave.preferences.held_out import SHARE, draw_questions
+    from unweave.preferences.truth.bench import Sampling
     from unweave.studies.preference_bench import bench_of
 
     wanted = {question.turns for question in draw_questions(reading.source, config.questions, SHARE)}
@@ -144,7 +145,8 @@ def _bench(config: TracePreferences, reading: PreferenceReading, folder: Path, r
             "more to be seen on: give data with more prompts"
         )
     stop = run.stop_if_cancelled if run is not None else None
-    return bench_of(config, reading.target, folder / "trainings", before, reading.survey.progress, stop)
+    sampling = Sampling(config.samples, config.most)
+    return bench_of(config, sampling, reading.target, folder / "trainings", before, reading.survey.progress, stop)
 
 
 def _retrainings(facts: Sequence[tuple[Arm, int, Outcome, Any]], moved: dict[tuple[str, int], np.ndarray]) -> Table:

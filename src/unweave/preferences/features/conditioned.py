@@ -38,13 +38,6 @@ def signed_use(
     return np.asarray((uses[0] - uses[1]) / sizes, np.float32)
 
 
-def signed_frequency(chosen: Csr, rejected: Csr, clusters: FeatureClusters) -> Float32[np.ndarray, "n m"]:
-    """Firing frequencies of a cluster's features in the chosen reply minus the rejected one, summed: for looking at
-    rows, not for tests."""
-    check_replies(chosen, rejected, clusters.features)
-    return np.asarray(((chosen - rejected) @ clusters.indicator()).toarray(), np.float32)
-
-
 def feature_conditioned(
     signed: Float32[np.ndarray, "n m"],
     topics: Topics,

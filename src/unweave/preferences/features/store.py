@@ -239,14 +239,6 @@ class PairFeatures(FeatureStore):
 
     SIDES = ("chosen", "rejected")
 
-    @property
-    def chosen_values(self) -> Float32[np.ndarray, "n m"]:
-        return self.values("chosen")
-
-    @property
-    def rejected_values(self) -> Float32[np.ndarray, "n m"]:
-        return self.values("rejected")
-
     def evidence(
         self,
         reference: FeatureStore,

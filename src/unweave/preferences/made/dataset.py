@@ -69,10 +69,6 @@ class MadeDataset:
             Key(Mixture(**key["mixture"]), key["seed"], tuple(key["topics"]), tuple(key["planted"])),
         )
 
-    def without_planted(self) -> tuple[PreferencePair, ...]:
-        """The pairs that no fault changed."""
-        return tuple(pair for row, pair in enumerate(self.pairs) if row not in self.key.planted)
-
 
 def make_dataset(pool: Sequence[Answered], mixture: Mixture, count: int, seed: int) -> MadeDataset:
     """``count`` pairs of the pool's prompts: the reply that the mixture's rater likes best, and the one it likes least.

@@ -15,7 +15,7 @@ from unweave.base.seeds import numpy_generator
 from unweave.models.target import Target
 from unweave.preferences.encoding import encode_prompt
 from unweave.preferences.shaping.states import reply_states
-from unweave.preferences.truth.answers import Answered
+from unweave.preferences.truth.answers import Answered, question_numbers
 
 HELD_OUT = 1 / 3
 """Share of the prompts on which a direction is tried, and not found."""
@@ -60,7 +60,7 @@ def find_direction(
     Source: Bergen et al., "Anatomy of Post-Training", 2026 (trait vectors from response-token means), within prompts.
     Raises ``UnweaveError`` where fewer than two prompts say anything.
     """
-    prompt_of = np.repeat(np.arange(len(answers)), [len(each.replies) for each in answers])
+    prompt_of = question_numbers(answers)
     if len(values) != len(prompt_of):
         raise UnweaveError(f"{len(values)} values of {behaviour!r} for {len(prompt_of)} replies: give one for each")
     prompts = [encode_prompt(target, each.question.turns) for each in answers]

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int64
+
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress, Silent
 from unweave.corpora.pairs.value import Turn
 from unweave.models.target import Target
-from unweave.preferences.encoding import encode_prompt
+from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.truth.sampling import Reply, sample_replies
 from unweave.record import jsonl
 
@@ -76,6 +79,23 @@ def read_answers(path: Path) -> list[Answered]:
         )
         for row in jsonl.read(path)
     ]
+
+
+def reply_tokens(
+    target: Target, answers: Sequence[Answered], most: int | None = None
+) -> list[tuple[list[int], list[int]]]:
+    """Prompt and reply of every reply, or of the first ``most`` to each question, as tokens with the end mark."""
+    return [
+        (prompt, encode_reply(target, reply.text, reply.ended))
+        for answered in answers
+        for prompt in (encode_prompt(target, answered.question.turns),)
+        for reply in answered.replies[:most]
+    ]
+
+
+def question_numbers(answers: Sequence[Answered]) -> Int64[np.ndarray, " s"]:
+    """Of every reply, answer by answer, the place of its question."""
+    return np.repeat(np.arange(len(answers)), [len(answered.replies) for answered in answers])
 
 
 def _row(answered: Answered) -> dict[str, object]:

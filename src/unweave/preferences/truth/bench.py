@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +22,7 @@ from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.truth.answers import Answered, answer_questions
 from unweave.preferences.truth.dpo import DPORow, DPOSettings, train_dpo
 from unweave.preferences.truth.log_probs import reply_log_probs
+from unweave.preferences.truth.references import References
 from unweave.stats.bootstrap import Interval, cluster_interval
 
 
@@ -44,8 +44,7 @@ class Outcome:
     after: tuple[Answered, ...] = field(repr=False)
     """Replies to the same prompts as before."""
     accuracy: Interval
-    """Share of held-out pairs whose chosen reply became likelier against the rejected one; over their prompts, NaN
-    where no pair was held out."""
+    """Share of held-out pairs whose chosen reply became likelier against the rejected one; over their prompts."""
     margin: Interval
     """Mean growth of ln p(chosen) - ln p(rejected) on held-out pairs, in nats, likewise."""
     perplexity: float
@@ -76,34 +75,27 @@ class TruthBench:
         self.target, self.folder, self.before = target, Path(folder), list(before)
         self.settings, self.sampling, self.windows = settings, sampling, windows
         self.progress, self.stop = progress or Silent(), stop
-        self._weighed: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
+        self._references = References(target, self.folder / "references.jsonl", self.progress)
 
     def rows(self, pairs: Sequence[PreferencePair]) -> list[DPORow]:
-        """Pairs as tokens with the untrained target's log-probabilities, each reply weighed once for all trainings."""
-        encoded = [self._encoded(pair) for pair in pairs]
-        wanted = dict.fromkeys((prompt, reply) for prompt, *replies in encoded for reply in replies)
-        missing = [each for each in wanted if each not in self._weighed]
-        if missing:
-            prompts, replies = [each[0] for each in missing], [each[1] for each in missing]
-            sums = [
-                float(each.sum()) for each in reply_log_probs(self.target, prompts, replies, progress=self.progress)
-            ]
-            self._weighed |= dict(zip(missing, sums, strict=True))
-        return [
-            DPORow(prompt, chosen, rejected, self._weighed[prompt, chosen], self._weighed[prompt, rejected])
-            for prompt, chosen, rejected in encoded
-        ]
+        """Pairs as tokens with the untrained target's log-probabilities, kept: each reply is weighed once for all."""
+        return self._references.rows([self._encoded(pair) for pair in pairs])
 
     def outcome(
         self,
         name: str,
         rows: Sequence[DPORow],
         seed: int,
-        held_out: Sequence[PreferencePair] = (),
+        held_out: Sequence[PreferencePair],
         policy: Callable[[], AbstractContextManager[Any]] = nullcontext,
         note: str = "",
     ) -> Outcome:
-        """Trains on ``rows``, samples, and keeps both under ``name``; ``note`` says what ``policy`` does."""
+        """Trains on ``rows``, samples, and keeps both under ``name``; ``note`` says what ``policy`` does.
+
+        Raises ``UnweaveError`` where no pair is held out, and where ``name`` holds another training.
+        """
+        if not held_out:
+            raise UnweaveError(f"no pair is held out, to see by whether training {name!r} took: give one or more")
         place = self.folder / name
         settings = replace(self.settings, seed=seed)
         asked = {"settings": _plain(settings), "rows": _fingerprint(rows), "policy": note}
@@ -148,8 +140,8 @@ class TruthBench:
         margins, prompts = result["margins"], [pair.prompt for pair in held_out]
         return Outcome(
             tuple(after),
-            _over_prompts([float(each > 0) for each in margins], prompts),
-            _over_prompts(margins, prompts),
+            cluster_interval([float(each > 0) for each in margins], prompts),
+            cluster_interval(margins, prompts),
             result["perplexity"],
             tuple(facts["curve"]),
             facts["tokens"],
@@ -179,10 +171,6 @@ def perplexity(target: Target, windows: np.ndarray) -> float:
     """exp of the mean cross-entropy of token windows [n, t] after their first token."""
     chances = reply_log_probs(target, [row[:1].tolist() for row in windows], [row[1:].tolist() for row in windows])
     return float(np.exp(-np.mean(np.concatenate(chances))))
-
-
-def _over_prompts(values: Sequence[float], prompts: Sequence[tuple[Turn, ...]]) -> Interval:
-    return cluster_interval(values, prompts) if len(values) else Interval(math.nan, math.nan, math.nan, 0)
 
 
 def _plain(settings: DPOSettings) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from unweave.base.progress import Progress, Silent
 from unweave.edit.adapters import peft_target_modules, take_adapters_out
 from unweave.edit.edits import AdapterEdit
 from unweave.models.target import Target
-from unweave.preferences.truth.log_probs import reply_log_probs
 from unweave.preferences.truth.plain_attention import plain_attention
 
 
@@ -77,21 +76,6 @@ class Trained:
     curve: tuple[dict[str, float], ...]
     tokens: int
     """Tokens trained on, prompts and replies of all epochs."""
-
-
-def reference_rows(
-    target: Target,
-    pairs: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]],
-    progress: Progress | None = None,
-) -> list[DPORow]:
-    """Rows of (prompt, chosen, rejected) tokens, with the untrained target as the reference."""
-    prompts = [prompt for prompt, _, _ in pairs] * 2
-    replies = [chosen for _, chosen, _ in pairs] + [rejected for _, _, rejected in pairs]
-    sums = [float(each.sum()) for each in reply_log_probs(target, prompts, replies, progress=progress)]
-    return [
-        DPORow(tuple(prompt), tuple(chosen), tuple(rejected), sums[row], sums[len(pairs) + row])
-        for row, (prompt, chosen, rejected) in enumerate(pairs)
-    ]
 
 
 def train_dpo(
