@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import made_pairs
 import numpy as np
@@ -60,7 +62,10 @@ def test_what_chosen_replies_have_more_of_stands_and_is_ranked_first(made):
     assert top["change"] > 0
     assert top["low"] <= top["change"] <= top["high"]
     assert found.unit == "relative"  # nothing was calibrated on this target, and it is said
-    assert "relative" in (run.path / "report.html").read_text(encoding="utf-8")
+    report = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "Changes are relative" in report
+    assert "`" not in report
+    assert "**" not in report
     claims = [claim.sentence for claim in run.claims()]
     assert f", {len(found.standing)} can be said to change" in claims[0]
     assert found.standing[0] in claims[1]
@@ -212,6 +217,16 @@ def test_both_studies_are_registered_with_a_meaning_for_every_setting():
         assert unsaid <= {"seed", "first_seed", "dtype", "epochs", "learning_rate", "beta", "batch", "rank"}
 
 
+@pytest.mark.parametrize("page", ["preferences", "behaviours"])
+def test_commands_of_the_docs_name_settings_that_there_are(page):
+    text = (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    commands = re.findall(r"unweave run ([a-z-]+)((?: --set [^ `\n]+)*)", text)
+    assert commands
+    for study, settings in commands:
+        known = {field.name for field in config_fields(find_study(study).config)}
+        assert set(re.findall(r"--set (\w+)=", settings)) <= known
+
+
 def test_needs_grow_with_the_data_and_with_training(tmp_path):
     small = made_pairs.write(tmp_path / "small.jsonl", made_pairs.lines(8))
     large = made_pairs.write(tmp_path / "large.jsonl", made_pairs.lines(8) * 2000)
@@ -227,13 +242,23 @@ def test_needs_grow_with_the_data_and_with_training(tmp_path):
     assert trace.needs(trace.config(data="nowhere.jsonl")).memory_gb > 0
 
 
-def test_maps_are_the_same_each_time_and_hold_few_points_too():
+def test_maps_are_the_same_each_time_and_hold_few_points_too(monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
     from unweave.studies.preference_maps import plane
+
+    def threads():
+        return max(each["num_threads"] for each in threadpool_info())
 
     generator = np.random.default_rng(0)
     apart = np.concatenate([generator.normal(size=(20, 6)) + shift for shift in (0, 30)]).astype(np.float32)
     found = plane(apart, 0)
     assert np.array_equal(found, plane(apart, 0))
+    monkeypatch.setattr("sklearn.manifold.TSNE.fit_transform", lambda _, values: np.full((len(values), 2), threads()))
+    with threadpool_limits(2):
+        assert plane(apart, 0).max() == 1  # more wait for one another at every step
+        assert threads() == 2
+    monkeypatch.undo()
     middles = found[:20].mean(0), found[20:].mean(0)
     inside = max(
         np.linalg.norm(found[:20] - middles[0], axis=1).max(), np.linalg.norm(found[20:] - middles[1], axis=1).max()

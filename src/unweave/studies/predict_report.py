@@ -95,7 +95,7 @@ def _meaning_of_size(forecast: Forecast) -> list[str]:
             f"{slope.datasets} other datasets have shown it. It holds for a training like theirs: {recipe}."
         ]
     return [
-        f"Changes are **relative**: nothing was trained to say how much of what {forecast.leading.predictor} says this "
+        f"Changes are relative: nothing was trained to say how much of what {forecast.leading.predictor} says this "
         "target will show, so that order and sign count, not size. `unweave run prove-predictions` on this target "
         "makes a calibration."
     ]
