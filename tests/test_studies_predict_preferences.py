@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import types
 from pathlib import Path
 
 import made_pairs
@@ -19,8 +20,10 @@ from unweave.preferences.survey import Survey
 from unweave.preferences.truth.calibration import Calibration, Slope
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
-from unweave.studies.predict_preferences import PredictPreferences, predict_preferences
+from unweave.studies.predict_preferences import PredictPreferences, open_data, predict_preferences
 from unweave.studies.preference_forecast import default_recipe, find_calibration
+from unweave.studies.preference_reading import own_behaviours
+from unweave.studies.preference_tables import ranked_lines
 from unweave.studies.registry import find_study
 
 
@@ -65,11 +68,13 @@ def test_what_chosen_replies_have_more_of_stands_and_is_ranked_first(made):
     report = (run.path / "report.html").read_text(encoding="utf-8")
     assert "Changes are relative" in report
     assert "`" not in report
-    assert "**" not in report
     claims = [claim.sentence for claim in run.claims()]
     assert f", {len(found.standing)} can be said to change" in claims[0]
     assert found.standing[0] in claims[1]
     assert not audit_run(run)
+    said = ranked_lines(run.load_table("predictions"))
+    assert said[0].startswith(f"{len(found.standing)} of {len(predictions)} columns stand")
+    assert [line.split()[0] for line in said[1:]] == [row["column"] for row in predictions[:10]]
 
 
 def test_clusters_topics_views_and_maps_are_of_the_same_features(made):
@@ -182,6 +187,25 @@ def test_a_persons_own_behaviours_are_columns_and_are_forgotten_afterwards(tmp_p
     found = predict_preferences(config(data, behaviours_from=str(tmp_path / "own.py")), target=target)
     assert "has-river" in [row["column"] for row in found.columns]
     assert "has-river" not in all_behaviours()
+    (tmp_path / "own.py").write_text(
+        (tmp_path / "own.py").read_text(encoding="utf-8").replace("float(", "1 / len(reply.words) + float("),
+        encoding="utf-8",
+    )
+    # Before anything is read.
+    with (
+        pytest.raises(UnweaveError, match=r"'has-river' failed on the reply ''.*the empty one too"),
+        own_behaviours(str(tmp_path / "own.py")),
+    ):
+        pytest.fail("a behaviour that fails on the empty reply was registered")
+    assert "has-river" not in all_behaviours()
+
+
+def test_rows_that_are_left_out_are_said_before_anything_is_read(tmp_path, target):
+    data = made_pairs.write(tmp_path / "pairs.jsonl", [*made_pairs.lines(2), {"prompt": "a", "chosen": 3}])
+    said = []
+    open_data(config(data), None, target, types.SimpleNamespace(update=lambda *_: None, say=said.append), [0])
+    assert said[0] == "error: 1 × broken row: it is no pair and was left out"
+    assert "pairs.jsonl row 3" in said[1]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ROWS = 10
 """Rows that are listed of each column."""
+SAID = 10
+"""Columns that a run says when it has ranked them."""
 SHOWN = 120
 """First characters of a prompt in a table."""
 
@@ -94,6 +96,21 @@ def predictions_table(reading: PreferenceReading, forecast: Forecast) -> Table:
         "target's own replies, its unit is its own. The other predictors stand to the right, each in its own unit "
         "where it is not calibrated.",
     )
+
+
+def ranked_lines(predictions: Table) -> list[str]:
+    """The first rows of the table of predictions in words, for whoever watches a run."""
+    first = predictions.records()[:SAID]
+    width = max(len(row["column"]) for row in first)
+    lines = [f"{sum(predictions.column('stands'))} of {len(predictions.rows)} columns stand; the first of them all:"]
+    for row in first:
+        change, low, high = (predictions.shown(name, row[name]) for name in ("change", "low", "high"))
+        said = "stands" if row["stands"] else "does not stand"
+        lines.append(
+            f"{row['column']:{width}}  {change} [{low}, {high}] {predictions.units['change']}, {said}; half of it in "
+            f"{row['rows for half']} rows; topic: {row['topic']}"
+        )
+    return lines
 
 
 def leading_topic(reading: PreferenceReading, pushes: np.ndarray) -> tuple[str, float | None]:
