@@ -101,8 +101,9 @@ def predictions_table(reading: PreferenceReading, forecast: Forecast) -> Table:
 def ranked_lines(predictions: Table) -> list[str]:
     """The first rows of the table of predictions in words, for whoever watches a run."""
     first = predictions.records()[:SAID]
-    width = max(len(row["column"]) for row in first)
-    lines = [f"{sum(predictions.column('stands'))} of {len(predictions.rows)} columns stand; the first of them all:"]
+    width = max(len(str(row["column"])) for row in first)
+    stand = sum(each is True for each in predictions.column("stands"))
+    lines = [f"{stand} of {len(predictions.rows)} columns stand; the first of them all:"]
     for row in first:
         change, low, high = (predictions.shown(name, row[name]) for name in ("change", "low", "high"))
         said = "stands" if row["stands"] else "does not stand"
