@@ -10,7 +10,8 @@ target is read without a dictionary, with its bundled decomposition, and with a 
 on a token. The pairs are made of sentences of the bundled corpus.
 
 ``--many`` reads so many pairs with the SAE on the first target, in this process, and says the peak of its memory and
-how long it then takes from the stored features to evidence with a hundred clusters of features.
+how long it then takes from the stored features to evidence with a hundred clusters of features, from there to the
+predictions of every predictor but the gradient, each with its interval, and to what of the leading one stands.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from unweave.preferences.encoding import encode_prompt, encode_reply
 from unweave.preferences.features import PairFeatures, ReplyFeatures, read_pairs, read_replies
 from unweave.preferences.features.packing import PackedRow, batches, model_inputs, pack
 from unweave.preferences.features.reading_pass import BATCH_TOKENS
+from unweave.preferences.predictors import predict, standing_of
 from unweave.read.dictionaries.activations import TopK
 from unweave.read.dictionaries.coder import Coder, CoderDictionary
 from unweave.read.features import Dictionary, Place, subcomponent_dictionary
@@ -182,7 +184,11 @@ def _many(target: Target, count: int) -> dict[str, Any]:
         start = time.perf_counter()
         pairs, reference = PairFeatures.open(folder / "pairs"), ReplyFeatures.open(folder / "own")
         evidence = pairs.evidence(reference, clusters)
-        evidence_seconds = time.perf_counter() - start
+        evidence_seconds, start = time.perf_counter() - start, time.perf_counter()
+        predictions = predict(evidence)
+        predict_seconds, start = time.perf_counter() - start, time.perf_counter()
+        standing_of(evidence)
+        standing_seconds = time.perf_counter() - start
         stored = sum(file.stat().st_size for file in (folder / "pairs").iterdir())
     return {
         "target": target.name,
@@ -194,7 +200,11 @@ def _many(target: Target, count: int) -> dict[str, Any]:
         "peak_before_gb": round(before, 2),
         "peak_pass_gb": round(peak, 2),
         "evidence_s": round(evidence_seconds, 2),
-        "peak_evidence_gb": round(_peak(), 2),
+        "predictors": len(predictions),
+        "predict_s": round(predict_seconds, 2),
+        "standing_s": round(standing_seconds, 2),
+        "from_stored_s": round(evidence_seconds + predict_seconds + standing_seconds, 2),
+        "peak_prediction_gb": round(_peak(), 2),
         "stored_gb": round(stored / 1e9, 3),
     }
 

@@ -61,6 +61,13 @@ def test_check_against_a_split_and_against_other_data(cli, tmp_path):
         ("other, split a", 1, 0),
         ("other, split b", 0, 0),
     ]
+    named = [{"ask": row["prompt"], "good": row["chosen"], "bad": row["rejected"]} for row in standard(5)]
+    for split in ("one", "two"):
+        write_lines(tmp_path / "named" / f"{split}.jsonl", named)
+    columns = ["--column", "prompt=ask", "--column", "chosen=good", "--column", "rejected=bad", "--json"]
+    for other, prompts in (("named/two.jsonl", 5), ("other/a.jsonl", 1)):
+        code, out, _ = cli("check", "named/one.jsonl", "--against", other, *columns)
+        assert [leak["prompts"] for leak in json.loads(out)["leaks"]] == [prompts], code
 
 
 def test_convert_writes_what_trl_reads(cli, tmp_path):

@@ -178,6 +178,9 @@ def test_columns_are_taken_as_told_and_a_wrong_one_is_refused(tmp_path):
         read(tmp_path, [row], columns={"chosn": "good"})
     with pytest.raises(UnweaveError, match="no column holds the chosen reply, of 'prompt', 'ask', 'good', 'bad'"):
         read(tmp_path, [row])
+    # The remedy of either way in, with a column that is nothing else yet.
+    with pytest.raises(UnweaveError, match=r"\{'rejected': 'good'\} or .* --column rejected=good"):
+        read(tmp_path, [row], columns={"chosen": "bad"})
 
 
 def test_an_id_is_the_data_s_own_or_the_file_and_row(tmp_path):

@@ -20,9 +20,11 @@ from unweave.preferences.survey import Survey, SurveySettings
 from unweave.preferences.truth.calibration import Calibration, Slope
 from unweave.record.audit import audit_run
 from unweave.record.run import Run, RunCancelled
-from unweave.studies.predict_preferences import PredictPreferences, predict_preferences
+from unweave.studies.predict_preferences import PredictPreferences, open_data, predict_preferences
 from unweave.studies.predict_report import _meaning_of_size
 from unweave.studies.preference_forecast import default_recipe, find_calibration
+from unweave.studies.preference_reading import own_behaviours
+from unweave.studies.preference_tables import ranked_lines
 from unweave.studies.registry import find_study
 
 
@@ -64,11 +66,16 @@ def test_what_chosen_replies_have_more_of_stands_and_is_ranked_first(made):
     assert top["change"] > 0
     assert top["low"] <= top["change"] <= top["high"]
     assert found.unit == "relative"  # nothing was calibrated on this target, and it is said
-    assert "relative" in (run.path / "report.html").read_text(encoding="utf-8")
+    report = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "Changes are relative" in report
+    assert "`" not in report
     claims = [claim.sentence for claim in run.claims()]
     assert f", {len(found.standing)} can be said to change" in claims[0]
     assert found.standing[0] in claims[1]
     assert not audit_run(run)
+    said = ranked_lines(run.load_table("predictions"))
+    assert said[0].startswith(f"{len(found.standing)} of {len(predictions)} columns stand")
+    assert [line.split()[0] for line in said[1:]] == [row["column"] for row in predictions[:10]]
 
 
 def test_clusters_topics_views_and_maps_are_of_the_same_features(made):
@@ -191,6 +198,25 @@ def test_a_persons_own_behaviours_are_columns_and_are_forgotten_afterwards(tmp_p
     found = predict_preferences(config(data, behaviours_from=str(tmp_path / "own.py")), target=target)
     assert "has-river" in [row["column"] for row in found.columns]
     assert "has-river" not in all_behaviours()
+    (tmp_path / "own.py").write_text(
+        (tmp_path / "own.py").read_text(encoding="utf-8").replace("float(", "1 / len(reply.words) + float("),
+        encoding="utf-8",
+    )
+    # Before anything is read.
+    with (
+        pytest.raises(UnweaveError, match=r"'has-river' failed on the reply ''.*the empty one too"),
+        own_behaviours(str(tmp_path / "own.py")),
+    ):
+        pytest.fail("a behaviour that fails on the empty reply was registered")
+    assert "has-river" not in all_behaviours()
+
+
+def test_rows_that_are_left_out_are_said_before_anything_is_read(tmp_path, target):
+    data = made_pairs.write(tmp_path / "pairs.jsonl", [*made_pairs.lines(2), {"prompt": "a", "chosen": 3}])
+    said = []
+    open_data(config(data), None, target, SimpleNamespace(update=lambda *_: None, say=said.append), [0])
+    assert said[0] == "error: 1 × broken row: it is no pair and was left out"
+    assert "pairs.jsonl row 3" in said[1]
 
 
 @pytest.mark.parametrize(
@@ -226,13 +252,14 @@ def test_both_studies_are_registered_with_a_meaning_for_every_setting():
         assert unsaid <= {"seed", "first_seed", "dtype", "epochs", "learning_rate", "beta", "batch", "rank"}
 
 
-def test_the_commands_of_the_page_are_of_studies_and_settings_that_there_are():
-    page = (Path(__file__).parents[1] / "docs" / "preferences.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^unweave run (\S+)(.*?)(?:#|$)", page, re.MULTILINE)
-    assert len(commands) >= 4
-    for name, rest in commands:
-        known = {field.name for field in find_study(name).fields()}
-        assert set(re.findall(r"--set ([\w-]+)=", rest)) <= known, name
+@pytest.mark.parametrize("page", ["preferences", "behaviours"])
+def test_commands_of_the_docs_name_settings_that_there_are(page):
+    text = (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    commands = re.findall(r"unweave run ([a-z-]+)((?: --set [^ `\n]+)*)", text)
+    assert commands
+    for study, settings in commands:
+        known = {field.name for field in config_fields(find_study(study).config)}
+        assert set(re.findall(r"--set (\w+)=", settings)) <= known
 
 
 def test_needs_grow_with_the_data_and_with_training(tmp_path):
@@ -250,13 +277,23 @@ def test_needs_grow_with_the_data_and_with_training(tmp_path):
     assert trace.needs(trace.config(data="nowhere.jsonl")).memory_gb > 0
 
 
-def test_maps_are_the_same_each_time_and_hold_few_points_too():
+def test_maps_are_the_same_each_time_and_hold_few_points_too(monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
     from unweave.studies.preference_maps import plane
+
+    def threads():
+        return max(each["num_threads"] for each in threadpool_info())
 
     generator = np.random.default_rng(0)
     apart = np.concatenate([generator.normal(size=(20, 6)) + shift for shift in (0, 30)]).astype(np.float32)
     found = plane(apart, 0)
     assert np.array_equal(found, plane(apart, 0))
+    monkeypatch.setattr("sklearn.manifold.TSNE.fit_transform", lambda _, values: np.full((len(values), 2), threads()))
+    with threadpool_limits(2):
+        assert plane(apart, 0).max() == 1  # more wait for one another at every step
+        assert threads() == 2
+    monkeypatch.undo()
     middles = found[:20].mean(0), found[20:].mean(0)
     inside = max(
         np.linalg.norm(found[:20] - middles[0], axis=1).max(), np.linalg.norm(found[20:] - middles[1], axis=1).max()

@@ -57,7 +57,13 @@ def _others(args: argparse.Namespace, name: str) -> Iterator[PairSource]:
         yield open_pairs(args.path, name, columns, broken="skip")
         return
     for split in split_names(name):
-        yield open_pairs(name, split, broken="skip")
+        try:
+            yield open_pairs(name, split, columns, broken="skip")
+        except UnweaveError:
+            if not columns:
+                raise
+            # Other data may call its columns otherwise.
+            yield open_pairs(name, split, broken="skip")
 
 
 def _convert_options(parser: argparse.ArgumentParser) -> None:

@@ -87,6 +87,7 @@ def predict_preferences(config: PredictPreferences, run: Run | None = None, targ
         left_out_table,
         predictions_table,
         predictors_table,
+        ranked_lines,
         rows_table,
         topics_table,
     )
@@ -101,10 +102,11 @@ def predict_preferences(config: PredictPreferences, run: Run | None = None, targ
         check_names(config, config.predictors, config.undo)
         reading = read_preferences(config, folder, source, checked, target, run, progress)
         found = forecast(reading.evidence, config.by, config.predictors, config.seed, calibration)
-        progress.say(f"{len(found.standing_names())} of {len(found.leading.names)} columns stand")
         removed = choose_removed(found, config.undo, config.clean)
         left_out: dict[str, str] = {}
         predictions = predictions_table(reading, found)
+        for line in ranked_lines(predictions):
+            progress.say(line)
         if run is not None:
             maps = [row_map(reading, found, config.seed), feature_map(reading, config.seed)]
             tables: list[Table | None] = [
@@ -145,6 +147,8 @@ def open_data(
 
     source = open_pairs(config.path, config.split, broken="skip")
     checked = check_pairs(source, seed=config.seed, progress=progress)
+    for line in checked.error_lines():
+        progress.say(line)
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
     if run is not None:

@@ -98,7 +98,7 @@ def _meaning_of_size(forecast: Forecast, pairs: int) -> list[str]:
             f"pairs. These are {pairs}: more pairs are more steps, which change more."
         ]
     return [
-        f"Changes are **relative**: nothing was trained to say how much of what {forecast.leading.predictor} says this "
+        f"Changes are relative: nothing was trained to say how much of what {forecast.leading.predictor} says this "
         "target will show, so that order and sign count, not size. `unweave run prove-predictions` on this target "
         "makes a calibration."
     ]

@@ -95,7 +95,7 @@ def removed_table(reading: PreferenceReading, forecast: Forecast, removed: Remov
         rows,
         ("row", "id", "column", "share", "why"),
         units={"share": forecast.unit},
-        caption=f"Rows left out of `cleaned.jsonl`. Columns that are undone: {what}. `share` is what a row adds to "
+        caption=f"Rows left out of 'cleaned.jsonl'. Columns that are undone: {what}. 'share' is what a row adds to "
         "their changes together.",
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError, nearest
+from unweave.base.threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ SPREADS = "spreads"
 """Standard deviations of a column over the untrained target's own replies, as a training will show them."""
 RELATIVE = "relative"
 """A predictor's own units: nothing says how much of them a training will show."""
+FEW = 4096
+"""Pairs up to which one thread predicts: more threads would wait for one another most of the time."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,15 @@ def forecast(
     find_predictor(by)
     missing = left_out(evidence)
     names = [by, *(name for name in predictors if name != by)] if predictors else None
-    found = predict(evidence, names, seed)
-    if by not in [each.predictor for each in found]:
-        raise UnweaveError(f"predictor {by!r} cannot predict here: {missing[by]}")
+    with one_thread() if len(evidence) <= FEW else nullcontext():
+        found = predict(evidence, names, seed)
+        if by not in [each.predictor for each in found]:
+            raise UnweaveError(f"predictor {by!r} cannot predict here: {missing[by]}")
+        standing = standing_of(evidence, by, seed=seed)
     found.sort(key=lambda each: each.predictor != by)
     if calibration is not None:
         found = [calibration.changes(each) if each.predictor in calibration.slopes else each for each in found]
-    return Forecast(tuple(found), standing_of(evidence, by, seed=seed), calibration, missing)
+    return Forecast(tuple(found), standing, calibration, missing)
 
 
 def default_recipe(target: Target) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.seeds import derive, numpy_generator
+from unweave.base.threads import one_thread
 from unweave.studies.preference_reading import both_sides
 from unweave.studies.preference_tables import SHOWN, plain_text
 
@@ -45,11 +46,10 @@ def plane(values: Float32[np.ndarray, "n d"], seed: int) -> Float32[np.ndarray, 
     placed = PCA(kept, svd_solver="full").fit_transform(values.astype(np.float64))
     if n < FEWEST_FOR_TSNE:
         return placed[:, :2].astype(np.float32)
-    return (
-        TSNE(2, perplexity=min(PERPLEXITY, (n - 1) / 3), init="pca", random_state=derive(seed, "map") % 2**32)
-        .fit_transform(placed)
-        .astype(np.float32)
-    )
+    perplexity = min(PERPLEXITY, (n - 1) / 3)
+    with one_thread():
+        found = TSNE(2, perplexity=perplexity, init="pca", random_state=derive(seed, "map") % 2**32)
+        return found.fit_transform(placed).astype(np.float32)
 
 
 def row_map(reading: PreferenceReading, forecast: Forecast, seed: int) -> Table:
@@ -91,8 +91,8 @@ def row_map(reading: PreferenceReading, forecast: Forecast, seed: int) -> Table:
         points,
         units={"lean": forecast.unit},
         caption=f"{len(rows)} of {len(reading)} rows{_drawn(len(rows), len(reading), seed)}, by {by}; neighbours are "
-        "alike, and distances across the map mean little. `lean` is what a row adds to all changes that stand, each "
-        "counted the way that it goes; `column` is the one that it pushes most.",
+        "alike, and distances across the map mean little. 'lean' is what a row adds to all changes that stand, each "
+        "counted the way that it goes; 'column' is the one that it pushes most.",
     )
 
 
@@ -139,7 +139,7 @@ def feature_map(reading: PreferenceReading, seed: int) -> Table | None:
         units={"fires": "replies"},
         digits={"lean": 4},
         caption=f"{len(features)} of {len(firing)} features that fire in at least {LEAST_FIRING} of {2 * len(sampled)} "
-        f"sampled replies{_drawn(len(features), len(firing), seed)}, by the replies that they fire in. `lean` is the "
+        f"sampled replies{_drawn(len(features), len(firing), seed)}, by the replies that they fire in. 'lean' is the "
         "share of pairs with it in the chosen reply less that with it in the rejected one.",
     )
 

@@ -70,15 +70,19 @@ class PreferenceReading:
 
 @contextmanager
 def own_behaviours(path: str | None) -> Iterator[None]:
-    """Registers the behaviours of a person's file, and takes them back at the end: other runs have their own."""
+    """Registers the behaviours of a person's file, and takes them back at the end: other runs have their own.
+
+    Raises ``UnweaveError`` for one that gives no number for an empty reply, before anything is read.
+    """
     from unweave.preferences.behaviours.own_file import load_behaviours
-    from unweave.preferences.behaviours.registry import forget_behaviours
+    from unweave.preferences.behaviours.registry import forget_behaviours, score
 
     if path is None:
         yield
         return
     found = load_behaviours(path)
     try:
+        score([""], names=list(found))
         yield
     finally:
         forget_behaviours(next(iter(found.values())).function.__module__)

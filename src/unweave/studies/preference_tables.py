@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ROWS = 10
 """Rows that are listed of each column."""
+SAID = 10
+"""Columns that a run says when it has ranked them."""
 SHOWN = 120
 """First characters of a prompt in a table."""
 
@@ -88,12 +90,28 @@ def predictions_table(reading: PreferenceReading, forecast: Forecast) -> Table:
             else " over prompts. Relative: nothing says how much of it a training will show, so that order and sign "
             "count, not size. "
         )
-        + "`stands`: p, by flipping the labels of prompts and Holm's method over columns, is at most "
-        f"{standing.level}, and both halves of the prompts agree. `topic` adds the largest share; `rows for half` is "
-        "the smallest number of rows that holds half of all pushes its way. Where a column never `varies` in the "
+        + "'stands': p, by flipping the labels of prompts and Holm's method over columns, is at most "
+        f"{standing.level}, and both halves of the prompts agree. 'topic' adds the largest share; 'rows for half' is "
+        "the smallest number of rows that holds half of all pushes its way. Where a column never 'varies' in the "
         "target's own replies, its unit is its own. The other predictors stand to the right, each in its own unit "
         "where it is not calibrated.",
     )
+
+
+def ranked_lines(predictions: Table) -> list[str]:
+    """The first rows of the table of predictions in words, for whoever watches a run."""
+    first = predictions.records()[:SAID]
+    width = max(len(str(row["column"])) for row in first)
+    stand = sum(each is True for each in predictions.column("stands"))
+    lines = [f"{stand} of {len(predictions.rows)} columns stand; the first of them all:"]
+    for row in first:
+        change, low, high = (predictions.shown(name, row[name]) for name in ("change", "low", "high"))
+        said = "stands" if row["stands"] else "does not stand"
+        lines.append(
+            f"{row['column']:{width}}  {change} [{low}, {high}] {predictions.units['change']}, {said}; half of it in "
+            f"{row['rows for half']} rows; topic: {row['topic']}"
+        )
+    return lines
 
 
 def leading_topic(reading: PreferenceReading, pushes: np.ndarray) -> tuple[str, float | None]:
@@ -136,7 +154,7 @@ def topics_table(reading: PreferenceReading, forecast: Forecast) -> Table:
         units={"push": forecast.unit},
         digits={"share": 3},
         caption="Rows by what their replies are about, named by the words that distinguish their prompts; -1 is the "
-        "silent bucket, in which hardly a clustered feature fires. `push` is what a topic's rows add to the predicted "
+        "silent bucket, in which hardly a clustered feature fires. 'push' is what a topic's rows add to the predicted "
         "change of the column that they move most, of those that stand.",
     )
 
@@ -176,7 +194,7 @@ def rows_table(reading: PreferenceReading, forecast: Forecast) -> Table:
         units={"share": forecast.unit},
         digits={"of all pushes": 3},
         caption=f"The {ROWS} rows that push each column most the way that its change goes. A row's share is what it "
-        "adds to the predicted change: the shares of all rows add up to it. `row` counts from 0 among the pairs that "
+        "adds to the predicted change: the shares of all rows add up to it. 'row' counts from 0 among the pairs that "
         "could be read.",
     )
 
@@ -202,7 +220,7 @@ def predictors_table(forecast: Forecast) -> Table:
     return Table.from_records(
         "predictors",
         rows,
-        caption="`slope` is the change that training was seen to do for one unit that was predicted, over so many "
+        caption="'slope' is the change that training was seen to do for one unit that was predicted, over so many "
         "datasets; missing where the predictor was not calibrated on this target.",
     )
 

@@ -111,7 +111,7 @@ def shares_table(reading: PreferenceReading, forecast: Forecast, trace: Trace, k
         rows,
         units={"share": forecast.unit},
         digits={"cumulative": 3},
-        caption=f"What each row adds to the predicted change of {trace.name}: the shares add up to it. `cumulative` is "
+        caption=f"What each row adds to the predicted change of {trace.name}: the shares add up to it. 'cumulative' is "
         "the share of all pushes with the change that the rows up to here hold.",
     )
 
@@ -202,7 +202,7 @@ def _strongest(shares: Table) -> Table:
 
 def _of(reading: PreferenceReading, forecast: Forecast, column: str) -> str:
     stands = forecast.standing.stands[forecast.column(column)]
-    said = "It stands" if stands else "It does **not** stand: labels dealt at random would show as much"
+    said = "It stands" if stands else "It does not stand: labels dealt at random would show as much"
     return f"`{column}`: {reading.meanings[column]} {said}."
 
 

@@ -115,7 +115,8 @@ def recognise(row: Mapping[str, Any], columns: Mapping[str, str] | None = None) 
     else:
         raise BrokenRow(
             f"columns {chosen_columns['chosen']!r} and {chosen_columns['rejected']!r} are {first!r:.40} and "
-            f"{second!r:.40}: texts or lists of messages are expected; choose others with columns="
+            f"{second!r:.40}: texts or lists of messages are expected; choose others with columns= or `unweave "
+            "pairs convert --column`"
         )
     if replies == "transcript" or "prompt" not in chosen_columns:
         form: Form = "implicit"
@@ -154,9 +155,10 @@ def _columns(row: Iterable[str], given: dict[str, str]) -> dict[str, str]:
             taken.add(name)
     for role in ("chosen", "rejected"):
         if role not in found:
+            free = next((name for name in reversed(names) if name not in taken), "NAME")
             raise UnweaveError(
-                f"no column holds the {role} reply, of {', '.join(map(repr, names))}: choose one, as in "
-                f"columns={{{role!r}: {names[-1] if names else 'NAME'!r}}}"
+                f"no column holds the {role} reply, of {', '.join(map(repr, names)) or 'none'}: choose one, as in "
+                f"columns={{{role!r}: {free!r}}} or `unweave pairs convert --column {role}={free}`"
             )
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -101,15 +101,20 @@ class PairReport:
         )
         for leak in self.leaks:
             lines.append(f"also in {leak.other}: {leak.prompts} prompts, {leak.replies} prompts with a reply")
-        lines += ["", *(self._problem_lines() or ["No problem was found."])]
+        lines += ["", *(_problem_lines(self.problems) or ["No problem was found."])]
         return lines
 
-    def _problem_lines(self) -> list[str]:
-        lines: list[str] = []
-        for problem in self.problems:
-            lines.append(f"{problem.severity}: {problem.count} × {problem.kind}: {problem.meaning}")
-            lines.append(f"    {', '.join(problem.examples)}{', ...' if problem.count > len(problem.examples) else ''}")
-        return lines
+    def error_lines(self) -> list[str]:
+        """Of the report's lines those of problems that are errors."""
+        return _problem_lines([problem for problem in self.problems if problem.severity == "error"])
+
+
+def _problem_lines(problems: Sequence[Problem]) -> list[str]:
+    lines: list[str] = []
+    for problem in problems:
+        lines.append(f"{problem.severity}: {problem.count} × {problem.kind}: {problem.meaning}")
+        lines.append(f"    {', '.join(problem.examples)}{', ...' if problem.count > len(problem.examples) else ''}")
+    return lines
 
 
 def _lengths(found: tuple[float, float, float, int]) -> str:

@@ -94,7 +94,9 @@ class PairSource:
                 except BrokenRow as fault:
                     line = f"{file.name} row {number} {fault}"
                     if self.on_broken == "raise":
-                        raise UnweaveError(f'{line}; mend it, or leave such rows out with broken="skip"') from fault
+                        raise UnweaveError(
+                            f'{line}; mend it, or leave such rows out with broken="skip" or --skip-broken'
+                        ) from fault
                     broken.add(line)
 
     def describe(self) -> SourceDescription:

@@ -29,11 +29,12 @@ def mentions_tea(reply):
     return float("tea" in reply.vocabulary)
 ```
 
-`load_behaviours("my.py")` registers what the file holds, beside those below. A function gets a
-`ReplyText` (`text`, `prompt`, `lower`, `words`, `counts`, `vocabulary`, `sentences`, `openings`, `lines`,
-`prompt_words`, `spoken`) and gives a finite number for every text, the empty one too. Words and phrases are looked up
-by a `Lexicon("tea, hot coffee")` with `count`, `share`, `occurs`, `opens` and `opens_sentences`; the file may import it
-from `unweave.preferences.behaviours.lexicon`.
+`unweave run predict-preferences --set data=pairs.jsonl --set behaviours_from=my.py` measures what the file registers
+beside those below, and so does `trace-preferences`; from Python, `load_behaviours("my.py")` registers it. The file runs
+with all your rights. A function gets a `ReplyText` (`text`, `prompt`, `lower`, `words`, `counts`, `vocabulary`,
+`sentences`, `openings`, `lines`, `prompt_words`, `spoken`) and gives a finite number for every text, the empty one too.
+Words and phrases are looked up by a `Lexicon("tea, hot coffee")` with `count`, `share`, `occurs`, `opens` and
+`opens_sentences`; the file may import it from `unweave.preferences.behaviours.lexicon`.
 """
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from unweave.base.errors import UnweaveError
 from unweave.base.files import read_json, write_json
 from unweave.base.progress import Progress, Silent
-from unweave.corpora.pairs.value import PreferencePair, Turn
+from unweave.corpora.pairs.value import PreferencePair
 from unweave.edit.edits import applied
 from unweave.edit.store import load_edit, save_edit
 from unweave.models.target import Target
