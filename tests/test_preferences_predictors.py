@@ -9,10 +9,19 @@ from preference_world import World, as_replies, evidence, random_world, swapped
 from unweave.base.errors import UnweaveError
 from unweave.preferences.predictors import Shares, all_predictors, left_out, predict, predictor, registry, tilt
 from unweave.preferences.predictors.prompts import Prompts, Resampling
-from unweave.preferences.predictors.reference import own_variation
+from unweave.preferences.predictors.reference import differences, own_variation
 from unweave.preferences.predictors.ridge import fit_ridge
 
-BUILT_IN = {"bag-of-words", "embedding-ridge", "gradient", "length-only", "mean-difference", "persona", "tilt"}
+BUILT_IN = {
+    "bag-of-words",
+    "consensus",
+    "embedding-ridge",
+    "gradient",
+    "length-only",
+    "mean-difference",
+    "persona",
+    "tilt",
+}
 LINEAR = BUILT_IN - {"tilt"}
 
 
@@ -148,14 +157,25 @@ def test_the_order_of_rows_and_the_run_do_not_matter(grouped):
 
 
 def test_at_the_optimum_the_weights_are_the_sum_of_what_pairs_leave_unexplained(grouped):
-    scaled, scale = tilt._scaled(grouped)
-    found = tilt.fit_weights(scaled, scale, Prompts.of(grouped.groups))
+    scaled = differences(grouped).astype(np.float64)
+    found = tilt.fit_weights(scaled, Prompts.of(grouped.groups))
     assert found.rest == pytest.approx(1 / (1 + np.exp(scaled @ found.w)))
     assert found.rest @ scaled / found.penalty == pytest.approx(found.w, abs=1e-8)
     own = own_variation(grouped, Prompts.of(grouped.reference_groups)).astype(np.float64)
     covariance = own.T @ own / (len(own) - 100)
-    through = covariance @ (found.w * grouped.spread / scale)
+    through = covariance @ found.w
     assert predict(grouped, ["tilt"], resamples=2)[0].change == pytest.approx(through, abs=1e-5)
+
+
+def test_the_consensus_is_the_mean_of_its_parts_alone_as_among_all(grouped):
+    said = {each.predictor: each for each in predict(grouped)}
+    parts = [said[name] for name in ("mean-difference", "persona", "embedding-ridge")]
+    assert said["consensus"].shares == pytest.approx(np.mean([part.shares for part in parts], 0), abs=1e-5)
+    (alone,) = predict(grouped, ["consensus"])
+    for what in ("change", "low", "high"):
+        assert getattr(alone, what) == pytest.approx(getattr(said["consensus"], what), abs=1e-5)
+    assert (alone.low < alone.change).all()
+    assert (alone.change < alone.high).all()
 
 
 def test_a_column_that_cannot_vary_changes_nothing_and_breaks_nothing(grouped):
@@ -178,7 +198,7 @@ def test_without_a_gradient_that_predictor_is_left_out_and_it_is_said(grouped):
 
 def test_a_target_that_answered_every_prompt_once_leaves_out_what_needs_more(grouped):
     once = replace(grouped, reference_groups=np.arange(len(grouped.reference)))
-    assert set(left_out(once)) == {"tilt", "persona", "embedding-ridge", "bag-of-words", "length-only"}
+    assert set(left_out(once)) == BUILT_IN - {"gradient", "mean-difference"}
     assert {each.predictor for each in predict(once, resamples=2)} == {"mean-difference", "gradient"}
 
 

@@ -34,6 +34,7 @@ def test_the_unit_of_a_predicted_gradient_is_one_spread_of_each_column(tmp_path,
         save_tensors({"gradients": torch.from_numpy(held)}, tmp_path / "gradients" / f"{name}.safetensors")
     for name in ("encode_prompt", "encode_reply"):
         monkeypatch.setattr(survey, name, lambda *_: [])
+    monkeypatch.setattr(survey, "reply_tokens", lambda *_: [])
     turns = (Turn("user", "why"),)
     answers = [Answered(Question("", turns), (Reply((1,), "so", True),) * SAMPLES)] * PROMPTS
     settings = survey.SurveySettings(gradient=True, own_gradients=TAKEN)
@@ -44,5 +45,6 @@ def test_the_unit_of_a_predicted_gradient_is_one_spread_of_each_column(tmp_path,
 
     values = (known.reference.values / known.spread).reshape(PROMPTS, SAMPLES, -1)[:, :TAKEN]
     above = (values - values.mean(1, keepdims=True)).reshape(PROMPTS * TAKEN, -1)
-    expected = (both[0::2] - both[1::2]).mean(0) @ own.T @ above / len(own)
+    step = (both[0::2] - both[1::2]).mean(0)
+    expected = step / np.linalg.norm(step) @ own.T @ above / len(own)
     assert found.change == pytest.approx(expected, rel=1e-4)

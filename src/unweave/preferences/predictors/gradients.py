@@ -71,18 +71,21 @@ def gradient_effects(
     values: Float32[np.ndarray, "s m"],
     groups: Int64[np.ndarray, " s"],
 ) -> Float32[np.ndarray, "n m"]:
-    """First-order change of the mean of each column by a step on each pair, up to one factor.
+    """First-order change of the mean of each column by a step on each pair, for a step of length 1 on all of them.
 
     ``pairs`` are the gradients of the chosen reply minus those of the rejected one: what the loss of DPO descends at
     its start. The mean of a column over replies has the gradient mean(f * grad ln p) (Williams 1992), here with each
-    question's own mean as the baseline; ``groups`` says which reference replies answer the same question.
+    question's own mean as the baseline; ``groups`` says which reference replies answer the same question. Divided by
+    the length of the pairs' mean gradient, because AdamW's steps do not grow with the gradient: changes of different
+    datasets then have one factor in common.
     """
+    length = float(np.linalg.norm(pairs.mean(0, dtype=np.float64)))
     _, place = np.unique(groups, return_inverse=True)
     counts = np.bincount(place)[:, None]
     means = np.zeros((len(counts), values.shape[1]))
     np.add.at(means, place, values)
     above = values - (means / counts)[place]
-    return (pairs @ (reference.T @ above.astype(np.float32) / len(values))).astype(np.float32)
+    return (pairs @ (reference.T @ above.astype(np.float32) / (len(values) * max(length, 1e-12)))).astype(np.float32)
 
 
 def _maps(target: Target, site: Site, projection: Projection) -> tuple[Tensor, Tensor]:

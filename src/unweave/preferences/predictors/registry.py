@@ -46,6 +46,8 @@ class Predictor:
     """What the evidence would have to hold for this predictor and does not; None where it can predict."""
     pushes: Callable[[Evidence, Resampling], Float[np.ndarray, "n m"]] | None
     """Shares that turn their sign with a pair's label, for a null of flipped labels; None: ``function``'s do."""
+    parts: tuple[str, ...] = ()
+    """The predictors whose mean this one is, where it is one."""
 
 
 _PREDICTORS: dict[str, Predictor] = {}
@@ -67,6 +69,23 @@ def predictor(
         return function
 
     return register
+
+
+def combination(name: str, meaning: str, parts: Sequence[str]) -> None:
+    """Registers the mean of other predictors, whose shares must turn their sign with a pair's label."""
+
+    def function(evidence: Evidence, resampling: Resampling) -> Shares:
+        return mean_of([find_predictor(part).function(evidence, resampling) for part in parts])
+
+    def lacks(evidence: Evidence) -> str | None:
+        return next((found for part in parts if (found := find_predictor(part).lacks(evidence)) is not None), None)
+
+    _PREDICTORS[name] = Predictor(name, meaning, function, lacks, None, tuple(parts))
+
+
+def mean_of(parts: Sequence[Shares]) -> Shares:
+    """The mean of what several predictors say, in every resample too."""
+    return Shares(sum(part.shares for part in parts) / len(parts), sum(part.resampled for part in parts) / len(parts))
 
 
 def all_predictors() -> dict[str, Predictor]:
@@ -110,7 +129,13 @@ def predict(
         if names is not None and each.name in missing:
             raise UnweaveError(f"predictor {each.name!r} cannot predict here: {missing[each.name]}")
     resampling = Resampling.draw(evidence.groups, evidence.reference_groups, resamples, seed)
-    return [_prediction(each, evidence, resampling) for each in wanted if each.name not in missing]
+    able = [each for each in wanted if each.name not in missing]
+    # What is a mean of others comes last, and takes what they have said already.
+    said: dict[str, Shares] = {}
+    for each in sorted(able, key=lambda each: len(each.parts)):
+        known = bool(each.parts) and all(part in said for part in each.parts)
+        said[each.name] = mean_of([said[part] for part in each.parts]) if known else each.function(evidence, resampling)
+    return [_prediction(each.name, said[each.name], evidence, resampling) for each in able]
 
 
 def check_evidence(evidence: Evidence) -> None:
@@ -138,13 +163,13 @@ def check_evidence(evidence: Evidence) -> None:
         raise UnweaveError(f"gradient is {evidence.gradient.shape}: {n} rows of {m} columns are expected")
 
 
-def _prediction(each: Predictor, evidence: Evidence, resampling: Resampling) -> Prediction:
-    shares, resampled = each.function(evidence, resampling)
+def _prediction(name: str, said: Shares, evidence: Evidence, resampling: Resampling) -> Prediction:
+    shares, resampled = said
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     if len(resampling.pairs) == 1:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     return Prediction(
-        each.name,
+        name,
         evidence.names,
         shares.mean(0, dtype=np.float64).astype(np.float32),
         low.astype(np.float32),

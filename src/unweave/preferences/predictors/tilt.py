@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64
 from unweave.base.seeds import numpy_generator
 from unweave.preferences.evidence import Evidence
 from unweave.preferences.predictors.prompts import Prompts, Resampling
-from unweave.preferences.predictors.reference import no_prompt_twice, own_variation
+from unweave.preferences.predictors.reference import differences, no_prompt_twice, own_variation
 from unweave.preferences.predictors.registry import Shares, predictor
 
 PENALTIES = 10.0 ** np.arange(5.0, -2.0, -1.0)
@@ -32,14 +32,14 @@ grow with the number of pairs."""
 
 @dataclass(frozen=True)
 class PreferenceWeights:
-    """Bradley-Terry weights ``w`` of differences that were each divided by its root mean square, ``scale``.
+    """Bradley-Terry weights ``w`` of differences, each in its column's spread over the target's own replies: divided by
+    their own size, differences of a column in which pairs hardly vary would weigh as much as any.
 
     At the optimum ``w = sum_i rest_i d_i / penalty`` with ``rest_i = sigma(-w . d_i)``, which is what of a pair is not
     explained yet: that is why the change falls apart into shares.
     """
 
     w: Float64[np.ndarray, " m"]
-    scale: Float64[np.ndarray, " m"]
     penalty: float
     rest: Float64[np.ndarray, " n"]
     curvature: Float64[np.ndarray, "m m"]
@@ -54,8 +54,7 @@ def _lacks(evidence: Evidence) -> str | None:
 
 def first_order_pushes(evidence: Evidence, resampling: Resampling) -> Float32[np.ndarray, "n m"]:
     """Each pair's push before any weight is learnt: its differences through the covariance. Odd in the pair's label."""
-    scaled, scale = _scaled(evidence)
-    return (scaled @ _through(evidence, resampling.replies, scale).T).astype(np.float32)
+    return (differences(evidence) @ _covariance(evidence, resampling.replies)).astype(np.float32)
 
 
 @predictor(
@@ -71,57 +70,47 @@ def tilt(evidence: Evidence, resampling: Resampling) -> Shares:
     with the penalty held, and the replies' prompts in the covariance. It is of the shrunk estimate: a strong
     penalty makes it narrow about a value too near 0.
     """
-    scaled, scale = _scaled(evidence)
-    found = fit_weights(scaled, scale, resampling.pairs)
-    through = _through(evidence, resampling.replies, scale)
-    pulls = scaled * found.rest[:, None]
-    shares = ((len(evidence) / found.penalty) * (pulls @ through.T)).astype(np.float32)
+    apart = differences(evidence).astype(np.float64)
+    found = fit_weights(apart, resampling.pairs)
+    pulls = apart * found.rest[:, None]
+    covariance = _covariance(evidence, resampling.replies)
+    shares = ((len(evidence) / found.penalty) * (pulls @ covariance)).astype(np.float32)
     steps = np.linalg.solve(found.curvature, ((resampling.pair_weights - 1) @ resampling.pairs.sums(pulls)).T)
     own = own_variation(evidence, resampling.replies).astype(np.float64)
-    along = own @ ((found.w[:, None] + steps) * (evidence.spread / scale)[:, None])
+    along = own @ (found.w[:, None] + steps)
     along *= resampling.reply_weights.T[resampling.replies.index]
     freedom = resampling.reply_weights @ (resampling.replies.sizes - 1)
     return Shares(shares, (own.T @ along / np.maximum(freedom, 1)).T)
 
 
-def fit_weights(
-    scaled: Float64[np.ndarray, "n m"], scale: Float64[np.ndarray, " m"], prompts: Prompts, seed: int = 0
-) -> PreferenceWeights:
-    """The weights of pairs whose differences ``scaled`` have been divided by ``scale``."""
-    penalty = _chosen_penalty(scaled, prompts, seed)
-    w = _fitted(scaled, [penalty], 1e-4)[0]
-    rest = _rest(scaled @ w)
-    weighted = scaled * np.sqrt(rest * (1 - rest))[:, None]
-    curvature = weighted.T @ weighted + penalty * np.eye(len(scale))
+def fit_weights(apart: Float64[np.ndarray, "n m"], prompts: Prompts, seed: int = 0) -> PreferenceWeights:
+    """The weights that explain the labels of pairs whose replies differ by ``apart``."""
+    penalty = _chosen_penalty(apart, prompts, seed)
+    w = _fitted(apart, [penalty], 1e-4)[0]
+    rest = _rest(apart @ w)
+    weighted = apart * np.sqrt(rest * (1 - rest))[:, None]
+    curvature = weighted.T @ weighted + penalty * np.eye(len(w))
     # The shares take ``w`` for what the pairs add up to, which is so at the optimum alone.
     for _ in range(NEWTON_STEPS):
-        w += np.linalg.solve(curvature, scaled.T @ rest - penalty * w)
-        rest = _rest(scaled @ w)
-    return PreferenceWeights(w, scale, penalty, rest, curvature)
+        w += np.linalg.solve(curvature, apart.T @ rest - penalty * w)
+        rest = _rest(apart @ w)
+    return PreferenceWeights(w, penalty, rest, curvature)
 
 
-def _scaled(evidence: Evidence) -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, " m"]]:
-    found = (evidence.chosen.values - evidence.rejected.values).astype(np.float64)
-    scale = np.sqrt((found**2).mean(0))
-    scale[scale < 1e-9] = 1.0
-    found /= scale
-    return found, scale
-
-
-def _through(evidence: Evidence, replies: Prompts, scale: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, "m m"]:
-    """From weights of scaled differences to changes in units of spread: the covariance within prompts."""
+def _covariance(evidence: Evidence, replies: Prompts) -> Float64[np.ndarray, "m m"]:
+    """Of the target's own replies within prompts, in spreads: from weights to changes."""
     own = own_variation(evidence, replies).astype(np.float64)
-    return (own.T @ own) / (len(own) - len(replies)) * (evidence.spread / scale)
+    return (own.T @ own) / (len(own) - len(replies))
 
 
-def _chosen_penalty(scaled: Float64[np.ndarray, "n m"], prompts: Prompts, seed: int) -> float:
+def _chosen_penalty(apart: Float64[np.ndarray, "n m"], prompts: Prompts, seed: int) -> float:
     order = numpy_generator(seed, "tilt", "folds").permutation(len(prompts))
     # The order decides both which prompts take part and which fold they are in.
     place = np.empty(len(prompts), np.int64)
     place[order] = np.arange(len(prompts))
     allowed = int((np.cumsum(prompts.sizes[order]) <= MOST_ROWS).sum())
     taken = place[prompts.index] < max(allowed, 2)
-    rows, fold = scaled[taken], place[prompts.index][taken] % FOLDS
+    rows, fold = apart[taken], place[prompts.index][taken] % FOLDS
     lost = np.zeros(len(PENALTIES))
     for each in np.unique(fold):
         for index, w in enumerate(_fitted(rows[fold != each], PENALTIES, 1e-3)):
@@ -130,7 +119,7 @@ def _chosen_penalty(scaled: Float64[np.ndarray, "n m"], prompts: Prompts, seed: 
 
 
 def _fitted(
-    scaled: Float64[np.ndarray, "n m"], penalties: np.ndarray | list[float], tolerance: float
+    apart: Float64[np.ndarray, "n m"], penalties: np.ndarray | list[float], tolerance: float
 ) -> list[Float64[np.ndarray, " m"]]:
     """The weights for each penalty in turn, each fit begun at the one before; ``tolerance`` is of the slope.
 
@@ -140,8 +129,8 @@ def _fitted(
     from scipy.linalg import cholesky, solve_triangular
     from scipy.optimize import minimize
 
-    count, width = scaled.shape
-    some = scaled[:: max(count // MOST_ROWS, 1)]
+    count, width = apart.shape
+    some = apart[:: max(count // MOST_ROWS, 1)]
     flat = some.T @ some * (count / max(4 * len(some), 1))
     w, found = np.zeros(width), []
     for penalty in penalties:
@@ -149,8 +138,8 @@ def _fitted(
 
         def loss(place: np.ndarray, root: np.ndarray = root, penalty: float = penalty) -> tuple[float, np.ndarray]:
             w = solve_triangular(root, place)
-            margins = scaled @ w
-            slope = penalty * w - scaled.T @ _rest(margins)
+            margins = apart @ w
+            slope = penalty * w - apart.T @ _rest(margins)
             return np.logaddexp(0, -margins).sum() + penalty / 2 * (w @ w), solve_triangular(root, slope, trans=1)
 
         best = minimize(loss, root @ w, jac=True, method="L-BFGS-B", options={"gtol": tolerance, "ftol": 0.0})
