@@ -99,20 +99,11 @@ def forecast(
 
 def default_recipe(target: Target) -> dict[str, Any]:
     """The settings that bundled calibrations were trained with, those of ``prove-predictions``, as JSON holds them."""
-    from unweave.preferences.truth.dpo import DPOSettings
-    from unweave.studies.preference_bench import upper_half
+    from unweave.studies.preference_bench import dpo_settings
     from unweave.studies.prove_analysis import recipe
     from unweave.studies.prove_predictions import ProvePredictions
 
-    usual = ProvePredictions()
-    settings = DPOSettings(
-        beta=usual.beta,
-        learning_rate=usual.learning_rate,
-        epochs=usual.epochs,
-        batch=usual.batch,
-        rank=usual.rank,
-        sites=upper_half(target),
-    )
+    settings = dpo_settings(ProvePredictions(), target)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in recipe(vars(settings)).items()}
 
 

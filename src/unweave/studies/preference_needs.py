@@ -44,7 +44,8 @@ def trace_needs(config: TracePreferences) -> Needs:
         return found
     parameters, size = target_parameters(config.target), data_bytes(config.path)
     trainings = config.seeds * (1 + 2 * len(config.fractions))
-    trained = BACKWARD * 2 * config.epochs * size / BYTES_A_TOKEN
+    epochs = config.epochs or (2 if parameters < SMALL else 1)
+    trained = BACKWARD * 2 * epochs * size / BYTES_A_TOKEN
     tokens = trainings * (trained + config.questions * config.samples * config.most)
     seconds = found.seconds / MARGIN + parameters / SMOLLM2 * tokens / TOKENS_A_SECOND
     return _needs(config, parameters, size / BYTES_A_PAIR, 3.0, seconds)
