@@ -26,6 +26,7 @@ SMALL = ProvePredictions(
     samples=2,
     most=40,
     learning_rate=2e-3,
+    epochs=1,
     features="none",
     gradient=False,
 )
@@ -113,6 +114,7 @@ def test_a_sweep_trains_at_every_dose_and_keeps_the_unshaped_one(target, data, t
         samples=2,
         most=40,
         learning_rate=2e-3,
+        epochs=1,
         batch=8,
     )
     with Run.create("shape-preferences", vars(config), root=tmp_path) as run:

@@ -26,6 +26,8 @@ class ProvePredictions(PreferenceTraining):
     """Hidden raters, each of whom makes a dataset."""
     seeds: int = 2
     """Seeds of training: every dataset is trained on once with each."""
+    control_seeds: int | None = None
+    """How many of them for datasets with shuffled or swapped labels; all by default."""
     pairs: int = 320
     """Pairs of each dataset."""
     prompts: int = 420
@@ -49,7 +51,13 @@ class ProvePredictions(PreferenceTraining):
     """cpu, cuda or mps; the best there is by default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
+    @property
+    def control_training_seeds(self) -> list[int]:
+        return self.training_seeds[: self.control_seeds]
+
     def __post_init__(self) -> None:
+        if self.control_seeds is not None and self.control_seeds < 1:
+            raise UnweaveError(f"control_seeds is {self.control_seeds}, and it must be at least 1")
         self.check_training("pairs", "prompts", "replies", "questions", "samples", "most")
         if self.replies < 2:
             raise UnweaveError(f"replies is {self.replies}, and a rater needs at least 2 to choose from")
@@ -100,8 +108,10 @@ def _proved(config: ProvePredictions, folder: Path, run: Run | None, target: Tar
     bench, pool = open_bench(config, folder / "trainings", target, progress, stop)
     trained = []
     for seed in config.training_seeds:
-        for name in config.mixtures:
-            mixture = find_mixture(name)
+        for mixture in map(find_mixture, config.mixtures):
+            name = mixture.name
+            if mixture.labels != "true" and seed not in config.control_training_seeds:
+                continue
             made = kept_dataset(bench.folder / "datasets", pool, mixture, config.pairs, 0)
             progress.say(f"{name}, seed {seed}: {len(made.pairs)} pairs, {len(made.key.planted)} planted")
             held_out = held_out_pairs(bench.before, mixture, 0)
