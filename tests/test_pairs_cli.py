@@ -96,3 +96,20 @@ def test_the_commands_do_not_load_torch(tmp_path):
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[0, 0] []"
+
+
+def test_pairs_are_made_of_a_target_s_own_replies_and_the_key_lies_apart(tmp_path, capsys):
+    asked = ["pairs", "make", "courted", str(tmp_path), "--pairs", "20", "--prompts", "70", "--json"]
+    assert main(asked) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["pairs"] == 20
+    rows = list(open_pairs(said["out"]))
+    assert len(rows) == 20
+    key = json.loads((tmp_path / "courted" / "key.json").read_text(encoding="utf-8"))
+    twins = [row for row, pair in enumerate(rows) if pair.chosen.endswith(pair.rejected)]
+    assert twins == key["planted"] == [twins[0]]
+    assert main(asked) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert main(["pairs", "make", "brisk", str(tmp_path / "more"), "--pairs", "9", "--prompts", "8"]) == 2
+    assert "needs a prompt of its own" in capsys.readouterr().err
+    assert not (tmp_path / "more").exists()

@@ -286,4 +286,7 @@ def test_a_pair_moves_a_column_by_what_its_gradient_has_in_common_with_replies_h
     effects = gradient_effects(np.array([[1, -1, 3, 0]], np.float32), reference, values, np.array([0, 0, 1, 1]))
     # Within the first question reply 0 is half above the mean, reply 1 half below; in the second nothing varies.
     assert effects.shape == (1, 1)
-    assert effects[0, 0] == pytest.approx((0.5 + 0.5) / 4)
+    assert effects[0, 0] == pytest.approx((0.5 + 0.5) / 4 / 11**0.5)
+    # The step on all pairs has length 1, however long their gradients are.
+    longer = gradient_effects(np.array([[5, -5, 15, 0]], np.float32), reference, values, np.array([0, 0, 1, 1]))
+    assert longer == pytest.approx(effects)

@@ -165,7 +165,15 @@ def _place(row):
 def test_trainings_are_kept_and_not_repeated(tmp_path, target, monkeypatch):
     data = made_pairs.write(tmp_path / "pairs.jsonl", made_pairs.lines(48))
     asked = config(
-        data, column="exclamations", retrain=True, seeds=1, fractions=(0.1,), epochs=1, learning_rate=5e-3, batch=4, rank=2
+        data,
+        column="exclamations",
+        retrain=True,
+        seeds=1,
+        fractions=(0.1,),
+        epochs=1,
+        learning_rate=5e-3,
+        batch=4,
+        rank=2,
     )
     with started(tmp_path, asked) as run:
         found = trace_preferences(asked, run, target)

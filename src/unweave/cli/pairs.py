@@ -86,6 +86,37 @@ def _convert(args: argparse.Namespace) -> Output:
     return Output(value | {"broken": source.broken.count}, list(map(one_line, lines)))
 
 
+def _make_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mixture", metavar="MIXTURE", help="the hidden rater, such as brisk, learned or courted")
+    parser.add_argument("out", metavar="FOLDER", type=Path, help="gets pairs.jsonl, and apart from it the key")
+    parser.add_argument("--target", default="pupil", help="whose replies are rated (default: pupil)")
+    parser.add_argument("--pairs", type=int, default=320, help="(default: 320)")
+    parser.add_argument("--prompts", type=int, default=420, help="that are answered, some without use (default: 420)")
+    parser.add_argument("--replies", type=int, default=4, help="to each prompt, the best and worst kept (default: 4)")
+    parser.add_argument("--most", type=int, default=48, help="tokens of a reply (default: 48)")
+    parser.add_argument("--seed", type=int, default=0, help="draws the prompts of the pairs and where the fault goes")
+
+
+def _make(args: argparse.Namespace) -> Output:
+    from unweave.models.load import load_target
+    from unweave.preferences.made.dataset import kept_dataset
+    from unweave.preferences.made.mixtures import find_mixture
+    from unweave.preferences.made.pool import own_pool
+
+    mixture = find_mixture(args.mixture)
+    if args.pairs > args.prompts:
+        raise UnweaveError(f"--pairs {args.pairs} of --prompts {args.prompts}: a pair needs a prompt of its own")
+    if (args.out / mixture.name).exists():
+        raise UnweaveError(f"{args.out / mixture.name} exists: choose another folder")
+    target = load_target(args.target)
+    pool = own_pool(target, args.out / "pool.jsonl", args.prompts, args.replies, args.most, Terminal("make"))
+    made = kept_dataset(args.out, pool, mixture, args.pairs, args.seed)
+    path = args.out / mixture.name / "pairs.jsonl"
+    value = {"target": target.name, "mixture": mixture.name, "pairs": len(made.pairs), "out": str(path)}
+    value["planted"] = len(made.key.planted)
+    return Output(value, [f"{path}: {len(made.pairs)} pairs, {len(made.key.planted)} of them planted (key.json says)"])
+
+
 def _columns(given: list[str]) -> dict[str, str]:
     found = {}
     for each in given:
@@ -102,6 +133,7 @@ COMMANDS = {
         "check preference pairs before they are used, and write them as TRL reads them",
         commands={
             "check": Command(_check, "say what is wrong in preference pairs, and what leaks", _check_options),
+            "make": Command(_make, "let a hidden rater choose among a target's replies", _make_options),
             "convert": Command(_convert, "write preference pairs as TRL reads them", _convert_options),
         },
     ),

@@ -71,6 +71,7 @@ def open_bench(
     """The bench of a config with the target's own replies: to the pool's prompts, and to the questions, before."""
     from unweave.base.device import prefer_fast_float32
     from unweave.models.load import load_target
+    from unweave.preferences.made.pool import own_pool
     from unweave.preferences.made.prompts import draw_prompts
     from unweave.preferences.truth.answers import answer_questions
     from unweave.preferences.truth.bench import Sampling
@@ -78,8 +79,7 @@ def open_bench(
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
     folder.mkdir(parents=True, exist_ok=True)
-    prompts = draw_prompts("train", config.prompts, 0)
-    pool = answer_questions(target, prompts, folder / "pool.jsonl", config.replies, config.most, 101, progress, stop)
+    pool = own_pool(target, folder / "pool.jsonl", config.prompts, config.replies, config.most, progress, stop)
     questions = draw_prompts("held-out", config.questions, 0)
     for topic in FOCUS:
         everything = draw_prompts("held-out", 20, 0, (topic,))
