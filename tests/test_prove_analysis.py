@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +12,10 @@ from unweave.base.progress import Silent
 from unweave.preferences.made.dataset import Key, MadeDataset
 from unweave.preferences.made.mixtures import find_mixture
 from unweave.studies.prove_analysis import by_dataset, foresee
-from unweave.studies.prove_report import _controls, pooled_r2, score_rows
+from unweave.studies.prove_checks import controls_table, coverage_table
+from unweave.studies.prove_report import pooled_r2, score_rows
 
-MIXTURES = ("brisk", "teller")
+MIXTURES = ("brisk", "teller", "learned")
 ASKED = 30
 
 
@@ -27,7 +29,7 @@ class Survey:
         self.own_names, self.read = [], []
 
     def dictionary(self, texts):
-        assert texts == []
+        assert texts() == []
 
     def clusters(self, *stores):
         return None
@@ -68,7 +70,7 @@ def proven():
 
 def test_every_training_is_observed_by_itself_and_a_dataset_is_predicted_once(proven):
     survey, found = proven
-    assert survey.own_names == ["pool", "before", "brisk-0", "teller-0", "brisk-1", "teller-1"]
+    assert survey.own_names == ["pool", "before", *(f"{m}-{s}" for s in (0, 1) for m in MIXTURES)]
     assert survey.read == list(MIXTURES)
     assert [(each.made.name, each.seed) for each in found] == [(m, s) for s in (0, 1) for m in MIXTURES]
     brisk = [each for each in found if each.made.name == "brisk"]
@@ -82,12 +84,22 @@ def test_seeds_of_a_dataset_share_a_prediction_and_are_scored_together(proven):
     assert {name: len(each) for name, each in observed.items()} == dict.fromkeys(MIXTURES, 2)
     assert predictions["brisk"] == list(found[0].predictions)
     r2, cells = pooled_r2(score_rows(found))
-    assert cells == 2 * 2 * 8
+    assert cells == len(MIXTURES) * 2 * 8
     assert r2["tilt"] > 0.5
 
 
 def test_controls_say_of_each_training_how_prediction_and_observation_agree(proven):
     _, found = proven
-    rows = _controls(found).records()
+    rows = controls_table(found).records()
     assert [(row["dataset"], row["seed"]) for row in rows] == [(m, s) for s in (0, 1) for m in MIXTURES]
     assert all(row["correlation"] > 0.5 and row["p"] < 0.1 for row in rows)
+
+
+def test_intervals_are_checked_on_the_dataset_that_their_calibration_has_not_seen(proven):
+    _, found = proven
+    rows = coverage_table(found).records()
+    assert [(row["dataset"], row["seed"]) for row in rows] == [(m, s) for m in MIXTURES for s in (0, 1)]
+    assert sum(row["covered"] for row in rows) / len(rows) > 0.8
+    narrow = [replace(each, observed=replace(each.observed, change=100 * each.observed.change)) for each in found[:1]]
+    assert coverage_table([*narrow, *found[1:]]).records()[0]["covered"] < 0.3
+    assert coverage_table(found[:2]).column("covered") == (None,)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unweave.studies.preference_data import LEADING
 from unweave.studies.prove_analysis import by_dataset, prediction_of, recipe, true_mixtures
+from unweave.studies.prove_checks import (
+    FLOOR,
+    controls_table,
+    coverage_table,
+    number,
+    planted_effects,
+    planted_table,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +25,6 @@ if TYPE_CHECKING:
     from unweave.record.table import Table
     from unweave.studies.prove_analysis import Foreseen
 
-FLOOR = 0.7
-"""Reliability from which a cell counts as reliable."""
 SPREAD = "spread of the untrained target's replies"
 
 
@@ -32,8 +37,10 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen], scores: 
     run.save_table(_changes(found))
     run.save_table(_scores(scores))
     run.save_table(_comparisons(found))
-    run.save_table(_controls(found))
-    run.save_table(_planted(found))
+    run.save_table(coverage_table(found))
+    run.save_table(controls_table(found))
+    run.save_table(planted_table(found))
+    run.save_table(planted_effects(found, bench.before))
     mixtures = true_mixtures(found)
     if len(mixtures) > 1:
         predictions, observed = by_dataset(found, mixtures)
@@ -53,7 +60,7 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen], scores: 
     )
     sections = [
         Section("Was it trained", tables=["trainings"]),
-        Section("Foreseen and observed", figures=figures, tables=["scores", "comparisons"]),
+        Section("Foreseen and observed", figures=figures, tables=["scores", "comparisons", "coverage"]),
         Section(
             "Controls",
             paragraphs=[
@@ -62,7 +69,7 @@ def write_proof(run: Run, bench: TruthBench, found: Sequence[Foreseen], scores: 
             ],
             tables=["controls"],
         ),
-        Section("Planted faults", tables=["planted"]),
+        Section("Planted faults", tables=["planted", "planted-effects"]),
         Section("Every change", tables=["changes"]),
     ]
     seeds = len({each.seed for each in found})
@@ -152,7 +159,7 @@ def _changes(found: Sequence[Foreseen]) -> Table:
         "changes",
         rows,
         units={"observed": SPREAD},
-        caption="Predicted in each predictor's own units; `low` and `high` are of the leading one.",
+        caption="Predicted in each predictor's own units; 'low' and 'high' are of the leading one.",
     )
 
 
@@ -169,13 +176,9 @@ def _score_rows(
         row = {"set": what, **asdict(score)}
         for name in ("r2", "r2_in_sample", "spearman", "sign_accuracy"):
             value, low, high = getattr(score, name)
-            row |= {name: _number(value), f"{name} low": _number(low), f"{name} high": _number(high)}
-        rows.append({name: _number(value) if isinstance(value, float) else value for name, value in row.items()})
+            row |= {name: number(value), f"{name} low": number(low), f"{name} high": number(high)}
+        rows.append({name: number(value) if isinstance(value, float) else value for name, value in row.items()})
     return rows
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _scores(rows: Sequence[dict[str, Any]]) -> Table:
@@ -186,8 +189,10 @@ def _scores(rows: Sequence[dict[str, Any]]) -> Table:
         "scores",
         rows or [columns],
         digits={name: 3 for name in (rows[0] if rows else {}) if name.startswith(("r2", "spearman", "sign_acc"))},
-        caption="R² with a slope through the origin that was fitted on the other datasets; `r2_in_sample` is the "
-        f"squared correlation, as published. Reliable cells have a reliability of {FLOOR} or more.",
+        caption="R² with a slope through the origin that was fitted on the other datasets; 'r2_in_sample' is the "
+        f"squared correlation, as published. Reliable cells have a reliability of {FLOOR} or more; those of all "
+        "trainings share one sample before training, so their errors hang together. 'without planted rows' predicts "
+        "from the other rows what trainings on all of them did.",
     )
 
 
@@ -221,92 +226,6 @@ def _comparisons(found: Sequence[Foreseen]) -> Table:
         rows or [empty],
         digits={"difference": 3, "p": 4},
         caption="Difference of R² on reliable cells, with an interval over datasets and columns; p by sign flips.",
-    )
-
-
-def _controls(found: Sequence[Foreseen]) -> Table:
-    """Null and swapped datasets, and beside them what the true ones show."""
-    import numpy as np
-
-    from unweave.preferences.predictors.prompts import Prompts
-    from unweave.preferences.truth.chance import agreement
-    from unweave.record.table import Table
-
-    rows = []
-    for each in found:
-        leading = prediction_of(each.predictions, LEADING)
-        if leading is None:
-            continue
-        reliable = each.observed.reliability >= FLOOR
-        predicted, observed = leading.change.astype(float), each.observed.change
-        agreed = agreement(leading.shares, Prompts.of(each.evidence.groups), observed)
-        signs = np.sign(predicted[reliable]) == np.sign(observed[reliable])
-        rows.append(
-            {
-                "dataset": each.made.name,
-                "seed": each.seed,
-                "labels": each.made.key.mixture.labels,
-                "said to change": int(each.standing.stands.sum()),
-                "columns": len(predicted),
-                "correlation": _number(agreed.r),
-                "p": _number(agreed.p),
-                "reliable": int(reliable.sum()),
-                "signs right": float(signs.mean()) if len(signs) else None,
-                "with the true one": _with_true(each, found),
-            }
-        )
-    return Table.from_records(
-        "controls",
-        rows,
-        digits={"correlation": 3, "p": 4, "with the true one": 3},
-        caption="Correlation of what was predicted with what was observed over all columns, and its p by flipping the "
-        "labels of prompts. The last column correlates what was observed with what the dataset of the same choices and "
-        "true labels did, whose planted rows the swapped one lacks.",
-    )
-
-
-def _with_true(each: Foreseen, found: Sequence[Foreseen]) -> float | None:
-    import numpy as np
-
-    if each.made.key.mixture.labels != "swapped":
-        return None
-    name = each.made.name.removesuffix("-swapped")
-    true = [other.observed.change for other in found if other.made.name == name]
-    return float(np.corrcoef(np.mean(true, 0), each.observed.change)[0, 1]) if true else None
-
-
-def _planted(found: Sequence[Foreseen]) -> Table:
-    from unweave.preferences.trace import hits, trace_change
-    from unweave.record.table import Table
-    from unweave.studies.planted import FAULT_COLUMNS
-
-    rows = []
-    for each in {each.made.name: each for each in found}.values():
-        key = each.made.key
-        for column in FAULT_COLUMNS.get(key.mixture.fault, ()):
-            if not key.planted:
-                continue
-            for prediction in each.predictions:
-                trace = trace_change(prediction, column)
-                found_at = hits(trace.order, key.planted)
-                rows.append(
-                    {
-                        "dataset": each.made.name,
-                        "fault": key.mixture.fault,
-                        "column": column,
-                        "predictor": prediction.predictor,
-                        "planted": len(key.planted),
-                        "precision": found_at.precision,
-                        "average precision": found_at.average_precision,
-                        "at random": found_at.random,
-                        "rows for half": len(trace.covering()),
-                    }
-                )
-    return Table.from_records(
-        "planted",
-        rows or [{"dataset": None, "fault": None}],
-        digits={"precision": 2, "average precision": 2, "at random": 3},
-        caption="Precision among as many rows as were planted, ranked by each row's share of the column's change.",
     )
 
 
