@@ -181,7 +181,7 @@ def test_a_calibration_turns_predictions_into_changes(tmp_path, target):
     assert find_calibration(None, target) is None
     recipe = default_recipe(target)
     assert json.loads(json.dumps(recipe)) == recipe
-    assert recipe["epochs"] == 1
+    assert (recipe["epochs"], recipe["learning_rate"]) == (2, 2e-3)
     assert "seed" not in recipe
 
 
