@@ -8,7 +8,7 @@ from typing import Literal
 
 from unweave.base.errors import UnweaveError
 
-LEADING = "mean-difference"
+LEADING = "consensus"
 
 
 @dataclass(frozen=True, kw_only=True)
