@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from unweave.studies.preference_data import LEADING
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -83,7 +85,7 @@ def _say(made: MadeDataset, evidence: Evidence) -> _Said:
     predictions = tuple(predict(evidence))
     kept = np.setdiff1d(np.arange(len(evidence)), made.key.planted)
     unplanted = predictions if len(kept) == len(evidence) else tuple(predict(rows_of(evidence, kept)))
-    return _Said(evidence, predictions, unplanted, standing_of(evidence))
+    return _Said(evidence, predictions, unplanted, standing_of(evidence, LEADING))
 
 
 def _observe(evidence: Evidence, after: ReplyFeatures, clusters: FeatureClusters | None) -> Observed:
