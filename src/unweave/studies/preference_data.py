@@ -8,7 +8,8 @@ from typing import Literal
 
 from unweave.base.errors import UnweaveError
 
-LEADING = "consensus"
+READABLE = "mean-difference"
+"""Leads by default: what a row adds can be read in the row itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class PreferenceData:
     """How often it sees each token."""
     behaviours_from: str | None = None
     """A Python file that registers behaviours of your own; it runs with all rights of this process."""
-    by: str = LEADING
+    by: str = READABLE
     """The predictor that ranks columns and whose shares rows are ranked by."""
     questions: int = 112
     """Prompts of the data that the target answers before any training: the unit of every change is how its own replies

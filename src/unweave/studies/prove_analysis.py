@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from unweave.studies.preference_data import LEADING
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
     from unweave.preferences.truth.answers import Answered
     from unweave.preferences.truth.bench import Outcome
     from unweave.preferences.truth.observed import Observed
+
+LEADING = "consensus"
+"""The predictor that claims and controls are about: on a real model it foresaw best (``docs/results/preferences.md``)."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unweave.studies.preference_data import LEADING
-from unweave.studies.prove_analysis import by_dataset, prediction_of, true_mixtures
+from unweave.studies.prove_analysis import LEADING, by_dataset, prediction_of, true_mixtures
 
 if TYPE_CHECKING:
     from unweave.preferences.truth.answers import Answered

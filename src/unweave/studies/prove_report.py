@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from unweave.studies.preference_data import LEADING
-from unweave.studies.prove_analysis import by_dataset, prediction_of, recipe, true_mixtures
+from unweave.studies.prove_analysis import LEADING, by_dataset, prediction_of, recipe, true_mixtures
 from unweave.studies.prove_checks import (
     FLOOR,
     controls_table,
