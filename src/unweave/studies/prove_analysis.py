@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unweave.preferences.truth.observed import Observed
 
 LEADING = "consensus"
-"""The predictor that claims and controls are about: on a real model it foresaw best (``docs/results/preferences.md``)."""
+"""What claims and controls are about: on a real model it foresaw best (``docs/results/preferences.md``)."""
 
 
 @dataclass(frozen=True)

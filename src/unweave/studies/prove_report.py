@@ -252,7 +252,7 @@ def _draw(run: Run) -> list[str]:
                 where={"reliable": True, "dataset": list(dict.fromkeys(true))},
                 title="Predicted before training, observed after",
                 caption="A point a column and training, where the observation can be relied on.",
-                x_label="mean difference of chosen and rejected, in spreads",
+                x_label=f"predicted by {LEADING}, in spreads",
                 y_label="observed change, in spreads",
             ),
         )
