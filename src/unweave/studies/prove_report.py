@@ -238,7 +238,7 @@ def _draw(run: Run) -> list[str]:
     from unweave.record.bar_chart import bars
     from unweave.record.curves import scatter
 
-    changes, scores = run.load_table("changes"), run.load_table("scores")
+    changes, means = run.load_table("changes"), run.load_table("seed-means")
     names = []
     true = [row["dataset"] for row in run.load_table("controls").records() if row["labels"] == "true"]
     if changes.find({"reliable": True, "dataset": list(dict.fromkeys(true))}):
@@ -257,17 +257,16 @@ def _draw(run: Run) -> list[str]:
             ),
         )
         names.append("foreseen")
-    if "r2" in scores.columns:
+    if means.column("r2") != (None,):
         run.draw(
             "predictors",
             bars(
-                scores,
+                means,
                 "predictor",
                 "r2",
-                low="r2 low",
-                high="r2 high",
-                where={"set": "all", "dataset": "pooled", "view": "all", "reliable": True},
-                title="R² of each predictor, slope from other datasets",
+                low="lowest",
+                high="highest",
+                title="R² of each predictor, slope from other datasets: mean, lowest and highest seed",
                 digits=2,
                 signed=True,
             ),
@@ -282,7 +281,7 @@ def _claim(run: Run, mixtures: Sequence[str]) -> None:
     if len(mixtures) < 2:
         return
     for row in run.load_table("seed-means").records():
-        if row["r2"] is None:
+        if row["r2"] is None or row["predictor"] not in (LEADING, "length-only"):
             continue
         where = {"predictor": row["predictor"]}
         run.claim(
@@ -297,7 +296,7 @@ def _claim(run: Run, mixtures: Sequence[str]) -> None:
 
 
 def _seed_scores(found: Sequence[Foreseen]) -> tuple[Table, Table]:
-    """Each predictor's R squared on the trainings of one seed, and the means of the leading one's and of length's."""
+    """Each predictor's R squared on the trainings of one seed, and the means of these over seeds."""
     from unweave.record.table import Table
 
     rows: list[dict[str, Any]] = []
@@ -305,10 +304,11 @@ def _seed_scores(found: Sequence[Foreseen]) -> tuple[Table, Table]:
         r2, cells = pooled_r2(_score_rows([each for each in found if each.seed == seed], "all", true_mixtures(found)))
         rows += [{"seed": seed, "predictor": name, "r2": value, "cells": cells} for name, value in r2.items()]
     means = []
-    for name in (LEADING, "length-only"):
-        of_name = [row["r2"] for row in rows if row["predictor"] == name]
-        usable = bool(of_name) and None not in of_name
-        means.append({"predictor": name, "r2": sum(of_name) / len(of_name) if usable else None, "seeds": len(of_name)})
+    for name in dict.fromkeys(row["predictor"] for row in rows):
+        of_name = [row["r2"] for row in rows if row["predictor"] == name and row["r2"] is not None]
+        if len(of_name) == len({row["seed"] for row in rows}):
+            mean = sum(of_name) / len(of_name)
+            means.append({"predictor": name, "r2": mean, "lowest": min(of_name), "highest": max(of_name)})
     return (
         Table.from_records(
             "seed-scores",
@@ -317,5 +317,10 @@ def _seed_scores(found: Sequence[Foreseen]) -> tuple[Table, Table]:
             caption="R² of all columns on reliable cells, slopes from the other datasets, each seed's trainings by "
             "themselves.",
         ),
-        Table.from_records("seed-means", means, digits={"r2": 3}, caption="The mean of these over seeds."),
+        Table.from_records(
+            "seed-means",
+            means or [dict.fromkeys(("predictor", "r2", "lowest", "highest"))],
+            digits=dict.fromkeys(("r2", "lowest", "highest"), 3),
+            caption="The mean of these over seeds, with the lowest and the highest seed.",
+        ),
     )
