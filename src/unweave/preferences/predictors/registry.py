@@ -85,7 +85,10 @@ def combination(name: str, meaning: str, parts: Sequence[str]) -> None:
 
 def mean_of(parts: Sequence[Shares]) -> Shares:
     """The mean of what several predictors say, in every resample too."""
-    return Shares(sum(part.shares for part in parts) / len(parts), sum(part.resampled for part in parts) / len(parts))
+    shares, resampled = parts[0]
+    for part in parts[1:]:
+        shares, resampled = shares + part.shares, resampled + part.resampled
+    return Shares(shares / len(parts), resampled / len(parts))
 
 
 def all_predictors() -> dict[str, Predictor]:
