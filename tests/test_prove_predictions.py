@@ -32,6 +32,13 @@ SMALL = ProvePredictions(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_questions():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unweave.studies.preference_bench.OF_A_TOPIC", 3)
+        yield
+
+
 @pytest.fixture(scope="module")
 def target():
     return load_target("pupil", device="cpu")

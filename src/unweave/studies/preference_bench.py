@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FOCUS = ("help", "physics", "fiction")
 """Topics that faults are planted in: all their held-out questions are asked."""
+OF_A_TOPIC = 20
+"""Held-out questions of a topic, all that there are."""
 NEUTRAL_WINDOWS = 24
 UPPER = ("upper",)
 """What a config says for all matrices of the upper half of the layers."""
@@ -82,7 +84,7 @@ def open_bench(
     pool = own_pool(target, folder / "pool.jsonl", config.prompts, config.replies, config.most, progress, stop)
     questions = draw_prompts("held-out", config.questions, 0)
     for topic in FOCUS:
-        everything = draw_prompts("held-out", 20, 0, (topic,))
+        everything = draw_prompts("held-out", OF_A_TOPIC, 0, (topic,))
         questions += [each for each in everything if each not in questions]
     before = answer_questions(
         target, questions, folder / "before.jsonl", config.samples, config.most, 1, progress, stop
