@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +88,16 @@ def test_it_is_written_and_read_back_and_holds_for_its_own_target_and_recipe(tmp
 def test_a_predictor_that_said_nothing_cannot_be_calibrated():
     with pytest.raises(UnweaveError, match="'mean-difference' said of every dataset that nothing changes"):
         calibrate({"a": [predicted([0, 0])]}, {"a": [seen([1, 2])]}, "digest", RECIPE)
+
+
+def test_the_calibrations_of_the_package_are_of_the_default_training():
+    import unweave.preferences as room
+    from unweave.models.load import load_target
+    from unweave.studies.preference_forecast import find_calibration
+
+    files = sorted((Path(room.__path__[0]) / "calibrations").iterdir())
+    kept = [Calibration.load(file) for file in files]
+    assert [each.target for each in kept] == [file.stem for file in files]
+    assert sorted((each.recipe["epochs"], each.recipe["learning_rate"]) for each in kept) == [(1, 5e-4), (2, 2e-3)]
+    assert all({"consensus", "mean-difference", "tilt"} <= set(each.slopes) for each in kept)
+    assert find_calibration(None, load_target("pupil", device="cpu")) in kept
