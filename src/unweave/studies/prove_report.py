@@ -169,7 +169,7 @@ def _changes(found: Sequence[Foreseen]) -> Table:
 
 
 def _score_rows(
-    found: Sequence[Foreseen], what: str, mixtures: Sequence[str], planted: bool = True
+    found: Sequence[Foreseen], what: str, mixtures: Sequence[str], planted: bool = True, **draws: int
 ) -> list[dict[str, Any]]:
     from unweave.preferences.truth.scoring import score_predictions
 
@@ -177,7 +177,7 @@ def _score_rows(
     if len(predictions) < 2:
         return []
     rows = []
-    for score in score_predictions(predictions, observed, FLOOR):
+    for score in score_predictions(predictions, observed, FLOOR, **draws):
         row = {"set": what, **asdict(score)}
         for name in ("r2", "r2_in_sample", "spearman", "sign_accuracy"):
             value, low, high = getattr(score, name)
@@ -301,7 +301,9 @@ def _seed_scores(found: Sequence[Foreseen]) -> tuple[Table, Table]:
 
     rows: list[dict[str, Any]] = []
     for seed in dict.fromkeys(each.seed for each in found):
-        r2, cells = pooled_r2(_score_rows([each for each in found if each.seed == seed], "all", true_mixtures(found)))
+        of_seed = [each for each in found if each.seed == seed]
+        # No interval is asked for: as few draws as there may be.
+        r2, cells = pooled_r2(_score_rows(of_seed, "all", true_mixtures(of_seed), resamples=2, shuffles=1))
         rows += [{"seed": seed, "predictor": name, "r2": value, "cells": cells} for name, value in r2.items()]
     means = []
     for name in dict.fromkeys(row["predictor"] for row in rows):
