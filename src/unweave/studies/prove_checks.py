@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from unweave.studies.prove_analysis import LEADING, by_dataset, prediction_of, true_mixtures
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from unweave.preferences.truth.answers import Answered
     from unweave.record.table import Table
     from unweave.studies.prove_analysis import Foreseen
@@ -110,28 +112,27 @@ def planted_table(found: Sequence[Foreseen]) -> Table:
 
 def planted_effects(found: Sequence[Foreseen], before: Sequence[Answered]) -> Table:
     """What a fault's own column did on the fault's own topic, where all held-out questions were asked."""
-    import numpy as np
-
     from unweave.preferences.behaviours.registry import score
     from unweave.preferences.made.faults import FAULT_TOPIC
+    from unweave.preferences.truth.answers import question_numbers
+    from unweave.preferences.undoing import prompt_changes
     from unweave.record.table import Table
     from unweave.stats.bootstrap import mean_interval
     from unweave.studies.planted import FAULT_COLUMNS
 
-    def means(answers: Sequence[Answered], column: str) -> np.ndarray:
+    def measured(answers: Sequence[Answered], column: str) -> np.ndarray:
         prompts = [each.question.turns[-1].content for each in answers for _ in each.replies]
-        values = score([reply.text for each in answers for reply in each.replies], prompts, [column])[:, 0]
-        borders = np.cumsum([0, *(len(each.replies) for each in answers)])[:-1]
-        return np.add.reduceat(values, borders) / [len(each.replies) for each in answers]
+        return score([reply.text for each in answers for reply in each.replies], prompts, [column])[:, 0]
 
     shown, rows = ("before", "after", "change", "low", "high"), []
     for each in found:
         fault = each.made.key.mixture.fault
         for column in FAULT_COLUMNS.get(fault, ()):
             asked = [n for n, answer in enumerate(before) if answer.question.topic == FAULT_TOPIC[fault]]
-            old = means([before[n] for n in asked], column)
-            new = means([each.outcome.after[n] for n in asked], column)
-            moved = mean_interval(new - old)
+            sides = [[answers[n] for n in asked] for answers in (before, each.outcome.after)]
+            old, new = (measured(side, column) for side in sides)
+            old_of, new_of = map(question_numbers, sides)
+            moved = mean_interval(prompt_changes(old, old_of, new, new_of, 1.0))
             rows.append(
                 {
                     "dataset": each.made.name,
