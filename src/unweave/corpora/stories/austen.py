@@ -28,10 +28,10 @@ _TITLES = {
 def read_austen(novel: str = "northangerabbey", path: str | os.PathLike[str] = SITE_LIBRARY) -> Book:
     """A novel, by the package's name for it, as chapters of sentences; all six are in the public domain.
 
-    The title page and the publisher's notes are left out.
-    ``path`` is the package's folder, below which its novels lie in R's lazy-load format: ``data/Rdata.rdx``, which
-    says where each lies, and ``data/Rdata.rdb``, the novels as vectors of lines. Needs the extra ``austen``. Raises
-    ``UnweaveError`` where the package or the extra is missing, for a novel it lacks, and for damaged files.
+    The title page and the publisher's notes are left out. ``path`` is the package's folder, below which its novels lie
+    in R's lazy-load format: ``data/Rdata.rdx``, which says where each lies, and ``data/Rdata.rdb``, the novels as
+    vectors of lines. Needs the extra ``austen``. Raises ``UnweaveError`` where the package or the extra is missing, for
+    a novel it lacks, and for damaged files.
     """
     folder = Path(path).expanduser() / "data"
     if not (folder / "Rdata.rdx").is_file():
