@@ -13,6 +13,7 @@ from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.corpora.bundled import CORPORA
 from unweave.corpora.splits import Piece, assign
 from unweave.corpora.text import PARTS, Corpus
+from unweave.corpora.text_file import read_text_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,9 +81,9 @@ def _folder(root: Path) -> Iterator[tuple[str, list[Piece]]]:
     part_folders = [folder for folder in _visible(root) if folder.is_dir() and folder.name in PARTS]
     for folder in part_folders:
         for label, file in _labelled(folder, _visible(folder)):
-            pieces[label] += [Piece(_read_text(file), folder.name)] if file else []
+            pieces[label] += [Piece(read_text_file(file), folder.name)] if file else []
     for label, file in _labelled(root, [entry for entry in _visible(root) if entry not in part_folders]):
-        pieces[label] += [Piece(_read_text(file))] if file else []
+        pieces[label] += [Piece(read_text_file(file))] if file else []
     yield from sorted(pieces.items())
 
 
@@ -129,27 +130,10 @@ def _visible(folder: Path) -> list[Path]:
         raise oserror_line(error, folder) from error
 
 
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise oserror_line(error, path) from error
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UnweaveError(
-            f"{path} is not UTF-8 text: byte {data[error.start]:#04x} at offset {error.start}; "
-            "save it as UTF-8, or move it out of the folder"
-        ) from error
-    if "\0" in text:
-        raise UnweaveError(f"{path} is not text: a zero byte at offset {data.index(0)}; move it out of the folder")
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
 def _jsonl(path: Path) -> dict[str, list[Piece]]:
     documents: dict[tuple[str, str | None, object], list[str]] = defaultdict(list)
     parts_of: dict[tuple[str, str], str | None] = {}
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
         if not line.strip():
             continue
         row = _row(line, f"{path} line {number}")
