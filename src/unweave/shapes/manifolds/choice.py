@@ -63,7 +63,9 @@ class Choice:
         """
         at = [each for each in self.candidates if each.dimension == dimension]
         if not at:
-            raise UnweaveError(f"nothing of dimension {dimension} was tried: give a number from 0 on, below {len(self.candidates)}")
+            raise UnweaveError(
+                f"nothing of dimension {dimension} was tried: give a number from 0 on, below {len(self.candidates)}"
+            )
         return min((each for each in at if each.p is None or each.p <= self.level), key=lambda each: each.error).name
 
     def candidate(self, name: str) -> Candidate:

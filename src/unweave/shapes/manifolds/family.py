@@ -79,7 +79,9 @@ def checked(centroids: Float64[np.ndarray, "w d"], values: Values = None) -> Flo
     if points.ndim != 2:
         raise UnweaveError(f"centroids have shape {points.shape}: give one row for each value, [w, d]")
     if not np.isfinite(points).all():
-        raise UnweaveError(f"{int((~np.isfinite(points)).sum())} numbers of the centroids are not finite: leave them out")
+        raise UnweaveError(
+            f"{int((~np.isfinite(points)).sum())} numbers of the centroids are not finite: leave them out"
+        )
     if values is not None and len(values) != len(points):
         raise UnweaveError(f"{len(points)} centroids with {len(values)} values: give one value for each centroid")
     return points

@@ -44,7 +44,7 @@ class Fitted:
     """``theta`` of each centroid that was fitted."""
     parameters: dict[str, float]
 
-    def at(self, theta: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "... d"]:
+    def at(self, theta: Float64[np.ndarray, ...]) -> Float64[np.ndarray, "... d"]:
         """Points at ``theta``: [...] of a curve, [..., 2] of a surface.
 
         Raises ``UnweaveError`` where a surface is given one number a point.
@@ -61,7 +61,7 @@ class Fitted:
         local = self.local(given.reshape(-1, self.dimension))
         return (self.origin + local @ self.frame).reshape(*shape, len(self.origin))
 
-    def nearest(self, points: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "..."]:
+    def nearest(self, points: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, ...]:
         """``theta`` of the manifold's nearest point to each of ``points``: [n] of a curve, [n, 2] of a surface.
 
         Damped Gauss-Newton steps from the two nearest of ``starts``. Raises ``UnweaveError`` for points of another

@@ -108,7 +108,9 @@ def nearest_sphere(points: Float64[np.ndarray, "w m"]) -> tuple[Float64[np.ndarr
     system = np.concatenate([2 * points, np.ones((count, 1))], 1)
     solution, _, rank, _ = np.linalg.lstsq(system, (points**2).sum(1), rcond=1e-10)
     if rank <= width:
-        raise UnweaveError(f"{count} points lie on one flat of {width - 1} dimensions: no round shape is nearest to them")
+        raise UnweaveError(
+            f"{count} points lie on one flat of {width - 1} dimensions: no round shape is nearest to them"
+        )
     centre = solution[:width]
     radius = math.sqrt(max(solution[width] + centre @ centre, 0.0))
     for _ in range(_ROUNDS):

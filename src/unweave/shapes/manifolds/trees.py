@@ -117,6 +117,7 @@ def tree(centroids: Float64[np.ndarray, "w d"], values: Values = None) -> Fitted
     places = _branching_points(made, scores)
     first, second = np.array(made.edges, np.int64).T
     begin, way = places[first], places[second] - places[first]
+
     def local(theta: np.ndarray) -> np.ndarray:
         edge = np.clip(np.floor(theta[:, 0]), 0, len(first) - 1).astype(np.int64)
         return begin[edge] + (theta[:, :1] - edge[:, None]) * way[edge]

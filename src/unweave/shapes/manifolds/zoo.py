@@ -100,12 +100,12 @@ def labelled(specimen: Specimen, noise: float, seed: int = 0, points: int = POIN
     return Labelled(specimen.at(shares) + noise * drawn, shares[:, 0] if specimen.dimension == 1 else shares)
 
 
-def superposed(
-    specimens: list[Specimen], count: int, noise: float, seed: int = 0, active: int = ACTIVE
-) -> Superposed:
+def superposed(specimens: list[Specimen], count: int, noise: float, seed: int = 0, active: int = ACTIVE) -> Superposed:
     """``count`` sums of the points of ``active`` manifolds drawn at random, with noise of that deviation a column."""
     if not 1 <= active <= len(specimens) or count < 1 or noise < 0:
-        raise UnweaveError(f"{active} active of {len(specimens)} in {count} sums at noise {noise}: nothing can be drawn")
+        raise UnweaveError(
+            f"{active} active of {len(specimens)} in {count} sums at noise {noise}: nothing can be drawn"
+        )
     generator = numpy_generator(seed, "zoo superposed")
     width = specimens[0].frame.shape[1]
     order = generator.random((count, len(specimens))).argpartition(active - 1, axis=1)[:, :active]
@@ -119,6 +119,22 @@ def superposed(
         parts[index, rows, : place.shape[1]] = place
         points[rows] += place @ specimen.frame.astype(np.float32)
     return Superposed(points, on, parts)
+
+
+def restricted_r2(codes: Float32[np.ndarray, "n g"], part: Float32[np.ndarray, "n m"]) -> float:
+    """How much of one manifold's part the codes of some units hold: held-out R^2 of an affine least-squares map.
+
+    It is over the rows where the manifold was active; the map is fitted on the first half of them and scored on the
+    second. Raises ``UnweaveError`` for fewer active rows than four times the units.
+    """
+    rows = np.flatnonzero((part != 0).any(1))
+    if len(rows) < 4 * (codes.shape[1] + 1):
+        raise UnweaveError(f"active in {len(rows)} rows, with {codes.shape[1]} units: draw more rows")
+    system = np.concatenate([np.ones((len(rows), 1)), codes[rows]], 1)
+    truth, middle = part[rows].astype(np.float64), len(rows) // 2
+    weights = np.linalg.lstsq(system[:middle], truth[:middle], rcond=None)[0]
+    missed = truth[middle:] - system[middle:] @ weights
+    return 1 - float((missed**2).sum() / ((truth[middle:] - truth[:middle].mean(0)) ** 2).sum())
 
 
 def _scaled(raw: Draw, sample: Float64[np.ndarray, "n m"]) -> Draw:
