@@ -2,9 +2,9 @@
 
 python benchmarks/manifolds.py choice|null|discovery [--noise 0.1] [--repeats 3] [--json]
 
-``choice``: of each manifold's own labelled centroids (24 of a curve, 40 of a surface; 10 points each), whether the right
-family is chosen. ``null``: Gaussian clouds with values at random. ``discovery``: groups of the latents of a BatchTopK SAE
-trained on sparse sums of the manifolds, by restricted R^2 beside random groups. Repeats are seeds.
+``choice``: of each manifold's own labelled centroids (24 of a curve, 40 of a surface; 10 points each), whether the
+right family is chosen. ``null``: Gaussian clouds with values at random. ``discovery``: groups of the latents of a
+BatchTopK SAE trained on sparse sums of the manifolds, by restricted R^2 beside random groups. Repeats are seeds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from timing import circumstances, printed
 
 from unweave.base.progress import usual_progress
@@ -50,9 +52,8 @@ def choice(noise: float, seeds: int) -> list[dict[str, object]]:
             if found != specimen.right:
                 wrong[f"{specimen.kind}: {found}"] += 1
         shares.append(right)
-        rows.append(
-            {"noise": noise, "seed": seed, "right of 48": right, "seconds": round(time.process_time() - started)}
-        )
+        seconds = round(time.process_time() - started)
+        rows.append({"noise": noise, "seed": seed, "right of 48": right, "seconds": seconds})
         print(rows[-1], file=sys.stderr, flush=True)
     spread = statistics.stdev(shares) if len(shares) > 1 else None
     total = {"noise": noise, "seeds": seeds, "right, mean of 48": statistics.mean(shares), "sd over seeds": spread}
@@ -115,7 +116,8 @@ def discovery(noise: float, seeds: int) -> list[dict[str, object]]:
         rows.append(
             {"noise": noise, "seed": seed, "sae variance explained": round(float(explained), 3),
              "units considered": len(groups.considered), "couplings": groups.ising.edges if groups.ising else 0,
-             "groups": len(score), "kept": int(keeps.sum()), "units a group": _rounded([len(g.units) for g in groups.groups]),
+             "groups": len(score), "kept": int(keeps.sum()),
+             "units a group": _rounded([len(g.units) for g in groups.groups]),
              "R2 of groups": _rounded(score), "R2 of kept": _rounded(score[keeps]), "R2 of random": _rounded(chance),
              "R2 of random, of kept sizes": _rounded(chance[keeps]), f"manifolds with R2 >= {HELD}": len(well),
              "kinds of groups": dict(Counter(each.kind for each in groups.groups)),

@@ -29,9 +29,9 @@ class Candidate:
     dimension: int
     freedom: int
     errors: Float64[np.ndarray, " w"]
-    """Of each value when it is left out: squared, as a share of the mean squared distance from the other values' mean."""
+    """Of each value when it is left out: squared, as a share of the mean squared distance to the others' mean."""
     p: float | None
-    """That it is no better than the flat of its dimension, adjusted for how many families were tried; none for flats."""
+    """That it is no better than the flat of its dimension, adjusted for the families tried; none for flats."""
 
     @property
     def error(self) -> float:
@@ -63,9 +63,7 @@ class Choice:
         """
         at = [each for each in self.candidates if each.dimension == dimension]
         if not at:
-            raise UnweaveError(
-                f"nothing of dimension {dimension} was tried: give a number from 0 on, below {len(self.candidates)}"
-            )
+            raise UnweaveError(f"nothing of dimension {dimension} was tried: 1 and 2 always are")
         return min((each for each in at if each.p is None or each.p <= self.level), key=lambda each: each.error).name
 
     def candidate(self, name: str) -> Candidate:
@@ -105,7 +103,8 @@ def choose(
     points = checked(centroids, values)
     if len(points) < LEAST_VALUES or points.shape[1] < LEAST_WIDTH:
         raise UnweaveError(
-            f"{len(points)} centroids of width {points.shape[1]}: a choice needs {LEAST_VALUES} values and {LEAST_WIDTH} columns"
+            f"{len(points)} centroids of width {points.shape[1]}: a choice needs {LEAST_VALUES} values and "
+            f"{LEAST_WIDTH} columns"
         )
     if not 0 < level < 1 or rotations < 1 or most_flat < 2:
         raise UnweaveError(

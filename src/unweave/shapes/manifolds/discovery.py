@@ -37,8 +37,8 @@ class DiscoveryConfig:
             raise UnweaveError(f"rates from {self.least_rate} to {self.most_rate}: give two shares, the lower first")
         if self.least_members < 2 or self.random_groups < 19 or not 0 < self.level < 1:
             raise UnweaveError(
-                f"least_members {self.least_members}, random_groups {self.random_groups}, level {self.level}: at least 2, "
-                "19, and a share such as 0.05 are needed"
+                f"least_members {self.least_members}, random_groups {self.random_groups}, level {self.level}: at least "
+                "2 and 19, and a share such as 0.05, are needed"
             )
 
 

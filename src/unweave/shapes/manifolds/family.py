@@ -13,7 +13,7 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.shapes.manifolds.fitted import Fitted
 
 Values = Float64[np.ndarray, "w ..."] | Sequence[tuple[str, ...]] | None
-"""What is known of each centroid: an ordinal value [w], several [w, v], a path from the root of a hierarchy, or nothing."""
+"""What is known of each centroid: an ordinal value [w], several [w, v], a path from a root, or nothing."""
 Fit = Callable[[Float64[np.ndarray, "w d"], Values], Fitted]
 
 

@@ -43,8 +43,8 @@ def fit_ising(
     """The symmetric pseudo-likelihood fit whose penalty has the least extended BIC.
 
     The sum over units of the log-likelihood of each given all others, one coupling a pair, is maximised under an L1
-    penalty by accelerated proximal gradient, from the penalty that leaves no coupling downwards; the search ends once the
-    criterion has risen three times. The criterion takes the pseudo-likelihood for the likelihood:
+    penalty by accelerated proximal gradient, from the penalty that leaves no coupling downwards; the search ends once
+    the criterion has risen three times. The criterion takes the pseudo-likelihood for the likelihood:
     ``2 n loss + E log n + 4 gamma E log p`` for E couplings. Raises ``UnweaveError`` for values other than -1 and 1
     and for a unit that never changes.
 
