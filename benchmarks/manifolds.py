@@ -62,7 +62,7 @@ def choice(noise: float, seeds: int) -> list[dict[str, object]]:
 
 
 def null(seeds: int) -> list[dict[str, object]]:
-    """How often something is found in Gaussian clouds of 12 and 24 points in 128 columns, with values in random order."""
+    """What is found in Gaussian clouds of 12 and 24 points in 128 columns, with values in random order."""
     rows = []
     for count in (12, 24):
         named: Counter[str] = Counter()

@@ -9,8 +9,8 @@ from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.discovery import DiscoveryConfig, discover
 from unweave.shapes.manifolds.ising import fit_ising
 
-ROWS = 1500
-CONFIG = DiscoveryConfig(random_groups=39)
+ROWS = 800
+CONFIG = DiscoveryConfig(random_groups=19)
 
 
 def drawn(couplings, fields, count=2000, seed=0):
@@ -41,9 +41,9 @@ def test_planted_couplings_are_found_with_their_signs_and_no_others():
 def test_without_a_penalty_the_fit_comes_to_the_model():
     couplings, fields = planted()
     # The last penalty of a long path is a hundredth of the first: with gamma 0 and many rows it shrinks little.
-    found = fit_ising(drawn(couplings, fields, 40_000), gamma=0)
-    assert np.abs(found.couplings - couplings).max() < 0.1
-    assert np.abs(found.fields - fields).max() < 0.06
+    found = fit_ising(drawn(couplings, fields, 6000), gamma=0)
+    assert np.abs(found.couplings - couplings).max() < 0.12
+    assert np.abs(found.fields - fields).max() < 0.1
 
 
 def test_independent_units_have_no_couplings():
@@ -100,7 +100,7 @@ def test_neither_scale_nor_order_of_the_units_changes_what_is_found():
 
 
 def test_nothing_is_found_in_units_that_fire_on_their_own():
-    for seed in range(5):
+    for seed in range(2):
         activity, directions = bumps("capture", seed)
         generator = np.random.default_rng(seed)
         found = discover(generator.permuted(activity, axis=0), directions, CONFIG)

@@ -47,7 +47,9 @@ SHAPED = {
     "sphere": ball(),
     "torus": doughnut(),
     "helix": placed(
-        np.stack([np.cos(TURN * 2.3 * np.arange(20) / 19), np.sin(TURN * 2.3 * np.arange(20) / 19), np.arange(20) / 5], 1)
+        np.stack(
+            [np.cos(TURN * 2.3 * np.arange(20) / 19), np.sin(TURN * 2.3 * np.arange(20) / 19), np.arange(20) / 5], 1
+        )
     ),
     "natural spline": cloud(),
     "closed spline": cloud(),

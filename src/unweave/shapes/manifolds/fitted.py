@@ -76,7 +76,7 @@ class Fitted:
     def nearest_by(
         self, metrics: Float64[np.ndarray, "s m m"], targets: Float64[np.ndarray, "s n m"]
     ) -> Float64[np.ndarray, "s n k"]:
-        """``theta`` of the least ``g F g - 2 b g``, g its local coordinates, for each F of ``metrics``, b of ``targets``.
+        """``theta`` of the least ``g F g - 2 b g``, g its local coordinates, for each F and b of the arguments.
 
         With F and b from some of the d columns only, it is the nearest point as those columns see it.
         """
