@@ -10,6 +10,7 @@ from unweave.shapes.manifolds.splines import cyclic_knots
 from unweave.shapes.manifolds.trees import hierarchy, neighbour_joining
 
 TURN = 2 * np.pi
+TIME = np.arange(20) / 19
 NAMES = ["line", "plane", "circle", "sphere", "torus", "helix", "natural spline", "closed spline", "tree"]
 
 
@@ -46,11 +47,7 @@ SHAPED = {
     "circle": ring(jitter=0.1),
     "sphere": ball(),
     "torus": doughnut(),
-    "helix": placed(
-        np.stack(
-            [np.cos(TURN * 2.3 * np.arange(20) / 19), np.sin(TURN * 2.3 * np.arange(20) / 19), np.arange(20) / 5], 1
-        )
-    ),
+    "helix": placed(np.stack([np.cos(TURN * 2.3 * TIME), np.sin(TURN * 2.3 * TIME), 3.8 * TIME], 1)),
     "natural spline": cloud(),
     "closed spline": cloud(),
     "tree": cloud(),

@@ -15,6 +15,8 @@ from unweave.shapes.manifolds.ising import Ising, fit_ising
 from unweave.stats.permutation import exceeds_null
 
 MOST_DIMENSIONS = 8
+FLOOR = 1e-3
+"""Of the largest eigenvalue: smaller ones count as that."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ class _Spectra:
         values = values[(values > 0).any(1)]
         written = values if self.directions is None else values @ self.directions[members]
         sizes = np.linalg.eigvalsh(np.atleast_2d(np.cov(written.T)))[::-1] if len(written) > 1 else np.zeros(2)
-        # No more than the units can have; what rounding leaves of the rest is no eigenvalue.
-        sizes = np.maximum(sizes[: len(members)], 1e-9 * max(float(sizes[0]), 1e-300))
+        # No more than the units can have. Without a floor, what rounding leaves would make any flat's gap endless.
+        sizes = np.maximum(sizes[: len(members)], FLOOR * max(float(sizes[0]), 1e-300))
         ratios = sizes[:-1] / sizes[1:]
         if not len(ratios):
             return 1.0, 1
