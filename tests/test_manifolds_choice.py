@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_manifolds_families import TURN, cloud, placed
+
+from unweave.base.errors import UnweaveError
+from unweave.shapes.manifolds.choice import choose
+
+FEW = ["circle", "natural spline", "closed spline"]
+
+
+def noisy(points, noise=0.03, width=64, seed=0):
+    there = placed(points, width, seed)
+    return there + noise * np.random.default_rng(seed).standard_normal(there.shape)
+
+
+def ring(count=12, noise=0.03, width=64):
+    angle = np.arange(count) / count * TURN
+    return noisy(np.stack([np.cos(angle), np.sin(angle)], 1), noise, width)
+
+
+def disk(count=30):
+    share = (np.arange(count) + 0.5) / count
+    angle = np.arange(count) * TURN * 0.618
+    return noisy(np.stack([np.sqrt(share) * np.cos(angle), np.sqrt(share) * np.sin(angle)], 1))
+
+
+def test_a_ring_is_a_circle_and_not_the_plane_that_holds_it_too():
+    found = choose(ring(), np.arange(12.0), FEW)
+    assert (found.name, found.dimension, found.curved) == ("circle", 1, True)
+    assert found.of_dimension(1) == "circle"
+    assert found.candidate("circle").p < 0.01
+    # More dimensions gain nothing, although a plane holds everything that a circle does.
+    assert found.candidate("circle").error <= found.candidate("plane").error
+    assert found.candidate("flat 5").error > found.candidate("plane").error
+
+
+def test_a_segment_is_a_line_and_nothing_is_better_than_pca():
+    found = choose(noisy(np.linspace(-2, 2, 14)[:, None]), np.arange(14.0), FEW)
+    assert (found.name, found.curved) == ("line", False)
+    assert all(each.p == 1 for each in found.candidates if each.p is not None)
+
+
+def test_a_disk_is_a_plane_although_a_circle_beats_a_line_on_it():
+    found = choose(disk(), None, ["circle"])
+    assert (found.name, found.curved) == ("plane", False)
+    assert found.candidate("circle").p < 0.05
+    assert found.of_dimension(1) == "circle"
+
+
+def test_noise_in_four_dimensions_is_a_flat_of_four():
+    points = np.random.default_rng(4).standard_normal((16, 4))
+    assert choose(noisy(points), None, ["circle"]).name == "flat 4"
+
+
+def test_nothing_is_found_in_a_round_cloud():
+    found = [choose(cloud(8, 32, seed), None, ["circle"], most_flat=2).name for seed in range(8)]
+    assert found.count("none") >= 7
+
+
+def test_errors_are_held_out_and_of_the_scale_of_the_mean():
+    found = choose(ring(noise=0.0), np.arange(12.0), FEW)
+    assert found.candidate("none").error == pytest.approx(1.0)
+    assert found.candidate("circle").error < 1e-8
+    spline = found.candidate("closed spline").error
+    # An interpolating spline through the others misses the left-out point by what its gap hides.
+    assert 1e-6 < spline < 0.01
+
+
+def test_the_choice_does_not_depend_on_where_the_points_are_or_how_large():
+    points = ring()
+    first, second = choose(points, None, FEW), choose(1e3 * points - 7e3, None, FEW)
+    assert np.allclose(first.candidate("circle").errors, second.candidate("circle").errors, rtol=1e-4)
+
+
+def test_families_that_cannot_be_fitted_are_named():
+    found = choose(ring(8), np.array([0, 0, 1, 2, 3, 4, 5, 6.0]), FEW)
+    assert "have the value 0" in found.refused["natural spline"]
+    with pytest.raises(UnweaveError, match="was not tried; nearest"):
+        found.candidate("natural spline")
+
+
+def test_what_cannot_be_chosen_from_is_refused():
+    with pytest.raises(UnweaveError, match="5 centroids of width 64"):
+        choose(cloud(5, 64))
+    with pytest.raises(UnweaveError, match="10 centroids of width 4"):
+        choose(cloud(10, 4))
+    with pytest.raises(UnweaveError, match="nearest: 'sphere'"):
+        choose(cloud(10, 64), None, ["spere"])
+    with pytest.raises(UnweaveError, match="level 2"):
+        choose(cloud(10, 64), level=2)
+    with pytest.raises(UnweaveError, match="nothing of dimension 9"):
+        choose(cloud(10, 64), None, ["circle"]).of_dimension(9)
