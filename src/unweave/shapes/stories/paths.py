@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, Int64
 
 from unweave.base.errors import UnweaveError
 
-Names = Sequence[str] | Sequence[int] | np.ndarray
+Names = Sequence[str | int] | np.ndarray
 """One name a sentence: of its story, or of its topic."""
 
 

@@ -11,17 +11,16 @@ from jaxtyping import Float, Float64
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 from unweave.base.seeds import numpy_generator
+from unweave.shapes.stories.baselines import places, words
 from unweave.shapes.stories.held_out import (
     PENALTIES,
     HeldOut,
     Solved,
-    Variant,
-    as_they_are,
     folds,
     hold_out,
     standardised,
 )
-from unweave.shapes.stories.paths import Names, dealt, rows_by_story
+from unweave.shapes.stories.paths import Names, dealt
 from unweave.stats.permutation import exceeds_null, max_null_threshold
 
 Calibration = Callable[[Float64[np.ndarray, " n"]], Float64[np.ndarray, " n"]]
@@ -171,8 +170,8 @@ def isotonic(decoded: Float64[np.ndarray, " n"], gold: Float64[np.ndarray, " n"]
 
 
 def correlations(
-    decoded: Float[np.ndarray, "n *k"], gold: Float[np.ndarray, "n *k"], fold: np.ndarray
-) -> Float64[np.ndarray, "*k"]:
+    decoded: Float[np.ndarray, n * k], gold: Float[np.ndarray, n * k], fold: np.ndarray
+) -> Float64[np.ndarray, ...]:
     """Pearson's r of each column, both less their means in each fold; 0 where nothing varies.
 
     The mean of the training rows is low for the fold that is high, which alone makes a pooled r negative.
@@ -182,7 +181,7 @@ def correlations(
     return np.where(size > 1e-12, (one * other).sum(0) / np.maximum(size, 1e-12), 0.0)
 
 
-def _within(values: Float64[np.ndarray, "n *k"], fold: np.ndarray) -> Float64[np.ndarray, "n *k"]:
+def _within(values: Float64[np.ndarray, n * k], fold: np.ndarray) -> Float64[np.ndarray, n * k]:
     found = values.copy()
     for each in np.unique(fold):
         found[fold == each] -= found[fold == each].mean(0)
@@ -228,38 +227,9 @@ def _baselines(
     fold, names = folds(stories, topics)
     mean = np.stack([gold[fold != each].mean(0) for each in range(len(names))])[fold]
     found = {"mean": _scored(mean, mean, gold, fold)}
-    kinds: dict[str, list[Variant]] = {"position": [standardised(_places(stories))]}
+    kinds = {"position": places(stories)}
     if texts is not None:
-        kinds["words"] = _words(texts, stories)
+        kinds["words"] = words(texts, stories)
     for name, variants in kinds.items():
         found[name] = _nested(hold_out(variants, gold[:, None], stories, topics, penalties), gold)
     return found
-
-
-def _places(stories: Names) -> Float64[np.ndarray, "n p"]:
-    """What the place of a sentence in its story is told by: share of the way and its powers, number, first, last."""
-    found = np.empty((len(stories), 7))
-    for rows in rows_by_story(stories).values():
-        number = np.arange(len(rows))
-        share = number / max(len(rows) - 1, 1)
-        found[rows] = np.stack(
-            [share, share**2, share**3, share**4, number, number == 0, number == len(rows) - 1], 1
-        )
-    return found
-
-
-def _words(texts: Sequence[str], stories: Names) -> list[Variant]:
-    """Weighted words of the sentence, of the story so far, and of both."""
-    from scipy.sparse import hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if len(texts) != len(stories):
-        raise UnweaveError(f"{len(texts)} texts for {len(stories)} sentences: give one for each")
-    so_far = [""] * len(texts)
-    for rows in rows_by_story(stories).values():
-        for place, row in enumerate(rows):
-            so_far[row] = " ".join(texts[each] for each in rows[: place + 1])
-    # Words in another script are words too, so that the pattern is not scikit-learn's.
-    vectorizer = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit(texts)
-    alone, before = vectorizer.transform(texts), vectorizer.transform(so_far)
-    return [as_they_are(each.toarray()) for each in (alone, before, hstack([alone, before]).tocsr())]
