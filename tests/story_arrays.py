@@ -38,6 +38,4 @@ class Made:
         """Noise [n, 1, width], with the valence along one direction at ``strength``."""
         generator = np.random.default_rng(seed)
         direction = generator.standard_normal(width) / np.sqrt(width)
-        return (
-            generator.standard_normal((self.n, width)) + 3 * strength * self.valence[:, None] * direction
-        )[:, None]
+        return (generator.standard_normal((self.n, width)) + 3 * strength * self.valence[:, None] * direction)[:, None]

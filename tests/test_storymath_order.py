@@ -50,9 +50,7 @@ def test_values_without_order_are_not_changed_by_another():
 def test_how_far_values_move_is_nothing_one_by_one_and_all_where_the_sentence_does_not_matter():
     assert order_effect(PATHS, one_by_one(PATHS), ARCS).moved.mean == 0
     # A path of the place alone: whatever sentence comes, the value is that of the place.
-    placed = [
-        [ShuffledReading(path, order) for order in each] for path, each in zip(PATHS, orders(PATHS), strict=True)
-    ]
+    placed = [[ShuffledReading(path, order) for order in each] for path, each in zip(PATHS, orders(PATHS), strict=True)]
     found = order_effect(PATHS, placed, ARCS)
     assert found.moved.mean == pytest.approx(1, abs=0.15)
     assert found.changed.mean == 0

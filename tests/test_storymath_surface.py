@@ -33,12 +33,12 @@ def test_a_bent_sheet_is_told_from_a_plane(made):
 
 def test_what_is_flat_is_not_bent(made):
     ps = []
-    for seed in range(8):
+    for seed in range(5):
         found = emotion_curvature(sheet(made, 0.0, seed), made.stories, made.topics, shuffles=19, seed=seed)
         ps.append(found.sheet.p)
         assert found.sheet.sheet < 0.1
         assert found.ratio.ratio == pytest.approx(found.ratio.null, rel=0.2)
-    assert sum(p <= 0.05 for p in ps) <= 2
+    assert sum(p <= 0.05 for p in ps) <= 1
 
 
 def test_ways_along_a_thin_shell_are_longer_than_through_it(made):

@@ -16,12 +16,9 @@ if TYPE_CHECKING:
         recognise_by_template,
     )
     from unweave.shapes.stories.geometry import (
-        Preservation,
-        Projection,
         concept_distances,
-        fit_projection,
+        directions_held,
         human_distances,
-        neighbourhood_preservation,
         path_distances,
         readout_distances,
         state_distances,
@@ -30,6 +27,12 @@ if TYPE_CHECKING:
     from unweave.shapes.stories.order import OrderEffect, ShuffledReading, order_effect, roughness, shuffled_order
     from unweave.shapes.stories.paths import resampled, story_paths
     from unweave.shapes.stories.probes import Decoding, LayerProbes, Probe, fit_probe, probe_by_layer
+    from unweave.shapes.stories.projection import (
+        Preservation,
+        Projection,
+        fit_projection,
+        neighbourhood_preservation,
+    )
     from unweave.shapes.stories.surface import Curvature, Mesh, emotion_curvature, sheet_mesh
 
 _HOME = {
@@ -39,20 +42,21 @@ _HOME = {
     "LayerProbes": "probes",
     "Mesh": "surface",
     "OrderEffect": "order",
-    "Preservation": "geometry",
+    "Preservation": "projection",
     "Probe": "probes",
-    "Projection": "geometry",
+    "Projection": "projection",
     "Recognition": "arc_recognition",
     "RecognitionDifference": "arc_recognition",
     "ShuffledReading": "order",
     "arc_fit": "arc_recognition",
     "compare_recognitions": "arc_recognition",
     "concept_distances": "geometry",
+    "directions_held": "geometry",
     "emotion_curvature": "surface",
     "fit_probe": "probes",
-    "fit_projection": "geometry",
+    "fit_projection": "projection",
     "human_distances": "geometry",
-    "neighbourhood_preservation": "geometry",
+    "neighbourhood_preservation": "projection",
     "order_effect": "order",
     "path_distances": "geometry",
     "probe_by_layer": "probes",
@@ -83,6 +87,7 @@ __all__ = [
     "arc_fit",
     "compare_recognitions",
     "concept_distances",
+    "directions_held",
     "emotion_curvature",
     "fit_probe",
     "fit_projection",

@@ -146,14 +146,20 @@ class Solved:
         return self.inside.T.astype(np.float64) @ (self.axes @ shrunk) / self.scale
 
 
+def columns_scale(states: Float[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, " d"]]:
+    """The mean and deviation of each column; infinite where it varies by rounding alone, which takes it out."""
+    mean, deviation = states.mean(0, dtype=np.float64), states.std(0, dtype=np.float64)
+    varied = deviation > 1e-6 * np.maximum(deviation.max(initial=0), np.abs(mean))
+    return mean.astype(np.float32), np.where(varied, deviation, np.inf).astype(np.float32)
+
+
 def standardised(states: Float[np.ndarray, "n d"]) -> Variant:
     """The states with every column at mean 0 and deviation 1 over the training rows."""
     states = np.asarray(states, np.float32)
 
     def make(train: Bool[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
-        deviation = states[train].std(0)
-        # A column that says nothing, or that no training row uses, is left out.
-        return (states - states[train].mean(0)) / np.where(deviation > 1e-6 * deviation.max(initial=0), deviation, np.inf)
+        mean, scale = columns_scale(states[train])
+        return (states - mean) / scale
 
     return make
 

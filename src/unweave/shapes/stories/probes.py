@@ -16,6 +16,7 @@ from unweave.shapes.stories.held_out import (
     PENALTIES,
     HeldOut,
     Solved,
+    columns_scale,
     folds,
     hold_out,
     standardised,
@@ -154,12 +155,11 @@ def fit_probe(
     best = ((found - gold) ** 2).mean(1).argmin(0)
     everyone = np.ones(len(gold), bool)
     solved = Solved(variant, everyone, gold)
-    deviation = states.std(0)
-    scale = np.where(deviation > 1e-6 * deviation.max(), deviation, np.inf)[:, None]
-    weights = solved.weights(np.asarray(penalties)[best]) / scale
+    mean, scale = columns_scale(states)
+    weights = solved.weights(np.asarray(penalties)[best]) / scale[:, None]
     columns = range(gold.shape[1])
     fixes = tuple(isotonic(found[best[column], :, column], gold[:, column]) for column in columns)
-    return Probe(weights, solved.mean - states.mean(0) @ weights, fixes)
+    return Probe(weights, solved.mean - mean @ weights, fixes)
 
 
 def isotonic(decoded: Float64[np.ndarray, " n"], gold: Float64[np.ndarray, " n"]) -> Calibration:
