@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from unweave.base.errors import UnweaveError
+from unweave.shapes.steering.system import layout
 from unweave.shapes.worlds.car_system import CODE, CONTEXTS, DECISION, STATE, CarSystem, mountain_car
 from unweave.shapes.worlds.decoded_paths import DecodedPaths, decoded_paths, difference
 from unweave.shapes.worlds.frame_model import FrameModel, WorldConfig, held_out_error, load_or_train, train
 from unweave.shapes.worlds.mountain_car import LEFT, RIGHT, Screen, rollouts, step
+from unweave.shapes.worlds.states import centroids
 
 SMALL = WorldConfig(
     Screen(16, 5, 1.0), code=12, hidden=24, rollouts=48, rollout_steps=16, steps=350, batch=16, learning_rate=1e-2
@@ -110,11 +112,12 @@ def test_every_layer_holds_the_next_position_and_its_centroids_show_it(system):
         natural = system.natural(layer)
         assert natural.sum(1) == pytest.approx(1)
         assert (natural.argmax(1) == labelled.index).mean() > 0.6
-        answers = system.answers(layer, everywhere(labelled.centroids(8)))
+        answers = system.answers(layer, everywhere(centroids(labelled, 8)))
         assert answers.shape == (CONTEXTS, 8, 9)
         if layer == STATE:
             assert (answers.argmax(2) == np.arange(8)).mean() > 0.7
     assert np.allclose(system.metric, np.abs(positions[:, None] - positions))
+    assert layout(system.metric).period == 0
 
 
 def test_what_is_put_in_is_what_is_drawn_from(system):

@@ -13,6 +13,7 @@ from torch import Tensor
 from unweave.base.progress import Progress
 from unweave.base.seeds import torch_generator
 from unweave.shapes.manifolds.distances import circular
+from unweave.shapes.steering.system import Labelled
 from unweave.shapes.worlds.modular_addition import (
     AdditionConfig,
     AdditionNetwork,
@@ -21,7 +22,7 @@ from unweave.shapes.worlds.modular_addition import (
     pairs,
 )
 from unweave.shapes.worlds.spectrum import Spectrum, spectrum
-from unweave.shapes.worlds.states import Labelled, checked_layer, checked_states
+from unweave.shapes.worlds.states import centroids, checked_layer, checked_states
 
 EMBEDDING, NEURONS, STREAM = 0, 1, 2
 LAYERS = (EMBEDDING, NEURONS, STREAM)
@@ -91,7 +92,7 @@ class AdditionSystem:
 
     def centroids(self, layer: int) -> Float64[np.ndarray, "w d"]:
         """The mean state of each value."""
-        return self.states(layer).centroids(len(self.values))
+        return centroids(self.states(layer), len(self.values))
 
     def spectrum(self, layer: int) -> Spectrum:
         """Which frequencies the centroids of a layer are made of."""

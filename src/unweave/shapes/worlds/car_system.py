@@ -1,4 +1,4 @@
-"""The world model of Mountain Car as a system that is steered: positions, and where the predicted picture shows the car.
+"""The world model of Mountain Car as a system that is steered: positions, and where predicted pictures show the car.
 
 The decoder is the world model's own prediction of a picture, not a probe: steered states are drawn, and the car is
 looked for in the drawing.
@@ -19,16 +19,17 @@ from torch import Tensor
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 from unweave.shapes.manifolds.distances import linear
+from unweave.shapes.steering.system import Labelled
 from unweave.shapes.worlds.frame_model import WARM, FrameModel, WorldConfig, held_out, held_out_error, load_or_train
 from unweave.shapes.worlds.mountain_car import LEFT, RIGHT, Rollouts
-from unweave.shapes.worlds.states import Labelled, checked_layer, checked_states
+from unweave.shapes.worlds.states import checked_layer, checked_states
 
 CODE, STATE, DECISION = 0, 1, 2
 LAYERS = (CODE, STATE, DECISION)
 BINS = 24
 CONTEXTS = 16
 FINE = 30
-"""Positions looked at in a bin."""
+"""Positions looked at in a bin: 0.0025 of the track apart where there are 24 bins."""
 RUNS = 128
 """Held-out rollouts that states are read from."""
 _BLOCK = 2048
@@ -72,9 +73,13 @@ class CarSystem:
         self.values: Sequence[str] = [f"{each:.3f}" for each in self.positions]
         self.metric = linear(self.positions)
         self._fine = (np.arange(bins * FINE) + 0.5) / (bins * FINE) * (RIGHT - LEFT) + LEFT
-        self._templates = config.screen.frames(self._fine).astype(np.float64)
-        self._sizes = ((self._templates - config.screen.empty()) ** 2).sum(1)
-        self._lengths = (self._templates**2).sum(1)
+        templates = config.screen.frames(self._fine).astype(np.float64)
+        self._sizes = ((templates - config.screen.empty()) ** 2).sum(1)
+        self._lengths = (templates**2).sum(1)
+        # Pictures of one car span few dimensions, in which products with all of them cost a seventh.
+        left, size, axes = np.linalg.svd(templates, full_matrices=False)
+        kept = size > 1e-6 * size[0]
+        self._axes, self._places = axes[kept], left[:, kept] * size[kept]
 
     @cached_property
     def noise(self) -> float:
@@ -136,7 +141,8 @@ class CarSystem:
         probabilities = np.empty((len(flat), len(self.values) + 1))
         for start in range(0, len(flat), _BLOCK):
             part = slice(start, start + _BLOCK)
-            away = self._lengths - 2 * flat[part] @ self._templates.T + (flat[part] ** 2).sum(1)[:, None]
+            products = (flat[part] @ self._axes.T) @ self._places.T
+            away = self._lengths - 2 * products + (flat[part] ** 2).sum(1)[:, None]
             best = away.argmin(1)
             least = np.maximum(away[np.arange(len(best)), best], 0)
             positions[part] = self._fine[best]

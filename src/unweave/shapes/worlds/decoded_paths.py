@@ -12,6 +12,7 @@ from unweave.base.errors import UnweaveError, nearest
 from unweave.base.seeds import numpy_generator
 from unweave.shapes.manifolds.family import fit, principal
 from unweave.shapes.worlds.car_system import CarSystem
+from unweave.shapes.worlds.states import centroids
 
 WAYS = ("manifold", "chord", "chord in subspace", "shuffled curve")
 MEASURES = ("error", "unexplained", "jumps")
@@ -72,12 +73,12 @@ def decoded_paths(
     widest = float(system.metric[chosen[:, 0], chosen[:, 1]].max())
     if (steps - 1) * bin_width < 1.5 * widest:
         raise UnweaveError(f"{steps} steps: give {int(1.5 * widest / bin_width) + 2} or more, so that a jump shows")
-    centroids = system.states(layer).centroids(count)
+    means = centroids(system.states(layer), count)
     bases = system.bases(layer)
     generator = numpy_generator(seed, "decoded paths")
     shares = np.linspace(0, 1, steps)[:, None]
-    inside = _axes(centroids) if way == "chord in subspace" else None
-    curve = fit(FAMILY, centroids, system.positions) if way == "manifold" else None
+    inside = _axes(means) if way == "chord in subspace" else None
+    curve = fit(FAMILY, means, system.positions) if way == "manifold" else None
     found = np.empty((len(MEASURES), len(chosen)))
     for index, (first, second) in enumerate(chosen):
         ends = system.positions[[first, second]]
@@ -88,9 +89,9 @@ def decoded_paths(
             order = np.arange(count)
             rest = np.setdiff1d(order, [first, second])
             order[rest] = generator.permutation(rest)
-            states = fit(FAMILY, centroids[order], system.positions).at(meant)
+            states = fit(FAMILY, means[order], system.positions).at(meant)
         else:
-            states = centroids[first] + shares * (centroids[second] - centroids[first])
+            states = means[first] + shares * (means[second] - means[first])
         placed = np.broadcast_to(states, (len(bases), *states.shape))
         if inside is not None:
             placed = bases[:, None] + (placed - bases[:, None]) @ inside.T @ inside

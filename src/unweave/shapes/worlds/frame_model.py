@@ -52,6 +52,9 @@ class WorldConfig:
 class FrameModel(nn.Module):
     """Encoder, GRU and decoder; the action enters at the decoder alone, so that a state holds what was seen."""
 
+    track: Float[Tensor, " pixels"]
+    """The picture without a car."""
+
     def __init__(self, config: WorldConfig) -> None:
         super().__init__()
         pixels, hidden = config.screen.pixels, config.hidden
@@ -60,9 +63,8 @@ class FrameModel(nn.Module):
         self.gru = nn.GRU(config.code, hidden, batch_first=True)
         self.decide = nn.Linear(hidden + len(ACTIONS), hidden)
         self.draw = nn.Linear(hidden, pixels)
-        track, spread = torch.from_numpy(config.screen.empty()), math.sqrt(pixels / (math.pi * config.screen.spot**2))
-        self.register_buffer("track", track, persistent=False)
-        self.spread = spread
+        self.register_buffer("track", torch.from_numpy(config.screen.empty()), persistent=False)
+        self.spread = math.sqrt(pixels / math.pi) / config.screen.spot
         """Brings a picture of one car to a mean square of 1, as the start of the encoder expects."""
         generator = torch_generator(config.seed, "world model", "start")
         with torch.no_grad():
@@ -72,7 +74,7 @@ class FrameModel(nn.Module):
                     parameter.uniform_(-bound, bound, generator=generator)
                 else:
                     parameter.zero_()
-            self.draw.bias.copy_(track.clamp(0.02, 0.98).logit())
+            self.draw.bias.copy_(self.track.clamp(0.02, 0.98).logit())
 
     def codes(self, frames: Float[Tensor, "*n pixels"]) -> Float[Tensor, "*n code"]:
         return torch.tanh(self.encode(self.look((frames - self.track) * self.spread).relu()))

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 
 from unweave.base.errors import UnweaveError
+from unweave.shapes.steering.system import Labelled
 
 
-class Labelled(NamedTuple):
-    """States with the number of the value that each belongs to."""
-
-    states: Float64[np.ndarray, "n d"]
-    index: Int64[np.ndarray, " n"]
-
-    def centroids(self, count: int) -> Float64[np.ndarray, "w d"]:
-        """The mean state of each of ``count`` values; raises ``UnweaveError`` where one has no state."""
-        states = np.bincount(self.index, minlength=count)
-        if not states.all():
-            raise UnweaveError(f"value {int(states.argmin())} of {count} has no state: use fewer values or more states")
-        found = np.zeros((count, self.states.shape[1]))
-        np.add.at(found, self.index, self.states)
-        return found / states[:, None]
+def centroids(labelled: Labelled, count: int) -> Float64[np.ndarray, "w d"]:
+    """The mean state of each of ``count`` values; raises ``UnweaveError`` where one has no state."""
+    states = np.bincount(labelled.index, minlength=count)
+    if not states.all():
+        raise UnweaveError(f"value {int(states.argmin())} of {count} has no state: use fewer values or more states")
+    found = np.zeros((count, labelled.states.shape[1]))
+    np.add.at(found, labelled.index, labelled.states)
+    return found / states[:, None]
 
 
 def checked_layer(layer: int, layers: tuple[int, ...], name: str) -> int:
