@@ -6,10 +6,10 @@ import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.shapes.steering.system import layout
+from unweave.shapes.worlds.car import LEFT, RIGHT, Screen, rollouts, step
 from unweave.shapes.worlds.car_system import CODE, CONTEXTS, DECISION, STATE, CarSystem, mountain_car
 from unweave.shapes.worlds.decoded_paths import DecodedPaths, decoded_paths, difference
 from unweave.shapes.worlds.frame_model import FrameModel, WorldConfig, held_out_error, load_or_train, train
-from unweave.shapes.worlds.mountain_car import LEFT, RIGHT, Screen, rollouts, step
 from unweave.shapes.worlds.states import centroids
 
 SMALL = WorldConfig(
