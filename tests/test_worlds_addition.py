@@ -162,3 +162,17 @@ def test_what_cannot_be_asked_is_refused(system):
     three = Labelled(system.states(STREAM).states[:3], np.array([0, 1, 3]))
     with pytest.raises(UnweaveError, match="value 2 of 4 has no state"):
         centroids(three, 4)
+
+
+@pytest.mark.slow
+def test_the_default_network_adds_right_with_few_frequencies_and_answers_in_order_round_their_circle(tmp_path):
+    system = modular_addition(folder=tmp_path)
+    untrained = AdditionSystem(AdditionNetwork(system.config), system.config)
+    assert held_out_accuracy(system.network, system.config) == 1
+    assert held_out_accuracy(untrained.network, system.config) < 0.05
+    for layer in system.layers:
+        assert len(system.spectrum(layer).key_frequencies()) <= 4
+        assert len(untrained.spectrum(layer).key_frequencies()) > 20
+    found, null = (answers_round(system, NEURONS, order) for order in ("axes", "shuffled"))
+    assert (found.neighbours, found.reached) == (1, 1)
+    assert found.in_order > 0.9 > 0.3 > null.in_order

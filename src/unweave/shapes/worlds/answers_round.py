@@ -25,9 +25,9 @@ class Round(NamedTuple):
     reached: float
     """Share of the values that are the answer at some step."""
     in_order: float
-    """Share of the answer's changes that go to a neighbour on the circle of the system's metric."""
+    """Share of the answer's changes that go from a value to the curve's next one, with nothing else between."""
     neighbours: float
-    """Share of the values whose next one on the curve is a neighbour, before the network is asked anything."""
+    """Share of the values whose next one on the curve is next to them by the system's metric: told of the curve alone."""
 
 
 def answers_round(
@@ -53,13 +53,15 @@ def answers_round(
     states = Curve(knots, means, TURN).at(np.arange(count * per_value) / (count * per_value) * TURN)
     bases = len(system.bases(layer))
     answers = system.answers(layer, np.broadcast_to(states, (bases, *states.shape))).mean(0)[:, :-1].argmax(1)
-    changes = answers != np.roll(answers, -1)
-    apart = system.metric[answers, np.roll(answers, -1)][changes]
     along = np.argsort(knots)
-    beside = system.metric[along, np.roll(along, -1)]
+    following = np.empty(count, np.int64)
+    following[along] = np.roll(along, -1)
+    after = np.roll(answers, -1)
+    changes = answers != after
+    right = (following[answers] == after)[changes]
     return Round(
         answers,
         len(np.unique(answers)) / count,
-        float((apart == 1).mean()) if len(apart) else 0.0,
-        float((beside == 1).mean()),
+        float(right.mean()) if len(right) else 0.0,
+        float((system.metric[along, following[along]] == 1).mean()),
     )
