@@ -31,7 +31,7 @@ def test_the_dimension_of_a_filled_cube_is_found(dimension):
     assert two_nn(points) == pytest.approx(dimension, rel=0.15)
     # Points near the faces of a cube have neighbours on one side only, which takes the estimate down.
     assert nearest_neighbour_likelihood(points) == pytest.approx(dimension, rel=0.2)
-    # With three neighbours, what the sum is divided by decides.
+    # With three neighbours, what the sum of logarithms is divided by decides.
     assert nearest_neighbour_likelihood(points, 3) == pytest.approx(dimension, rel=0.25)
     assert local_pca(points, 20, 0.98) == pytest.approx(dimension, rel=0.1)
 
