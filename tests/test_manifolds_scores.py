@@ -142,6 +142,12 @@ def test_a_bowl_is_a_sheet_and_a_slab_is_flat():
         sheet_test(placed(base))
 
 
+def test_dealt_columns_of_a_ring_are_no_ring():
+    made = surrogate(circle(24), "columns", np.random.default_rng(0))
+    radius = np.linalg.norm(made[:, :2], axis=1)
+    assert radius.std() > 0.2 * radius.mean()
+
+
 @pytest.mark.parametrize("kind", ["columns", "phases"])
 def test_surrogates_keep_the_variance_of_each_axis(kind):
     points = placed(np.random.default_rng(0).standard_normal((15, 3)) * (3, 2, 1), 6)

@@ -63,6 +63,9 @@ def test_restricted_r2_is_1_for_the_part_itself_and_0_for_noise():
     assert restricted_r2(found.parts[2] + 5, found.parts[2]) == pytest.approx(1)
     noise = np.random.default_rng(0).standard_normal((2000, 3)).astype(np.float32)
     assert restricted_r2(noise, found.parts[2]) < 0.02
+    # Held out: many units of noise fit the first half and miss the second.
+    many = np.random.default_rng(1).standard_normal((2000, 60)).astype(np.float32)
+    assert restricted_r2(many, found.parts[2]) < 0
     with pytest.raises(UnweaveError, match="draw more rows"):
         restricted_r2(noise[:20], found.parts[2][:20])
 
