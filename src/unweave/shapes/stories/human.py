@@ -22,11 +22,8 @@ VALENCE_AROUSAL: Mapping[str, tuple[float, float]] = MappingProxyType(
         "excited": (0.62, 0.75),
         "elated": (0.50, 0.42),
         "hopeful": (0.51, 0.23),
-        "affectionate": (0.64, 0.35),
         "loved": (0.87, 0.54),
         "thankful": (0.61, 0.10),
-        "carefree": (0.78, 0.25),
-        "untroubled": (0.79, -0.01),
         "relaxed": (0.68, -0.46),
         "interested": (0.64, 0.51),
         "curious": (0.22, 0.62),
@@ -45,10 +42,9 @@ VALENCE_AROUSAL: Mapping[str, tuple[float, float]] = MappingProxyType(
         "bored": (-0.65, -0.62),
     }
 )
-"""Pleasure and arousal of 26 of the 151 terms; the article's are rated from 1 to 9 and brought to -1 to 1.
+"""Pleasure and arousal of 23 of the 151 terms; the article's are rated from 1 to 9 and brought to -1 to 1.
 
-These are the terms whose numbers at least two transcriptions by different hands agree on; the article itself was not
-at hand. Terms with a quieter arousal than -0.5 are few in it, and of the pleasant ones here only ``relaxed`` is calm.
+Taken from transcriptions of the table in published code, because the article itself was not at hand. Terms with a quieter arousal than -0.5 are few in it, and of the pleasant ones here only ``relaxed`` is calm.
 """
 WORDS: Mapping[Emotion, str] = MappingProxyType(
     {
