@@ -1,0 +1,251 @@
+"""What shape a concept's values have in a target: every score with its null, and the family that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from unweave.base.errors import UnweaveError
+from unweave.base.seeds import numpy_generator
+from unweave.shapes.concepts.rings import Ring, compare_with_circle, find_ring
+from unweave.shapes.concepts.states import ConceptStates, TemplateSplit, split_templates
+from unweave.shapes.manifolds.choice import LEAST_VALUES, LEAST_WIDTH, choose
+from unweave.shapes.manifolds.curvature import geodesic_ratio, sheet_test
+from unweave.shapes.manifolds.dimension import local_pca, two_nn
+from unweave.shapes.manifolds.distances import HeldOutLayer, centroid_distances, held_out_layer
+from unweave.shapes.manifolds.family import chosen as chosen_values
+from unweave.shapes.manifolds.surrogates import Kind, surrogate_test
+from unweave.shapes.manifolds.topology import loop_score
+from unweave.shapes.manifolds.tree_likeness import tree_likeness
+
+NEIGHBOURS = 5
+DIMENSION_NEIGHBOURS = 10
+LANDMARKS = 20
+
+DISTANCE, RING, RING_R, ADJACENCY = "distance r", "ring score", "ring r", "ring neighbours"
+MEANINGS = {
+    DISTANCE: "Pearson's r of centroid distances with the known ones; the null chooses the layer again",
+    RING: "how like a ring the values are in the plane of two principal axes; no order is used",
+    RING_R: "r of ways round the ring that was found without labels of order with ways round the known circle",
+    ADJACENCY: "share of known neighbours that are neighbours on the ring that was found",
+    "loop": "1 - birth / death of the longest-lived loop; surrogates deal each axis anew",
+    "loop, phases": "the same; surrogates keep that neighbours in the known order are near each other",
+    "way over chord": "mean way along the graph of neighbours over the straight distance; 1 is flat",
+    "bent sheet": "gain in held-out R^2 of the third principal score by a quadratic sheet over a plane",
+    "dimension, two neighbours": "intrinsic dimension; smaller than that of a Gaussian cloud with the same axes?",
+    "dimension, local axes": "principal axes that hold 95 % of a neighbourhood; smaller than the cloud's?",
+    "tree delta": "mean four-point gap, 0 for a tree; smaller than when each axis is dealt anew?",
+}
+"""What each score says, by its name."""
+
+
+@dataclass(frozen=True)
+class GeometrySettings:
+    """How often chance is asked, and of how many values families are chosen."""
+
+    shuffles: int = 999
+    """Orders of the values, for r of distances and of the ring."""
+    surrogates: int = 99
+    """Of each label-free score."""
+    most_values: int = 48
+    """Values of which the families are chosen; of more, this many are drawn."""
+
+    def __post_init__(self) -> None:
+        if self.shuffles < 19 or self.surrogates < 19 or self.most_values < LEAST_VALUES:
+            raise UnweaveError(
+                f"{self.shuffles} shuffles, {self.surrogates} surrogates, {self.most_values} values: 19, 19 and "
+                f"{LEAST_VALUES} are needed at least"
+            )
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number, what 5 % of its null reach, and its one-sided p; the bound is missing where a test gives only p."""
+
+    name: str
+    layer: int
+    value: float
+    null: float | None
+    p: float
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """r with the known distances on the templates that choose and on those that test, and the test ring score."""
+
+    layer: int
+    chosen_by: float | None
+    r: float | None
+    ring: float
+
+
+@dataclass(frozen=True)
+class FamilyError:
+    """A family's or flat's held-out error; p that it is no better than the flat of its dimension, none for flats."""
+
+    family: str
+    dimension: int
+    error: float
+    p: float | None
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class ConceptGeometry:
+    """One concept's shape, by one split of its templates."""
+
+    concept: str
+    seed: int
+    layer: int
+    """Depth that was chosen by the known distances, or where none are known by the ring score."""
+    ring_layer: int
+    """Depth that was chosen by the ring score."""
+    scores: tuple[Score, ...]
+    layers: tuple[LayerScores, ...]
+    families: tuple[FamilyError, ...]
+    refused: tuple[str, ...]
+    """Families and scores that could not be had, and why."""
+    chosen: str
+    """The family of ``manifolds.choice``; empty where there are too few values or columns to choose by."""
+    curve: str
+    """The best family of one dimension, which is what to draw and to steer along."""
+
+    def score(self, name: str) -> Score | None:
+        return next((each for each in self.scores if each.name == name), None)
+
+
+def concept_geometry(
+    states: ConceptStates, seed: int = 0, settings: GeometrySettings | None = None
+) -> ConceptGeometry:
+    """All scores of a concept by the split of its templates that ``seed`` draws.
+
+    The layer is chosen on one third of the templates and r measured on another, the null doing both; ring axes are of
+    the remaining third. Label-free scores and families are of the centroids of the two thirds that did not choose.
+    Raises ``UnweaveError`` for values that all have one state.
+    """
+    settings = settings or GeometrySettings()
+    concept = states.concept
+    split = split_templates(len(concept.templates), seed, concept.name)
+    fit, choosing, test = (states.centroids(each) for each in split)
+    ring = find_ring(fit, choosing, test, settings.surrogates, seed)
+    held = _held_out(states, choosing, test, settings, seed)
+    at = ring.layer if held is None else held.layer
+    layer, ring_layer = states.layers[at], states.layers[ring.layer]
+    scores = [] if held is None else [Score(DISTANCE, layer, held.r, held.threshold, held.p)]
+    scores.append(Score(RING, ring_layer, ring.score, ring.threshold, ring.p))
+    scores += _ring_order(states, ring, ring_layer, settings, seed)
+    points = states.centroids(shown_templates(split))[at]
+    refused: list[str] = []
+    scores += [Score(name, layer, *found) for name, found in _label_free(states, points, settings, seed, refused)]
+    families, chosen, curve = _families(states, points, settings, seed, refused)
+    layers = tuple(
+        LayerScores(
+            depth,
+            None if held is None else held.chosen_by[place],
+            None if held is None else held.by_layer[place],
+            float(ring.by_layer[place]),
+        )
+        for place, depth in enumerate(states.layers)
+    )
+    return ConceptGeometry(
+        concept.name, seed, layer, ring_layer, tuple(scores), layers, families, tuple(refused), chosen, curve
+    )
+
+
+def shown_templates(split: TemplateSplit) -> tuple[int, ...]:
+    """The templates that did not choose the layer: what shapes are fitted to and drawn of."""
+    return (*split.fit, *split.test)
+
+
+def _held_out(
+    states: ConceptStates, choosing: np.ndarray, test: np.ndarray, settings: GeometrySettings, seed: int
+) -> HeldOutLayer | None:
+    known = states.concept.distances()
+    if known is None:
+        return None
+    distances = [np.stack([centroid_distances(each) for each in layers]) for layers in (choosing, test)]
+    return held_out_layer(distances[0], distances[1], known, settings.shuffles, seed)
+
+
+def _ring_order(
+    states: ConceptStates, ring: Ring, layer: int, settings: GeometrySettings, seed: int
+) -> Iterator[Score]:
+    known = states.concept.angles()
+    if known is None:
+        return
+    found = compare_with_circle(ring.angles, known, settings.shuffles, seed)
+    yield Score(RING_R, layer, found.r, found.threshold, found.p)
+    yield Score(ADJACENCY, layer, found.adjacency, found.adjacency_threshold, found.adjacency_p)
+
+
+def _label_free(
+    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: GeometrySettings, seed: int, refused: list[str]
+) -> Iterator[tuple[str, tuple[float, float | None, float]]]:
+    """Value, bound and p of each score that needs no known distances; the ones that cannot be had are ``refused``."""
+
+    def against(score: Callable[[np.ndarray], float], kind: Kind, sign: int = 1, order: np.ndarray | None = None):
+        given = points if order is None else points[order]
+        found = surrogate_test(lambda each: sign * score(each), given, kind, settings.surrogates, seed)
+        return sign * found.score, sign * found.threshold, found.p
+
+    def loop(each: np.ndarray) -> float:
+        return loop_score(each, LANDMARKS).score
+
+    def bent() -> tuple[float, float | None, float]:
+        found = sheet_test(points, settings.surrogates, seed)
+        return found.gain, None, found.p
+
+    near = min(DIMENSION_NEIGHBOURS, len(points) - 2)
+    tests: dict[str, Callable[[], tuple[float, float | None, float]]] = {
+        "loop": lambda: against(loop, "columns"),
+        "way over chord": lambda: against(_way_over_chord, "columns"),
+        "bent sheet": bent,
+        "dimension, two neighbours": lambda: against(two_nn, "gaussian", -1),
+        "dimension, local axes": lambda: against(lambda each: local_pca(each, near), "gaussian", -1),
+        "tree delta": lambda: against(
+            lambda each: tree_likeness(centroid_distances(each), seed).delta, "columns", -1
+        ),
+    }
+    known = states.concept.coordinates()
+    if isinstance(known, np.ndarray) and known.ndim == 1:
+        order = np.argsort(known, kind="stable")
+        tests["loop, phases"] = lambda: against(loop, "phases", order=order)
+    for name, test in tests.items():
+        try:
+            yield name, test()
+        except UnweaveError as error:
+            refused.append(f"{name}: {error}")
+
+
+def _way_over_chord(points: Float64[np.ndarray, "w d"]) -> float:
+    """``geodesic_ratio`` with the fewest neighbours, from 5 on, that join all points."""
+    for neighbours in range(min(NEIGHBOURS, len(points) - 1), len(points) - 1):
+        try:
+            return geodesic_ratio(points, neighbours)
+        except UnweaveError as error:
+            if "parts" not in str(error):
+                raise
+    return 1.0
+
+
+def _families(
+    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: GeometrySettings, seed: int, refused: list[str]
+) -> tuple[tuple[FamilyError, ...], str, str]:
+    if len(points) < LEAST_VALUES or points.shape[1] < LEAST_WIDTH:
+        refused.append(f"families: {len(points)} values of width {points.shape[1]} are too few to choose by")
+        return (), "", "line"
+    known = states.concept.coordinates()
+    kept = np.arange(len(points))
+    if len(kept) > settings.most_values:
+        generator = numpy_generator(seed, "concept families", states.concept.name)
+        kept = np.sort(generator.choice(kept, settings.most_values, replace=False))
+    found = choose(points[kept], chosen_values(known, kept), states.concept.families or None, seed=seed)
+    refused += [f"{name}: {why}" for name, why in found.refused.items()]
+    rows = tuple(
+        FamilyError(each.name, each.dimension, each.error, each.p, each.name == found.name)
+        for each in found.candidates
+    )
+    return rows, found.name, found.of_dimension(1)
