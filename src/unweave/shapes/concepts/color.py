@@ -12,7 +12,9 @@ from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.distances import linear, metric
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
-_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 """D65, two-degree observer."""
 _KNEE = 6 / 29

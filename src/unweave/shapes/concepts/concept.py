@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +87,13 @@ class Concept:
         return len(self.values)
 
     @property
+    def digest(self) -> str:
+        """sha256 of all that it holds."""
+        held = [self.name, [[each.label, each.known] for each in self.values], self.templates, self.metric]
+        text = json.dumps([*held, sorted(self.options.items()), self.families])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
     def labels(self) -> tuple[str, ...]:
         return tuple(each.label for each in self.values)
 
@@ -108,7 +117,9 @@ class Concept:
         try:
             return np.array(known, np.float64)
         except (TypeError, ValueError):
-            raise UnweaveError("values are of different kinds: give each a number, as many numbers, or a path") from None
+            raise UnweaveError(
+                "values are of different kinds: give each a number, as many numbers, or a path"
+            ) from None
 
     def distances(self) -> Float64[np.ndarray, "w w"] | None:
         """How far apart values are known to be, or none."""
@@ -127,7 +138,9 @@ class Concept:
 
     def _check_labels(self) -> None:
         if len(self.values) < LEAST_VALUES:
-            raise UnweaveError(f"concept {self.name!r} has {len(self.values)} values: {LEAST_VALUES} or more are needed")
+            raise UnweaveError(
+                f"concept {self.name!r} has {len(self.values)} values: {LEAST_VALUES} or more are needed"
+            )
         labels = [each.label for each in self.values]
         for label in labels:
             if not label.strip() or label != label.strip():

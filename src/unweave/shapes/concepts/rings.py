@@ -64,7 +64,9 @@ def find_ring(
     three sets are this project's.
     """
     if not fit.shape == choose.shape == test.shape or fit.ndim != 3 or fit.shape[1] < 4:
-        raise UnweaveError(f"centroids of shapes {fit.shape}, {choose.shape}, {test.shape}: give [layers, 4 or more, d]")
+        raise UnweaveError(
+            f"centroids of shapes {fit.shape}, {choose.shape}, {test.shape}: give [layers, 4 or more, d]"
+        )
     choosing, testing = _planes(fit, choose), _planes(fit, test)
     chosen, by_layer = ring_scores(choosing), ring_scores(testing)
     best = int(chosen.argmax())
@@ -107,9 +109,7 @@ def compare_with_circle(
     shared = len(_neighbours(angles) & theirs) / len(theirs)
     generator = numpy_generator(seed, "concept ring", "neighbours")
     null = [len(_neighbours(generator.permutation(angles)) & theirs) / len(theirs) for _ in range(shuffles)]
-    return RingOrder(
-        found.r, found.p, found.threshold, shared, exceeds_null(shared, null).p, max_null_threshold(null)
-    )
+    return RingOrder(found.r, found.p, found.threshold, shared, exceeds_null(shared, null).p, max_null_threshold(null))
 
 
 def _planes(fit: Float64[np.ndarray, "l w d"], points: Float64[np.ndarray, "l w d"]) -> Plane:

@@ -23,7 +23,9 @@ class WordNet:
         """
         senses = [offset for offset, words in self.words.items() if word in words]
         if not senses:
-            raise UnweaveError(f"{word!r} is no noun of this WordNet; {nearest(word, {w[0] for w in self.words.values()})}")
+            raise UnweaveError(
+                f"{word!r} is no noun of this WordNet; {nearest(word, {w[0] for w in self.words.values()})}"
+            )
         for sense in senses:
             chain = [sense]
             while self.parents[chain[-1]] and through not in self.words[chain[-1]]:

@@ -43,7 +43,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True)
-class GeometrySettings:
+class ShapeSettings:
     """How often chance is asked, and of how many values families are chosen."""
 
     shuffles: int = 999
@@ -94,7 +94,7 @@ class FamilyError:
 
 
 @dataclass(frozen=True)
-class ConceptGeometry:
+class ConceptShape:
     """One concept's shape, by one split of its templates."""
 
     concept: str
@@ -117,16 +117,14 @@ class ConceptGeometry:
         return next((each for each in self.scores if each.name == name), None)
 
 
-def concept_geometry(
-    states: ConceptStates, seed: int = 0, settings: GeometrySettings | None = None
-) -> ConceptGeometry:
+def concept_shape(states: ConceptStates, seed: int = 0, settings: ShapeSettings | None = None) -> ConceptShape:
     """All scores of a concept by the split of its templates that ``seed`` draws.
 
     The layer is chosen on one third of the templates and r measured on another, the null doing both; ring axes are of
     the remaining third. Label-free scores and families are of the centroids of the two thirds that did not choose.
     Raises ``UnweaveError`` for values that all have one state.
     """
-    settings = settings or GeometrySettings()
+    settings = settings or ShapeSettings()
     concept = states.concept
     split = split_templates(len(concept.templates), seed, concept.name)
     fit, choosing, test = (states.centroids(each) for each in split)
@@ -144,13 +142,13 @@ def concept_geometry(
     layers = tuple(
         LayerScores(
             depth,
-            None if held is None else held.chosen_by[place],
-            None if held is None else held.by_layer[place],
+            None if held is None else _number(held.chosen_by[place]),
+            None if held is None else _number(held.by_layer[place]),
             float(ring.by_layer[place]),
         )
         for place, depth in enumerate(states.layers)
     )
-    return ConceptGeometry(
+    return ConceptShape(
         concept.name, seed, layer, ring_layer, tuple(scores), layers, families, tuple(refused), chosen, curve
     )
 
@@ -161,18 +159,26 @@ def shown_templates(split: TemplateSplit) -> tuple[int, ...]:
 
 
 def _held_out(
-    states: ConceptStates, choosing: np.ndarray, test: np.ndarray, settings: GeometrySettings, seed: int
+    states: ConceptStates, choosing: np.ndarray, test: np.ndarray, settings: ShapeSettings, seed: int
 ) -> HeldOutLayer | None:
+    """The layer by its index into all layers; r is not a number where all values have one state."""
     known = states.concept.distances()
     if known is None:
         return None
     distances = [np.stack([centroid_distances(each) for each in layers]) for layers in (choosing, test)]
-    return held_out_layer(distances[0], distances[1], known, settings.shuffles, seed)
+    # Labels that end in one token have one state where it enters the first block.
+    pairs = np.triu_indices(len(known), 1)
+    spread = np.min([np.ptp(each[:, *pairs], axis=1) / (each.max((1, 2)) + 1e-300) for each in distances], axis=0)
+    told = np.flatnonzero(spread > 1e-9)
+    if not len(told):
+        raise UnweaveError(f"all values of {states.concept.name!r} have one state at every depth that was read")
+    found = held_out_layer(distances[0][told], distances[1][told], known, settings.shuffles, seed)
+    chosen_by, by_layer = (np.full(len(states.layers), np.nan) for _ in range(2))
+    chosen_by[told], by_layer[told] = found.chosen_by, found.by_layer
+    return found._replace(layer=int(told[found.layer]), chosen_by=tuple(chosen_by), by_layer=tuple(by_layer))
 
 
-def _ring_order(
-    states: ConceptStates, ring: Ring, layer: int, settings: GeometrySettings, seed: int
-) -> Iterator[Score]:
+def _ring_order(states: ConceptStates, ring: Ring, layer: int, settings: ShapeSettings, seed: int) -> Iterator[Score]:
     known = states.concept.angles()
     if known is None:
         return
@@ -182,7 +188,7 @@ def _ring_order(
 
 
 def _label_free(
-    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: GeometrySettings, seed: int, refused: list[str]
+    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: ShapeSettings, seed: int, refused: list[str]
 ) -> Iterator[tuple[str, tuple[float, float | None, float]]]:
     """Value, bound and p of each score that needs no known distances; the ones that cannot be had are ``refused``."""
 
@@ -205,9 +211,7 @@ def _label_free(
         "bent sheet": bent,
         "dimension, two neighbours": lambda: against(two_nn, "gaussian", -1),
         "dimension, local axes": lambda: against(lambda each: local_pca(each, near), "gaussian", -1),
-        "tree delta": lambda: against(
-            lambda each: tree_likeness(centroid_distances(each), seed).delta, "columns", -1
-        ),
+        "tree delta": lambda: against(lambda each: tree_likeness(centroid_distances(each), seed).delta, "columns", -1),
     }
     known = states.concept.coordinates()
     if isinstance(known, np.ndarray) and known.ndim == 1:
@@ -218,6 +222,10 @@ def _label_free(
             yield name, test()
         except UnweaveError as error:
             refused.append(f"{name}: {error}")
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _way_over_chord(points: Float64[np.ndarray, "w d"]) -> float:
@@ -232,7 +240,7 @@ def _way_over_chord(points: Float64[np.ndarray, "w d"]) -> float:
 
 
 def _families(
-    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: GeometrySettings, seed: int, refused: list[str]
+    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: ShapeSettings, seed: int, refused: list[str]
 ) -> tuple[tuple[FamilyError, ...], str, str]:
     if len(points) < LEAST_VALUES or points.shape[1] < LEAST_WIDTH:
         refused.append(f"families: {len(points)} values of width {points.shape[1]} are too few to choose by")
@@ -245,7 +253,6 @@ def _families(
     found = choose(points[kept], chosen_values(known, kept), states.concept.families or None, seed=seed)
     refused += [f"{name}: {why}" for name, why in found.refused.items()]
     rows = tuple(
-        FamilyError(each.name, each.dimension, each.error, each.p, each.name == found.name)
-        for each in found.candidates
+        FamilyError(each.name, each.dimension, each.error, each.p, each.name == found.name) for each in found.candidates
     )
     return rows, found.name, found.of_dimension(1)
