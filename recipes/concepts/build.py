@@ -29,7 +29,7 @@ COLOURS = (
     "white,grey,silver,charcoal,slate,ebony,snow,sepia,ochre,periwinkle,amethyst,raspberry,cherry,wine,caramel,cinnamon,"
     "sand,sky blue,forest green,royal blue,navy blue,sea green,hot pink,dark green,dark red,light blue,light green,"
     "pale pink,bright red,midnight blue,steel blue,spring green,burnt orange,brick red,lime green,powder blue,baby blue"
-).split(",")
+)
 COLOUR_TEMPLATES = (
     "The car was painted {}",
     "Her favourite colour is {}",
@@ -70,11 +70,11 @@ CITY_TEMPLATES = (
 
 ROOT = "organism"
 ORGANISMS = (
-    "dog wolf fox cat lion tiger bear sheep goat deer horse pig elephant mouse rat squirrel rabbit whale dolphin monkey "
-    "eagle hawk owl parrot duck goose chicken penguin crow snake lizard turtle frog salmon trout shark ant bee wasp "
-    "butterfly beetle spider crab lobster shrimp snail octopus oak pine birch maple willow rose tulip lily daisy orchid "
-    "wheat rice potato tomato carrot cabbage bean fern"
-).split()
+    "dog wolf fox cat lion tiger bear sheep goat deer horse pig elephant mouse rat squirrel rabbit whale dolphin "
+    "monkey eagle hawk owl parrot duck goose chicken penguin crow snake lizard turtle frog salmon trout shark ant bee "
+    "wasp butterfly beetle spider crab lobster shrimp snail octopus oak pine birch maple willow rose tulip lily daisy "
+    "orchid wheat rice potato tomato carrot cabbage bean fern"
+)
 ORGANISM_TEMPLATES = (
     "In the book there was a picture of a {}",
     "The children learned about the {}",
@@ -105,7 +105,7 @@ def main() -> None:
 
 def colours(arguments: argparse.Namespace) -> list[Path]:
     known = {name.lower(): code for name, code in read_color_names(arguments.source).items()}
-    chosen = {name: known[name] for name in COLOURS}
+    chosen = {name: known[name] for name in COLOURS.split(",")}
     hues: dict[str, str] = {}
     for name, code in sorted(chosen.items(), key=lambda item: hue(item[1])):
         apart = not hues or hue(code) - hue(next(reversed(hues.values()))) >= DEGREES
@@ -132,7 +132,7 @@ def cities(arguments: argparse.Namespace) -> list[Path]:
 
 def organisms(arguments: argparse.Namespace) -> list[Path]:
     known = read_wordnet(arguments.source)
-    paths = {word: list(known.path(word, ROOT)) for word in ORGANISMS}
+    paths = {word: list(known.path(word, ROOT)) for word in ORGANISMS.split()}
     return [written(arguments.out, "organisms", '"tree path"', (), ORGANISM_TEMPLATES, paths)]
 
 

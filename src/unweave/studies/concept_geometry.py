@@ -95,8 +95,8 @@ class ConceptShapes:
 def concept_geometry(config: ConceptGeometry, run: Run | None = None, target: Target | None = None) -> ConceptShapes:
     """Reads each concept once, then tests its shape by every split of its templates.
 
-    With a run, each concept's splits are kept as they end, and a repeated call goes on. ``target`` is a loaded one; then
-    ``config.target`` is only its name. Raises ``UnweaveError`` for concepts that cannot be read.
+    With a run, each concept's splits are kept as they end, and a repeated call goes on. ``target`` is a loaded one;
+    then ``config.target`` is only its name. Raises ``UnweaveError`` for concepts that cannot be read.
     """
     from unweave.studies.concept_reading import open_concepts, read_carried, read_shapes
     from unweave.studies.concept_report import write_concepts

@@ -33,19 +33,17 @@ def write_concepts(
     from unweave.record.report import Headline, Section, write_report
     from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, MEANINGS, RING_R
 
-    save_tables(run, config, concepts, found, carried)
+    save_tables(run, concepts, found, carried)
     summary = run.load_table("summary").records()
     bars_drawn = [name for score in (DISTANCE, RING_R) if (name := _bars(run, summary, score))]
     by_layer = _by_layer(run)
     planes = _planes(run, concepts, found)
     _claim(run, summary, carried)
     here = [row for row in summary if row["score"] in (DISTANCE, RING_R, ADJACENCY)]
-    headlines = [
-        Headline(
-            f"{row['score']}, {row['concept']}", "summary", {"concept": row["concept"], "score": row["score"]}, "mean"
-        )
-        for row in here[:6]
-    ]
+    headlines = []
+    for row in here[:6]:
+        chosen = {"concept": row["concept"], "score": row["score"]}
+        headlines.append(Headline(f"{row['score']}, {row['concept']}", "summary", chosen, "mean"))
     few = " Fewer than three splits: no more than a look." if config.seeds < 3 else ""
     lead = (
         f"{len(concepts)} concepts in the residual stream of {config.target}, read at the last token of each label; "
@@ -57,8 +55,8 @@ def write_concepts(
             "What was done",
             paragraphs=[
                 "Of every template the mean over values is taken out, and a value's centroid is its mean over some "
-                "templates. The layer is chosen on one third of the templates and tested on another; where a null deals "
-                "the values anew it chooses the layer anew. Splits are of the same templates, so their spread is that "
+                "templates. The layer is chosen on one third of the templates and tested on another; where a null "
+                "deals the values anew it chooses the layer anew. Splits are of the same templates, so their spread is that "
                 "of the split and no more."
             ],
             facts=facts,
@@ -187,8 +185,10 @@ def _claim(run: Run, summary: Sequence[dict[str, Any]], carried: Sequence[Carrie
     sentences = {
         DISTANCE: "Distances between the centroids of {concept} follow the known ones with r = {{value}}, "
         "on templates that neither fitted nor chose the layer",
-        RING_R: "The ring of {concept} that was found without labels of order follows the known circle with r = {{value}}",
-        ADJACENCY: "Of the known neighbours of {concept} a share of {{value}} are neighbours on the ring that was found",
+        RING_R: "The ring of {concept} that was found without labels of order follows the known circle with "
+        "r = {{value}}",
+        ADJACENCY: "Of the known neighbours of {concept} a share of {{value}} are neighbours on the ring that was "
+        "found",
     }
     for row in summary:
         if row["score"] not in sentences:

@@ -9,8 +9,8 @@ from unweave.base.lazy import lazy_exports
 if TYPE_CHECKING:
     from unweave.shapes.concepts.bundled import bundled_concept, find_concept
     from unweave.shapes.concepts.concept import Concept, Value
-    from unweave.shapes.concepts.shape import ConceptShape, concept_shape
     from unweave.shapes.concepts.layout import read_concept
+    from unweave.shapes.concepts.shape import ConceptShape, concept_shape
     from unweave.shapes.concepts.states import ConceptStates, read_states
 
 _HOME = {

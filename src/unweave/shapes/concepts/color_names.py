@@ -14,8 +14,8 @@ from unweave.shapes.concepts.color import is_hex
 def read_color_names(path: str | os.PathLike[str]) -> dict[str, str]:
     """``#rrggbb`` by name, of a CSV file with the columns ``name`` and ``hex``.
 
-    ``color-name-list`` (MIT) has it as ``dist/colornames.csv`` with all names and ``dist/colornames.bestof.csv``. Raises
-    ``UnweaveError``, with the line, for a file without those columns, a colour that is none, and a name given twice.
+    ``color-name-list`` (MIT) has it as ``dist/colornames.csv``, and its best names as ``dist/colornames.bestof.csv``.
+    Raises ``UnweaveError``, with the line, for a file without those columns, what is no colour, and a doubled name.
     """
     rows = csv.DictReader(io.StringIO(read_text_file(path)))
     if not {"name", "hex"} <= set(rows.fieldnames or ()):

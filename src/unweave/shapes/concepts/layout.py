@@ -11,8 +11,8 @@ A weekday's file, of which only ``name``, ``values`` and ``templates`` are neede
     Monday = 0
     Tuesday = 1
 
-``metric`` may be a name alone. What is known of a value is a number, several (latitude and longitude), ``"#rrggbb"``, or
-a path from a root as a list of names. Where nothing is known, ``values`` is a list of labels and there is no metric.
+``metric`` may be a name alone. What is known of a value is a number, several (latitude and longitude), ``"#rrggbb"``,
+or a path from a root as a list of names. Where nothing is known, ``values`` is a list of labels and there is no metric.
 """
 
 from __future__ import annotations

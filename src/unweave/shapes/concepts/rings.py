@@ -59,9 +59,9 @@ def find_ring(
     At each layer the plane is that of the first two principal axes of ``fit``, each divided by its deviation there. The
     layer is the one whose ``choose`` centroids are most like a ring in that plane; score and angles are those of
     ``test`` there. Of each surrogate, in which the values' scores on the second axis are dealt anew (the same for all
-    layers and sets), the layer is chosen again. Raises ``UnweaveError`` for fewer than 4 values and for centroids that are on
-    a line at every layer. Source of the surrogates: Theiler et al., "Testing for nonlinearity in time series", 1992; the score and the
-    three sets are this project's.
+    layers and sets), the layer is chosen again. Raises ``UnweaveError`` for fewer than 4 values and for centroids that
+    are on a line at every layer. Source of the surrogates: Theiler et al., "Testing for nonlinearity in time series",
+    1992; the score and the three sets are this project's.
     """
     if not fit.shape == choose.shape == test.shape or fit.ndim != 3 or fit.shape[1] < 4:
         raise UnweaveError(

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from unweave.base.errors import UnweaveError
 from unweave.base.seeds import numpy_generator
+from unweave.shapes.concepts.label_free import LABEL_FREE, label_free
 from unweave.shapes.concepts.rings import Ring, compare_with_circle, find_ring
 from unweave.shapes.concepts.states import ConceptStates, TemplateSplit, split_templates
 from unweave.shapes.manifolds.choice import LEAST_VALUES, LEAST_WIDTH, choose
-from unweave.shapes.manifolds.curvature import geodesic_ratio, sheet_test
-from unweave.shapes.manifolds.dimension import local_pca, two_nn
 from unweave.shapes.manifolds.distances import HeldOutLayer, centroid_distances, held_out_layer
 from unweave.shapes.manifolds.family import chosen as chosen_values
-from unweave.shapes.manifolds.surrogates import Kind, surrogate_test
-from unweave.shapes.manifolds.topology import loop_score
-from unweave.shapes.manifolds.tree_likeness import tree_likeness
 
-NEIGHBOURS = 5
-DIMENSION_NEIGHBOURS = 10
-LANDMARKS = 20
 
 DISTANCE, RING, RING_R, ADJACENCY = "distance r", "ring score", "ring r", "ring neighbours"
 MEANINGS = {
@@ -31,13 +24,7 @@ MEANINGS = {
     RING: "how like a ring the values are in the plane of two principal axes; no order is used",
     RING_R: "r of ways round the ring that was found without labels of order with ways round the known circle",
     ADJACENCY: "share of known neighbours that are neighbours on the ring that was found",
-    "loop": "1 - birth / death of the longest-lived loop; surrogates deal each axis anew",
-    "loop, phases": "the same; surrogates keep that neighbours in the known order are near each other",
-    "way over chord": "mean way along the graph of neighbours over the straight distance; 1 is flat",
-    "bent sheet": "gain in held-out R^2 of the third principal score by a quadratic sheet over a plane",
-    "dimension, two neighbours": "intrinsic dimension; smaller than that of a Gaussian cloud with the same axes?",
-    "dimension, local axes": "principal axes that hold 95 % of a neighbourhood; smaller than the cloud's?",
-    "tree delta": "mean four-point gap, 0 for a tree; smaller than when each axis is dealt anew?",
+    **LABEL_FREE,
 }
 """What each score says, by its name."""
 
@@ -137,7 +124,10 @@ def concept_shape(states: ConceptStates, seed: int = 0, settings: ShapeSettings 
     scores += _ring_order(states, ring, ring_layer, settings, seed)
     points = states.centroids(shown_templates(split))[at]
     refused: list[str] = []
-    scores += [Score(name, layer, *found) for name, found in _label_free(states, points, settings, seed, refused)]
+    scores += [
+        Score(name, layer, *found)
+        for name, found in label_free(points, _order(states), settings.surrogates, seed, refused)
+    ]
     families, chosen, curve = _families(states, points, settings, seed, refused)
     layers = tuple(
         LayerScores(
@@ -187,58 +177,6 @@ def _ring_order(states: ConceptStates, ring: Ring, layer: int, settings: ShapeSe
     yield Score(ADJACENCY, layer, found.adjacency, found.adjacency_threshold, found.adjacency_p)
 
 
-def _label_free(
-    states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: ShapeSettings, seed: int, refused: list[str]
-) -> Iterator[tuple[str, tuple[float, float | None, float]]]:
-    """Value, bound and p of each score that needs no known distances; the ones that cannot be had are ``refused``."""
-
-    def against(score: Callable[[np.ndarray], float], kind: Kind, sign: int = 1, order: np.ndarray | None = None):
-        given = points if order is None else points[order]
-        found = surrogate_test(lambda each: sign * score(each), given, kind, settings.surrogates, seed)
-        return sign * found.score, sign * found.threshold, found.p
-
-    def loop(each: np.ndarray) -> float:
-        return loop_score(each, LANDMARKS).score
-
-    def bent() -> tuple[float, float | None, float]:
-        found = sheet_test(points, settings.surrogates, seed)
-        return found.gain, None, found.p
-
-    near = min(DIMENSION_NEIGHBOURS, len(points) - 2)
-    tests: dict[str, Callable[[], tuple[float, float | None, float]]] = {
-        "loop": lambda: against(loop, "columns"),
-        "way over chord": lambda: against(_way_over_chord, "columns"),
-        "bent sheet": bent,
-        "dimension, two neighbours": lambda: against(two_nn, "gaussian", -1),
-        "dimension, local axes": lambda: against(lambda each: local_pca(each, near), "gaussian", -1),
-        "tree delta": lambda: against(lambda each: tree_likeness(centroid_distances(each), seed).delta, "columns", -1),
-    }
-    known = states.concept.coordinates()
-    if isinstance(known, np.ndarray) and known.ndim == 1:
-        order = np.argsort(known, kind="stable")
-        tests["loop, phases"] = lambda: against(loop, "phases", order=order)
-    for name, test in tests.items():
-        try:
-            yield name, test()
-        except UnweaveError as error:
-            refused.append(f"{name}: {error}")
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _way_over_chord(points: Float64[np.ndarray, "w d"]) -> float:
-    """``geodesic_ratio`` with the fewest neighbours, from 5 on, that join all points."""
-    for neighbours in range(min(NEIGHBOURS, len(points) - 1), len(points) - 1):
-        try:
-            return geodesic_ratio(points, neighbours)
-        except UnweaveError as error:
-            if "parts" not in str(error):
-                raise
-    return 1.0
-
-
 def _families(
     states: ConceptStates, points: Float64[np.ndarray, "w d"], settings: ShapeSettings, seed: int, refused: list[str]
 ) -> tuple[tuple[FamilyError, ...], str, str]:
@@ -256,3 +194,13 @@ def _families(
         FamilyError(each.name, each.dimension, each.error, each.p, each.name == found.name) for each in found.candidates
     )
     return rows, found.name, found.of_dimension(1)
+
+
+def _order(states: ConceptStates) -> Int64[np.ndarray, " w"] | None:
+    """The values in their known order, or none where they have no such."""
+    known = states.concept.coordinates()
+    return np.argsort(known, kind="stable") if isinstance(known, np.ndarray) and known.ndim == 1 else None
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

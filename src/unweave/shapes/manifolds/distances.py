@@ -177,7 +177,7 @@ def held_out_layer(
 
 
 def _compared(layers: np.ndarray, known: Square, shuffles: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """How many values there are, the rows and columns of their pairs, and the known distances of those, standardised."""
+    """How many values there are, rows and columns of their pairs, and the known distances of those, standardised."""
     given, true = np.asarray(layers), np.asarray(known, np.float64)
     count = len(true)
     if given.ndim != 3 or given.shape[1:] != (count, count) or true.shape != (count, count) or count < 4:
