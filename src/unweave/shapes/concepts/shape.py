@@ -17,7 +17,6 @@ from unweave.shapes.manifolds.choice import LEAST_VALUES, LEAST_WIDTH, choose
 from unweave.shapes.manifolds.distances import HeldOutLayer, centroid_distances, held_out_layer
 from unweave.shapes.manifolds.family import chosen as chosen_values
 
-
 DISTANCE, RING, RING_R, ADJACENCY = "distance r", "ring score", "ring r", "ring neighbours"
 MEANINGS = {
     DISTANCE: "Pearson's r of centroid distances with the known ones; the null chooses the layer again",
