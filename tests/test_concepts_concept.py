@@ -8,6 +8,8 @@ from unweave.base.errors import UnweaveError
 from unweave.shapes.concepts.color import hue, lab, lightness, saturation
 from unweave.shapes.concepts.concept import Concept, Value
 
+MIXED = [Value("a", 1.0), Value("b", (1.0, 2.0)), Value("c", 3.0), Value("d", 4.0)]
+
 
 def concept(values, metric=None, templates=TEMPLATES, families=(), **options):
     return Concept("c", tuple(values), tuple(templates), metric, options, tuple(families))
@@ -73,7 +75,7 @@ def test_the_digest_is_of_all_that_is_held():
         ({"metric": "circlar"}, "nearest: 'circular'"),
         ({"metric": "linear"}, "'a' has no known place"),
         ({"values": [Value(each, 1.0) for each in "abcd"], "metric": "circular"}, "cannot compare its values"),
-        ({"values": [Value(each, float(each) if each < "3" else (1.0, 2.0)) for each in "1234"], "metric": "linear"}, "different kinds"),
+        ({"values": MIXED, "metric": "linear"}, "of different kinds"),
         ({"families": ["circel"]}, "nearest: 'circle'"),
         ({"period": 7.0}, "options of a metric, and no metric"),
     ],
