@@ -39,10 +39,10 @@ class Series(_Value):
     unit: str
     low: Finite
     high: Finite
-    shown: Finite = Field(1.0, description="what a reader sees is a value times this: 10 for a rating from 0 to 10")
+    shown: Finite = Field(default=1.0, description="what a reader sees is a value times this: 10 for a rating from 0 to 10")
     values: list[Finite | None]
     gold: list[Finite | None] | None = None
-    lexicon: list[Finite | None] | None = Field(None, description="the same read from a list of words (VADER)")
+    lexicon: list[Finite | None] | None = Field(default=None, description="the same read from a list of words (VADER)")
 
     @model_validator(mode="after")
     def _lengths(self) -> Series:
