@@ -117,7 +117,12 @@ def _arcs(run: Run, config: StoryArc, read: Read, proper: StoryReadings, tested:
 
     def by_template(values: np.ndarray, readings: StoryReadings) -> Recognition:
         return recognise_by_template(
-            values, readings.story, _arc_names(readings), readings.topic, max(config.permutations, 999), config.first_seed
+            values,
+            readings.story,
+            _arc_names(readings),
+            readings.topic,
+            max(config.permutations, 999),
+            config.first_seed,
         )
 
     ways: dict[str, tuple[StoryReadings, Recognition]] = {}

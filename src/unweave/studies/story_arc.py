@@ -10,7 +10,6 @@ from unweave.base.errors import UnweaveError
 from unweave.studies.registry import study
 from unweave.studies.story_needs import story_needs
 
-
 if TYPE_CHECKING:
     from unweave.models.target import Target
     from unweave.record.run import Run
@@ -85,7 +84,9 @@ class StoryArc:
         if self.sentences is not None and self.sentences < 4:
             raise UnweaveError(f"sentences is {self.sentences}: an arc needs 4 or more")
         if 0 in self.doses or len(set(self.doses)) < len(self.doses) or len(self.doses) < 2:
-            raise UnweaveError(f"doses is {self.doses}: give two or more, each once, and not 0, which is measured anyway")
+            raise UnweaveError(
+                f"doses is {self.doses}: give two or more, each once, and not 0, which is measured anyway"
+            )
 
     @property
     def random_seeds(self) -> list[int]:

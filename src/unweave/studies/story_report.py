@@ -112,7 +112,10 @@ def _draw(run: Run, config: StoryArc) -> list[str]:
     draw("valence", lines(table, "sentence", "valence", group="read by", title=title, y_label="valence, -1 to 1"))
     if "agreement" in tables:
         agreed = run.load_table("agreement")
-        where = {"quantity": VALENCE, "part": [part for part in dict.fromkeys(agreed.column("part")) if part != "neutral"]}
+        where = {
+            "quantity": VALENCE,
+            "part": [part for part in dict.fromkeys(agreed.column("part")) if part != "neutral"],
+        }
         if agreed.find(where):
             draw(
                 "agreement",
@@ -191,7 +194,9 @@ def _claim(run: Run, config: StoryArc) -> None:
         for name in (*config.readouts, VADER):
             row = {"part": TESTED, "readout": name, "quantity": VALENCE}
             if run.load_table("agreement").find(row):
-                run.claim(f"On tested stories the valence of {name} has r {{value:+}} with the gold", "agreement", row, "r")
+                run.claim(
+                    f"On tested stories the valence of {name} has r {{value:+}} with the gold", "agreement", row, "r"
+                )
         row = {"part": TESTED, "readout": main, "quantity": VALENCE}
         run.claim(f"That is {{value:+}} more than VADER's for {main}", "agreement", row, "above vader")
     if "probes" in tables:
@@ -204,7 +209,9 @@ def _claim(run: Run, config: StoryArc) -> None:
             run.claim(f"By {way} the share of arcs told rightly is {{value}}", "recognition", {"way": way}, "accuracy")
     if "order" in tables and run.load_table("order").rows:
         row = {"readout": main, "measure": "fit to its own arc"}
-        run.claim(f"Shuffled, the fit of {main} to a story's own arc changes by {{value:+}}", "order", row, "difference")
+        run.claim(
+            f"Shuffled, the fit of {main} to a story's own arc changes by {{value:+}}", "order", row, "difference"
+        )
     if "distances" in tables:
         for name in run.load_table("distances").column("distances"):
             run.claim(f"Distances of {name}: r {{value:+}}", "distances", {"distances": name}, "r")
@@ -230,5 +237,7 @@ def _headlines(run: Run, config: StoryArc) -> list[Headline]:
     if "probes" in tables:
         found.append(Headline("r of probes, unseen topics", "probes", {"quantity": VALENCE}, "r"))
     if "recognition" in tables:
-        found.append(Headline(f"arcs told by {main}", "recognition", {"way": main}, "accuracy", note="1 in 6 is chance"))
+        found.append(
+            Headline(f"arcs told by {main}", "recognition", {"way": main}, "accuracy", note="1 in 6 is chance")
+        )
     return found

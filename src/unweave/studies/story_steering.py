@@ -149,9 +149,7 @@ def _save_doses(
     )
 
 
-def _save_scores(
-    run: Run, config: StoryArc, found: dict[tuple[str, str, int], dict[float, SteeredAnswers]]
-) -> None:
+def _save_scores(run: Run, config: StoryArc, found: dict[tuple[str, str, int], dict[float, SteeredAnswers]]) -> None:
     import numpy as np
 
     from unweave.record.table import Table
@@ -238,9 +236,7 @@ def _save_off_target(
     )
     alike = similarity({name: arms[DIFFERENCE, name, 0] for name in EMOTIONS})
     # Emotions are the nearer the more steering one moves the other, so that near ones get small numbers in both.
-    apart = distance_correlation(
-        -(spill + spill.T) / 2, 1 - alike, max(config.permutations, 999), config.first_seed
-    )
+    apart = distance_correlation(-(spill + spill.T) / 2, 1 - alike, max(config.permutations, 999), config.first_seed)
     run.save_table(
         Table.from_records(
             "entanglement",

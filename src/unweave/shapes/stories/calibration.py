@@ -64,7 +64,9 @@ def fit_calibration(
     """
     given = (emotions, valence, gold_emotions, gold_valence)
     if len(emotions) < LEAST or not all(np.isfinite(each).all() for each in given):
-        raise UnweaveError(f"{len(emotions)} sentences to calibrate on: give {LEAST} or more, with finite scores and gold")
+        raise UnweaveError(
+            f"{len(emotions)} sentences to calibrate on: give {LEAST} or more, with finite scores and gold"
+        )
     maps = tuple(_fitted(emotions[:, column], gold_emotions[:, column], 0.0) for column in range(len(EMOTIONS)))
     return Calibration(maps, _fitted(valence, gold_valence, -1.0))
 

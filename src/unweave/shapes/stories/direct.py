@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +111,9 @@ class DirectReadout:
                 for question in questions
                 for prefix in self.scale.prefixes
             ]
-            logs = branch_log_probabilities(target, (*self.head, *passage.tokens[self.skipped :]), prompts, self.scale.tokens)
+            logs = branch_log_probabilities(
+                target, (*self.head, *passage.tokens[self.skipped :]), prompts, self.scale.tokens
+            )
             shape = (len(passage.ends) * len(EMOTIONS), len(self.scale.prefixes), len(self.scale.tokens))
             masses = self.scale.masses(np.exp(logs.astype(np.float64)).reshape(shape))
             mass.append(masses.sum(1))
@@ -145,6 +146,8 @@ def _around(target: Target) -> tuple[tuple[int, ...], tuple[int, ...]]:
     )
     before, found, after = whole.partition(_STORY)
     if not found:
-        raise UnweaveError(f"the chat template of {target.name} changes what a user says: use the forced-choice readout")
+        raise UnweaveError(
+            f"the chat template of {target.name} changes what a user says: use the forced-choice readout"
+        )
     head, tail = (tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (before, after))
     return head, tail

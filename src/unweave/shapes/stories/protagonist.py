@@ -10,9 +10,7 @@ from unweave.base.errors import UnweaveError
 
 _NAME = re.compile(r"(?<![\w’'-])(?:(?:Mr|Mrs|Miss|Ms|Dr)\.?\s)?[A-Z][a-zà-öø-ÿ]+(?![\w-])")
 _NO_NAMES = frozenset(
-    "i god lord lady sir madam mr mrs miss ms dr monday tuesday wednesday thursday friday saturday sunday january "
-    "february march april may june july august september october november december christmas easter english french "
-    "german yes no oh ah well".split()
+    ["i", "god", "lord", "lady", "sir", "madam", "mr", "mrs", "miss", "ms", "dr", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "christmas", "easter", "english", "french", "german", "yes", "no", "oh", "ah", "well"]
 )
 
 

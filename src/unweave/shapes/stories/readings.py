@@ -157,7 +157,9 @@ class StoryReadings:
                 about["windows"],
             )
         except (KeyError, TypeError, OSError, SafetensorError) as error:
-            raise UnweaveError(f"{folder} holds no readings, or damaged ones ({error}): read the stories again") from error
+            raise UnweaveError(
+                f"{folder} holds no readings, or damaged ones ({error}): read the stories again"
+            ) from error
 
     def _of_story(self, of: Callable[[Story], str]) -> np.ndarray:
         return np.array([of(story) for story in self.stories])[self.story]
