@@ -179,8 +179,8 @@ def _arcs(run: Run, config: StoryArc, read: Read, proper: StoryReadings, tested:
             "recognition",
             rows,
             digits=digits,
-            caption="Stories whose arc was told rightly, with Wilson's interval; chance is the mean of a null that deals "
-            "arcs to the stories of each topic and repeats every choice.",
+            caption="Stories whose arc was told rightly, with Wilson's interval; chance is the mean of a null that "
+            "deals arcs to the stories of each topic and repeats every choice.",
         )
     )
     run.save_table(Table.from_records("arcs", arcs))
@@ -294,8 +294,8 @@ def _distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
             "distances",
             rows,
             digits=DIGITS_OF_DISTANCES,
-            caption="Pearson's r of two lists of distances. The null deals emotions, or stories, and repeats the choice "
-            "of the best depth. People: valence and arousal of Russell and Mehrabian, 1977.",
+            caption="Pearson's r of two lists of distances. The null deals emotions, or stories, and repeats the "
+            "choice of the best depth. People: valence and arousal of Russell and Mehrabian, 1977.",
         )
     )
     run.save_table(Table.from_records("distance-layers", layers, digits={"r": 3, "null 95 %": 3}))

@@ -38,7 +38,7 @@ class StoryArc:
     window: int | None = None
     """Sentences of the window that slides over a text; as many as fit the target by default."""
     readouts: tuple[str, ...] = ("forced-choice", "direct")
-    """How the target is asked. The first is what everything else uses; the others are asked about tested stories only."""
+    """How the target is asked. The first is what all else uses; the others are asked about the tested stories only."""
     controls: tuple[str, ...] = ("shuffled", "neutral", "negated", "sarcastic", "plain")
     """Which control stories are read beside the bundled ones."""
     calibration: tuple[str, ...] = ("cooking", "school")

@@ -68,7 +68,7 @@ def _sections(run: Run, config: StoryArc, figures: list[str]) -> list[Any]:
         ),
         section(
             "Against gold",
-            "The gold is what the sentences were written to do, by one hand, and no reader's ratings. VADER reads words.",
+            "The gold is what the sentences were written to do, by one hand, no reader's ratings. VADER reads words.",
             drawn=("agreement",),
             shown=("agreement",),
         ),

@@ -142,9 +142,9 @@ def _save_doses(
             "steering",
             rows,
             digits={"change": 3, "low": 3, "high": 3, "valence": 3, "perplexity": 2},
-            caption=f"Added at depths {layers[0]} to {layers[-1]}, a dose of 1 being {config.strength:g} of the states' "
-            f"mean norm at each. Change of the steered feeling (of valence for random vectors) over {stories} tested "
-            "stories, in the readout's unit before calibration. Perplexity: of neutral texts.",
+            caption=f"Added at depths {layers[0]} to {layers[-1]}, a dose of 1 being {config.strength:g} of the "
+            f"states' mean norm at each. Change of the steered feeling (of valence for random vectors) over {stories} "
+            "tested stories, in the readout's unit before calibration. Perplexity: of neutral texts.",
         )
     )
 

@@ -240,13 +240,13 @@ def _projection(proper: StoryReadings, layer: int) -> Projection:
 
 def _said(config: StoryArc, read: Read) -> str:
     said = [
-        f"{name}: mapped to gold's unit by isotonic regression on the stories about {' and '.join(config.calibration)}; "
-        "this replaces a rating."
+        f"{name}: mapped to gold's unit by isotonic regression on the stories about "
+        f"{' and '.join(config.calibration)}; this replaces a rating."
         for name in read.calibrations
     ]
     for readings in _groups(read):
         said += [
-            f"{story} was read through a window of {size} sentences, each beginning {size // 2} after the one before it."
+            f"{story} was read through a window of {size} sentences, each {size // 2} after the one before it."
             for story, size in readings.windows.items()
         ]
     return " ".join(said)

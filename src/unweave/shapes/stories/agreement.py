@@ -43,7 +43,8 @@ def agreement(
     rows = _checked(values, gold, stories)
     found = _both(values, gold, stories)
     draws = np.array([_both(values[each], gold[each], names) for each, names in _drawn(rows, seed)])
-    return Agreement(*_intervals(found, draws, len(rows)), len(gold))
+    pooled, within = _intervals(found, draws, len(rows))
+    return Agreement(pooled, within, len(gold))
 
 
 def agreement_difference(

@@ -2,7 +2,7 @@
 
 A rating after every sentence of a story asks the same text again and again. Here the text is read once and the prompts
 are its branches: every token sees the text up to where its branch begins, and its own branch. Prompts that begin alike
-share what they share. A target that cannot be run so is asked prompt by prompt; which of the two is tested, not assumed.
+share what they share. A target that cannot be run so is asked prompt by prompt; which of the two it is, is tested.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def emotion_tokens(tokenizer: Any, words: Mapping[str, Sequence[str]] = WORDS) -
 
 @dataclass(frozen=True)
 class ForcedChoiceReadout:
-    """How much likelier a target finds each emotion's words after a sentence than after sentences in which nobody feels.
+    """How much likelier a target finds each emotion's words after a sentence than after one in which nobody feels.
 
     Source of the calibration: Zhao et al., "Calibrate before use", 2021, here with neutral sentences for content-free
     text and as a difference of logs.

@@ -170,8 +170,8 @@ def isotonic(decoded: Float64[np.ndarray, " n"], gold: Float64[np.ndarray, " n"]
 
 
 def correlations(
-    decoded: Float[np.ndarray, n * k], gold: Float[np.ndarray, n * k], fold: np.ndarray
-) -> Float64[np.ndarray, ...]:
+    decoded: Float[np.ndarray, "n ..."], gold: Float[np.ndarray, "n ..."], fold: np.ndarray
+) -> Float64[np.ndarray, " ..."]:
     """Pearson's r of each column, both less their means in each fold; 0 where nothing varies.
 
     The mean of the training rows is low for the fold that is high, which alone makes a pooled r negative.
@@ -181,7 +181,7 @@ def correlations(
     return np.where(size > 1e-12, (one * other).sum(0) / np.maximum(size, 1e-12), 0.0)
 
 
-def _within(values: Float64[np.ndarray, n * k], fold: np.ndarray) -> Float64[np.ndarray, n * k]:
+def _within(values: Float64[np.ndarray, "n ..."], fold: np.ndarray) -> Float64[np.ndarray, "n ..."]:
     found = values.copy()
     for each in np.unique(fold):
         found[fold == each] -= found[fold == each].mean(0)

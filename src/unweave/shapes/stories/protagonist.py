@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from unweave.base.errors import UnweaveError
 
 _NAME = re.compile(r"(?<![\w’'-])(?:(?:Mr|Mrs|Miss|Ms|Dr)\.?\s)?[A-Z][a-zà-öø-ÿ]+(?![\w-])")
-_NO_NAMES = frozenset(
-    ["i", "god", "lord", "lady", "sir", "madam", "mr", "mrs", "miss", "ms", "dr", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "christmas", "easter", "english", "french", "german", "yes", "no", "oh", "ah", "well"]
+_NO_NAMES_TEXT = (
+    "i god lord lady sir madam mr mrs miss ms dr monday tuesday wednesday thursday friday saturday sunday january "
+    "february march april may june july august september october november december christmas easter english french "
+    "german yes no oh ah well"
 )
+_NO_NAMES = frozenset(_NO_NAMES_TEXT.split())
 
 
 def find_protagonist(sentences: Sequence[str]) -> str:

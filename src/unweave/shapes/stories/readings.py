@@ -50,8 +50,8 @@ class StoryReadings:
         for name, values in self.readouts.items():
             if values.shape != (rows, levels) or self.valence[name].shape != (rows,):
                 raise UnweaveError(
-                    f"readout {name!r} has shapes {values.shape} and {self.valence[name].shape}: give [{rows}, {levels}] "
-                    f"and [{rows}]"
+                    f"readout {name!r} has shapes {values.shape} and {self.valence[name].shape}: give "
+                    f"[{rows}, {levels}] and [{rows}]"
                 )
 
     def __len__(self) -> int:

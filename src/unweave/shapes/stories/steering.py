@@ -24,7 +24,7 @@ VALENCE = "valence"
 FEELINGS = (VALENCE, *EMOTIONS)
 Way = Literal["difference", "probe"]
 STRONG, WEAK = 0.5, 0.1
-"""Gold from which an emotion is there, and up to which it is not. For valence: from STRONG up, and from -STRONG down."""
+"""Gold from which an emotion is there, and up to which it is not; for valence, from STRONG up and from -STRONG down."""
 FEWEST = 3
 """Sentences on either side."""
 
@@ -69,8 +69,8 @@ def fit_steering(readings: StoryReadings, feeling: str, layers: Sequence[int], w
     with_it, without = gold >= STRONG, gold <= (-STRONG if is_valence else WEAK)
     if min(with_it.sum(), without.sum()) < FEWEST:
         raise UnweaveError(
-            f"{int(with_it.sum())} sentences with {feeling} and {int(without.sum())} without: a direction needs {FEWEST} "
-            "of each"
+            f"{int(with_it.sum())} sentences with {feeling} and {int(without.sum())} without: a direction "
+            f"needs {FEWEST} of each"
         )
     vectors, norms = {}, {}
     for layer in layers:
@@ -134,4 +134,4 @@ def _ridge(states: Float64[np.ndarray, "n d"], gold: Float64[np.ndarray, " n"]) 
     from sklearn.linear_model import RidgeCV
 
     size = float((states**2).sum(1).mean())
-    return RidgeCV(alphas=size * np.logspace(-2, 2, 9)).fit(states, gold).coef_
+    return np.asarray(RidgeCV(alphas=size * np.logspace(-2, 2, 9)).fit(states, gold).coef_)
