@@ -332,7 +332,7 @@ def _shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryReadi
                 "p of the way": found.ratio.p,
             }
         )
-        for way in ("pca", "umap"):
+        for way in ("pca", "umap") if config.umap else ("pca",):
             try:
                 low = fit_projection(values, 3, way, config.first_seed, UMAP_NEIGHBOURS).apply(values)
             except UnweaveError as error:

@@ -51,6 +51,8 @@ class StoryArc:
     """Orders that make each null."""
     shuffles: int = 1
     """Other orders of its sentences that each story is read in."""
+    umap: bool = True
+    """Whether neighbourhoods are kept by UMAP is measured too, where it is installed."""
     steering: bool = True
     """Whether emotions are steered, too."""
     span: int = 7
