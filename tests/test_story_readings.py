@@ -30,11 +30,14 @@ def readings():
 
 
 def test_rows_are_sentences_of_stories_in_order(readings):
-    assert readings.story.tolist() == [0, 0, 1, 1, 1, 2] and readings.sentence.tolist() == [0, 1, 0, 1, 2, 0]
+    assert readings.story.tolist() == [0, 0, 1, 1, 1, 2]
+    assert readings.sentence.tolist() == [0, 1, 0, 1, 2, 0]
     assert readings.topic.tolist() == ["sea"] * 2 + ["farm"] * 3 + ["sea"]
     assert readings.kind.tolist() == ["arc"] * 2 + ["plain"] * 3 + ["arc"]
-    assert readings.texts[3] == "b 1." and readings.rows(1) == slice(2, 5)
-    assert readings.gold_valence.tolist() == [0.5, -0.5, 1, 0, -1, 0.2] and readings.gold_emotions[4, 5] == 1
+    assert readings.texts[3] == "b 1."
+    assert readings.rows(1) == slice(2, 5)
+    assert readings.gold_valence.tolist() == [0.5, -0.5, 1, 0, -1, 0.2]
+    assert readings.gold_emotions[4, 5] == 1
     assert (readings.at(3) == readings.states[:, 1]).all()
     with pytest.raises(UnweaveError, match="depth 2 was not read: there are 0, 3"):
         readings.at(2)
@@ -53,7 +56,9 @@ def test_some_stories_keep_their_own_rows(readings):
 def test_what_was_saved_is_loaded(readings, tmp_path):
     readings.save(tmp_path)
     again = StoryReadings.load(tmp_path)
-    assert again.stories == readings.stories and again.layers == (0, 3) and again.windows == {"b": 2}
+    assert again.stories == readings.stories
+    assert again.layers == (0, 3)
+    assert again.windows == {"b": 2}
     assert (again.states == readings.states).all()
     assert (again.readouts["direct"] == readings.readouts["direct"]).all()
     assert (again.valence["direct"] == readings.valence["direct"]).all()
@@ -64,7 +69,8 @@ def test_what_was_saved_is_loaded(readings, tmp_path):
 
 def test_a_text_that_nobody_rated_has_no_gold(readings):
     bare = replace(readings, has_gold=False)
-    assert np.isnan(bare.gold_valence).all() and np.isnan(bare.gold_emotions).all()
+    assert np.isnan(bare.gold_valence).all()
+    assert np.isnan(bare.gold_emotions).all()
 
 
 def test_arrays_of_other_lengths_are_refused(readings):
@@ -86,7 +92,8 @@ def test_calibration_maps_scores_to_gold_and_keeps_their_order():
     np.testing.assert_allclose(levels, gold, atol=1e-9)
     np.testing.assert_allclose(valence, 2 * gold[:, 0] - 1, atol=1e-9)
     wild = np.full((1, 6), 99.0)
-    assert again.apply(wild, wild[:, 0])[0].max() <= 1 and again.apply(-wild, -wild[:, 0])[1].min() >= -1
+    assert again.apply(wild, wild[:, 0])[0].max() <= 1
+    assert again.apply(-wild, -wild[:, 0])[1].min() >= -1
     noise, _ = fit_calibration(-scores, scores[:, 0], gold, gold[:, 0]).apply(scores, scores[:, 0])
     np.testing.assert_allclose(noise, gold.mean(0)[None].repeat(200, 0), atol=1e-9)
     with pytest.raises(UnweaveError, match="7 sentences"):
@@ -111,7 +118,8 @@ def test_intervals_draw_stories_and_not_sentences():
     gold, values = generator.standard_normal((2, 10))
     once = agreement(values.repeat(2), gold.repeat(2), np.arange(10).repeat(2)).pooled
     often = agreement(values.repeat(50), gold.repeat(50), np.arange(10).repeat(50)).pooled
-    assert often.high - often.low == pytest.approx(once.high - once.low, rel=1e-6) and often.high - often.low > 0.5
+    assert often.high - often.low == pytest.approx(once.high - once.low, rel=1e-6)
+    assert often.high - often.low > 0.5
 
 
 def test_a_difference_of_agreements_is_of_the_same_stories():
@@ -123,7 +131,8 @@ def test_a_difference_of_agreements_is_of_the_same_stories():
     assert found.pooled.mean == pytest.approx(
         agreement(better, gold, stories).pooled.mean - agreement(worse, gold, stories).pooled.mean
     )
-    assert found.pooled.low > 0 and found.within.low > 0
+    assert found.pooled.low > 0
+    assert found.within.low > 0
     assert agreement_difference(better, better, gold, stories).pooled.high == 0
 
 

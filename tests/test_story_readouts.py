@@ -14,7 +14,7 @@ from unweave.shapes.stories.readouts import READOUTS, Kind, find_readout, regist
 from unweave.shapes.stories.text import continued, encode_text
 from unweave.shapes.stories.valence import valence_of
 
-SPLIT = Scale(tuple([*(((number,),) for number in range(10)), ((1, 0),)]))  # digits are single tokens
+SPLIT = Scale((*(((number,),) for number in range(10)), ((1, 0),)))  # digits are single tokens
 WHOLE = Scale(tuple(((number,),) for number in range(11)))
 
 
@@ -23,7 +23,9 @@ def test_ten_of_two_digits_takes_its_mass_off_one():
     next_token[0, 0] = [0.1, 0.5, *[0.05] * 8]
     next_token[0, 1, 0] = 0.3
     masses = SPLIT.masses(next_token)[0]
-    assert masses[1] == pytest.approx(0.35) and masses[10] == pytest.approx(0.15) and masses.sum() == pytest.approx(1)
+    assert masses[1] == pytest.approx(0.35)
+    assert masses[10] == pytest.approx(0.15)
+    assert masses.sum() == pytest.approx(1)
 
 
 def test_ten_of_one_token_leaves_one_alone():
@@ -50,7 +52,8 @@ def test_the_direct_readout_is_the_expected_answer_of_the_chat(llama):
     text = encode_text(llama, ["Mia sat.", "Mia ran."])
     readout = direct_readout(llama)
     ratings, facts = readout.emotions(llama, text)
-    assert ratings.shape == (2, 6) and ((ratings > 0) & (ratings < 1)).all()
+    assert ratings.shape == (2, 6)
+    assert ((ratings > 0) & (ratings < 1)).all()
     scale = readout.scale
     question = direct.QUESTION.format(name="Mia", emotion="anger")
     chat = [{"role": "user", "content": f"Mia sat. Mia ran.{question}"}]
@@ -65,7 +68,8 @@ def test_without_a_chat_template_the_question_follows_the_text(llama):
     bare = PreTrainedTokenizerFast(tokenizer_object=llama.tokenizer.backend_tokenizer)
     llama.tokenizer = bare
     readout = direct_readout(llama)
-    assert readout.head == () and bare.decode(readout.tail) == "\nAnswer:"
+    assert readout.head == ()
+    assert bare.decode(readout.tail) == "\nAnswer:"
 
 
 def test_words_that_two_emotions_begin_alike_are_nobody_s(llama):
@@ -135,7 +139,8 @@ def test_valence_is_happiness_less_four_negatives():
 
 
 def test_readouts_are_found_by_name():
-    assert find_readout("direct").calibrated is False and find_readout("forced-choice").calibrated
+    assert find_readout("direct").calibrated is False
+    assert find_readout("forced-choice").calibrated
     with pytest.raises(UnweaveError, match="'forced-choice'"):
         find_readout("forced")
     with pytest.raises(UnweaveError, match="already"):

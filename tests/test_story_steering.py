@@ -46,11 +46,13 @@ def test_the_direction_of_a_feeling_is_found_and_a_topic_is_none(way, least):
     found = fit_steering(readings, "fear", (1, 2), way)
     expected = (axes[0] - axes[1]) / np.sqrt(2)
     for vector in found.vectors.values():
-        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6) and vector @ expected > least
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+        assert vector @ expected > least
         assert abs(vector @ axes[2]) < 0.1
     opposite = fit_steering(readings, "valence", (1, 2), way)
     alike = similarity({"fear": found, "valence": opposite})
-    assert alike[0, 0] == pytest.approx(1, abs=1e-6) and alike[0, 1] < -0.9
+    assert alike[0, 0] == pytest.approx(1, abs=1e-6)
+    assert alike[0, 1] < -0.9
 
 
 def test_a_dose_is_a_share_of_the_states_norm():
@@ -91,9 +93,11 @@ def test_a_dose_changes_what_is_read_and_none_changes_nothing(llama):
     steering = fit_steering(readings, "fear", (1, 2))
     plain = steered_answers(llama, Seen(), texts, texts, steering, 0.0, 0.1)
     again, pushed = (steered_answers(llama, Seen(), texts, texts, steering, dose, 0.1) for dose in (0.0, 2.0))
-    assert plain.emotions.shape == (2, 6) and plain.valence.shape == (2,)
+    assert plain.emotions.shape == (2, 6)
+    assert plain.valence.shape == (2,)
     np.testing.assert_array_equal(plain.emotions, again.emotions)
-    assert np.abs(pushed.emotions - plain.emotions).max() > 0.01 and pushed.perplexity != plain.perplexity
+    assert np.abs(pushed.emotions - plain.emotions).max() > 0.01
+    assert pushed.perplexity != plain.perplexity
     assert plain.emotions[0] == pytest.approx(Seen().emotions(llama, texts[0])[0].mean(0))
 
 

@@ -27,12 +27,16 @@ def test_through_a_window_every_sentence_is_read_once_after_half_a_window(llama)
     text = encode_text(llama, SENTENCES, "Bo", window=4)
     assert (text.window, text.sentences, text.protagonist) == (4, 6, "Bo")
     ends = [said.strip() for passage in text.passages for said in decoded(llama, passage)]
-    assert ends == [*(" ".join(SENTENCES[: n + 1]) for n in range(4)), *(" ".join(SENTENCES[2 : n + 1]) for n in (4, 5))]
+    assert ends == [
+        *(" ".join(SENTENCES[: n + 1]) for n in range(4)),
+        *(" ".join(SENTENCES[2 : n + 1]) for n in (4, 5)),
+    ]
 
 
 def test_without_a_window_a_long_text_is_halved_until_it_fits(llama):
     text = encode_text(llama, SENTENCES * 4, "Mia")
-    assert text.window == 12 / 2 and text.sentences == 24
+    assert text.window == 12 / 2
+    assert text.sentences == 24
     assert all(len(passage.tokens) <= 96 for passage in text.passages)
 
 
@@ -60,6 +64,9 @@ def test_the_protagonist_is_the_name_used_most():
     assert find_protagonist(["Once Bo met Ann.", "Ann ran to Bo.", "It was Ann who fell."]) == "Ann"
     # A word that only begins sentences is no name, a title belongs to one, and weekdays are nobody.
     assert find_protagonist(["Mia sat.", "Mia ran.", "The cat saw.", "The cat ran."]) == "Mia"
-    assert find_protagonist(["Rain fell.", "Rain again on Monday.", "Then Mrs Ray saw Monday.", "He saw Mrs Ray."]) == "Mrs Ray"
+    assert (
+        find_protagonist(["Rain fell.", "Rain again on Monday.", "Then Mrs Ray saw Monday.", "He saw Mrs Ray."])
+        == "Mrs Ray"
+    )
     with pytest.raises(UnweaveError, match="names nobody"):
         find_protagonist(["Rain fell on Monday.", "It was cold."])

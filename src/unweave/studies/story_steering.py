@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CELLS = "steered"
 DIFFERENCE, PROBE, RANDOM = "difference", "probe", "random"
-NEUTRAL_TEXTS = 4
+NEUTRAL_TEXTS = 3
 MIDDLE = 19 / 30
 """Where the span's middle lies: 19 of 30 blocks is where differences of means persisted in the pilot."""
 
