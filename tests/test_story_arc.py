@@ -11,14 +11,14 @@ from unweave.corpora.stories import ARCS, EMOTIONS, TOPICS, Sentence, Story, arc
 from unweave.record.audit import audit_run
 from unweave.record.life import RunCancelled
 from unweave.record.run import Run
-from unweave.shapes.stories import forced_choice
+from unweave.shapes.stories import agreement, forced_choice
 from unweave.shapes.stories.scene import Scenes
 from unweave.studies.registry import find_study
 from unweave.studies.story_arc import StoryArc, story_arc
 
 LENGTH = 5
 SMALL = {"permutations": 19, "readouts": ("forced-choice",), "umap": False, "layers": (1, 2, 3), "span": 2}
-QUICK = {**SMALL, "steered": 2, "seeds": 2, "doses": (-1.0, 1.0), "device": "cpu"}
+QUICK = {**SMALL, "steered": 2, "random_vectors": 2, "doses": (-1.0, 1.0), "device": "cpu"}
 
 
 def made(kind):
@@ -44,6 +44,7 @@ def short(monkeypatch):
         forced_choice, "emotion_tokens", lambda _: {name: (70 + at,) for at, name in enumerate(EMOTIONS)}
     )
     monkeypatch.setattr(forced_choice, "FRAMES", (" {name} felt",))
+    monkeypatch.setattr(agreement, "RESAMPLES", 50)
 
 
 @pytest.fixture
