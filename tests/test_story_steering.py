@@ -31,7 +31,7 @@ def planted(noise: float = 0.1) -> tuple[StoryReadings, np.ndarray]:
         topic = ("sea", "farm")[number % 2]
         told = []
         for at in range(6):
-            level = 1.0 if (at + number) % 2 else 0.0
+            level = 1.0 if (at + number) % 2 or (number % 2 and at < 4) else 0.0
             told.append(Sentence("x.", 1 - 2 * level, {"fear": level, "happiness": 1 - level}))
             state = level * axes[0] + (1 - level) * axes[1] + 9 * (number % 2) * axes[2]
             states.append(state + noise * generator.standard_normal(WIDTH))

@@ -130,7 +130,7 @@ def _arcs(run: Run, config: StoryArc, read: Read, proper: StoryReadings, tested:
     for name in tested.valence:
         ways[name] = tested, by_template(tested.valence[name], tested)
     ways[VADER] = tested, by_template(vader_valence(tested.texts), tested)
-    decoded = _decoded(run, proper)
+    decoded = _decoded(run)
     ways[DECODED] = proper, by_template(decoded, proper)
     ways[PATH] = (
         proper,
@@ -363,7 +363,7 @@ def _shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryReadi
     run.save_table(Table.from_records("preservation", preservation, digits=digits))
 
 
-def _decoded(run: Run, proper: StoryReadings) -> np.ndarray:
+def _decoded(run: Run) -> np.ndarray:
     import numpy as np
 
     return np.array(run.load_table("decoded").column("decoded"), np.float64)

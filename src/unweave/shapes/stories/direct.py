@@ -16,14 +16,6 @@ from unweave.shapes.stories.text import Text, continued
 from unweave.shapes.stories.valence import valence_of
 
 LARGEST = 10
-NOUNS = {
-    "surprise": "surprise",
-    "disgust": "disgust",
-    "anger": "anger",
-    "happiness": "happiness",
-    "sadness": "sadness",
-    "fear": "fear",
-}
 QUESTION = (
     "\n\nThat is the story so far. On a scale from 0 (not at all) to 10 (as strongly as can be), how strongly does "
     "{name} feel {emotion} right now? Answer with one number."
@@ -100,7 +92,7 @@ class DirectReadout:
         p is renormalised over the answers; ``digit mass`` says what they had together, on average.
         """
         questions = [
-            (*continued(target.tokenizer, QUESTION.format(name=text.protagonist, emotion=NOUNS[name])), *self.tail)
+            (*continued(target.tokenizer, QUESTION.format(name=text.protagonist, emotion=name)), *self.tail)
             for name in EMOTIONS
         ]
         ratings, mass = [], []
