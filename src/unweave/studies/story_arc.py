@@ -59,7 +59,7 @@ class StoryArc:
     """Depths that a steering vector is added at."""
     doses: tuple[float, ...] = (-2.0, -1.0, 1.0, 2.0)
     """Strengths beside 0."""
-    strength: float = 0.05
+    strength: float = 0.02
     """What a dose of 1 adds at each depth, as a share of the states' mean norm there."""
     steered: int = 8
     """Held-out stories that steering is measured on."""
