@@ -11,9 +11,12 @@ import { subjects } from "./server.js";
 /** What a subject is of, beside its title. */
 function about(one) {
   if (one.subject === "preferences") return `${count(one.pairs)} pairs, ${count(one.stands)} of ${count(one.columns)} columns stand`;
+  if (one.subject === "stories") return `${count(one.stories)} stories, ${count(one.sentences)} sentences`;
+  if (one.subject === "concepts") return said(one.about);
   return [`${count(one.features)} `, KINDS[one.kind] ?? said(one.kind)];
 }
 
+const FIRST = { preferences: "preferences", stories: "stories" };
 const KINDS = { subcomponents: "subcomponents", sae: "SAE latents", transcoder: "transcoder latents", probe: "probes" };
 
 /** The lab's part, or the element that says why it cannot be shown. */
@@ -49,7 +52,7 @@ export async function show(page) {
   }
   page.root.append(h("h1", {}, "What is served"));
   if (answer.lab) page.root.append(await labPart(page.signal));
-  if (all.length) page.root.append(h("p.lead", {}, "Choose a target and what it was taken apart into, or what pairs would teach it."));
+  if (all.length) page.root.append(h("p.lead", {}, "Choose a target and what it was taken apart into, what pairs would teach it, or what shapes it has."));
   else if (!answer.lab) page.root.append(h("p.none", {}, "Nothing: name a harvest when starting `unweave serve`."));
   for (const [target, entries] of targets) {
     page.root.append(
@@ -64,7 +67,7 @@ export async function show(page) {
             h(
               "li",
               {},
-              h("a", { href: one.subject === "preferences" ? address(one.id, "preferences") : address(one.id) }, said(one.title)),
+              h("a", { href: address(one.id, FIRST[one.subject]) }, said(one.title)),
               one.error
                 ? h("span.problem", {}, said(one.error))
                 : h("span.about", {}, about(one)),

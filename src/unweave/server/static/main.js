@@ -3,8 +3,8 @@
 import { announce, h, replace } from "./dom.js";
 import { openKeys } from "./keys.js";
 import { nameOf, person, unlearn } from "./lab_person.js";
-import { barEntries, foreseen, forgetForeseen, moduleName } from "./preference_subject.js";
-import { FORESEEN, address, go, lab, parse } from "./route.js";
+import { address, go, lab, parse } from "./route.js";
+import { firstView, forgetRuns, kindOf, moduleName, overviewOf } from "./run_kinds.js";
 import { schemeButton } from "./schemes.js";
 import { about, forget } from "./subject.js";
 import { problem } from "./parts.js";
@@ -22,11 +22,11 @@ const SHOWN = { home, features, feature, text, graph, edits };
 const content = document.getElementById("content");
 let current = null;
 
-/** The module of a view; those of the lab and of predictions are loaded when one is first asked for. */
+/** The module of a view; those of the lab and of runs are loaded when one is first asked for. */
 async function moduleOf(view) {
   if (SHOWN[view]) return SHOWN[view];
   if (view.startsWith("lab-")) return import(`./lab_${view.slice(4)}.js`);
-  if (FORESEEN.includes(view)) return import(`./${moduleName(view)}.js`);
+  if (kindOf(view)) return import(`./${moduleName(view)}.js`);
   throw new Error(`no view has the address ${window.location.pathname}`);
 }
 
@@ -46,13 +46,14 @@ function bar(route, overview) {
     replace(nav);
     return;
   }
-  const entries = FORESEEN.includes(route.view) ? barEntries(overview) : [
+  const kind = kindOf(route.view);
+  const entries = kind ? kind.bar(overview) : [
     ["features", capital(overview.plural)],
     ["text", "Text"],
     ["graph", "Prompt graph"],
     ["edits", "Edits"],
   ];
-  const here = { feature: "features", column: "preferences", pair: "pairs" }[route.view] ?? route.view;
+  const here = { feature: "features", ...kind?.under }[route.view] ?? route.view;
   replace(
     nav,
     entries.map(([view, title]) =>
@@ -65,17 +66,17 @@ function capital(word) {
   return word.charAt(0).toUpperCase() + word.slice(1);
 }
 
-/** What is known of a route's subject. A bare address of a prediction leads to its first view. */
-async function overviewOf(route, signal) {
-  if (FORESEEN.includes(route.view)) return foreseen(route.subject, signal);
+/** What is known of a route's subject. A bare address of a run leads to its first view. */
+async function known(route, signal) {
+  const kind = kindOf(route.view);
+  if (kind) return overviewOf(kind, route.subject, signal);
   try {
     return await about(route.subject, signal);
   } catch (error) {
     if (error.status !== 404 || route.view !== "features") throw error;
-    await foreseen(route.subject, signal).catch(() => {
-      throw error;
-    });
-    go(address(route.subject, "preferences"), { quietly: true });
+    const first = await firstView(route.subject, signal);
+    if (first === null) throw error;
+    go(address(route.subject, first), { quietly: true });
     return null;
   }
 }
@@ -92,7 +93,7 @@ async function show() {
   document.body.dataset.view = route.view;
   try {
     const shown = await moduleOf(route.view);
-    page.overview = route.subject ? await overviewOf(route, stop.signal) : null;
+    page.overview = route.subject ? await known(route, stop.signal) : null;
     page.who = route.view.startsWith("lab-") ? await person(stop.signal) : null;
     if (stop.signal.aborted) return;
     if (page.who) labBar(route, page.who);
@@ -106,7 +107,7 @@ async function show() {
   } catch (error) {
     if (stop.signal.aborted || error.name === "AbortError") return;
     if (!page.overview && !page.who) bar(route, null);
-    replace(content, problem(error, () => (forget(), forgetForeseen(), unlearn(), show())));
+    replace(content, problem(error, () => (forget(), forgetRuns(), unlearn(), show())));
     document.title = "Problem · unweave";
   }
 }

@@ -3,6 +3,9 @@
 export const VIEWS = ["features", "text", "graph", "edits"];
 /** Views of what a run foresaw of a preference dataset. */
 export const FORESEEN = ["preferences", "column", "maps", "pairs", "pair", "removed"];
+/** Views of what a run read of stories, and of the shapes that a run found concepts to have or was steered along. */
+export const STORIES = ["stories"];
+export const CONCEPTS = ["concepts", "steering"];
 /** The longest query that the server takes, with some room. */
 export const LONGEST = 8000;
 /** An id of the lab: of a run, a thread, a table or a figure. */
@@ -71,7 +74,7 @@ export function parse(location) {
   if (head !== "d" || !subject || rest.length) return { view: "nowhere", query };
   if (view === undefined) return { view: "features", subject, query };
   if (view === "f" && (name || query.name)) return { view: "feature", subject, name: name || query.name, query };
-  if ((VIEWS.includes(view) || FORESEEN.includes(view)) && name === undefined) return { view, subject, query };
+  if ([VIEWS, FORESEEN, STORIES, CONCEPTS].some((views) => views.includes(view)) && name === undefined) return { view, subject, query };
   return { view: "nowhere", subject, query };
 }
 

@@ -1,0 +1,134 @@
+"""The geometry part of ``story-arc``: distances between emotions and stories, and the sheet that sentences lie on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unweave.studies.story_tables import DIGITS, drawn_layer
+
+if TYPE_CHECKING:
+    from unweave.record.run import Run
+    from unweave.shapes.manifolds.distances import DistanceCorrelation, LayerSearch
+    from unweave.shapes.stories.readings import StoryReadings
+    from unweave.studies.story_arc import StoryArc
+
+UMAP_NEIGHBOURS = 15
+
+
+def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
+    """The tables ``distances`` and ``distance-layers``: emotions and stories in states, as read, and for people."""
+    from unweave.record.table import Table
+    from unweave.shapes.manifolds.distances import distance_correlation, linear
+    from unweave.shapes.stories.geometry import (
+        concept_distances,
+        human_distances,
+        path_distances,
+        readout_distances,
+        state_distances,
+    )
+    from unweave.shapes.stories.human import valence_arousal
+
+    said = tested.readouts[config.readouts[0]]
+    options = {"shuffles": max(config.permutations, 999), "seed": config.seed}
+    where = (tested.story, tested.topic)
+    people = linear(valence_arousal())
+    found: dict[str, LayerSearch | DistanceCorrelation] = {
+        "emotions, states against readout": concept_distances(
+            tested.states, said, *where, tested.gold_emotions, **options
+        ),
+        "emotions, states against people": human_distances(
+            state_distances(tested.states, tested.gold_emotions, *where), valence_arousal(), **options
+        ),
+        "emotions, readout against people": distance_correlation(readout_distances(said), people, **options),
+        "emotions, gold against people": distance_correlation(
+            readout_distances(tested.gold_emotions), people, **options
+        ),
+        "stories, states against readout": path_distances(tested.states, said, *where, **options),
+    }
+    rows, layers = [], []
+    for name, search in found.items():
+        layer = getattr(search, "layer", None)
+        rows.append(
+            {
+                "distances": name,
+                "of": len(tested.stories) if name.startswith("stories") else said.shape[1],
+                "layer": None if layer is None else tested.layers[layer],
+                "r": search.r,
+                "p": search.p,
+                "null 95 %": search.threshold,
+            }
+        )
+        layers += [
+            {"distances": name, "layer": tested.layers[number], "r": r, "null 95 %": search.threshold}
+            for number, r in enumerate(getattr(search, "by_layer", ()))
+        ]
+    run.save_table(
+        Table.from_records(
+            "distances",
+            rows,
+            digits={name: DIGITS[name] for name in ("r", "p", "null 95 %")},
+            caption="Pearson's r of two lists of distances. The null deals emotions, or stories, and repeats the "
+            "choice of the best depth. People: valence and arousal of Russell and Mehrabian, 1977.",
+        )
+    )
+    run.save_table(Table.from_records("distance-layers", layers, digits={"r": 3, "null 95 %": 3}))
+
+
+def save_shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryReadings) -> None:
+    """The tables ``curvature`` and ``preservation``, of states at the drawn depth and of what is read."""
+    from unweave.base.errors import UnweaveError
+    from unweave.record.table import Table
+    from unweave.shapes.stories.geometry import fit_projection, neighbourhood_preservation
+    from unweave.shapes.stories.surface import emotion_curvature
+
+    layer, readout = drawn_layer(config, proper), config.readouts[0]
+    curvature, preservation = [], []
+    for space, values, readings in (
+        (f"states at depth {layer}", proper.at(layer), proper),
+        (readout, tested.readouts[readout], tested),
+    ):
+        run.stop_if_cancelled()
+        found = emotion_curvature(
+            values, readings.story, readings.topic, shuffles=config.permutations, seed=config.seed
+        )
+        curvature.append(
+            {
+                "space": space,
+                "plane R2": found.sheet.plane,
+                "sheet R2": found.sheet.sheet,
+                "p": found.sheet.p,
+                "way by straight": found.ratio.ratio,
+                "null": found.ratio.null,
+                "null 95 %": found.ratio.threshold,
+                "p of the way": found.ratio.p,
+            }
+        )
+        for way in ("pca", "umap") if config.umap else ("pca",):
+            try:
+                low = fit_projection(values, 3, way, config.seed, UMAP_NEIGHBOURS).apply(values)
+            except UnweaveError as error:
+                run.progress.say(str(error))
+                continue
+            near = neighbourhood_preservation(values, low, stories=readings.story, seed=config.seed)
+            preservation.append(
+                {
+                    "space": space,
+                    "projection": way,
+                    "trustworthiness": near.trustworthiness,
+                    "continuity": near.continuity,
+                    "dealt": near.chance,
+                    "random plane": near.random_plane,
+                }
+            )
+    digits = {name: 3 for name in curvature[0] if name != "space"}
+    run.save_table(
+        Table.from_records(
+            "curvature",
+            curvature,
+            digits=digits,
+            caption="Held-out R2 of the third principal score by a plane and by a quadratic sheet over the first two; "
+            "and the way along neighbours by the straight one, against scores dealt to stories on each axis.",
+        )
+    )
+    digits = {name: 3 for name in preservation[0] if name not in ("space", "projection")}
+    run.save_table(Table.from_records("preservation", preservation, digits=digits))
