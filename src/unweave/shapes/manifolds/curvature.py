@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +53,19 @@ def geodesic_ratio(points: Float64[np.ndarray, "n d"], neighbours: int = 5) -> f
     return float((ways / straight).mean())
 
 
-def sheet_test(points: Float64[np.ndarray, "n d"], shuffles: int = 199, seed: int = 0) -> SheetTest:
-    """Whether the third principal score is a quadratic function of the first two, in five-fold cross-validation.
+def sheet_test(
+    points: Float64[np.ndarray, "n d"],
+    shuffles: int = 199,
+    seed: int = 0,
+    groups: Sequence[object] | np.ndarray | None = None,
+    deal: Callable[[Float64[np.ndarray, " n"], np.random.Generator], Float64[np.ndarray, " n"]] | None = None,
+) -> SheetTest:
+    """Whether the third principal score is a quadratic function of the first two, in cross-validation.
 
-    The axes are those of all points, for the null as well, which deals the third score to the points anew. Raises
-    ``UnweaveError`` for fewer than 12 points or 3 columns, and for points on one plane.
+    The axes are those of all points, for the null as well, which deals the third score to the points anew. Points that
+    hang together need ``groups``, one name a point, which are left out whole, and ``deal``, which draws heights of the
+    null; else there are five folds, and every order of the heights is as likely. Raises ``UnweaveError`` for fewer
+    than 12 points or 3 columns, for points on one plane, and for a single group.
     """
     given = checked(points)
     if len(given) < 12 or given.shape[1] < 3:
@@ -67,8 +76,14 @@ def sheet_test(points: Float64[np.ndarray, "n d"], shuffles: int = 199, seed: in
         raise UnweaveError(f"{len(given)} points lie on one plane: there is no height over it to explain")
     x, y, height = (scores / deviation).T
     generator = numpy_generator(seed, "sheet test")
-    fold = generator.permutation(len(given)) % FOLDS
-    heights = np.concatenate([height[:, None], generator.permuted(np.tile(height, (shuffles, 1)), axis=1).T], 1)
+    if groups is None:
+        fold = generator.permutation(len(given)) % FOLDS
+    else:
+        fold = np.unique(np.asarray(groups), return_inverse=True)[1]
+        if len(fold) != len(given) or fold.max() == 0:
+            raise UnweaveError(f"{len(fold)} names of {fold.max() + 1} groups, {len(given)} points: name two or more")
+    draw = deal or (lambda given, generator: generator.permutation(given))
+    heights = np.stack([height, *(draw(height, generator) for _ in range(shuffles))], 1)
     flat = np.stack([np.ones_like(x), x, y], 1)
     plane = _held_out(flat, heights, fold)
     sheet = _held_out(np.concatenate([flat, np.stack([x * x, x * y, y * y], 1)], 1), heights, fold)
@@ -79,7 +94,7 @@ def sheet_test(points: Float64[np.ndarray, "n d"], shuffles: int = 199, seed: in
 def _held_out(terms: Float64[np.ndarray, "n t"], heights: Float64[np.ndarray, "n s"], fold: np.ndarray) -> np.ndarray:
     """R^2 of each column of ``heights`` against the mean of the training folds."""
     missed, varied = np.zeros(heights.shape[1]), np.zeros(heights.shape[1])
-    for each in range(FOLDS):
+    for each in np.unique(fold):
         test = fold == each
         weights = np.linalg.lstsq(terms[~test], heights[~test], rcond=None)[0]
         missed += ((heights[test] - terms[test] @ weights) ** 2).sum(0)

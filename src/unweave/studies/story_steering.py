@@ -1,0 +1,248 @@
+"""The steering part of ``story-arc``: feelings pushed into the target, what else moves, and what random pushes do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unweave.base.errors import UnweaveError
+from unweave.studies.story_reading import calibrates
+from unweave.studies.story_tables import TESTED, part_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unweave.record.run import Run
+    from unweave.shapes.stories.readings import StoryReadings
+    from unweave.shapes.stories.steering import SteeredAnswers, Steering
+    from unweave.shapes.stories.text import Text
+    from unweave.studies.story_arc import StoryArc
+    from unweave.studies.story_reading import Read
+
+CELLS = "steered"
+DIFFERENCE, PROBE, RANDOM = "difference", "probe", "random"
+NEUTRAL_TEXTS = 4
+MIDDLE = 19 / 30
+"""Where the span's middle lies: 19 of 30 blocks is where differences of means persisted in the pilot."""
+
+
+def steered_layers(config: StoryArc, readings: StoryReadings) -> tuple[int, ...]:
+    """Consecutive depths that were read, around the middle of the upper half. Raises ``UnweaveError`` for too few."""
+    known = list(readings.layers)
+    if config.span > len(known):
+        raise UnweaveError(f"span is {config.span}, and {len(known)} depths were read: read more, or steer over fewer")
+    middle = min(range(len(known)), key=lambda at: abs(known[at] - MIDDLE * known[-1]))
+    first = max(0, min(middle - config.span // 2, len(known) - config.span))
+    return tuple(known[first : first + config.span])
+
+
+def steer(run: Run, config: StoryArc, read: Read) -> None:
+    """Measures every dose of every direction on tested stories, each kept as it ends, and saves the tables.
+
+    Directions come from the stories that readouts are calibrated on, never from those they are measured on.
+    """
+    from unweave.corpora.stories import bundled_stories
+    from unweave.shapes.stories.steering import FEELINGS, VALENCE, fit_steering, random_steering
+    from unweave.shapes.stories.text import read_story
+
+    taught = read.readings.pick(lambda story: calibrates(story, config))
+    layers = steered_layers(config, read.readings)
+    tested = [story for story in read.readings.stories if part_of(story, config) == TESTED]
+    chosen = tested[:: max(len(tested) // config.steered, 1)][: config.steered]
+    texts = [read_story(read.target, story, config.window) for story in chosen]
+    spare = [story for story in bundled_stories("neutral") if story.topic not in config.calibration][:NEUTRAL_TEXTS]
+    neutral = [read_story(read.target, story, config.window) for story in spare]
+    arms = {(DIFFERENCE, name, 0): fit_steering(taught, name, layers) for name in FEELINGS}
+    arms[PROBE, VALENCE, 0] = fit_steering(taught, VALENCE, layers, "probe")
+    for seed in config.random_seeds:
+        arms[RANDOM, VALENCE, seed] = random_steering(arms[DIFFERENCE, VALENCE, 0], seed)
+    found: dict[tuple[str, str, int], dict[float, SteeredAnswers]] = {}
+    plain = _measured(run, config, read, texts, neutral, arms[DIFFERENCE, VALENCE, 0], 0.0, "none")
+    for done, (arm, steering) in enumerate(arms.items()):
+        way, name, seed = arm
+        found[arm] = {0.0: plain}
+        for dose in (min(config.doses), max(config.doses)) if way == RANDOM else config.doses:
+            key = f"{way}/{name}/{seed}/{dose:g}"
+            found[arm][dose] = _measured(run, config, read, texts, neutral, steering, dose, key)
+        run.progress.update(done + 1, len(arms), "directions steered")
+    _save_doses(run, config, found, layers, len(chosen))
+    _save_scores(run, config, found)
+    _save_off_target(run, config, found, arms)
+
+
+def _measured(
+    run: Run,
+    config: StoryArc,
+    read: Read,
+    texts: list[Text],
+    neutral: list[Text],
+    steering: Steering,
+    dose: float,
+    key: str,
+) -> SteeredAnswers:
+    import numpy as np
+
+    from unweave.shapes.stories.steering import SteeredAnswers, steered_answers
+
+    known = run.cells(CELLS)
+    if key in known:
+        row: dict[str, Any] = known[key]
+        return SteeredAnswers(np.array(row["emotions"]), np.array(row["valence"]), float(row["perplexity"]))
+    run.stop_if_cancelled()
+    readout = read.readouts[config.readouts[0]]
+    found = steered_answers(read.target, readout, texts, neutral, steering, dose, config.strength)
+    kept = {"emotions": found.emotions.tolist(), "valence": found.valence.tolist(), "perplexity": found.perplexity}
+    run.put_cell(CELLS, key, kept)
+    return found
+
+
+def _quantity(answers: SteeredAnswers, feeling: str) -> np.ndarray:
+    from unweave.corpora.stories import EMOTIONS
+
+    return answers.emotions[:, EMOTIONS.index(feeling)] if feeling in EMOTIONS else answers.valence  # type: ignore[arg-type]
+
+
+def _slopes(doses: dict[float, SteeredAnswers], feeling: str) -> np.ndarray:
+    """Change of a quantity a dose, for each text: the least-squares line through all doses."""
+    import numpy as np
+
+    at = np.array(sorted(doses))
+    values = np.stack([_quantity(doses[dose], feeling) for dose in at])
+    return (at - at.mean()) @ (values - values.mean(0)) / ((at - at.mean()) ** 2).sum()
+
+
+def _save_doses(
+    run: Run,
+    config: StoryArc,
+    found: dict[tuple[str, str, int], dict[float, SteeredAnswers]],
+    layers: tuple[int, ...],
+    stories: int,
+) -> None:
+    from unweave.record.table import Table
+    from unweave.stats import mean_interval
+
+    rows = []
+    for (way, name, seed), doses in found.items():
+        for dose in sorted(doses):
+            change = mean_interval(_quantity(doses[dose], name) - _quantity(doses[0.0], name), config.first_seed)
+            rows.append(
+                {
+                    "way": way,
+                    "direction": name if way != RANDOM else f"random {seed}",
+                    "seed": seed if way == RANDOM else None,
+                    "dose": dose,
+                    "change": change.mean,
+                    "low": change.low,
+                    "high": change.high,
+                    "valence": float((doses[dose].valence - doses[0.0].valence).mean()),
+                    "perplexity": doses[dose].perplexity,
+                }
+            )
+    run.save_table(
+        Table.from_records(
+            "steering",
+            rows,
+            digits={"change": 3, "low": 3, "high": 3, "valence": 3, "perplexity": 2},
+            caption=f"Added at depths {layers[0]} to {layers[-1]}, a dose of 1 being {config.strength:g} of the "
+            f"states' mean norm at each. Change of the steered feeling (of valence for random vectors) over {stories} "
+            "tested stories, in the readout's unit before calibration. Perplexity: of neutral texts.",
+        )
+    )
+
+
+def _save_scores(run: Run, config: StoryArc, found: dict[tuple[str, str, int], dict[float, SteeredAnswers]]) -> None:
+    import numpy as np
+
+    from unweave.record.table import Table
+    from unweave.stats import mean_interval
+    from unweave.stats.rank_correlation import rank_correlation
+
+    rows = []
+    randoms = [doses for (way, _, _), doses in found.items() if way == RANDOM]
+    for (way, name, _), doses in found.items():
+        if way == RANDOM:
+            continue
+        at = sorted(doses)
+        slopes = _slopes(doses, name)
+        means = [float(_quantity(doses[dose], name).mean()) for dose in at]
+        rank = rank_correlation(at, means, config.first_seed)
+        slope = mean_interval(slopes, config.first_seed)
+        chance = np.array([_slopes(each, name).mean() for each in randoms])
+        rows.append(
+            {
+                "direction": name,
+                "way": way,
+                "rho": rank.rho,
+                "p": rank.p,
+                "slope": slope.mean,
+                "low": slope.low,
+                "high": slope.high,
+                "random slope": float(chance.mean()),
+                "random sd": float(chance.std(ddof=1)) if len(chance) > 1 else None,
+                "random largest": float(np.abs(chance).max()),
+                "perplexity ratio": max(each.perplexity for each in doses.values()) / doses[0.0].perplexity,
+            }
+        )
+    digits = {name: 3 for name in rows[0] if name not in ("direction", "way", "p")} | {"p": 4}
+    run.save_table(
+        Table.from_records(
+            "steering-scores",
+            rows,
+            digits=digits,
+            caption="Spearman's rho of dose and mean change, its p over all orders of the doses; slope a dose with its "
+            f"interval over stories, beside the slopes of {len(randoms)} random vectors of equal norm.",
+        )
+    )
+
+
+def _save_off_target(
+    run: Run,
+    config: StoryArc,
+    found: dict[tuple[str, str, int], dict[float, SteeredAnswers]],
+    arms: dict[tuple[str, str, int], Steering],
+) -> None:
+    import numpy as np
+
+    from unweave.corpora.stories import EMOTIONS
+    from unweave.record.table import Table
+    from unweave.shapes.manifolds.distances import distance_correlation
+    from unweave.shapes.stories.steering import VALENCE, similarity
+    from unweave.stats import mean_interval
+
+    rows = []
+    spill = np.zeros((len(EMOTIONS), len(EMOTIONS)))
+    for name in (VALENCE, *EMOTIONS):
+        doses = found[DIFFERENCE, name, 0]
+        for column, other in enumerate(EMOTIONS):
+            slope = mean_interval(_slopes(doses, other), config.first_seed)
+            if name in EMOTIONS:
+                spill[EMOTIONS.index(name), column] = slope.mean  # type: ignore[arg-type]
+            rows.append(
+                {
+                    "direction": name,
+                    "emotion": other,
+                    "slope": slope.mean,
+                    "low": slope.low,
+                    "high": slope.high,
+                    "steered": name == other,
+                }
+            )
+    run.save_table(
+        Table.from_records(
+            "off-target",
+            rows,
+            digits={"slope": 3, "low": 3, "high": 3},
+            caption="Change of every emotion a dose of every direction: off the steered one it is what steering costs.",
+        )
+    )
+    alike = similarity({name: arms[DIFFERENCE, name, 0] for name in EMOTIONS})
+    # Emotions are the nearer the more steering one moves the other, so that near ones get small numbers in both.
+    apart = distance_correlation(-(spill + spill.T) / 2, 1 - alike, max(config.permutations, 999), config.first_seed)
+    run.save_table(
+        Table.from_records(
+            "entanglement",
+            [{"emotions": len(EMOTIONS), "r": apart.r, "p": apart.p, "null 95 %": apart.threshold}],
+            digits={"r": 3, "p": 4, "null 95 %": 3},
+            caption="Whether steering an emotion moves those most whose directions are most like its own: Pearson's r "
+            "over pairs, its null over all orders of the emotions.",
+        )
+    )
