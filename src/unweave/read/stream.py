@@ -117,11 +117,17 @@ def replaced_log_probabilities(
         hidden = clean.expand(len(part), -1, -1).clone()
         hidden[:, position] = part
         last = torch.full((len(part), 1), len(sequence) - 1)
-        # A stream that leaves the last block has no block to resume from; one that enters the first is the embedding.
-        resume = target.resumed(depth, hidden) if 0 < depth < target.depth else _given(target, place, hidden)
-        with resume:
+        with written_stream(target, depth, hidden):
             found[start : start + len(part)] = _log_probabilities(target, tokens.expand(len(part), -1), last, answers)
     return found
+
+
+def written_stream(target: Target, depth: int, hidden: Float[Tensor, "n t d"]) -> AbstractContextManager[None]:
+    """Inside, forwards have ``hidden`` as their stream at a depth; blocks before it are not run where that can be."""
+    if 0 < depth < target.depth:
+        return target.resumed(depth, hidden)
+    # A stream that leaves the last block has no block to resume from; one that enters the first is the embedding.
+    return _changed(target, stream_place(target, depth), lambda _: hidden)
 
 
 @contextmanager
@@ -170,10 +176,6 @@ def _log_probabilities(
     with torch.no_grad():
         logits = target.logits(tokens, last)[:, 0].float()
     return logits.log_softmax(1)[:, list(answers)].cpu().numpy()
-
-
-def _given(target: Target, place: Place, hidden: Float[Tensor, "n t d"]) -> AbstractContextManager[None]:
-    return _changed(target, place, lambda _: hidden)
 
 
 @contextmanager
