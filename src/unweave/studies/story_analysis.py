@@ -104,7 +104,7 @@ def _probes(run: Run, config: StoryArc, proper: StoryReadings) -> None:
     )
     run.save_table(Table.from_records("probe-layers", layers, digits={"rmse": 3, "r": 3, "null 95 %": 3}))
     decoded = [
-        {"story": proper.stories[story].id, "sentence": int(sentence) + 1, "decoded": float(value)}
+        {"story": proper.stories[story].id, "sentence": int(sentence), "decoded": float(value)}
         for story, sentence, value in zip(proper.story, proper.sentence, found.chosen.raw[:, 0], strict=True)
     ]
     run.save_table(Table.from_records("decoded", decoded, digits={"decoded": 2}))

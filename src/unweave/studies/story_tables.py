@@ -56,7 +56,7 @@ def save_sentences(run: Run, config: StoryArc, read: Read) -> None:
                 "arc": told.arc,
                 "topic": told.topic,
                 "kind": told.kind if readings.has_gold else GOLD_FREE,
-                "sentence": int(readings.sentence[row]) + 1,
+                "sentence": int(readings.sentence[row]),
                 "text": text,
                 "part": part_of(told, config, readings.has_gold),
                 "gold valence": readings.gold_valence[row],
@@ -94,7 +94,7 @@ def save_paths(run: Run, config: StoryArc, read: Read) -> None:
     for readings in _groups(read):
         for row, place in enumerate(projection.apply(readings.at(layer))):
             told = readings.stories[readings.story[row]]
-            at = {"story": told.id, "sentence": int(readings.sentence[row]) + 1, "layer": layer}
+            at = {"story": told.id, "sentence": int(readings.sentence[row]), "layer": layer}
             rows.append({**at, **dict(zip("xyz", map(float, place), strict=True))})
     digits = dict.fromkeys("xyz", 2)
     run.save_table(Table.from_records("paths", rows, digits=digits))

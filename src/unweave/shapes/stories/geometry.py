@@ -203,14 +203,14 @@ def concept_distances(
     gold. The test deals the emotions, not pairs of them or sentences. ``by_layer`` of the result has every layer's r.
     """
     apart = state_distances(states, readouts if levels is None else levels, stories, topics)
-    return best_layer(apart, readout_distances(readouts) ** 2, shuffles, seed)
+    return _search(apart, readout_distances(readouts) ** 2, shuffles, seed)
 
 
 def human_distances(
     distances: Float64[np.ndarray, "l w w"], coordinates: Float64[np.ndarray, "w 2"], shuffles: int = 999, seed: int = 0
 ) -> LayerSearch:
     """Whether distances between emotions go with those of their valence and arousal (``human.valence_arousal``)."""
-    return best_layer(distances, linear(coordinates), shuffles, seed)
+    return _search(distances, linear(coordinates), shuffles, seed)
 
 
 def path_distances(
@@ -230,7 +230,7 @@ def path_distances(
     kinds = np.asarray(of_stories(topics, stories))
     states = np.asarray(states)
     ours = [_apart(story_paths(states[:, layer], stories, points), kinds) for layer in range(states.shape[1])]
-    return best_layer(np.stack(ours), _apart(story_paths(readouts, stories, points), kinds), shuffles, seed)
+    return _search(np.stack(ours), _apart(story_paths(readouts, stories, points), kinds), shuffles, seed)
 
 
 def _apart(paths: Float64[np.ndarray, "s p k"], kinds: np.ndarray) -> Float64[np.ndarray, "s s"]:
@@ -238,3 +238,19 @@ def _apart(paths: Float64[np.ndarray, "s p k"], kinds: np.ndarray) -> Float64[np
     for kind in np.unique(kinds):
         flat[kinds == kind] -= flat[kinds == kind].mean(0)
     return linear(flat)
+
+
+def _search(
+    layers: Float64[np.ndarray, "l w w"], known: Float64[np.ndarray, "w w"], shuffles: int, seed: int
+) -> LayerSearch:
+    """``best_layer`` of those that vary; r of the others is 0.
+
+    States after the same mark at the end of every sentence are one point where no block has read yet.
+    """
+    varied = np.flatnonzero(np.ptp(layers, axis=(1, 2)) > 1e-12)
+    if not len(varied):
+        raise UnweaveError(f"states do not vary at any of {len(layers)} layers: there is no geometry to compare")
+    found = best_layer(layers[varied], known, shuffles, seed)
+    by_layer = np.zeros(len(layers))
+    by_layer[varied] = found.by_layer
+    return found._replace(layer=int(varied[found.layer]), by_layer=tuple(by_layer.tolist()))

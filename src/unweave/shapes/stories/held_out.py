@@ -153,7 +153,7 @@ def standardised(states: Float[np.ndarray, "n d"]) -> Variant:
     def make(train: Bool[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
         deviation = states[train].std(0)
         # A column that says nothing, or that no training row uses, is left out.
-        return (states - states[train].mean(0)) / np.where(deviation > 1e-6 * deviation.max(), deviation, np.inf)
+        return (states - states[train].mean(0)) / np.where(deviation > 1e-6 * deviation.max(initial=0), deviation, np.inf)
 
     return make
 

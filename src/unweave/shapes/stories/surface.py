@@ -13,7 +13,7 @@ from unweave.base.seeds import numpy_generator
 from unweave.shapes.manifolds.curvature import SheetTest, geodesic_ratio, sheet_test
 from unweave.shapes.manifolds.family import checked, principal
 from unweave.shapes.stories.held_out import folds
-from unweave.shapes.stories.paths import Names, dealt
+from unweave.shapes.stories.paths import Names, dealt, story_paths
 from unweave.stats.permutation import exceeds_null, max_null_threshold
 
 
@@ -43,14 +43,16 @@ def emotion_curvature(
     topics: Names,
     dimensions: int = 3,
     neighbours: int = 8,
+    steps: int = 5,
     shuffles: int = 99,
     seed: int = 0,
 ) -> Curvature:
     """The bent sheet against the plane, and ways along neighbours against straight ones, of states or readouts.
 
-    The null gives each story the scores of another one on each principal axis on its own, so that sentences of one
-    story still hang together and what the axes share is gone. Raises ``UnweaveError`` as ``sheet_test`` and
-    ``geodesic_ratio``, and for fewer than 19 shuffles.
+    The ratio is of stories' paths at ``steps`` equal steps; where ``neighbours`` leave them in parts, twice as many are
+    joined, and so on. The null gives each story the scores of another one, on each principal axis on its own for the
+    ratio and on the third for the sheet, so that sentences of one story still hang together and what the axes share is
+    gone. Raises ``UnweaveError`` as ``sheet_test`` and for fewer than 19 shuffles.
     """
     if shuffles < 19:
         raise UnweaveError(f"{shuffles} shuffles cannot reach 0.05: run at least 19")
@@ -59,17 +61,26 @@ def emotion_curvature(
     sheet = sheet_test(given, shuffles, seed, topics, lambda heights, generator: dealt(heights, stories, generator))
     if not 2 <= dimensions <= given.shape[1]:
         raise UnweaveError(f"{dimensions} dimensions of width {given.shape[1]}: give 2 or more, and no more than those")
-    scores = principal(given, dimensions)[2]
+    paths = story_paths(principal(given, dimensions)[2], stories, steps)
     generator = numpy_generator(seed, "emotion curvature")
-    # Stretching a story's scores over a longer one makes doubles, and the same reading twice does: a hair apart.
-    hair = 1e-6 * scores.std() * generator.standard_normal(scores.shape)
-    ratio = geodesic_ratio(scores + hair, neighbours)
+    ratio = _ratio(paths, neighbours)
     null = [
-        geodesic_ratio(np.stack([dealt(axis, stories, generator) for axis in scores.T], 1) + hair, neighbours)
+        _ratio(np.stack([generator.permutation(axis) for axis in np.moveaxis(paths, 2, 0)], 2), neighbours)
         for _ in range(shuffles)
     ]
     test = RatioTest(ratio, float(np.mean(null)), exceeds_null(ratio, null).p, max_null_threshold(null))
     return Curvature(sheet, test, dimensions)
+
+
+def _ratio(paths: Float64[np.ndarray, "s p k"], neighbours: int) -> float:
+    points = np.unique(paths.reshape(-1, paths.shape[2]), axis=0)
+    while neighbours < len(points) - 1:
+        try:
+            return geodesic_ratio(points, neighbours)
+        except UnweaveError:
+            neighbours *= 2
+    # Every two points are joined: no way is longer than the straight one.
+    return 1.0
 
 
 class Mesh(NamedTuple):
