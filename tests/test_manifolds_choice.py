@@ -81,6 +81,11 @@ def test_families_that_cannot_be_fitted_are_named():
         found.candidate("natural spline")
 
 
+def test_flats_end_at_half_of_the_columns_from_which_places_are_found():
+    found = choose(cloud(20, 9), None, ["circle"])
+    assert [each.dimension for each in found.candidates if each.p is None] == [0, 1, 2, 3, 4]
+
+
 def test_what_cannot_be_chosen_from_is_refused():
     with pytest.raises(UnweaveError, match="5 centroids of width 64"):
         choose(cloud(5, 64))

@@ -116,7 +116,8 @@ def choose(
             raise UnweaveError(f"no family is named {name!r}; {nearest(name, known)}")
     curved = [each for each in known.values() if each.name not in FLATS and (names is None or each.name in names)]
     halves = _Halves(points, rotations, seed)
-    flats = _flats(halves, min(most_flat, len(points) - 3))
+    # A place on a flat of more dimensions than half of the columns is not to be found from them.
+    flats = _flats(halves, min(most_flat, len(points) - 3, points.shape[1] // 2))
     bent, refused = _bent(halves, values, curved)
     bent = [each for each in bent if each.dimension < len(flats)]
     by_dimension = {each.dimension: each for each in flats}
