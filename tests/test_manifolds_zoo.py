@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.choice import choose
 from unweave.shapes.manifolds.family import families
+from unweave.shapes.manifolds.flats import flat
 from unweave.shapes.manifolds.zoo import KINDS, labelled, restricted_r2, superposed, zoo
 
 
@@ -63,6 +65,23 @@ def test_restricted_r2_is_1_for_the_part_itself_and_0_for_noise():
     assert restricted_r2(noise, found.parts[2]) < 0.02
     with pytest.raises(UnweaveError, match="draw more rows"):
         restricted_r2(noise[:20], found.parts[2][:20])
+
+
+def test_the_right_family_is_the_simplest_in_which_the_whole_manifold_lies():
+    for each in zoo(0, width=8, per_kind=2):
+        generator = np.random.default_rng(0)
+        even = (np.arange(80) + 0.5) / 80
+        fitted = even[:, None] if each.dimension == 1 else generator.random((80, 2))
+        # Ends are left out: an open curve ends half a step after the first and the last of the fitted points.
+        others = each.at(0.01 + 0.98 * generator.random((200, each.dimension)))
+        points, known = each.at(fitted), fitted[:, 0] if each.dimension == 1 else fitted
+        candidates = [flat(points, 3)]
+        for family in families().values():
+            with contextlib.suppress(UnweaveError):  # a round shape through points of one flat
+                candidates.append(family.fit(points, known))
+        holding = [one for one in candidates if np.abs(one.at(one.nearest(others)) - others).max() < 1e-3]
+        simplest = min(holding, key=lambda one: (one.dimension, one.freedom))
+        assert simplest.family == each.right, each
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from unweave.base.errors import UnweaveError
+from unweave.shapes import worlds
 from unweave.shapes.manifolds.choice import choose
 from unweave.shapes.manifolds.family import fit
 from unweave.shapes.steering.system import Labelled, layout
-from unweave.shapes.worlds.addition_system import CONTEXTS, EMBEDDING, NEURONS, STREAM, AdditionSystem, modular_addition
-from unweave.shapes.worlds.modular_addition import (
+from unweave.shapes.worlds.addition import (
     AdditionConfig,
     AdditionNetwork,
     held_out_accuracy,
@@ -18,6 +18,8 @@ from unweave.shapes.worlds.modular_addition import (
     pairs,
     train,
 )
+from unweave.shapes.worlds.addition_system import CONTEXTS, EMBEDDING, NEURONS, STREAM, AdditionSystem, modular_addition
+from unweave.shapes.worlds.answers_round import answers_round
 from unweave.shapes.worlds.spectrum import component, spectrum
 from unweave.shapes.worlds.states import centroids
 
@@ -34,6 +36,13 @@ def everywhere(states):
     return np.broadcast_to(states, (CONTEXTS, *states.shape))
 
 
+def test_the_package_offers_its_names_also_after_its_modules_were_imported():
+    assert {name: type(getattr(worlds, name)).__name__ for name in worlds.__all__} == {
+        **dict.fromkeys(["AdditionConfig", "AdditionSystem", "CarSystem", "WorldConfig"], "type"),
+        **dict.fromkeys(["modular_addition", "mountain_car"], "function"),
+    }
+
+
 def test_pairs_that_were_not_trained_on_are_added_right(system):
     first, second = pairs(13)
     assert len(set(zip(first.tolist(), second.tolist(), strict=True))) == 169
@@ -46,7 +55,7 @@ def test_training_is_the_same_again_and_what_is_kept_is_what_was_trained(tmp_pat
     short = AdditionConfig(modulus=5, hidden=8, steps=5)
     once, kept = train(short).state_dict(), load_or_train(short, folder=tmp_path).state_dict()
     assert all(torch.equal(value, kept[name]) for name, value in once.items())
-    monkeypatch.setattr("unweave.shapes.worlds.modular_addition.train", None)
+    monkeypatch.setattr("unweave.shapes.worlds.addition.train", None)
     again = load_or_train(short, folder=tmp_path).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in once.items())
     assert [each.suffix for each in tmp_path.iterdir() if each.suffix != ".lock"] == [".safetensors"]
@@ -114,6 +123,22 @@ def test_round_the_circle_of_the_strongest_frequency_answers_come_in_its_order(s
     assert set(np.diff(order) % 13) in ({1}, {12})
 
 
+def test_round_the_curve_of_the_states_the_numbers_come_in_order_which_no_shuffled_curve_does(system):
+    found, null = (answers_round(system, NEURONS, order) for order in ("frequency", "shuffled"))
+    assert len(found.answers) == 13 * 20
+    assert (found.neighbours, found.reached) == (1, 1)
+    assert found.in_order > 0.5 > null.in_order
+    # Two circles of the same size: no plane of two axes shows one of them alone.
+    assert answers_round(system, NEURONS, "axes").neighbours < 1
+    for layer in system.layers:
+        # Whatever the order, the curve goes through every centroid, and each of them brings its own number.
+        assert answers_round(system, layer, "shuffled").reached > 0.9
+    with pytest.raises(UnweaveError, match="1 steps a value"):
+        answers_round(system, STREAM, per_value=1)
+    with pytest.raises(UnweaveError, match="nearest: 'axes'"):
+        answers_round(system, STREAM, "axis")
+
+
 def test_a_choice_names_two_dimensions_for_each_circle_and_the_untrained_network_has_none_of_them(system):
     circles = len(system.spectrum(NEURONS).key_frequencies())
     # A closed curve of circles in planes of their own is in no family, and the flat that they span is.
@@ -137,3 +162,17 @@ def test_what_cannot_be_asked_is_refused(system):
     three = Labelled(system.states(STREAM).states[:3], np.array([0, 1, 3]))
     with pytest.raises(UnweaveError, match="value 2 of 4 has no state"):
         centroids(three, 4)
+
+
+@pytest.mark.slow
+def test_the_default_network_adds_right_with_few_frequencies_and_answers_in_order_round_their_circle(tmp_path):
+    system = modular_addition(folder=tmp_path)
+    untrained = AdditionSystem(AdditionNetwork(system.config), system.config)
+    assert held_out_accuracy(system.network, system.config) == 1
+    assert held_out_accuracy(untrained.network, system.config) < 0.05
+    for layer in system.layers:
+        assert len(system.spectrum(layer).key_frequencies()) <= 4
+        assert len(untrained.spectrum(layer).key_frequencies()) > 20
+    found, null = (answers_round(system, NEURONS, order) for order in ("axes", "shuffled"))
+    assert (found.neighbours, found.reached) == (1, 1)
+    assert found.in_order > 0.9 > 0.3 > null.in_order

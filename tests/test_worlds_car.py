@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from unweave.base.errors import UnweaveError
+from unweave.shapes.manifolds.choice import choose
 from unweave.shapes.steering.system import layout
+from unweave.shapes.worlds.car import LEFT, RIGHT, Screen, rollouts, step
 from unweave.shapes.worlds.car_system import CODE, CONTEXTS, DECISION, STATE, CarSystem, mountain_car
 from unweave.shapes.worlds.decoded_paths import DecodedPaths, decoded_paths, difference
 from unweave.shapes.worlds.frame_model import FrameModel, WorldConfig, held_out_error, load_or_train, train
-from unweave.shapes.worlds.mountain_car import LEFT, RIGHT, Screen, rollouts, step
 from unweave.shapes.worlds.states import centroids
 
 SMALL = WorldConfig(
@@ -195,3 +196,21 @@ def test_what_cannot_be_asked_is_refused(system):
         WorldConfig(rollout_steps=3)
     with pytest.raises(UnweaveError, match="0 runs"):
         rollouts(0, 5, 0)
+
+
+@pytest.mark.slow
+def test_the_default_world_model_foresees_pictures_and_its_curve_carries_the_car_where_chords_do_not(tmp_path):
+    full = mountain_car(folder=tmp_path)
+    error = held_out_error(full.model, full.config)
+    assert error.model < 0.1 * error.copy_last < 0.1 * error.mean_frame
+    means = centroids(full.states(STATE), 24)
+    assert choose(means, full.positions).name == "natural spline"
+    dealt = np.random.default_rng(0).permutation(full.positions)
+    assert choose(means, dealt).name != "natural spline"
+    pairs = np.stack(np.triu_indices(24, 1), 1)[::5]
+    ways = {way: decoded_paths(full, STATE, way, pairs) for way in ("manifold", "chord")}
+    far = ~ways["chord"].near
+    assert ways["manifold"].error.max() < 0.01
+    assert ways["manifold"].jumps.max() == 0
+    assert ways["chord"].error[far].mean() > 0.1
+    assert ways["chord"].jumps[far].mean() > 0.5

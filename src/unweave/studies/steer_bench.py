@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unweave.base.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from unweave.studies.steer_manifold import SteerManifold
 
 
+PAIRS_AT_ONCE = 8
+"""Between two looks at whether the run was cancelled."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A system before anything is steered: whether it can do its task, and where it will be replaced."""
@@ -32,8 +36,8 @@ class Prepared:
     name: str
     capability: Capability
     layers: tuple[int, ...] = ()
-    position: Position | None = None
-    """None of a world."""
+    position: Position = "last"
+    """At which token of a target."""
     scan: Scan | None = None
 
 
@@ -83,7 +87,7 @@ class SteerBench:
         from unweave.shapes.steering.opened import WORLDS
 
         if name in WORLDS:
-            system = self.system(Prepared(name, None), self.config.first_seed)  # type: ignore[arg-type]
+            system = self.system(name, self.config.first_seed)
             layers = tuple(system.layers)
             able = capability(name, system.natural(layers[-1]), system.states(layers[-1]).index)
             return Prepared(name, able, layers)
@@ -117,21 +121,19 @@ class SteerBench:
         position, layers = scan.place(config.layers, None if config.position == "auto" else config.position)
         return Prepared(name, able, layers, position, scan)
 
-    def system(self, prepared: Prepared, seed: int) -> System:
-        """The system of a seed: other contexts of the target, or another training of the world."""
+    def system(self, name: str, seed: int, position: Position = "last", layers: Sequence[int] = ()) -> System:
+        """The system of a seed: other contexts of the target, or another training of a world, which has its layers."""
         from unweave.shapes.steering.opened import WORLDS, open_target_system, open_world
         from unweave.shapes.steering.tasks import find_task
 
-        key = (prepared.name, seed)
+        key = (name, seed)
         if key not in self._systems:
-            if prepared.name in WORLDS:
-                self._systems[key] = open_world(prepared.name, seed, self.progress)
+            if name in WORLDS:
+                self._systems[key] = open_world(name, seed, self.progress)
             else:
-                assert prepared.position is not None
                 self._systems[key] = open_target_system(
-                    self.target(), find_task(prepared.name), seed, prepared.position, prepared.layers,
-                    self.config.bases, self.progress,
-                )  # fmt: skip
+                    self.target(), find_task(name), seed, position, layers, self.config.bases, self.progress
+                )
         return self._systems[key]
 
     def steered(self, prepared: Prepared, seed: int, layer: int) -> Steered:
@@ -143,7 +145,7 @@ class SteerBench:
         from unweave.shapes.steering.paths import WAYS, fit_manifold, neighbours_and_far, shuffled, waypoints
         from unweave.shapes.steering.system import layout
 
-        config, system = self.config, self.system(prepared, seed)
+        config, system = self.config, self.system(prepared.name, seed, prepared.position, prepared.layers)
         known = layout(system.metric)
         labelled = system.states(layer)
         manifold = fit_manifold(labelled, known, config.components)
@@ -155,11 +157,16 @@ class SteerBench:
         def answered(way: str) -> np.ndarray:
             def made() -> np.ndarray:
                 found = []
-                for first, second, _ in pairs:
+                for start in range(0, len(pairs), PAIRS_AT_ONCE):
                     self._stop()
-                    states = waypoints(manifold, way, first, second, shares, bases, config.first_seed).states
-                    found.append(system.answers(layer, states))
-                return np.stack(found)
+                    some = pairs[start : start + PAIRS_AT_ONCE]
+                    states = [
+                        waypoints(manifold, way, first, second, shares, bases, config.first_seed).states
+                        for first, second, _ in some
+                    ]
+                    said = system.answers(layer, np.concatenate(states, 1))
+                    found.append(np.stack(np.split(said, len(some), 1)))
+                return np.concatenate(found)
 
             return self._kept(f"{prepared.name}-{seed}-{layer}-{way.replace(' ', '-')}", made)
 

@@ -230,6 +230,8 @@ KINDS: dict[str, tuple[int, str, tuple[bool, ...], Callable[[np.random.Generator
 }
 """Of each kind: its dimension, the right family, axes that come round, and how one is made.
 
-No family is a Moebius band or a Swiss roll: naming none and the three dimensions that hold them is right, and naming a
-torus or a spline is wrong. A disk is flat, so that no family must be better than the plane of PCA; so is a segment.
+Right is told by the embedding, before anything is chosen: of all families and flats, the one of the fewest dimensions,
+then parameters, in which the whole manifold lies, points that were not fitted included (a test fits them all). A disk
+lies in a plane and a segment on a line. No surface here is a Moebius band or a Swiss roll, and both fill the three
+dimensions that they are drawn in: ``flat 3`` holds them, and naming a torus or a spline is wrong.
 """

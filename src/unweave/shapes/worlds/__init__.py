@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from unweave.base.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from unweave.shapes.worlds.addition import AdditionConfig
     from unweave.shapes.worlds.addition_system import AdditionSystem, modular_addition
     from unweave.shapes.worlds.car_system import CarSystem, mountain_car
     from unweave.shapes.worlds.frame_model import WorldConfig
-    from unweave.shapes.worlds.modular_addition import AdditionConfig
 
 _HOME = {
-    "AdditionConfig": "modular_addition",
+    "AdditionConfig": "addition",
     "AdditionSystem": "addition_system",
     "CarSystem": "car_system",
     "WorldConfig": "frame_model",

@@ -14,7 +14,7 @@ from unweave.base.progress import Progress
 from unweave.base.seeds import torch_generator
 from unweave.shapes.manifolds.distances import circular
 from unweave.shapes.steering.system import Labelled
-from unweave.shapes.worlds.modular_addition import (
+from unweave.shapes.worlds.addition import (
     AdditionConfig,
     AdditionNetwork,
     held_out_pairs,

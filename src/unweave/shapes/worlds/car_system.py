@@ -20,8 +20,8 @@ from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 from unweave.shapes.manifolds.distances import linear
 from unweave.shapes.steering.system import Labelled
+from unweave.shapes.worlds.car import LEFT, RIGHT, Rollouts
 from unweave.shapes.worlds.frame_model import WARM, FrameModel, WorldConfig, held_out, held_out_error, load_or_train
-from unweave.shapes.worlds.mountain_car import LEFT, RIGHT, Rollouts
 from unweave.shapes.worlds.states import checked_layer, checked_states
 
 CODE, STATE, DECISION = 0, 1, 2

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Progress
 from unweave.base.seeds import torch_generator
-from unweave.shapes.worlds.mountain_car import ACTIONS, Rollouts, Screen, rollouts
+from unweave.shapes.worlds.car import ACTIONS, Rollouts, Screen, rollouts
 from unweave.shapes.worlds.training import described, fit, kept
 
 KIND = "mountain-car"
