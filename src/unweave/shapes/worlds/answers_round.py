@@ -27,7 +27,7 @@ class Round(NamedTuple):
     in_order: float
     """Share of the answer's changes that go from a value to the curve's next one, with nothing else between."""
     neighbours: float
-    """Share of the values whose next one on the curve is next to them by the system's metric: told of the curve alone."""
+    """Share of the values whose next one on the curve is beside them by the system's metric: of the curve alone."""
 
 
 def answers_round(
