@@ -108,6 +108,19 @@ class LayerSearch(NamedTuple):
     by_layer: tuple[float, ...]
 
 
+class HeldOutLayer(NamedTuple):
+    """The layer that one set of distances is best at, and r of another set there; the null repeats the choice."""
+
+    layer: int
+    r: float
+    p: float
+    threshold: float
+    chosen_by: tuple[float, ...]
+    """r of each layer on the set that chose."""
+    by_layer: tuple[float, ...]
+    """r of each layer on the set that tests."""
+
+
 def distance_correlation(distances: Square, known: Square, shuffles: int = 999, seed: int = 0) -> DistanceCorrelation:
     """Whether centroids are the farther apart the farther their values are.
 
@@ -126,28 +139,70 @@ def best_layer(layers: Float64[np.ndarray, "l w w"], known: Square, shuffles: in
     Every order of the values is one order for all layers, and the largest r over layers is kept of each: the layer that
     was found is held against the best that chance finds in as many. As ``distance_correlation`` otherwise.
     """
-    given, true = np.asarray(layers, np.float64), np.asarray(known, np.float64)
+    count, first, second, theirs = _compared(layers, known, shuffles)
+    ours = _standard(np.asarray(layers, np.float64)[:, first, second])
+    by_layer = ours @ theirs
+    best = int(by_layer.argmax())
+    null = np.concatenate([(ours @ dealt).max(0) for dealt in _dealt(known, shuffles, seed)])
+    p, threshold = _against(float(by_layer[best]), null, count)
+    return LayerSearch(best, float(by_layer[best]), p, threshold, tuple(float(each) for each in by_layer))
+
+
+def held_out_layer(
+    choose: Float64[np.ndarray, "l w w"],
+    test: Float64[np.ndarray, "l w w"],
+    known: Square,
+    shuffles: int = 999,
+    seed: int = 0,
+) -> HeldOutLayer:
+    """The layer whose ``choose`` distances correlate best with the known ones, and r of its ``test`` distances.
+
+    Of every order of the values the layer is chosen anew on ``choose``, and r there taken on ``test``: both are of the
+    same values, so that a layer may look good on both by one accident. As ``best_layer`` otherwise.
+    """
+    count, first, second, theirs = _compared(choose, known, shuffles)
+    if np.shape(test) != np.shape(choose):
+        raise UnweaveError(f"distances of shapes {np.shape(choose)} and {np.shape(test)}: give the same layers twice")
+    choosing, testing = (_standard(np.asarray(each, np.float64)[:, first, second]) for each in (choose, test))
+    chosen_by, by_layer = choosing @ theirs, testing @ theirs
+    best = int(chosen_by.argmax())
+    reached = []
+    for dealt in _dealt(known, shuffles, seed):
+        layers = (choosing @ dealt).argmax(0)
+        reached.append(np.take_along_axis(testing @ dealt, layers[None], 0)[0])
+    p, threshold = _against(float(by_layer[best]), np.concatenate(reached), count)
+    return HeldOutLayer(
+        best, float(by_layer[best]), p, threshold, tuple(map(float, chosen_by)), tuple(map(float, by_layer))
+    )
+
+
+def _compared(layers: np.ndarray, known: Square, shuffles: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """How many values there are, rows and columns of their pairs, and the known distances of those, standardised."""
+    given, true = np.asarray(layers), np.asarray(known, np.float64)
     count = len(true)
     if given.ndim != 3 or given.shape[1:] != (count, count) or true.shape != (count, count) or count < 4:
         raise UnweaveError(f"distances of shapes {given.shape} and {true.shape}: give squares of 4 values or more")
     if shuffles < 19:
         raise UnweaveError(f"{shuffles} shuffles cannot reach 0.05: run at least 19")
     first, second = np.triu_indices(count, 1)
-    ours, theirs = _standard(given[:, first, second]), _standard(true[first, second][None])[0]
-    by_layer = ours @ theirs
-    best = int(by_layer.argmax())
-    maxima = []
-    for orders in _orders(count, shuffles, seed):
+    return count, first, second, _standard(true[first, second][None])[0]
+
+
+def _dealt(known: Square, shuffles: int, seed: int) -> Iterator[Float64[np.ndarray, "p s"]]:
+    """The known distances of each pair after the values were dealt anew, standardised, a column for each order."""
+    true = np.asarray(known, np.float64)
+    first, second = np.triu_indices(len(true), 1)
+    for orders in _orders(len(true), shuffles, seed):
         dealt = true[orders[:, first], orders[:, second]]
-        maxima.append((ours @ ((dealt - dealt.mean(1, keepdims=True)).T / _norm(true[first, second]))).max(0))
-    null = np.concatenate(maxima)
+        yield (dealt - dealt.mean(1, keepdims=True)).T / _norm(true[first, second])
+
+
+def _against(found: float, null: Float64[np.ndarray, " s"], count: int) -> tuple[float, float]:
+    """One-sided p, and what 5 % of the null exceed."""
     if count <= MOST_EXACT:
         # All orders, the observed one among them; rounding must not count it as another.
-        p = float((null >= by_layer[best] - 1e-9).mean())
-        threshold = float(np.quantile(null, 0.95))
-    else:
-        p, threshold = exceeds_null(float(by_layer[best]), null).p, max_null_threshold(null)
-    return LayerSearch(best, float(by_layer[best]), p, threshold, tuple(float(each) for each in by_layer))
+        return float((null >= found - 1e-9).mean()), float(np.quantile(null, 0.95))
+    return exceeds_null(found, null).p, max_null_threshold(null)
 
 
 def _orders(count: int, shuffles: int, seed: int) -> Iterator[Int64[np.ndarray, "s w"]]:
