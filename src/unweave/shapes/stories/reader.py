@@ -56,13 +56,14 @@ class StoryReader:
             emotions, valence = calibration.apply(emotions, valence)
         states = story_states(self.target, [encoded], [layer])[:, 0].astype(np.float64)
         path = np.column_stack([states, np.ones(len(states))]) @ self._place(layer)
+        lexicon = vader_valence(sentences)
         rows = [
             {
                 f"{readout} {VALENCE}": float(valence[at]),
                 **{f"{readout} {name}": float(emotions[at, column]) for column, name in enumerate(EMOTIONS)},
-                LEXICON: vader_valence(sentence),
+                LEXICON: float(lexicon[at]),
             }
-            for at, sentence in enumerate(sentences)
+            for at in range(len(sentences))
         ]
         window = f" Read through a window of {encoded.window} sentences." if encoded.window else ""
         return Scene(
@@ -116,23 +117,24 @@ class StoryReader:
 
     def _drawn(self, layer: int) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "n 3"]]:
         """States of the run's sentences and where it drew them."""
-        points = {
-            (row["story"], row["sentence"]): (row["x"], row["y"], row["z"])
-            for row in self.run.load_table(PATHS).records()
-            if row["layer"] == layer
-        }
+        points: dict[str, list[tuple[int, list[float]]]] = {}
+        for row in self.run.load_table(PATHS).records():
+            if row["layer"] == layer:
+                place = int(str(row["sentence"])), [float(str(row[axis])) for axis in "xyz"]
+                points.setdefault(str(row["story"]), []).append(place)
         states, places = [], []
         for readings in self._readings:
             if layer not in readings.layers:
                 raise UnweaveError(f"run {self.run.id!r} kept no states at depth {layer}; those it has: {readings.layers}")
-            for at, (story, sentence) in enumerate(zip(readings.story, readings.sentence, strict=True)):
-                place = points.get((readings.stories[int(story)].id, int(sentence)))
-                if place is not None:
-                    states.append(readings.at(layer)[at])
-                    places.append(place)
+            for number, story in enumerate(readings.stories):
+                drawn = sorted(points.get(story.id, []))
+                # A table may number sentences from 0 or from 1; their order is the same.
+                if len(drawn) == len(story.sentences):
+                    states.append(readings.at(layer)[readings.rows(number)])
+                    places.extend(place for _, place in drawn)
         if not states:
             raise UnweaveError(f"run {self.run.id!r} drew no sentence at depth {layer}: choose a depth that it drew")
-        return np.array(states, np.float64), np.array(places, np.float64)
+        return np.concatenate(states).astype(np.float64), np.array(places, np.float64)
 
 
 def fitted_place(
