@@ -1,4 +1,4 @@
-"""A finished run of concepts and of steering: the tables that the studies save, written by hand, and a system to move."""
+"""A finished run of concepts and of steering: the studies' tables, written by hand, and a system to move."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ class DaySystem:
 
     name, values, layers = TASK, DAYS, (LAYER,)
     angles = 2 * np.pi * np.arange(7) / 7
-    metric = np.minimum(np.abs(np.arange(7)[:, None] - np.arange(7)), 7 - np.abs(np.arange(7)[:, None] - np.arange(7))) * 1.0
+    metric = (
+        np.minimum(np.abs(np.arange(7)[:, None] - np.arange(7)), 7 - np.abs(np.arange(7)[:, None] - np.arange(7))) * 1.0
+    )
 
     def __init__(self) -> None:
         self.places = np.stack([np.cos(self.angles), np.sin(self.angles), 0 * self.angles], 1)

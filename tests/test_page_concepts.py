@@ -91,7 +91,9 @@ def test_a_concept_is_chosen_with_its_depth_curve_and_tables(open_page):
     page.get_by_role("link", name="shaped on polyglot").click()
     expect(page.locator("h1")).to_have_text("Shapes of concepts in polyglot")
     expect(page.locator("p.lead")).to_contain_text("closed spline, which predicts a value that is left out best")
-    expect(page.get_by_role("region", name="Families", exact=True).locator("tr.chosen")).to_contain_text("closed spline")
+    expect(page.get_by_role("region", name="Families", exact=True).locator("tr.chosen")).to_contain_text(
+        "closed spline"
+    )
     chooser(page, "Curve").select_option("natural spline")
     expect(page.locator("p.lead")).to_contain_text("natural spline drawn through them")
     chooser(page, "Depth").select_option("5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from xml.etree import ElementTree
 
 import pytest
 from browser import browsing, chromium
@@ -117,7 +118,9 @@ def test_a_story_is_stepped_through_and_its_numbers_are_the_tables(open_page, ru
     expect(lit).to_have_text("Sentence 2 of a fall-rise.")
     expect(page.locator(".player-words")).to_have_text(f"3 of {SENTENCES}")
     row = next(
-        row for row in run.load_table("sentences").records() if (row["story"], row["sentence"]) == ("fall-rise-harbour", 2)
+        row
+        for row in run.load_table("sentences").records()
+        if (row["story"], row["sentence"]) == ("fall-rise-harbour", 2)
     )
     figures = page.locator(".story-chart .figure")
     expect(figures.nth(4)).to_have_text(
@@ -200,3 +203,88 @@ def test_pictures_and_the_file_are_saved(open_page, run):
     scenes = json.loads(held)
     assert len(scenes["scenes"]) == 13
     assert scenes["scenes"][-1]["title"] == HOSTILE
+
+
+DECODED = """async ([width, height, colours, random]) => {
+  const { gif, commonColours } = await import("/static/gif.js");
+  let seed = 7;
+  const next = () => (seed = (seed * 1103515245 + 12345) % 2147483648) >> 8;
+  const palette = Array.from({ length: colours }, (_, at) => [(at * 37) % 256, (at * 11) % 256, at % 256]);
+  const frames = [0, 1, 2].map((frame) => {
+    const data = new Uint8ClampedArray(4 * width * height);
+    for (let at = 0; at < width * height; at += 1) {
+      data.set([...palette[(random ? next() : Math.floor(at / (3 + frame))) % colours], 255], 4 * at);
+    }
+    return { data, width, height, delay: 100 * (frame + 1) };
+  });
+  const decoder = new ImageDecoder({ data: gif(frames), type: "image/gif" });
+  await decoder.tracks.ready;
+  await decoder.completed;
+  const wrong = [];
+  for (let frame = 0; frame < 3; frame += 1) {
+    const { image } = await decoder.decode({ frameIndex: frame });
+    const canvas = new OffscreenCanvas(width, height);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    wrong.push(data.reduce((sum, value, at) => sum + (value !== frames[frame].data[at]), 0), image.duration);
+  }
+  const { frameCount, repetitionCount } = decoder.tracks.selectedTrack;
+  return { wrong, frames: frameCount, forever: repetitionCount === Infinity, colours: commonColours(frames).length };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("size", "colours", "random"), [((97, 61), 5, False), ((210, 190), 256, True), ((3, 1), 1, False)]
+)
+def test_a_gif_decodes_to_the_frames_pixel_by_pixel(open_page, size, colours, random):
+    found = open_page("/").evaluate(DECODED, [*size, colours, random])
+    assert found["wrong"] == [0, 100_000, 0, 200_000, 0, 300_000]
+    assert (found["frames"], found["forever"], found["colours"]) == (3, True, colours)
+
+
+def test_a_figure_is_projected_and_painted_from_the_farthest_to_the_nearest(open_page):
+    found = open_page("/").evaluate("""async () => {
+      const { box, dotAt, marksOf, moved, projection, FIRST } = await import("/static/scene_math.js");
+      const { toSvg } = await import("/static/scene_paint.js");
+      const points = [[-1, -1, -1], [1, 1, 1], [0, 0, 0], [1, -1, 0]];
+      const size = { width: 400, height: 300 };
+      const flat = { yaw: 0, pitch: 0, zoom: 1, perspective: false };
+      const dots_ = [{ points, names: ["p", "q", "r", "s"], colour: "ink" }];
+      const figure = { captions: ["a<b", "b", "c"], meshes: [], lines: [], dots: dots_ };
+      const place = projection(box(points), flat, size);
+      const top = projection(box(points), { ...flat, pitch: Math.PI / 2 }, size);
+      const near = projection(box(points), { ...flat, perspective: true }, size);
+      const marks = marksOf(figure, FIRST, size);
+      const dots = marks.filter((mark) => mark.name);
+      const inside = [];
+      for (let turn = 0; turn < 24; turn += 1) {
+        const camera = moved(FIRST, turn / 4, Math.sin(turn));
+        const seen = marksOf(figure, camera, size).filter((mark) => mark.name);
+        inside.push(...seen.map(({ x, y }) => x > 0 && y > 0 && x < 400 && y < 300));
+      }
+      const svg = toSvg(marks, { ink: "#000000", paper: "#ffffff" }, size, "t & <t>");
+      return {
+        middle: place([0, 0, 0]), up: place([0, 0, 1]).y < place([0, 0, 0]).y, right: place([1, 0, 0]).x > 200,
+        above: top([0, 1, 0]).y < top([0, 0, 0]).y, larger: near([0, -1, 0]).size > 1 && near([0, 1, 0]).size < 1,
+        sorted: dots.every((mark, at) => !at || dots[at - 1].depth >= mark.depth), inside: inside.every(Boolean),
+        named: dotAt(marks, dots[2].x + 2, dots[2].y)?.name === dots[2].name, none: dotAt(marks, 1, 299),
+        pitch: moved(FIRST, 0, 99).pitch, svg, nearest: dots.at(-1),
+      };
+    }""")
+    assert (found["middle"]["x"], found["middle"]["y"]) == (200, 150)
+    assert found["pitch"] == pytest.approx(1.5707963)
+    assert found["none"] is None
+    for what in ("up", "right", "above", "larger", "sorted", "inside", "named"):
+        assert found[what], what
+    drawing = ElementTree.fromstring(found["svg"])  # noqa: S314  # our own
+    space = "{http://www.w3.org/2000/svg}"
+    assert drawing.find(f"{space}title").text == "t & <t>"
+    named = [one for one in drawing.iter(f"{space}circle") if one.find(f"{space}title") is not None]
+    assert len(named) == 4
+    last = found["nearest"]
+    assert (named[-1].find(f"{space}title").text, float(named[-1].get("cx"))) == (
+        last["name"],
+        pytest.approx(last["x"], abs=0.01),
+    )
+    assert "a<b" in [one.text for one in drawing.iter(f"{space}text")]

@@ -46,7 +46,10 @@ def test_runs_are_told_by_their_tables_and_say_what_they_are_of(shaped, steered)
 
 def test_a_concept_has_its_places_curves_colours_and_tables(shaped):
     found = concept(shaped, ConceptsConceptRequest(concept="weekdays"))
-    assert (found.layer, found.axes) == (LAYER, ("PC1 (50% of variance)", "PC2 (25% of variance)", "PC3 (17% of variance)"))
+    assert (found.layer, found.axes) == (
+        LAYER,
+        ("PC1 (50% of variance)", "PC2 (25% of variance)", "PC3 (17% of variance)"),
+    )
     assert [one.label for one in found.values] == list(DAYS)
     assert found.values[0].place == (3.0, 0.0, 0.0)
     assert [(one.family, one.closed, one.chosen) for one in found.curves] == [

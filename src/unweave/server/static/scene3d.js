@@ -28,7 +28,7 @@ export class Scene3D {
     this.depth = h("input", { type: "checkbox", checked: true, on: { change: () => this.turn({ perspective: this.depth.checked }) } });
     this.root = h("div.scene-part", {}, this.canvas,
       h("p.scene-tools", {}, h("button.quiet", { type: "button", on: { click: () => this.turn({ ...FIRST, perspective: this.camera.perspective }) } }, "Turn back"),
-        h("label.tick", {}, this.depth, "perspective"), h("span.help", {}, "Drag or arrow keys turn; wheel, two fingers, + and − zoom.")),
+        h("label.tick", {}, this.depth, "perspective"), h("span.help", {}, "Drag or arrow keys turn it; once it has the focus, the wheel, two fingers, + and − zoom.")),
       this.readout, this.details);
     this.details.addEventListener("toggle", () => this.tell());
     this.listen(signal);

@@ -3,8 +3,7 @@
 import { h, replace, said } from "./dom.js";
 import { Player } from "./player.js";
 import { Scene3D } from "./scene3d.js";
-import { box } from "./scene_math.js";
-import { everything, storyFigure, storyRows, storyWords } from "./story_figure.js";
+import { bounds, storyFigure, storyRows, storyWords } from "./story_figure.js";
 import { StoryLines } from "./story_lines.js";
 
 /** `other(id)` hears which ghost was pressed, and `moved(sentence)` which sentence is reached. */
@@ -25,12 +24,7 @@ export class StoryView {
 
   /** Shows a scene of `scenes`; `ghosts(ghost)` says which of the others are seen. */
   show(scenes, scene, { at = 0, ghosts = () => true } = {}) {
-    if (this.scenes !== scenes) this.bounds = null;
-    Object.assign(this, { scenes, ghosts, here: -1 });
-    this.bounds ??= box(everything(scenes));
-    // A text of the reader's own may lead farther than any story.
-    this.frame = box([this.bounds.low, this.bounds.high, ...scene.path]);
-    this.scene = scene;
+    Object.assign(this, { scenes, scene, ghosts, here: -1, frame: bounds(scenes, scene) });
     replace(this.title, said(scene.title));
     replace(this.about, [scene.arc && h("span", {}, said(scene.arc)), scene.topic && h("span", {}, said(scene.topic)), scene.kind && scene.kind !== "arc" && h("span", {}, said(scene.kind))].filter(Boolean).flatMap((part, at) => (at ? [" · ", part] : [part])));
     this.spans = scene.sentences.map((sentence, index) =>

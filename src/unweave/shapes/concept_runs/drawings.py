@@ -45,7 +45,7 @@ class RunTables:
         return self._loaded[name]
 
     def rows(self, name: str, **where: Any) -> list[Row]:
-        """Rows of a table that hold these values; none where it has one of the columns not, or the run no such table."""
+        """Rows of a table that hold these values; none where it lacks one of the columns, or the run the table."""
         table = self[name]
         if table is None or any(column not in table.columns for column in where):
             return []

@@ -115,7 +115,7 @@ def _target(subject: ConceptSubject) -> Target:
     recorded = [one["sha256"] for one in subject.run.state().get("identities", []) if one["kind"] == "target"]
     if target.identity.digest not in recorded:
         raise UnweaveError(
-            f"{subject.target_title} is now target {target.identity.digest}, and run {subject.run.id!r} steered another: "
-            "bring that target back, or run the study again"
+            f"{subject.target_title} is now target {target.identity.digest}, and run {subject.run.id!r} steered "
+            "another: bring that target back, or run the study again"
         )
     return target

@@ -1,4 +1,4 @@
-"""A text of anybody's, read as a run read its stories: by the same question, the same calibration, in the same space."""
+"""A text of anybody's, read as a run read its stories: the same question and calibration, the same space."""
 
 from __future__ import annotations
 
@@ -125,7 +125,9 @@ class StoryReader:
         states, places = [], []
         for readings in self._readings:
             if layer not in readings.layers:
-                raise UnweaveError(f"run {self.run.id!r} kept no states at depth {layer}; those it has: {readings.layers}")
+                raise UnweaveError(
+                    f"run {self.run.id!r} kept no states at depth {layer}; those it has: {readings.layers}"
+                )
             for number, story in enumerate(readings.stories):
                 drawn = sorted(points.get(story.id, []))
                 # A table may number sentences from 0 or from 1; their order is the same.

@@ -39,7 +39,9 @@ class Series(_Value):
     unit: str
     low: Finite
     high: Finite
-    shown: Finite = Field(default=1.0, description="what a reader sees is a value times this: 10 for a rating from 0 to 10")
+    shown: Finite = Field(
+        default=1.0, description="what a reader sees is a value times this: 10 for a rating from 0 to 10"
+    )
     values: list[Finite | None]
     gold: list[Finite | None] | None = None
     lexicon: list[Finite | None] | None = Field(default=None, description="the same read from a list of words (VADER)")

@@ -1,4 +1,4 @@
-"""A subject of live views: a finished run that read stories, with its scenes and, for a text of one's own, its target."""
+"""A subject of live views: a finished run that read stories, with its scenes and, to read other texts, its target."""
 
 from __future__ import annotations
 

@@ -79,6 +79,4 @@ def file(subject: StorySubject, request: StoriesFileRequest) -> StoriesFileAnswe
 )
 def read(subject: StorySubject, request: StoriesReadRequest) -> StoriesReadAnswer:
     drawn = subject.scenes(request.layer, request.readout)
-    return StoriesReadAnswer(
-        scene=subject.reader.read(request.text, drawn.layer, drawn.readout, request.protagonist)
-    )
+    return StoriesReadAnswer(scene=subject.reader.read(request.text, drawn.layer, drawn.readout, request.protagonist))
