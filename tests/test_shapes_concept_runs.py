@@ -96,11 +96,24 @@ def test_a_value_is_moved_to_and_the_answer_is_it(steered):
         assert found.answers[-1].probability == pytest.approx(0.15)
         assert found.answers[-1].deviation == pytest.approx(0.05)
         again = move(steered, ConceptsMoveRequest(task=TASK, layer=LAYER, theta=found.theta))
-        assert again.answers == found.answers
-    middle = move(steered, ConceptsMoveRequest(task=TASK, layer=LAYER, theta=(found.knots[1] + found.knots[2]) / 2))
+        assert [one.probability for one in again.answers] == pytest.approx([one.probability for one in found.answers])
+    drawn = [one.theta for one in steering(steered, ConceptsSteeringRequest(task=TASK)).values]
+    middle = move(steered, ConceptsMoveRequest(task=TASK, layer=LAYER, theta=(drawn[1] + drawn[2]) / 2))
     best = sorted(middle.answers, key=lambda one: -one.probability)[:2]
     assert {one.answer for one in best} == {"Tuesday", "Wednesday"}
     assert found.period == pytest.approx(2 * np.pi)
+
+
+def test_a_drawing_whose_axis_came_out_the_other_way_round_is_moved_along_all_the_same(steered):
+    mirrored = DaySystem()
+    mirrored.places = mirrored.places * [1, -1, 1]
+    drawn = [one.theta for one in steering(steered, ConceptsSteeringRequest(task=TASK)).values]
+    other = open_concepts(steered.run.path)
+    other.kept(f"system {TASK}", lambda: mirrored)
+    for day, theta in zip(DAYS, drawn, strict=True):
+        found = move(other, ConceptsMoveRequest(task=TASK, layer=LAYER, theta=theta))
+        assert max(found.answers, key=lambda one: one.probability).answer == day
+        assert found.theta == pytest.approx(theta)
 
 
 def test_what_does_not_fit_is_said(steered, tmp_path):

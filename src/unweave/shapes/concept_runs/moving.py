@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
 
 from unweave.base.errors import UnweaveError
 from unweave.read.opened_subject import find_target
@@ -14,6 +15,7 @@ from unweave.shapes.concept_runs.view_models import ConceptsMoveAnswer, Concepts
 if TYPE_CHECKING:
     from unweave.models.target import Target
     from unweave.shapes.concept_runs.subject import ConceptSubject
+    from unweave.shapes.steering.curve import Curve
     from unweave.shapes.steering.paths import Manifold
     from unweave.shapes.steering.system import System
 
@@ -24,10 +26,15 @@ PREPARED = "prepared"
 
 
 class Opened(NamedTuple):
-    """A system and its manifold at one depth."""
+    """A system and its manifold at one depth; a place ``theta`` as drawn is ``sign * theta + offset`` on it.
+
+    A principal axis may come out the other way round on another machine, and with it the angles of a closed curve.
+    """
 
     system: System
     manifold: Manifold
+    sign: float
+    offset: float
 
 
 def without_moving(subject: ConceptSubject) -> str:
@@ -56,16 +63,12 @@ def moved(subject: ConceptSubject, request: ConceptsMoveRequest) -> ConceptsMove
     tables = subject.tables
     task = chosen("task", request.task, subject.tasks)
     layer = chosen("layer", request.layer, tables.layers("answers", task=task))
-    system, manifold = subject.kept(f"moved {task} {layer}", lambda: _opened(subject, task, layer))
-    found = move(system, manifold, layer, request.theta, request.value)
-    curve = manifold.curve
-    ends = curve.samples(1)
+    system, manifold, sign, offset = subject.kept(f"moved {task} {layer}", lambda: _opened(subject, task, layer))
+    theta = None if request.theta is None else sign * request.theta + offset
+    found = move(system, manifold, layer, theta, request.value)
     return ConceptsMoveAnswer(
-        theta=found.theta,
-        low=float(ends[0]),
-        high=float(ends[-1]),
-        period=float(curve.period),
-        knots=[float(knot) for knot in curve.knots],
+        theta=sign * (found.theta - offset),
+        period=float(manifold.curve.period),
         answers=[
             MovedAnswer(answer=str(name), probability=float(mean), deviation=float(spread))
             for name, mean, spread in zip([*system.values, OTHER], found.answers, found.deviation, strict=True)
@@ -82,12 +85,24 @@ def _opened(subject: ConceptSubject, task: str, layer: int) -> Opened:
     components = int(subject.config.get("components", 32))
     manifold = fit_manifold(system.states(layer), layout(system.metric), components)
     drawn = [row.get("theta") for row in subject.tables.rows("centroids", task=task, layer=layer)]
-    knots = manifold.curve.knots
-    if len(drawn) == len(knots) and not np.allclose(np.array(drawn, float), knots, atol=_SLACK * np.ptp(knots)):
+    turn = _turn(np.array(drawn, np.float64), manifold.curve) if len(drawn) == len(system.values) else None
+    if turn is None:
         raise UnweaveError(
             f"{task} is no longer what run {subject.run.id!r} steered: its values lie elsewhere on the curve"
         )
-    return Opened(system, manifold)
+    return Opened(system, manifold, *turn)
+
+
+def _turn(drawn: Float64[np.ndarray, " w"], curve: Curve) -> tuple[float, float] | None:
+    """How drawn places become places on the curve, or None where no turn makes them so."""
+    for sign in (1.0, -1.0) if curve.period else (1.0,):
+        offset = float(curve.knots[0] - sign * drawn[0]) if curve.period else 0.0
+        missed = curve.knots - sign * drawn - offset
+        if curve.period:
+            missed = (missed + curve.period / 2) % curve.period - curve.period / 2
+        if np.abs(missed).max() <= _SLACK * (curve.period or np.ptp(curve.knots)):
+            return sign, offset
+    return None
 
 
 def _system(subject: ConceptSubject, task: str) -> System:

@@ -140,9 +140,6 @@ class MovedAnswer(Answer):
 
 
 class ConceptsMoveAnswer(Answer):
-    theta: float
-    low: float = Field(description="where the curve begins")
-    high: float
-    period: float = Field(description="0 for a curve with ends")
-    knots: list[float] = Field(description="where each value lies on the curve")
+    theta: float = Field(description="a place on the curve as the run drew it")
+    period: float = Field(description="the way round; 0 for a curve with ends")
     answers: list[MovedAnswer]
