@@ -104,22 +104,26 @@ def discovery(noise: float, seeds: int) -> list[dict[str, object]]:
         codes, parts = codes[COUPLED:], held.parts[:, COUPLED:]
         generator = numpy_generator(seed, "manifolds benchmark", "random groups")
 
-        def best(units: np.ndarray, codes: np.ndarray = codes, parts: np.ndarray = parts) -> tuple[float, int]:
-            scores = [restricted_r2(codes[:, units], part) for part in parts]
-            return max(scores), int(np.argmax(scores))
+        def scores(units: np.ndarray, codes: np.ndarray = codes, parts: np.ndarray = parts) -> list[float]:
+            return [restricted_r2(codes[:, units], part) for part in parts]
 
-        ours = [best(np.array(each.units)) for each in groups.groups]
-        random = [best(generator.choice(groups.considered, len(each.units), replace=False)) for each in groups.groups]
         keeps = np.array([each.kept for each in groups.groups], bool)
-        score, chance = np.array([each for each, _ in ours]), np.array([each for each, _ in random])
-        well = {which for (value, which), kept in zip(ours, keeps, strict=True) if value >= HELD}
+        ours = np.array([scores(np.array(each.units)) for each in groups.groups])
+        random = np.array(
+            [scores(generator.choice(groups.considered, len(each.units), replace=False)) for each in groups.groups]
+        )
+        score, chance = ours.max(1), random.max(1)
+        well, by_chance = (each[keeps] >= HELD for each in (ours, random))
         rows.append(
             {"noise": noise, "seed": seed, "sae variance explained": round(float(explained), 3),
              "units considered": len(groups.considered), "couplings": groups.ising.edges if groups.ising else 0,
              "groups": len(score), "kept": int(keeps.sum()),
              "units a group": _rounded([len(g.units) for g in groups.groups]),
              "R2 of groups": _rounded(score), "R2 of kept": _rounded(score[keeps]), "R2 of random": _rounded(chance),
-             "R2 of random, of kept sizes": _rounded(chance[keeps]), f"manifolds with R2 >= {HELD}": len(well),
+             "R2 of random, of kept sizes": _rounded(chance[keeps]),
+             f"manifolds with R2 >= {HELD} in a kept group": int(well.any(0).sum()),
+             "in a random one": int(by_chance.any(0).sum()),
+             "such manifolds a kept group": dict(Counter(well.sum(1).tolist())),
              "kinds of groups": dict(Counter(each.kind for each in groups.groups)),
              "seconds": round(time.perf_counter() - started)}
         )  # fmt: skip

@@ -8,9 +8,17 @@ from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.choice import choose
 from unweave.shapes.steering.system import layout
 from unweave.shapes.worlds.car import LEFT, RIGHT, Screen, rollouts, step
-from unweave.shapes.worlds.car_system import CODE, CONTEXTS, DECISION, STATE, CarSystem, mountain_car
+from unweave.shapes.worlds.car_system import CODE, CONTEXTS, DECISION, RUNS, STATE, CarSystem, mountain_car
 from unweave.shapes.worlds.decoded_paths import DecodedPaths, decoded_paths, difference
-from unweave.shapes.worlds.frame_model import FrameModel, WorldConfig, held_out_error, load_or_train, train
+from unweave.shapes.worlds.frame_model import (
+    WARM,
+    FrameModel,
+    WorldConfig,
+    held_out,
+    held_out_error,
+    load_or_train,
+    train,
+)
 from unweave.shapes.worlds.states import centroids
 
 SMALL = WorldConfig(
@@ -121,6 +129,15 @@ def test_every_layer_holds_the_next_position_and_its_centroids_show_it(system):
     assert layout(system.metric).period == 0
 
 
+def test_states_are_labelled_with_the_next_picture_and_not_with_the_one_seen(system):
+    data, _ = held_out(SMALL, RUNS, "states")
+    with torch.no_grad():
+        drawn = system.model.drawn(torch.from_numpy(system.states(DECISION).states).float()).numpy()
+    there = system.seen(drawn).positions
+    before = data.positions[:, WARM - 1 : -1].reshape(-1)
+    assert np.abs(there - system.shown).mean() < 0.8 * np.abs(there - before).mean()
+
+
 def test_what_is_put_in_is_what_is_drawn_from(system):
     # A context's own state gives its own prediction, at every layer the same picture.
     pictures = [system.frames(layer, system.bases(layer)[:, None])[:, 0] for layer in system.layers]
@@ -210,7 +227,8 @@ def test_the_default_world_model_foresees_pictures_and_its_curve_carries_the_car
     pairs = np.stack(np.triu_indices(24, 1), 1)[::5]
     ways = {way: decoded_paths(full, STATE, way, pairs) for way in ("manifold", "chord")}
     far = ~ways["chord"].near
-    assert ways["manifold"].error.max() < 0.01
+    assert ways["manifold"].error.mean() < 0.005
+    assert ways["manifold"].error.max() < 0.03
     assert ways["manifold"].jumps.max() == 0
     assert ways["chord"].error[far].mean() > 0.1
     assert ways["chord"].jumps[far].mean() > 0.5

@@ -35,9 +35,11 @@ def answers_round(
 ) -> Round:
     """The answers along a closed spline through all centroids, in one of three orders.
 
-    ``frequency``: that of the system's frequency, evenly round. ``axes``: by the angle in the plane of the centroids'
-    first two axes, which is told nothing of the numbers, and finds that order where one circle is larger than the
-    others. ``shuffled``, the null: drawn at random. Raises ``UnweaveError`` for fewer than 2 steps a value.
+    ``frequency``: that of the layer's strongest frequency, evenly round, which need not be the one of the metric.
+    ``axes``: by the angle in the plane of the centroids' first two axes, which is told nothing of the numbers, and
+    finds that order where one circle is larger than the others. ``shuffled``, the null: drawn at random. Where a second
+    circle is nearly as large, states between two neighbours on the first are near other numbers on the second. Raises
+    ``UnweaveError`` for fewer than 2 steps a value.
     """
     if per_value < 2:
         raise UnweaveError(f"{per_value} steps a value: give 2 or more")
@@ -45,7 +47,7 @@ def answers_round(
     if order == "axes":
         knots = cyclic_knots(means)
     elif order == "frequency":
-        knots = TURN * system.places / count
+        knots = TURN * (np.arange(count) * system.spectrum(layer).strongest[0] % count) / count
     elif order == "shuffled":
         knots = TURN * numpy_generator(seed, "answers round", layer).permutation(count) / count
     else:
