@@ -11,6 +11,7 @@ from unweave.shapes.manifolds.distances import (
     centroid_distances,
     distance_correlation,
     great_circle,
+    held_out_layer,
     metric,
     value_distances,
 )
@@ -110,3 +111,33 @@ def test_what_cannot_be_compared_is_refused():
         great_circle(np.array([[120.0, 3]]))
     with pytest.raises(UnweaveError, match="not finite"):
         value_distances("linear", np.array([1, np.nan]))
+
+
+def test_a_layer_is_chosen_on_one_set_and_r_is_of_the_other():
+    known = value_distances("circular", np.arange(12.0), period=12)
+    choose = np.stack([centroid_distances(each) for each in (cloud(12), ring(12, 0.1), cloud(12, seed=5))])
+    test = np.stack([centroid_distances(each) for each in (ring(12, 0.1), ring(12, 0.1, 3), cloud(12, seed=6))])
+    found = held_out_layer(choose, test, known, 199)
+    assert (found.layer, found.p) == (1, 1 / 200)
+    assert found.r == found.by_layer[1] != found.chosen_by[1]
+    # On the first layer only the test set has the ring: chosen by it, it would have been found there.
+    assert found.by_layer[0] > 0.9 > 0.4 > found.chosen_by[0]
+    assert held_out_layer(choose, choose[[0, 2, 0]], known, 199).p > 0.05
+    with pytest.raises(UnweaveError, match="the same layers twice"):
+        held_out_layer(choose, test[:2], known)
+
+
+def test_the_null_of_a_layer_held_out_chooses_it_again_for_both_sets():
+    known = value_distances("circular", np.arange(9.0), period=9)
+    found, single = [], []
+    for each in range(120):
+        # One cloud behind both sets, as when values look the same in all templates.
+        shared = [cloud(9, 5, 1000 * each + layer) for layer in range(10)]
+        sets = [
+            np.stack([centroid_distances(one + 0.2 * cloud(9, 5, 77 * each + place + 1)) for one in shared])
+            for place in (0, 1)
+        ]
+        found.append(held_out_layer(*sets, known, 99, each).p)
+        single.append(distance_correlation(sets[1][held_out_layer(*sets, known, 19, each).layer], known, 99, each).p)
+    assert sum(each <= 0.05 for each in found) <= 13
+    assert sum(each <= 0.05 for each in single) > 25
