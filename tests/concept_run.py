@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -132,12 +133,17 @@ def steer_tables() -> list[Table]:
     ]
 
 
-def make_run(root: Path, study: str, name: str) -> Run:
-    """A finished run of ``concept-geometry`` or ``steer-manifold`` below ``root``."""
-    target = {"target": "polyglot", "components": 2, "first_seed": 0}
-    run = Run.create(study, target, root, name)
+def mirrored(table: Table) -> Table:
+    """A table whose places on the curve run the other way, from elsewhere."""
+    rows = [{**row, "theta": 1.0 - row["theta"]} if "theta" in row else row for row in table.records()]
+    return Table.from_records(table.name, rows)
+
+
+def make_run(root: Path, study: str, name: str, change: Callable[[Table], Table] = lambda table: table) -> Run:
+    """A finished run of ``concept-geometry`` or ``steer-manifold`` below ``root``; ``change`` is done to its tables."""
+    run = Run.create(study, {"target": "polyglot", "components": 2, "first_seed": 0}, root, name)
     for table in concept_tables() if study == "concept-geometry" else steer_tables():
-        run.save_table(table)
+        run.save_table(change(table))
     run.finish()
     return run
 

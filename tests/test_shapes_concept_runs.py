@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from concept_run import DAYS, LAYER, PAIRS, STEPS, TASK, WAYS, DaySystem, answer_rows, make_run
+from concept_run import DAYS, LAYER, PAIRS, STEPS, TASK, WAYS, DaySystem, answer_rows, make_run, mirrored
 
 from unweave.base.errors import UnweaveError
 from unweave.base.views import RUN_KINDS
@@ -104,12 +104,10 @@ def test_a_value_is_moved_to_and_the_answer_is_it(steered):
     assert found.period == pytest.approx(2 * np.pi)
 
 
-def test_a_drawing_whose_axis_came_out_the_other_way_round_is_moved_along_all_the_same(steered):
-    mirrored = DaySystem()
-    mirrored.places = mirrored.places * [1, -1, 1]
-    drawn = [one.theta for one in steering(steered, ConceptsSteeringRequest(task=TASK)).values]
-    other = open_concepts(steered.run.path)
-    other.kept(f"system {TASK}", lambda: mirrored)
+def test_a_drawing_whose_axis_came_out_the_other_way_round_is_moved_along_all_the_same(tmp_path):
+    other = open_concepts(make_run(tmp_path, "steer-manifold", "mirrored", mirrored).path)
+    other.kept(f"system {TASK}", DaySystem)
+    drawn = [one.theta for one in steering(other, ConceptsSteeringRequest(task=TASK)).values]
     for day, theta in zip(DAYS, drawn, strict=True):
         found = move(other, ConceptsMoveRequest(task=TASK, layer=LAYER, theta=theta))
         assert max(found.answers, key=lambda one: one.probability).answer == day
