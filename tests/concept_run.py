@@ -39,7 +39,7 @@ def concept_tables() -> list[Table]:
     centroids = [
         {"concept": row["concept"], "layer": layer, "value": row["value"], "label": row["label"]}
         | _ring(row["value"] / (7 if row["concept"] == "weekdays" else 4))
-        for layer in (LAYER, 5)
+        for layer in (5, LAYER)
         for row in values_rows()
     ]
     curve = [

@@ -34,9 +34,9 @@ def test_runs_are_told_by_their_tables_and_say_what_they_are_of(shaped, steered)
     assert [kind.name for kind in RUN_KINDS if kind.holds(steered.run.path)] == ["concepts"]
     assert (shaped.summary().about, steered.summary().about) == ("2 concepts", "1 steered")
     found = overview(shaped, ConceptsOverviewRequest())
-    assert [(one.name, one.values, one.layers) for one in found.concepts] == [
-        ("weekdays", 7, [LAYER, 5]),
-        ("colours", 4, [LAYER, 5]),
+    assert [(one.name, one.values, one.layers, one.layer) for one in found.concepts] == [
+        ("weekdays", 7, [5, LAYER], LAYER),
+        ("colours", 4, [5, LAYER], 5),
     ]
     assert (found.tasks, found.moving.available, found.moving.reason) == ([], False, "this run steered nothing")
     found = overview(steered, ConceptsOverviewRequest())

@@ -12,7 +12,7 @@ import { ask, newest } from "./server.js";
 export async function show(page) {
   const { overview, route, signal } = page;
   const entry = (name) => overview.concepts.find((one) => one.name === name) ?? overview.concepts[0];
-  const chosen = { concept: entry(route.query.concept).name, layer: Number(route.query.layer), family: route.query.family ?? "" };
+  const chosen = { concept: entry(route.query.concept).name, layer: Number(route.query.layer ?? NaN), family: route.query.family ?? "" };
   const filters = h("div.filters");
   const errors = h("div");
   const tables = h("div.concept-tables");
@@ -35,8 +35,8 @@ export async function show(page) {
     announce(`${chosen.concept} at depth ${answer.layer}`);
   };
   const load = async (stop) => {
-    const { layers } = entry(chosen.concept);
-    if (!layers.includes(chosen.layer)) chosen.layer = layers[0];
+    const { layers, layer } = entry(chosen.concept);
+    if (!layers.includes(chosen.layer)) chosen.layer = layer;
     answer = await ask(overview.id, "concepts-concept", { concept: chosen.concept, layer: chosen.layer }, stop);
     replace(errors);
     draw();

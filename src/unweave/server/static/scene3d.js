@@ -20,7 +20,7 @@ const KEYS = {
  */
 export class Scene3D {
   constructor({ title, signal, ratio = 0.8, choose = null }) {
-    Object.assign(this, { title, ratio, choose, camera: FIRST, figure: null, marks: [], bounds: undefined, frame: 0 });
+    Object.assign(this, { title, ratio, choose, camera: FIRST, figure: null, marks: [], rows: null, bounds: undefined, frame: 0 });
     this.canvas = h("canvas.scene", { tabindex: "0", role: "img", "aria-label": visibleText(title) });
     this.readout = h("p.readout-line", { "aria-live": "off" });
     this.table = h("div.scroll", { tabindex: "0", role: "region", "aria-label": `Numbers of ${visibleText(title)}` });
@@ -42,9 +42,10 @@ export class Scene3D {
   }
 
   update(figure, { words = "", rows = null, bounds } = {}) {
+    const others = this.rows !== rows;
     Object.assign(this, { figure, words, rows, bounds });
     this.canvas.setAttribute("aria-label", visibleText(`${this.title}. ${words} Arrow keys turn it; the table below has its numbers.`));
-    this.tell();
+    if (others) this.tell();
     this.draw();
   }
 

@@ -125,7 +125,7 @@ function frameMarks(bounds, captions, place, size) {
       const first = bits[0] + bits[1] === 0;
       marks.push({ shape: "line", points: flat(ends), depth: 9, colour: first ? "strong" : "line", alpha: 0.9, width: 1, dash: null });
       if (!first) continue;
-      const thin = bounds.high[axis] - bounds.low[axis] < 1e-6 * longest;
+      const thin = bounds.high[axis] - bounds.low[axis] <= 1e-6 * longest;
       for (const tick of thin ? [] : scale([bounds.low[axis], bounds.high[axis]], 0, 1, 3, { widen: false }).ticks) {
         const at = corner([0, 0, 0]);
         at[axis] = tick;

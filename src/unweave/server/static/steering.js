@@ -103,7 +103,7 @@ function waysKey(ways, chosen, choose) {
 export async function show(page) {
   const { overview, route, signal } = page;
   const entry = (name) => overview.tasks.find((one) => one.name === name) ?? overview.tasks[0];
-  const chosen = { task: entry(route.query.task).name, layer: Number(route.query.layer), pair: route.query.pair ?? "", way: route.query.way ?? "" };
+  const chosen = { task: entry(route.query.task).name, layer: Number(route.query.layer ?? NaN), pair: route.query.pair ?? "", way: route.query.way ?? "" };
   const filters = h("div.filters");
   const errors = h("div");
   const ways = h("div");

@@ -31,6 +31,7 @@ export class StoryView {
       h("button.sentence", { type: "button", on: { click: () => this.player.go(index) } }, said(sentence)));
     replace(this.text, this.spans.flatMap((span) => [span, " "]));
     replace(this.note, scene.note && said(scene.note));
+    this.rows = storyRows(scenes, scene);
     this.lines.update(scene, scenes.readout);
     this.player.reset(scene.sentences.length, (step) => `${step + 1}. ${scene.sentences[step]}`, Math.min(at, scene.sentences.length - 1));
   }
@@ -49,7 +50,7 @@ export class StoryView {
       this.moved(here);
     }
     this.lines.move(at);
-    this.space.update(this.figure(at), { words: storyWords(this.scenes, this.scene, at), rows: storyRows(this.scenes, this.scene), bounds: this.frame });
+    this.space.update(this.figure(at), { words: storyWords(this.scenes, this.scene, at), rows: this.rows, bounds: this.frame });
   }
 
   figure(at) {

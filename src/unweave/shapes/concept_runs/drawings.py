@@ -75,6 +75,13 @@ class RunTables:
         return [int(str(layer)) for layer in distinct(self.rows(name, **where), "layer")]
 
 
+def best_layer(tables: RunTables, concept: str) -> int:
+    """The depth at which a concept's families were compared, of those that it was drawn at; else the first of these."""
+    drawn = tables.layers("centroids", concept=concept)
+    compared = [layer for layer in tables.layers("families", concept=concept) if layer in drawn]
+    return (compared or drawn)[0]
+
+
 def distinct(rows: Sequence[Row], column: str) -> list[Value]:
     """A column's different values, in the order in which they come."""
     return list(dict.fromkeys(row[column] for row in rows if row.get(column) is not None))

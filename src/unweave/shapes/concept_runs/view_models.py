@@ -21,6 +21,7 @@ class ConceptEntry(Answer):
     name: str
     values: int
     layers: list[int] = Field(description="depths that it was drawn at")
+    layer: int = Field(description="the one that its families were compared at, where it was drawn there")
 
 
 class TaskEntry(Answer):
@@ -74,7 +75,7 @@ class DrawnCurve(Answer):
 
 class ConceptsConceptRequest(Request):
     concept: Name
-    layer: int | None = Field(default=None, ge=0, description="a depth that it was drawn at; the first by default")
+    layer: int | None = Field(default=None, ge=0, description="a depth that it was drawn at")
 
 
 class ConceptsConceptAnswer(Answer):

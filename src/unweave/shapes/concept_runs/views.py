@@ -8,6 +8,7 @@ from unweave.base.views import view
 from unweave.read.view_models import Available
 from unweave.shapes.concept_runs.drawings import (
     axes,
+    best_layer,
     chosen,
     concept_curves,
     concept_values,
@@ -53,6 +54,7 @@ def overview(subject: ConceptSubject, _: ConceptsOverviewRequest) -> ConceptsOve
                 name=name,
                 values=len(distinct(tables.rows("centroids", concept=name), "value")),
                 layers=tables.layers("centroids", concept=name),
+                layer=best_layer(tables, name),
             )
             for name in subject.concepts
         ],
@@ -78,7 +80,8 @@ def overview(subject: ConceptSubject, _: ConceptsOverviewRequest) -> ConceptsOve
 def concept(subject: ConceptSubject, request: ConceptsConceptRequest) -> ConceptsConceptAnswer:
     tables = subject.tables
     name = chosen("concept", request.concept, subject.concepts)
-    layer = chosen("layer", request.layer, tables.layers("centroids", concept=name))
+    layer = best_layer(tables, name) if request.layer is None else request.layer
+    layer = chosen("layer", layer, tables.layers("centroids", concept=name))
     return ConceptsConceptAnswer(
         concept=name,
         layer=layer,
