@@ -63,7 +63,7 @@ def _probes(run: Run, config: StoryArc, proper: StoryReadings) -> None:
         proper.texts,
         proper.layers,
         shuffles=config.permutations,
-        seed=config.first_seed,
+        seed=config.seed,
         progress=run.progress,
     )
     names = (VALENCE, *EMOTIONS)
@@ -122,7 +122,7 @@ def _arcs(run: Run, config: StoryArc, read: Read, proper: StoryReadings, tested:
             _arc_names(readings),
             readings.topic,
             max(config.permutations, 999),
-            config.first_seed,
+            config.seed,
         )
 
     ways: dict[str, tuple[StoryReadings, Recognition]] = {}
@@ -140,7 +140,7 @@ def _arcs(run: Run, config: StoryArc, read: Read, proper: StoryReadings, tested:
             proper.topic,
             _arc_names(proper),
             shuffles=config.permutations,
-            seed=config.first_seed,
+            seed=config.seed,
             progress=run.progress,
         ),
     )
@@ -212,7 +212,7 @@ def _order(run: Run, config: StoryArc, read: Read) -> None:
                 for story in stories
             ],
             [str(story.arc) for story in stories],
-            config.first_seed,
+            config.seed,
         )
         for measure, pair in (("fit to its own arc", found.fit), ("roughness", found.roughness)):
             rows.append({"readout": source, "measure": measure, "stories": len(stories), **_of_pair(pair)})
@@ -256,7 +256,7 @@ def _distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
     from unweave.shapes.stories.human import valence_arousal
 
     said = tested.readouts[config.readouts[0]]
-    options = {"shuffles": max(config.permutations, 999), "seed": config.first_seed}
+    options = {"shuffles": max(config.permutations, 999), "seed": config.seed}
     where = (tested.story, tested.topic)
     people = linear(valence_arousal())
     found: dict[str, LayerSearch | DistanceCorrelation] = {
@@ -318,7 +318,7 @@ def _shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryReadi
     ):
         run.stop_if_cancelled()
         found = emotion_curvature(
-            values, readings.story, readings.topic, shuffles=config.permutations, seed=config.first_seed
+            values, readings.story, readings.topic, shuffles=config.permutations, seed=config.seed
         )
         curvature.append(
             {
@@ -332,13 +332,13 @@ def _shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryReadi
                 "p of the way": found.ratio.p,
             }
         )
-        for way in ("pca", "umap"):
+        for way in ("pca", "umap") if config.umap else ("pca",):
             try:
-                low = fit_projection(values, 3, way, config.first_seed, UMAP_NEIGHBOURS).apply(values)
+                low = fit_projection(values, 3, way, config.seed, UMAP_NEIGHBOURS).apply(values)
             except UnweaveError as error:
                 run.progress.say(str(error))
                 continue
-            near = neighbourhood_preservation(values, low, stories=readings.story, seed=config.first_seed)
+            near = neighbourhood_preservation(values, low, stories=readings.story, seed=config.seed)
             preservation.append(
                 {
                     "space": space,

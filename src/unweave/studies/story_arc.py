@@ -51,6 +51,8 @@ class StoryArc:
     """Orders that make each null."""
     shuffles: int = 1
     """Other orders of its sentences that each story is read in."""
+    umap: bool = True
+    """Whether neighbourhoods are kept by UMAP is measured too, where it is installed."""
     steering: bool = True
     """Whether emotions are steered, too."""
     span: int = 7
@@ -61,16 +63,16 @@ class StoryArc:
     """What a dose of 1 adds at each depth, as a share of the states' mean norm there."""
     steered: int = 8
     """Held-out stories that steering is measured on."""
-    seeds: int = 5
+    random_vectors: int = 5
     """Random vectors that steering is held against."""
-    first_seed: int = 0
-    """Seed of the first; also of shuffles, intervals and nulls."""
+    seed: int = 0
+    """Of shuffles, intervals, nulls and random vectors."""
     device: str | None = None
     """cpu, cuda or mps; the best there is by default."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("permutations", "shuffles", "span", "steered", "seeds"):
+        for name in ("permutations", "shuffles", "span", "steered", "random_vectors"):
             if getattr(self, name) < 1:
                 raise UnweaveError(f"{name} is {getattr(self, name)}: give 1 or more")
         if self.permutations < 19:
@@ -87,11 +89,6 @@ class StoryArc:
             raise UnweaveError(
                 f"doses is {self.doses}: give two or more, each once, and not 0, which is measured anyway"
             )
-
-    @property
-    def random_seeds(self) -> list[int]:
-        """The seeds of the random vectors."""
-        return list(range(self.first_seed, self.first_seed + self.seeds))
 
     @property
     def has_text(self) -> bool:
@@ -138,7 +135,7 @@ def _studied(config: StoryArc, run: Run, target: Target | None) -> StoryArcFound
     from unweave.studies.story_analysis import analyse
     from unweave.studies.story_reading import read_all
     from unweave.studies.story_report import write_stories
-    from unweave.studies.story_steering import steer
+    from unweave.studies.story_steering import steer, steered_layers
     from unweave.studies.story_tables import (
         TESTED,
         VALENCE,
@@ -150,8 +147,10 @@ def _studied(config: StoryArc, run: Run, target: Target | None) -> StoryArcFound
         save_sentences,
     )
 
-    run.use_seeds(config.random_seeds)
+    run.use_seeds([config.seed])
     read = read_all(config, run, target)
+    if config.steering and not config.has_text:
+        steered_layers(config, read.readings)  # refused before hours of work
     save_readouts(run, read)
     save_sentences(run, config, read)
     kept(run, ("paths", "axes", "surface"), lambda: save_paths(run, config, read))

@@ -37,7 +37,7 @@ def story_needs(config: StoryArc) -> Needs:
         sentences += own
         tokens += own * TOKENS_A_SENTENCE * asked
     elif config.steering:
-        conditions = 8 * len(config.doses) + 2 * config.seeds
+        conditions = 8 * len(config.doses) + 2 * config.random_vectors
         tokens += conditions * config.steered * STORY_TOKENS * 1.5
     seconds = START_SECONDS + ANALYSIS_SECONDS + parameters / SMOLLM2 * tokens / TOKENS_A_SECOND
     held = parameters * (4 if config.dtype == "float32" else 2) / GB

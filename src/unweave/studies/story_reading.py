@@ -117,7 +117,7 @@ def _wanted(config: StoryArc) -> tuple[list[Story], Story | None]:
     for kind in config.controls:
         if kind == "shuffled":
             proper = bundled_stories("arc")
-            seeds = range(config.first_seed, config.first_seed + config.shuffles)
+            seeds = range(config.seed, config.seed + config.shuffles)
             found += [shuffled(story, seed) for seed in seeds for story in proper if not calibrates(story, config)]
         else:
             found += bundled_stories(kind)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CELLS = "steered"
 DIFFERENCE, PROBE, RANDOM = "difference", "probe", "random"
-NEUTRAL_TEXTS = 4
+NEUTRAL_TEXTS = 3
 MIDDLE = 19 / 30
 """Where the span's middle lies: 19 of 30 blocks is where differences of means persisted in the pilot."""
 
@@ -53,7 +53,7 @@ def steer(run: Run, config: StoryArc, read: Read) -> None:
     neutral = [read_story(read.target, story, config.window) for story in spare]
     arms = {(DIFFERENCE, name, 0): fit_steering(taught, name, layers) for name in FEELINGS}
     arms[PROBE, VALENCE, 0] = fit_steering(taught, VALENCE, layers, "probe")
-    for seed in config.random_seeds:
+    for seed in range(config.seed, config.seed + config.random_vectors):
         arms[RANDOM, VALENCE, seed] = random_steering(arms[DIFFERENCE, VALENCE, 0], seed)
     found: dict[tuple[str, str, int], dict[float, SteeredAnswers]] = {}
     plain = _measured(run, config, read, texts, neutral, arms[DIFFERENCE, VALENCE, 0], 0.0, "none")
@@ -123,7 +123,7 @@ def _save_doses(
     rows = []
     for (way, name, seed), doses in found.items():
         for dose in sorted(doses):
-            change = mean_interval(_quantity(doses[dose], name) - _quantity(doses[0.0], name), config.first_seed)
+            change = mean_interval(_quantity(doses[dose], name) - _quantity(doses[0.0], name), config.seed)
             rows.append(
                 {
                     "way": way,
@@ -164,8 +164,8 @@ def _save_scores(run: Run, config: StoryArc, found: dict[tuple[str, str, int], d
         at = sorted(doses)
         slopes = _slopes(doses, name)
         means = [float(_quantity(doses[dose], name).mean()) for dose in at]
-        rank = rank_correlation(at, means, config.first_seed)
-        slope = mean_interval(slopes, config.first_seed)
+        rank = rank_correlation(at, means, config.seed)
+        slope = mean_interval(slopes, config.seed)
         chance = np.array([_slopes(each, name).mean() for each in randoms])
         rows.append(
             {
@@ -213,7 +213,7 @@ def _save_off_target(
     for name in (VALENCE, *EMOTIONS):
         doses = found[DIFFERENCE, name, 0]
         for column, other in enumerate(EMOTIONS):
-            slope = mean_interval(_slopes(doses, other), config.first_seed)
+            slope = mean_interval(_slopes(doses, other), config.seed)
             if name in EMOTIONS:
                 spill[EMOTIONS.index(name), column] = slope.mean  # type: ignore[arg-type]
             rows.append(
@@ -236,7 +236,7 @@ def _save_off_target(
     )
     alike = similarity({name: arms[DIFFERENCE, name, 0] for name in EMOTIONS})
     # Emotions are the nearer the more steering one moves the other, so that near ones get small numbers in both.
-    apart = distance_correlation(-(spill + spill.T) / 2, 1 - alike, max(config.permutations, 999), config.first_seed)
+    apart = distance_correlation(-(spill + spill.T) / 2, 1 - alike, max(config.permutations, 999), config.seed)
     run.save_table(
         Table.from_records(
             "entanglement",

@@ -147,7 +147,7 @@ def save_agreement(run: Run, config: StoryArc, read: Read) -> None:
                 if gold.std() == 0 or len(readings.stories) < 2:
                     rows.append({**about, **level})
                     continue
-                found = agreement(values, gold, readings.story, config.first_seed)
+                found = agreement(values, gold, readings.story, config.seed)
                 record = {
                     **about,
                     **level,
@@ -159,7 +159,7 @@ def save_agreement(run: Run, config: StoryArc, read: Read) -> None:
                     "within high": found.within.high,
                 }
                 if source != VADER and quantity == VALENCE:
-                    more = agreement_difference(values, lexicon, gold, readings.story, config.first_seed).pooled
+                    more = agreement_difference(values, lexicon, gold, readings.story, config.seed).pooled
                     record |= {"above vader": more.mean, "above low": more.low, "above high": more.high}
                 rows.append(record)
     digits = {**DIGITS, "mean": 3, "sd": 3, "above vader": 3, "above low": 3, "above high": 3}

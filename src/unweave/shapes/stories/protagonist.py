@@ -12,16 +12,18 @@ _NAME = re.compile(r"(?<![\w’'-])(?:(?:Mr|Mrs|Miss|Ms|Dr)\.?\s)?[A-Z][a-zà-ö
 _NO_NAMES_TEXT = (
     "i god lord lady sir madam mr mrs miss ms dr monday tuesday wednesday thursday friday saturday sunday january "
     "february march april may june july august september october november december christmas easter english french "
-    "german yes no oh ah well"
+    "german yes no oh ah well the a an he she it they we you then there here this that these those in on at but and so "
+    "when while after before his her its as if one what who where why how now for all my our their with by from to of "
+    "not never nobody everybody every each some once later soon still just even only perhaps maybe again until because"
 )
 _NO_NAMES = frozenset(_NO_NAMES_TEXT.split())
 
 
 def find_protagonist(sentences: Sequence[str]) -> str:
-    """The capitalised word that most often stands inside a sentence, with its title if it always has one (``Mrs Ray``).
+    """The capitalised word that most often stands inside a sentence, with a title before it (``Mrs Ray``).
 
-    Words that begin a sentence count only where the same word also stands inside one. Raises ``UnweaveError`` for a
-    text that names nobody.
+    Words that begin a sentence count only where the same word also stands inside one, or where none does. Raises
+    ``UnweaveError`` for a text that names nobody.
     """
     inside: Counter[str] = Counter()
     opening: Counter[str] = Counter()
@@ -34,7 +36,10 @@ def find_protagonist(sentences: Sequence[str]) -> str:
                 sentence[: match.start()].rstrip()[-1:] in "“\"‘'.!?:"
             )
             (opening if opens else inside)[name] += 1
-    if not inside:
+    # A short text may have its names at the beginning of sentences alone; a name is then what begins two or more.
+    counts = {name: number + opening[name] for name, number in inside.items()} or {
+        name: number for name, number in opening.items() if number > 1
+    }
+    if not counts:
         raise UnweaveError("the text names nobody, and a readout asks how somebody feels: give the protagonist's name")
-    counts = {name: number + opening[name] for name, number in inside.items()}
     return max(counts, key=lambda name: counts[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -166,23 +166,6 @@ class StoryReadings:
 
     def _gold(self, values: np.ndarray) -> np.ndarray:
         return values if self.has_gold else np.full_like(values, np.nan)
-
-
-def joined(parts: Sequence[StoryReadings]) -> StoryReadings:
-    """Readings of several groups of stories as one. Raises ``UnweaveError`` where depths or readouts differ."""
-    first = parts[0]
-    for part in parts[1:]:
-        if part.layers != first.layers or part.readouts.keys() != first.readouts.keys():
-            raise UnweaveError("readings of other depths or readouts cannot be joined: read the stories alike")
-    return replace(
-        first,
-        stories=tuple(story for part in parts for story in part.stories),
-        states=np.concatenate([part.states for part in parts]),
-        readouts={name: np.concatenate([part.readouts[name] for part in parts]) for name in first.readouts},
-        valence={name: np.concatenate([part.valence[name] for part in parts]) for name in first.valence},
-        has_gold=all(part.has_gold for part in parts),
-        windows={name: size for part in parts for name, size in part.windows.items()},
-    )
 
 
 def _story(value: Mapping[str, Any]) -> Story:

@@ -1,0 +1,174 @@
+"""The study of story arcs, end to end on a tiny target and short stories."""
+
+import math
+from dataclasses import asdict, replace
+
+import pytest
+
+import unweave.corpora.stories as corpus
+from unweave.base.errors import UnweaveError
+from unweave.corpora.stories import ARCS, EMOTIONS, TOPICS, Sentence, Story, arc_curve
+from unweave.record.audit import audit_run
+from unweave.record.life import RunCancelled
+from unweave.record.run import Run
+from unweave.shapes.stories import agreement, forced_choice
+from unweave.shapes.stories.scene import Scenes
+from unweave.studies.registry import find_study
+from unweave.studies.story_arc import StoryArc, story_arc
+
+LENGTH = 5
+SMALL = {"permutations": 19, "readouts": ("forced-choice",), "umap": False, "layers": (1, 2, 3), "span": 2}
+QUICK = {**SMALL, "steered": 2, "random_vectors": 2, "doses": (-1.0, 1.0), "device": "cpu"}
+
+
+def made(kind):
+    if kind == "neutral":
+        told = tuple(Sentence(f"It {verb}.", 0.0) for verb in ("is", "was", "sat", "lay"))
+        return tuple(Story(f"flat {topic}", "Flat", None, topic, "neutral", None, told, "Mia") for topic in TOPICS)
+    found = []
+    for number, (topic, arc) in enumerate((topic, arc) for topic in TOPICS for arc in ARCS):
+        told = []
+        for at, value in enumerate(arc_curve(arc, LENGTH)):
+            levels = {name: (number + 3 * place + at) % 7 / 6 for place, name in enumerate(EMOTIONS)}
+            levels |= {"happiness": max(value, 0), "sadness": max(-value, 0)}
+            told.append(Sentence(f"Mia {'ran' if value > 0 else 'sat'} {topic[0]}{at}.", 0.9 * float(value), levels))
+        found.append(Story(f"{arc} {topic}", f"{arc} {topic}", arc, topic, "arc", None, tuple(told), "Mia"))
+    return tuple(found)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Short stories stand in for the bundled ones, and six tokens for the words of six emotions."""
+    monkeypatch.setattr(corpus, "bundled_stories", lambda kind="arc": made(kind), raising=False)
+    monkeypatch.setattr(
+        forced_choice, "emotion_tokens", lambda _: {name: (70 + at,) for at, name in enumerate(EMOTIONS)}
+    )
+    monkeypatch.setattr(forced_choice, "FRAMES", (" {name} felt",))
+    monkeypatch.setattr(agreement, "RESAMPLES", 50)
+
+
+@pytest.fixture
+def new_run(tmp_path):
+    def start(config):
+        return Run.create("story-arc", asdict(config), tmp_path, "run")
+
+    return start
+
+
+def test_everything_is_read_recognised_and_steered_once(short, llama, new_run, monkeypatch):
+    config = StoryArc(**QUICK, controls=("shuffled", "neutral"))
+    run = new_run(config)
+    found = story_arc(config, run, llama)
+    sentences = run.load_table("sentences")
+    assert len(sentences.rows) == (30 + 18) * LENGTH + 5 * 4
+    parts = {row["topic"]: row["part"] for row in sentences.records() if row["kind"] == "arc"}
+    assert parts == {topic: "calibration" if topic in ("cooking", "school") else "tested" for topic in TOPICS}
+    first = next(row for row in sentences.records() if row["story"] == "rise cooking")
+    assert first["gold valence"] == pytest.approx(-0.9)
+    assert -1 <= first["forced-choice valence"] <= 1
+    agreed = {
+        (row["part"], row["readout"]): row
+        for row in run.load_table("agreement").records()
+        if row["quantity"] == "valence"
+    }
+    assert found.r["forced-choice"] == agreed["tested", "forced-choice"]["r"]
+    assert agreed["neutral", "forced-choice"]["r"] is None
+    assert agreed["tested", "vader"]["stories"] == 18
+    right = {row["way"]: row["accuracy"] for row in run.load_table("recognition").records()}
+    assert right["gold"] == 1
+    assert set(right) == {"gold", "forced-choice", "vader", "probes", "states"}
+    assert {row["direction"] for row in run.load_table("steering-scores").records()} == {"valence", *EMOTIONS}
+    assert len(run.load_table("off-target").rows) == 7 * 6
+    scenes = Scenes.load(run.path / "scenes.json")
+    assert scenes.readout == "forced-choice"
+    assert len(scenes.scenes) == 30 + 18 + 5
+    assert [one for one in audit_run(run) if one.where != "report"] == []
+    assert set(found.arcs) >= {"rise sea"}
+    assert len(run.claims()) >= 15
+
+    # Gone on with, nothing is asked, read, or steered again, and what is said stays.
+    run.finish("cancelled")
+    again = Run.resume(run.path)
+    before = run.load_table("steering").sha256, run.load_table("probes").sha256
+    for name in ("unweave.shapes.stories.steering.steered_answers", "unweave.shapes.stories.states.story_states"):
+        monkeypatch.setattr(name, None)
+    monkeypatch.setattr(forced_choice.ForcedChoiceReadout, "emotions", None)
+    assert story_arc(config, again, llama).r == found.r
+    assert (again.load_table("steering").sha256, again.load_table("probes").sha256) == before
+
+
+def test_a_cancelled_run_keeps_what_it_asked(short, llama, new_run, monkeypatch):
+    config = StoryArc(**QUICK, controls=())
+    run = new_run(config)
+    asked = []
+    emotions = forced_choice.ForcedChoiceReadout.emotions
+
+    def ask(self, target, text):
+        asked.append(text)
+        if len(asked) == 4:
+            run.cancel()
+        return emotions(self, target, text)
+
+    monkeypatch.setattr(forced_choice.ForcedChoiceReadout, "emotions", ask)
+    with pytest.raises(RunCancelled):
+        story_arc(config, run, llama)
+    assert len(run.cells("raw-scores")) == 4
+
+
+def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_run, tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text("Bo sat. Then Bo ran. It was dark. So Bo fell. Then Bo sat. Now Bo ran.")
+    config = StoryArc(**QUICK, text=str(path), window=4)
+    run = new_run(config)
+    found = story_arc(config, run, llama)
+    own = [row for row in run.load_table("sentences").records() if row["kind"] == "text"]
+    assert [row["sentence"] for row in own] == list(range(6))
+    assert own[0]["gold valence"] is None
+    assert own[3]["text"] == "So Bo fell."
+    assert "window of 4 sentences" in run.load_table("sentences").caption
+    assert found.arcs["own-text"] in (*ARCS, None)
+    assert found.r == {}
+    assert "agreement" not in run.tables()
+    assert "probes" not in run.tables()
+    scene = Scenes.load(run.path / "scenes.json").scene("own-text")
+    assert len(scene.path) == 6
+    assert all(math.isfinite(value) for point in scene.path for value in point)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"readouts": ()}, "at least one"),
+        ({"doses": (0.0, 1.0)}, "not 0"),
+        ({"text": "a.txt", "novel": "emma"}, "one of them"),
+        ({"permutations": 5}, "19 are the fewest"),
+        ({"sentences": 3}, "4 or more"),
+        ({"calibration": ()}, "no topic"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, said):
+    with pytest.raises(UnweaveError, match=said):
+        replace(StoryArc(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"readouts": ("forced",)}, "no readout is named 'forced'"),
+        ({"controls": ("arc",)}, "not a kind of control story"),
+        ({"calibration": ("cookery",)}, "'cooking'"),
+        ({"layers": (99,)}, "depth 99"),
+        ({"span": 4}, "3 depths were read"),
+    ],
+)
+def test_what_is_not_there_is_refused_by_name(short, llama, new_run, changes, said):
+    config = StoryArc(**{**QUICK, "controls": (), **changes})
+    with pytest.raises(UnweaveError, match=said):
+        story_arc(config, new_run(config), llama)
+
+
+def test_needs_grow_with_what_is_asked():
+    study = find_study("story-arc")
+    plain, more = (study.needs(study.config(readouts=names)) for names in (("direct",), ("forced-choice", "direct")))
+    assert more.seconds > plain.seconds > study.needs(study.config(readouts=("direct",), steering=False)).seconds
+    assert study.needs(study.config(novel="emma")).memory_gb > plain.memory_gb
