@@ -58,7 +58,7 @@ def _mountain_car(seed: int, progress: Progress) -> System:
 
 def _modular_addition(seed: int, progress: Progress) -> System:
     from unweave.shapes.worlds.addition_system import modular_addition
-    from unweave.shapes.worlds.modular_addition import AdditionConfig
+    from unweave.shapes.worlds.addition import AdditionConfig
 
     return modular_addition(AdditionConfig(seed=seed), progress)
 

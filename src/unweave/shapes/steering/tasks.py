@@ -84,8 +84,7 @@ class Task:
     def contexts(self, count: int, seed: int = 0, barred: Collection[str] = ()) -> list[list[Question]]:
         """``count`` contexts, no two alike; each asks once for every value that is an answer.
 
-        A context's examples are drawn once; where one of them holds what is asked or its answer, another takes its
-        place. An arithmetic context has its own number of steps, 1 to 12. Questions whose text is ``barred`` do not
+        A context's examples are drawn once; where one of them is what is asked, another takes its place. An arithmetic context has its own number of steps, 1 to 12. Questions whose text is ``barred`` do not
         come. Raises ``UnweaveError`` where the task has no more contexts.
         """
         generator = numpy_generator(seed, self.name, "contexts")
@@ -107,8 +106,7 @@ class Task:
 
     def _question(self, value: int, order: Sequence[int], steps: int) -> Question:
         answer = self.follows(value, steps)
-        barred = {value, answer}
-        examples = [each for each in order if not barred & {each, self.follows(each, steps)}][: self.shots]
+        examples = [each for each in order if each != value][: self.shots]
         if len(examples) < self.shots or answer is None:
             raise UnweaveError(f"task {self.name!r} has too few values for {self.shots} examples: give fewer shots")
         said = "".join(
