@@ -80,6 +80,10 @@ def test_latents_of_two_circles_are_two_groups_with_two_dimensions_each():
         assert each.balance > 0.2
         assert each.inside > 0.9
         assert each.p <= 0.05
+    # With 19 random groups no p is below a twentieth: the same groups are found, and none is kept.
+    strict = discover(activity, directions, replace(CONFIG, random_groups=19, level=0.01))
+    assert {each.units for each in strict.groups} >= {tuple(range(6)), tuple(range(6, 12))}
+    assert not strict.kept
 
 
 def test_latents_that_share_a_circle_out_shatter_it():

@@ -102,6 +102,14 @@ def test_a_closed_spline_comes_round_with_its_two_derivatives():
     assert np.allclose(found.at(0.3), found.at(0.3 + TURN))
 
 
+def test_a_natural_spline_through_points_of_a_line_is_that_line():
+    values = np.array([0.0, 1, 4, 5, 9])
+    way = np.arange(1.0, 7.0)
+    found = fit("natural spline", 2 + values[:, None] * way, values)
+    between = np.linspace(-1, 10, 23)
+    assert np.allclose(found.at(between), 2 + between[:, None] * way)
+
+
 def test_a_natural_spline_is_straight_beyond_its_ends():
     found = fit("natural spline", cloud(6), np.arange(6.0))
     assert np.abs(np.diff(found.at(np.array([5.0, 5.4, 5.8])), 2, axis=0)).max() < 1e-9

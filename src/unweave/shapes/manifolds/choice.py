@@ -152,7 +152,7 @@ class _Halves:
 
         found = rows[None]
         for each in range(2):
-            found = dct(found * self.signs[:, None, each], norm="ortho", axis=-1)
+            found = np.asarray(dct(found * self.signs[:, None, each], norm="ortho", axis=-1))
         return np.take_along_axis(found, self.columns[:, None], 2)
 
     def error(self, fitted: Fitted, left_out: int) -> float:

@@ -37,7 +37,7 @@ def nearest_neighbour_likelihood(points: Float64[np.ndarray, "n d"], neighbours:
     if neighbours < 3:
         raise UnweaveError(f"{neighbours} neighbours: 3 or more are needed")
     distances = _neighbours(points, neighbours)[0]
-    inverse = np.log(distances[:, -1:] / distances[:, :-1]).sum(1) / (neighbours - 2)
+    inverse = np.log(distances[:, -1:] / distances[:, :-1]).sum(1) / (neighbours - 1)
     return float(1 / inverse.mean())
 
 
