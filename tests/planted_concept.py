@@ -7,7 +7,8 @@ import numpy as np
 from unweave.shapes.concepts.concept import Concept, Value
 from unweave.shapes.concepts.states import ConceptStates
 
-TEMPLATES = tuple(f"{word} {{}}" for word in "the a one this that my your his her our their some".split())
+WORDS = ("the", "a", "one", "this", "that", "my", "your", "his", "her", "our", "their", "some")
+TEMPLATES = tuple(f"{word} {{}}" for word in WORDS)
 WIDTH = 24
 
 

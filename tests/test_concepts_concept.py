@@ -8,6 +8,8 @@ from unweave.base.errors import UnweaveError
 from unweave.shapes.concepts.color import hue, lab, lightness, saturation
 from unweave.shapes.concepts.concept import Concept, Value
 
+MIXED = [Value("a", 1.0), Value("b", (1.0, 2.0)), Value("c", 3.0), Value("d", 4.0)]
+
 
 def concept(values, metric=None, templates=TEMPLATES, families=(), **options):
     return Concept("c", tuple(values), tuple(templates), metric, options, tuple(families))
@@ -20,9 +22,17 @@ def test_what_is_known_becomes_coordinates_and_distances():
     row = ring_concept(5, "linear")
     assert row.distances()[0, 4] == 4
     assert row.angles() is None
-    places = concept([Value(name, at) for name, at in zip("abcd", [(0.0, 0.0), (0.0, 90.0), (90.0, 0.0), (0.0, 180.0)], strict=True)], "great-circle")
+    places = concept(
+        [
+            Value(name, at)
+            for name, at in zip("abcd", [(0.0, 0.0), (0.0, 90.0), (90.0, 0.0), (0.0, 180.0)], strict=True)
+        ],
+        "great-circle",
+    )
     assert places.distances()[0] == pytest.approx([0, np.pi / 2, np.pi / 2, np.pi])
-    tree = concept([Value(path[-1], path) for path in [("r", "x", "a"), ("r", "x", "b"), ("r", "c"), ("r", "d")]], "tree path")
+    tree = concept(
+        [Value(path[-1], path) for path in [("r", "x", "a"), ("r", "x", "b"), ("r", "c"), ("r", "d")]], "tree path"
+    )
     assert tree.distances()[0].tolist() == [0, 2, 3, 3]
     unknown = concept([Value(name) for name in "abcd"])
     assert unknown.coordinates() is None
@@ -65,7 +75,7 @@ def test_the_digest_is_of_all_that_is_held():
         ({"metric": "circlar"}, "nearest: 'circular'"),
         ({"metric": "linear"}, "'a' has no known place"),
         ({"values": [Value(each, 1.0) for each in "abcd"], "metric": "circular"}, "cannot compare its values"),
-        ({"values": [Value("a", 1.0), Value("b", (1.0, 2.0)), Value("c", 3.0), Value("d", 4.0)], "metric": "linear"}, "of different kinds"),
+        ({"values": MIXED, "metric": "linear"}, "of different kinds"),
         ({"families": ["circel"]}, "nearest: 'circle'"),
         ({"period": 7.0}, "options of a metric, and no metric"),
     ],

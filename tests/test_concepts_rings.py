@@ -85,3 +85,13 @@ def test_layers_without_a_plane_are_passed_over_and_only_them_is_refused():
         find_ring(fit[:1], choose[:1], test[:1], 19)
     with pytest.raises(UnweaveError, match="give"):
         find_ring(fit[:, :3], choose[:, :3], test[:, :3], 19)
+
+
+def test_a_ring_that_is_longer_one_way_is_as_much_a_ring():
+    generator = np.random.default_rng(0)
+    frame = np.linalg.qr(generator.standard_normal((8, 2)))[0].T
+    oval = (circle(12) * [4.0, 1.0] @ frame)[None]
+    thirds = [oval + 0.02 * generator.standard_normal(oval.shape) for _ in range(3)]
+    found = find_ring(*thirds, shuffles=19)
+    assert found.score > 0.95
+    assert np.diff(np.sort(found.angles)) == pytest.approx(np.full(11, TURN / 12), abs=0.1)

@@ -8,7 +8,7 @@ from unweave.base.errors import UnweaveError
 from unweave.shapes.concepts.concept import Concept, Value
 from unweave.shapes.concepts.label_free import label_free
 from unweave.shapes.concepts.picture import curve_families, picture
-from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, RING, RING_R, ShapeSettings, concept_shape
+from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, RING, RING_R, TOKENS, ShapeSettings, concept_shape
 
 QUICK = ShapeSettings(shuffles=199, surrogates=19)
 
@@ -25,6 +25,9 @@ def test_the_ring_is_found_where_it_was_planted_with_every_null(ring):
         assert score.value > 0.9 > score.null
         assert score.p == 1 / 200
     assert ring.score(RING).p == 1 / 20
+    # The ring is planted two blocks later, so that the tokens have none.
+    assert ring.score(TOKENS).value == pytest.approx(ring.layers[0].r)
+    assert ring.score(TOKENS).value < ring.score(TOKENS).null
     assert {"loop", "loop, phases", "way over chord", "bent sheet", "tree delta"} < {each.name for each in ring.scores}
     assert ring.score("loop").value > ring.score("loop").null
     assert ring.chosen == "circle"
@@ -64,7 +67,7 @@ def test_without_a_known_metric_only_label_free_scores_are_there():
     concept = Concept("none", tuple(Value(each) for each in "abcdefghijkl"), ring_concept().templates)
     found = concept_shape(planted_states(concept), 0, QUICK)
     assert found.layer == found.ring_layer == 2
-    assert not {DISTANCE, RING_R, ADJACENCY, "loop, phases"} & {each.name for each in found.scores}
+    assert not {DISTANCE, TOKENS, RING_R, ADJACENCY, "loop, phases"} & {each.name for each in found.scores}
     assert found.layers[0].r is None
     assert curve_families(concept, "circle") == ("circle",)
 
@@ -75,6 +78,7 @@ def test_depths_where_all_values_have_one_state_are_passed_over():
     found = concept_shape(states, 0, QUICK)
     assert found.layer == 2
     assert found.layers[0].r is None
+    assert found.score(TOKENS) is None
     states.states[:] = states.states[:1]
     with pytest.raises(UnweaveError, match="on a line at every layer"):
         concept_shape(states, 0, QUICK)

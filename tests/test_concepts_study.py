@@ -27,7 +27,9 @@ def files(tmp_path_factory):
     (folder / "ring.toml").write_text(
         'name = "ring"\nmetric = { name = "circular", period = 8 }\nfamilies = ["circle"]\n' + head + "[values]\n" + row
     )
-    (folder / "loose.toml").write_text('name = "loose"\nfamilies = ["circle"]\n' + head + "values = " + json.dumps(list("stuvwxyz")))
+    (folder / "loose.toml").write_text(
+        'name = "loose"\nfamilies = ["circle"]\n' + head + "values = " + json.dumps(list("stuvwxyz"))
+    )
     return [str(folder / "ring.toml"), str(folder / "loose.toml")]
 
 
@@ -49,11 +51,18 @@ def made(tmp_path_factory, pristine, files, decomposed):
 
 def test_everything_that_was_found_is_in_the_tables(made):
     _, run, result = made
-    assert [(each.concept, each.seed) for each in result.shapes] == [("ring", 0), ("ring", 1), ("loose", 0), ("loose", 1)]
+    assert [(each.concept, each.seed) for each in result.shapes] == [
+        ("ring", 0),
+        ("ring", 1),
+        ("loose", 0),
+        ("loose", 1),
+    ]
     scores = run.load_table("scores").records()
     shape = result.shapes[1]
     kept = [row for row in scores if (row["concept"], row["seed"]) == ("ring", 1)]
-    assert [(row["score"], row["value"], row["p"]) for row in kept] == [(each.name, each.value, each.p) for each in shape.scores]
+    assert [(row["score"], row["value"], row["p"]) for row in kept] == [
+        (each.name, each.value, each.p) for each in shape.scores
+    ]
     summary = run.load_table("summary").records()
     mean = next(row for row in summary if (row["concept"], row["score"]) == ("ring", "distance r"))
     values = [each.score("distance r").value for each in result.shapes[:2]]
@@ -68,7 +77,9 @@ def test_everything_that_was_found_is_in_the_tables(made):
     assert len([row for row in centroids if row["layer"] == 1]) == 16
     assert {row["family"] for row in run.load_table("curve").records() if row["concept"] == "ring"} >= {"closed spline"}
     chosen = [row for row in run.load_table("families").records() if row["chosen"]]
-    assert [(row["concept"], row["family"]) for row in chosen] == [(each.concept, each.chosen) for each in result.shapes]
+    assert [(row["concept"], row["family"]) for row in chosen] == [
+        (each.concept, each.chosen) for each in result.shapes
+    ]
     assert all(0 <= row["explained"] <= 1 for row in run.load_table("axes").records())
 
 
@@ -116,7 +127,10 @@ def test_what_units_carry_is_kept_and_not_measured_again(made, pristine, monkeyp
     for key, row in run.cells("carried").items():
         other.put_cell("carried", key, row)
     monkeypatch.setattr("unweave.read.dictionaries.load_dictionary", None)
-    assert tuple(read_carried(config, open_concepts(config), pristine["llama"], [], other, other.progress)) == result.carried
+    assert (
+        tuple(read_carried(config, open_concepts(config), pristine["llama"], [], other, other.progress))
+        == result.carried
+    )
 
 
 def test_templates_of_ones_own_take_the_place_of_the_others(tmp_path, files):

@@ -27,8 +27,12 @@ def test_units_are_read_at_the_last_token_of_every_text_and_are_0_where_they_do_
         handle.remove()
         reading = dictionary.encode({"model.layers.1.mlp.down_proj": seen["x"]})["model.layers.1.mlp.down_proj"]
         on = (reading.importance[0, -1] > 0.1).numpy()
-        assert found.activation[row] == pytest.approx(np.where(on, reading.activation[0, -1].detach().numpy(), 0), abs=1e-5)
-        assert found.importance[row] == pytest.approx(np.where(on, reading.importance[0, -1].detach().numpy(), 0), abs=1e-5)
+        assert found.activation[row] == pytest.approx(
+            np.where(on, reading.activation[0, -1].detach().numpy(), 0), abs=1e-5
+        )
+        assert found.importance[row] == pytest.approx(
+            np.where(on, reading.importance[0, -1].detach().numpy(), 0), abs=1e-5
+        )
 
 
 def planted(seed=0, values=12):

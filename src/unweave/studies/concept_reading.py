@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unweave.base.errors import UnweaveError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHAPES, CARRIED = "shapes", "carried"
 """The partial tables."""
+ALL = "all"
+"""The one cell of what units carry, which is found in one piece."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,11 @@ def read_carried(
     progress: Progress,
 ) -> list[CarriedConcept]:
     """Which group of the dictionary's units carries each concept, by every split; none without a dictionary."""
-    from unweave.shapes.concepts.units import CarriedConcept
-
     if config.dictionary is None:
         return []
     kept = run.cells(CARRIED) if run is not None else {}
-    if kept:
-        return [CarriedConcept(**row) for row in kept.values() if row["concept"] is not None]  # type: ignore[arg-type]
+    if ALL in kept:
+        return list(_carried_adapter().validate_json(str(kept[ALL]["found"])))
     import numpy as np
 
     from unweave.read.dictionaries import load_dictionary
@@ -131,10 +131,7 @@ def read_carried(
         if one is not None:
             answers.append(one)
     if run is not None:
-        for each in answers:
-            run.put_cell(CARRIED, f"{each.concept}-{each.seed}", asdict(each))
-        if not answers:
-            run.put_cell(CARRIED, "none", {"concept": None})
+        run.put_cell(CARRIED, ALL, {"found": _carried_adapter().dump_json(answers).decode("utf-8")})
     return answers
 
 
@@ -169,6 +166,14 @@ def _line(shape: ConceptShape) -> str:
         if score is not None:
             told.append(f"{name} {score.value:.3f} (chance {score.null:.3f}, p {score.p:.4f})")
     return ", ".join((*told, f"family {shape.chosen or 'not chosen'}"))
+
+
+def _carried_adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    from unweave.shapes.concepts.units import CarriedConcept
+
+    return TypeAdapter(list[CarriedConcept])
 
 
 def _adapter() -> Any:

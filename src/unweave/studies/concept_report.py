@@ -56,8 +56,8 @@ def write_concepts(
             paragraphs=[
                 "Of every template the mean over values is taken out, and a value's centroid is its mean over some "
                 "templates. The layer is chosen on one third of the templates and tested on another; where a null "
-                "deals the values anew it chooses the layer anew. Splits are of the same templates, so their spread is that "
-                "of the split and no more."
+                "deals the values anew it chooses the layer anew. Splits are of the same templates, so their spread is "
+                "that of the split and no more."
             ],
             facts=facts,
             tables=["concepts"],

@@ -138,6 +138,7 @@ def _discovery(carried: Sequence[CarriedConcept]) -> Table | None:
             "R^2": each.r2,
             NULL: each.null,
             "p": each.p,
+            "members": ", ".join(each.members),
         }
         for each in carried
     ]

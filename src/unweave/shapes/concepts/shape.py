@@ -14,13 +14,14 @@ from unweave.shapes.concepts.label_free import LABEL_FREE, label_free
 from unweave.shapes.concepts.rings import Ring, compare_with_circle, find_ring
 from unweave.shapes.concepts.states import ConceptStates, TemplateSplit, split_templates
 from unweave.shapes.manifolds.choice import LEAST_VALUES, LEAST_WIDTH, choose
-from unweave.shapes.manifolds.distances import HeldOutLayer, centroid_distances, held_out_layer
+from unweave.shapes.manifolds.distances import HeldOutLayer, centroid_distances, distance_correlation, held_out_layer
 from unweave.shapes.manifolds.family import chosen as chosen_values
 
-
-DISTANCE, RING, RING_R, ADJACENCY = "distance r", "ring score", "ring r", "ring neighbours"
+DISTANCE, TOKENS = "distance r", "distance r, last token alone"
+RING, RING_R, ADJACENCY = "ring score", "ring r", "ring neighbours"
 MEANINGS = {
     DISTANCE: "Pearson's r of centroid distances with the known ones; the null chooses the layer again",
+    TOKENS: "the same where the last token enters the first block: the baseline of what the other blocks add",
     RING: "how like a ring the values are in the plane of two principal axes; no order is used",
     RING_R: "r of ways round the ring that was found without labels of order with ways round the known circle",
     ADJACENCY: "share of known neighbours that are neighbours on the ring that was found",
@@ -120,6 +121,7 @@ def concept_shape(states: ConceptStates, seed: int = 0, settings: ShapeSettings 
     at = ring.layer if held is None else held.layer
     layer, ring_layer = states.layers[at], states.layers[ring.layer]
     scores = [] if held is None else [Score(DISTANCE, layer, held.r, held.threshold, held.p)]
+    scores += _of_tokens(states, test, settings, seed)
     scores.append(Score(RING, ring_layer, ring.score, ring.threshold, ring.p))
     scores += _ring_order(states, ring, ring_layer, settings, seed)
     points = states.centroids(shown_templates(split))[at]
@@ -166,6 +168,21 @@ def _held_out(
     chosen_by, by_layer = (np.full(len(states.layers), np.nan) for _ in range(2))
     chosen_by[told], by_layer[told] = found.chosen_by, found.by_layer
     return found._replace(layer=int(told[found.layer]), chosen_by=tuple(chosen_by), by_layer=tuple(by_layer))
+
+
+def _of_tokens(
+    states: ConceptStates, test: Float64[np.ndarray, "l w d"], settings: ShapeSettings, seed: int
+) -> Iterator[Score]:
+    known = states.concept.distances()
+    if known is None or 0 not in states.layers:
+        return
+    try:
+        distances = centroid_distances(test[states.place(0)])
+        found = distance_correlation(distances, known, settings.shuffles, seed)
+    except UnweaveError:
+        # Labels that all end in one token have no distances there.
+        return
+    yield Score(TOKENS, 0, found.r, found.threshold, found.p)
 
 
 def _ring_order(states: ConceptStates, ring: Ring, layer: int, settings: ShapeSettings, seed: int) -> Iterator[Score]:

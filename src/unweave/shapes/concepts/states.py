@@ -40,11 +40,6 @@ class ConceptStates:
         chosen = self.states[:, list(templates)].astype(np.float64)
         return (chosen - chosen.mean(0)).mean(1).transpose(1, 0, 2)
 
-    def centred(self, templates: Sequence[int], layer: int) -> Float64[np.ndarray, "w t d"]:
-        """States at one depth without each template's mean."""
-        chosen = self.states[:, list(templates), self.place(layer)].astype(np.float64)
-        return chosen - chosen.mean(0)
-
     def place(self, layer: int) -> int:
         if layer not in self.layers:
             raise UnweaveError(f"depth {layer} was not read: there are {', '.join(map(str, self.layers))}")

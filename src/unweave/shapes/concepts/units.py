@@ -46,6 +46,8 @@ class CarriedConcept:
     """Index into the discovery's groups."""
     units: int
     kind: str
+    members: tuple[str, ...]
+    """Names of the units."""
     r2: float
     """Held-out R^2 of the values' places by an affine map of the group's activations."""
     null: float
@@ -135,10 +137,11 @@ def carried(
         for _ in range(shuffles)
     ]
     group = found.groups[best]
+    members = tuple(readings.names[unit] for unit in group.units)
+    p = exceeds_null(scores[best], null).p
     return CarriedConcept(
-        concept.name, seed, best, len(group.units), group.kind, scores[best], max_null_threshold(null),
-        exceeds_null(scores[best], null).p,
-    )  # fmt: skip
+        concept.name, seed, best, len(members), group.kind, members, scores[best], max_null_threshold(null), p
+    )
 
 
 class _Told:
