@@ -12,7 +12,7 @@ TEXT = [3, 1, 4, 1, 5, 9, 2]
 
 @pytest.mark.parametrize("position", [0, 2, 6])
 def test_only_the_tokens_from_the_position_on_are_run_and_nothing_differs(target, position):
-    states = np.random.default_rng(0).standard_normal((70, stream_place(target, 1).width)).astype(np.float32)
+    states = np.random.default_rng(0).standard_normal((134, stream_place(target, 1).width)).astype(np.float32)
     prompt = PatchedPrompt(target, TEXT, position)
     lengths = []
     handle = target.module.register_forward_pre_hook(
@@ -27,7 +27,7 @@ def test_only_the_tokens_from_the_position_on_are_run_and_nothing_differs(target
         np.testing.assert_allclose(found, expected, atol=1e-4)
         np.testing.assert_array_equal(found, again)
         if position:
-            assert ran == [(64, len(TEXT) - position), (6, len(TEXT) - position)]
+            assert ran == [(128, len(TEXT) - position), (6, len(TEXT) - position)]
     handle.remove()
 
 

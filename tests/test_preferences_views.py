@@ -32,7 +32,11 @@ def test_each_kind_of_subject_has_views_of_its_own():
     }
     assert all(not view.writes for view in VIEWS.values())
     assert VIEWS["preferences-pair"].exclusive
-    assert {view.subject for name, view in all_views().items() if not name.startswith("preferences-")} == {HARVEST}
+    assert {view.subject for name, view in all_views().items() if not name.startswith("preferences-")} == {
+        HARVEST,
+        "concepts",
+        "stories",
+    }
 
 
 def test_the_overview_says_what_there_is(ask, subject):

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 HARVEST = "harvest"
-_ROOMS = ("unweave.read.views", "unweave.edit.views", "unweave.preferences.views")
+_ROOMS = ("unweave.read.views", "unweave.edit.views", "unweave.preferences.views", "unweave.shapes.views")
 _VIEWS: dict[str, View] = {}
 
 
@@ -55,7 +55,11 @@ class RunKind:
         return getattr(import_module(module), function)(folder)
 
 
-RUN_KINDS = (RunKind("preferences", "survey/pairs/*/features.json", "unweave.preferences.subject:open_preferences"),)
+RUN_KINDS = (
+    RunKind("preferences", "survey/pairs/*/features.json", "unweave.preferences.subject:open_preferences"),
+    RunKind("stories", "tables/sentences.csv", "unweave.shapes.stories.subject:open_stories"),
+    RunKind("concepts", "tables/centroids.csv", "unweave.shapes.concept_runs.subject:open_concepts"),
+)
 
 
 def subject_kind(subject: Any) -> str:

@@ -18,7 +18,7 @@ from unweave.models.target import Target
 from unweave.read.observe import observe
 from unweave.read.stream import BATCH_TOKENS, depths, replaced_log_probabilities, stream_place, written_stream
 
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 128
 """States of one forward: each has its own copy of the earlier tokens' keys and values."""
 TOLERANCE = 1e-4
 """In float32; in half precision only how log-probabilities round is asked, so 0.1."""

@@ -20,13 +20,16 @@ GOAL = 0.7
 
 
 def write_stories(run: Run, config: StoryArc, read: Read) -> Path:
-    """Draws, claims, writes ``scenes.json`` and the report; returns the report's path."""
+    """Draws, claims, writes ``scenes.json``, ``stories.html`` and the report; returns the report's path."""
     from unweave.record.report import write_report
+    from unweave.shapes.stories.export import STORIES_FILE, save_story_page
     from unweave.shapes.stories.scene import SCENES, scenes_from_run
 
     figures = _draw(run, config)
     _claim(run, config)
-    scenes_from_run(run).save(run.path / SCENES)
+    scenes = scenes_from_run(run)
+    scenes.save(run.path / SCENES)
+    save_story_page(scenes, run.path / STORIES_FILE)
     name = read.target.name
     if config.has_text and read.own is not None:
         title = f"The arc of {read.own.stories[0].title}"

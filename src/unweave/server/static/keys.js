@@ -8,6 +8,8 @@ const LIST = [
   ["Enter", "open what has the focus"],
   ["← →", "tokens of an example or a reply; nodes of the graph at one place"],
   ["+ − 0", "graph: closer, wider, all of it; arrows with Shift move it"],
+  ["Space, ← →, Home, End", "stories: play or pause, one sentence back or on, the first, the last"],
+  ["← → ↑ ↓, + −, 0, p", "a drawing in space: turn it, zoom, turn it back, perspective"],
   ["p, x", "graph: keep the node whatever the limits, hide it"],
   ["?", "this list"],
 ];

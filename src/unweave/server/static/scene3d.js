@@ -20,7 +20,7 @@ const KEYS = {
  */
 export class Scene3D {
   constructor({ title, signal, ratio = 0.8, choose = null }) {
-    Object.assign(this, { title, ratio, choose, camera: FIRST, figure: null, marks: [], bounds: undefined, frame: 0 });
+    Object.assign(this, { title, ratio, choose, camera: FIRST, figure: null, marks: [], rows: null, bounds: undefined, frame: 0 });
     this.canvas = h("canvas.scene", { tabindex: "0", role: "img", "aria-label": visibleText(title) });
     this.readout = h("p.readout-line", { "aria-live": "off" });
     this.table = h("div.scroll", { tabindex: "0", role: "region", "aria-label": `Numbers of ${visibleText(title)}` });
@@ -28,7 +28,7 @@ export class Scene3D {
     this.depth = h("input", { type: "checkbox", checked: true, on: { change: () => this.turn({ perspective: this.depth.checked }) } });
     this.root = h("div.scene-part", {}, this.canvas,
       h("p.scene-tools", {}, h("button.quiet", { type: "button", on: { click: () => this.turn({ ...FIRST, perspective: this.camera.perspective }) } }, "Turn back"),
-        h("label.tick", {}, this.depth, "perspective"), h("span.help", {}, "Drag or arrow keys turn; wheel, two fingers, + and − zoom.")),
+        h("label.tick", {}, this.depth, "perspective"), h("span.help", {}, "Drag or arrow keys turn it; once it has the focus, the wheel, two fingers, + and − zoom.")),
       this.readout, this.details);
     this.details.addEventListener("toggle", () => this.tell());
     this.listen(signal);
@@ -42,9 +42,10 @@ export class Scene3D {
   }
 
   update(figure, { words = "", rows = null, bounds } = {}) {
+    const others = this.rows !== rows;
     Object.assign(this, { figure, words, rows, bounds });
     this.canvas.setAttribute("aria-label", visibleText(`${this.title}. ${words} Arrow keys turn it; the table below has its numbers.`));
-    this.tell();
+    if (others) this.tell();
     this.draw();
   }
 

@@ -111,6 +111,7 @@ function dotMarks(dots, place) {
 function frameMarks(bounds, captions, place, size) {
   const corner = (bits) => bits.map((bit, axis) => (bit ? bounds.high : bounds.low)[axis]);
   const middle = place(bounds.low.map((low, axis) => (low + bounds.high[axis]) / 2));
+  const longest = Math.max(...bounds.low.map((low, axis) => bounds.high[axis] - low));
   const marks = [];
   const taken = [];
   for (let axis = 0; axis < 3; axis += 1) {
@@ -124,7 +125,8 @@ function frameMarks(bounds, captions, place, size) {
       const first = bits[0] + bits[1] === 0;
       marks.push({ shape: "line", points: flat(ends), depth: 9, colour: first ? "strong" : "line", alpha: 0.9, width: 1, dash: null });
       if (!first) continue;
-      for (const tick of scale([bounds.low[axis], bounds.high[axis]], 0, 1, 3, { widen: false }).ticks) {
+      const thin = bounds.high[axis] - bounds.low[axis] <= 1e-6 * longest;
+      for (const tick of thin ? [] : scale([bounds.low[axis], bounds.high[axis]], 0, 1, 3, { widen: false }).ticks) {
         const at = corner([0, 0, 0]);
         at[axis] = tick;
         const { x, y } = place(at);

@@ -96,7 +96,7 @@ export async function show(page) {
       draw();
       view.root.scrollIntoView({ block: "start" });
     }),
-    scenes.note && h("p.help", {}, said(scenes.note)));
+    scenes.note && h("details", {}, h("summary", {}, "How the stories were read"), h("p.help", {}, said(scenes.note))));
   playerKeys(view.player, signal);
   const at = Number(route.query.at);
   draw(Number.isInteger(at) && at > 0 ? at : 0);

@@ -1,12 +1,12 @@
 // A story's path in space before the others', as a figure; and what is said of it in words and as a table.
 
-import { between } from "./scene_math.js";
+import { between, box } from "./scene_math.js";
 
 const ENDS = 3;
 
 /** What bounds the figures of all stories, so that the box does not jump from one to the next. */
-export function everything(scenes) {
-  return [...scenes.scenes.flatMap((one) => one.path), ...scenes.ghosts.flatMap((one) => one.path)];
+export function bounds(scenes, scene) {
+  return box([...scenes.ghosts.flatMap((one) => one.path), ...scene.path]);
 }
 
 /** Where a path's piece lies in time: told, just told, or yet to come. */

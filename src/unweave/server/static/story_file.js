@@ -21,7 +21,7 @@ function show() {
 append(document.getElementById("content"), h("div.view", {},
   h("h1", {}, "Stories in ", said(scenes.target)),
   h("p.lead", {}, `Depth ${scenes.layer}; read by `, said(scenes.readout), "."),
-  scenes.scenes.length > 1 && shelf.root, view.root, storyPictures(view), scenes.note && h("p.help", {}, said(scenes.note))));
+  scenes.scenes.length > 1 && shelf.root, view.root, storyPictures(view), scenes.note && h("details", {}, h("summary", {}, "How the stories were read"), h("p.help", {}, said(scenes.note)))));
 schemeButton(document.getElementById("scheme"));
 playerKeys(view.player, signal);
 show();

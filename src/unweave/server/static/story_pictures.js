@@ -21,9 +21,11 @@ function* turning(view) {
 
 function* telling(view) {
   const last = view.scene.sentences.length - 1;
-  // A long text is told in strides, so that its picture stays small.
-  const stride = Math.max(1 / BETWEEN, last / STORY);
-  for (let at = 0; at < last; at += stride) yield { figure: view.figure(at), camera: view.space.camera, delay: 1000 * stride * (stride < 1 ? 1 : 0.25) };
+  // A long text is told in larger steps, so that its picture stays small.
+  const frames = Math.min(BETWEEN * last, STORY);
+  for (let frame = 0; frame < frames; frame += 1) {
+    yield { figure: view.figure((last * frame) / frames), camera: view.space.camera, delay: Math.min(300, (1000 * last) / frames) };
+  }
   yield { figure: view.figure(last), camera: view.space.camera, delay: PAUSE };
 }
 

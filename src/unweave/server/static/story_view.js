@@ -3,8 +3,7 @@
 import { h, replace, said } from "./dom.js";
 import { Player } from "./player.js";
 import { Scene3D } from "./scene3d.js";
-import { box } from "./scene_math.js";
-import { everything, storyFigure, storyRows, storyWords } from "./story_figure.js";
+import { bounds, storyFigure, storyRows, storyWords } from "./story_figure.js";
 import { StoryLines } from "./story_lines.js";
 
 /** `other(id)` hears which ghost was pressed, and `moved(sentence)` which sentence is reached. */
@@ -25,18 +24,14 @@ export class StoryView {
 
   /** Shows a scene of `scenes`; `ghosts(ghost)` says which of the others are seen. */
   show(scenes, scene, { at = 0, ghosts = () => true } = {}) {
-    if (this.scenes !== scenes) this.bounds = null;
-    Object.assign(this, { scenes, ghosts, here: -1 });
-    this.bounds ??= box(everything(scenes));
-    // A text of the reader's own may lead farther than any story.
-    this.frame = box([this.bounds.low, this.bounds.high, ...scene.path]);
-    this.scene = scene;
+    Object.assign(this, { scenes, scene, ghosts, here: -1, frame: bounds(scenes, scene) });
     replace(this.title, said(scene.title));
     replace(this.about, [scene.arc && h("span", {}, said(scene.arc)), scene.topic && h("span", {}, said(scene.topic)), scene.kind && scene.kind !== "arc" && h("span", {}, said(scene.kind))].filter(Boolean).flatMap((part, at) => (at ? [" · ", part] : [part])));
     this.spans = scene.sentences.map((sentence, index) =>
       h("button.sentence", { type: "button", on: { click: () => this.player.go(index) } }, said(sentence)));
     replace(this.text, this.spans.flatMap((span) => [span, " "]));
     replace(this.note, scene.note && said(scene.note));
+    this.rows = storyRows(scenes, scene);
     this.lines.update(scene, scenes.readout);
     this.player.reset(scene.sentences.length, (step) => `${step + 1}. ${scene.sentences[step]}`, Math.min(at, scene.sentences.length - 1));
   }
@@ -55,7 +50,7 @@ export class StoryView {
       this.moved(here);
     }
     this.lines.move(at);
-    this.space.update(this.figure(at), { words: storyWords(this.scenes, this.scene, at), rows: storyRows(this.scenes, this.scene), bounds: this.frame });
+    this.space.update(this.figure(at), { words: storyWords(this.scenes, this.scene, at), rows: this.rows, bounds: this.frame });
   }
 
   figure(at) {

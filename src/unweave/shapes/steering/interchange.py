@@ -49,14 +49,16 @@ def interchange_scan(
     target: Target,
     questions: Sequence[Tokenised],
     answers: Answers,
-    pairs: int = 32,
+    bases: int = 8,
+    sources: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Scan:
     """How often a question is answered as another is whose state was put in its place, at each position and depth.
 
-    ``pairs`` of questions with different right answers are drawn; an interchange succeeds where the likeliest value is
-    the right answer of the question that the state comes from. Questions should be used for nothing else.
+    ``bases`` questions are drawn, and for each ``sources`` others with other right answers; an interchange succeeds
+    where the likeliest value is the right answer of the question that the state comes from. Questions should be used
+    for nothing else. The Wilson interval takes interchanges as independent, which those of one base are not quite.
     Source: Geiger et al., "Causal abstractions of neural networks", 2021 (interchange intervention accuracy).
     """
     progress = progress or Silent()
@@ -64,20 +66,22 @@ def interchange_scan(
     if len(set(right.tolist())) < 2:
         raise UnweaveError(f"{len(questions)} questions with one right answer: give two or more")
     generator = numpy_generator(seed, "interchange")
-    drawn = []
-    for _ in range(pairs):
-        into = int(generator.integers(len(questions)))
-        drawn.append((into, int(generator.choice(np.flatnonzero(right != right[into])))))
     known = list(depths(target))
     hits = {position: np.zeros(len(known), int) for position in POSITIONS}
     tokens = [each.tokens for each in questions]
     states = stream_states(target, tokens, [[each.at(position) for position in POSITIONS] for each in questions])
-    for number, (into, source) in enumerate(drawn):
+    states = states.reshape(len(questions), len(POSITIONS), *states.shape[1:])
+    drawn = generator.permutation(len(questions))[:bases]
+    for number, into in enumerate(drawn):
+        others = generator.permutation(np.flatnonzero(right != right[into]))
+        # Some questions have fewer others than that; one may then come twice.
+        source = np.resize(others, sources)
         for offset, position in enumerate(POSITIONS):
             prompt = PatchedPrompt(target, tokens[into], questions[into].at(position))
             for place, depth in enumerate(known):
-                state = states[source * len(POSITIONS) + offset, place][None]
-                found = answers.probabilities(prompt.log_probabilities(depth, state, answers.tokens))
-                hits[position][place] += int(found[0, :-1].argmax() == right[source])
-        progress.update(number + 1, pairs, "interchanges")
-    return Scan({position: tuple(wilson_interval(int(each), pairs) for each in hits[position]) for position in POSITIONS})
+                found = prompt.log_probabilities(depth, states[source, offset, place], answers.tokens)
+                said = answers.probabilities(found)[:, :-1].argmax(1)
+                hits[position][place] += int((said == right[source]).sum())
+        progress.update(number + 1, len(drawn), "questions interchanged")
+    trials = len(drawn) * sources
+    return Scan({at: tuple(wilson_interval(int(each), trials) for each in hits[at]) for at in POSITIONS})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -40,6 +40,14 @@ class Manifold:
     """Share of the states' variance that the subspace holds."""
     centroids: Float64[np.ndarray, "w d"]
     curve: Curve
+    _shuffled: dict[tuple[str, int], Curve] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def shuffled(self, way: str, seed: int) -> Curve:
+        """A curve through the same centroids in another order, which the name of the way and ``seed`` draw."""
+        if (way, seed) not in self._shuffled:
+            knots = dealt(self.curve.knots, numpy_generator(seed, way), self.curve.period)
+            self._shuffled[way, seed] = Curve(knots, self.curve.points, self.curve.period)
+        return self._shuffled[way, seed]
 
     def inside(self, states: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n k"]:
         """Coordinates of states in the subspace."""
@@ -103,7 +111,7 @@ def waypoints(
     share = shares[:, None]
     places = None
     if way == MANIFOLD or way.startswith(SHUFFLED):
-        curve = manifold.curve if way == MANIFOLD else _shuffled(manifold.curve, way, seed)
+        curve = manifold.curve if way == MANIFOLD else manifold.shuffled(way, seed)
         places = curve.at(curve.between(first, second, shares))
     elif way == IN_SUBSPACE:
         ends = manifold.curve.points
@@ -147,7 +155,3 @@ def _drawn(pairs: Sequence[tuple[int, int]], most: int, generator: np.random.Gen
         return list(pairs)
     return [pairs[int(each)] for each in np.sort(generator.permutation(len(pairs))[:most])]
 
-
-def _shuffled(curve: Curve, way: str, seed: int) -> Curve:
-    generator = numpy_generator(seed, way)
-    return Curve(dealt(curve.knots, generator, curve.period), curve.points, curve.period)

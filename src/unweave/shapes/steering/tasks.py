@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ MONTHS = (
 )  # fmt: skip
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+TRIES = 50
+"""Draws for each context that is wanted."""
 
 SUCCESSOR, IDENTITY, ARITHMETIC = "successor", "identity", "arithmetic"
 
@@ -78,25 +81,32 @@ class Task:
             return found % len(self.values)
         return found if found < len(self.values) else None
 
-    def contexts(self, count: int, seed: int = 0) -> list[list[Question]]:
-        """``count`` contexts; each asks for every value that is an answer once, after the same examples where it can.
+    def contexts(self, count: int, seed: int = 0, barred: Collection[str] = ()) -> list[list[Question]]:
+        """``count`` contexts, no two alike; each asks once for every value that is an answer.
 
-        The examples of a context are drawn once; where one of them is what is asked, or its answer is, another takes
-        its place. An arithmetic context has its own number of steps, 1 to 7.
+        A context's examples are drawn once; where one of them is what is asked, another takes its place. An arithmetic context has its own number of steps, 1 to 12. Questions whose text is ``barred`` do not
+        come. Raises ``UnweaveError`` where the task has no more contexts.
         """
-        found = []
-        for number in range(count):
-            generator = numpy_generator(seed, self.name, "context", number)
+        generator = numpy_generator(seed, self.name, "contexts")
+        known, found = set(barred), []
+        for _ in range(TRIES * count):
+            if len(found) == count:
+                break
             order = generator.permutation(len(self.values)).tolist()
-            steps = number % len(DAYS) + 1
+            steps = int(generator.integers(len(NUMBERS))) + 1
             asked = [value for value in range(len(self.values)) if self.follows(value, steps) is not None]
-            found.append([self._question(value, [each for each in order if each in asked], steps) for value in asked])
+            new = [self._question(value, [each for each in order if each in asked], steps) for value in asked]
+            texts = {each.text for each in new}
+            if not texts & known:
+                known |= texts
+                found.append(new)
+        if len(found) < count:
+            raise UnweaveError(f"task {self.name!r} has only {len(found)} contexts that differ: {count} are needed")
         return found
 
     def _question(self, value: int, order: Sequence[int], steps: int) -> Question:
         answer = self.follows(value, steps)
-        barred = {value, answer}
-        examples = [each for each in order if not barred & {each, self.follows(each, steps)}][: self.shots]
+        examples = [each for each in order if each != value][: self.shots]
         if len(examples) < self.shots or answer is None:
             raise UnweaveError(f"task {self.name!r} has too few values for {self.shots} examples: give fewer shots")
         said = "".join(
@@ -122,7 +132,7 @@ TASKS: dict[str, Task] = {
         f"{name}-identity": Task(f"{name}-identity", values, closed, IDENTITY, "{x} =", "\n", 2)
         for name, values, closed in _PLAIN
     },
-    "days-sentence": Task("days-sentence", DAYS, True, SUCCESSOR, "Today is {x}. Tomorrow is", ".\n", 1),
+    "days-sentence": Task("days-sentence", DAYS, True, SUCCESSOR, "Today is {x}. Tomorrow is", ".\n", 2),
     "days-arithmetic": Task(
         "days-arithmetic", DAYS, True, ARITHMETIC, "Q: What day is {n} days after {x}? A:", "\n", 0
     ),

@@ -1,4 +1,4 @@
-"""Stories as one file that plays them: the page's own modules and styles with the scenes inside, for no server at all."""
+"""Stories as one file that plays them: the page's own modules and styles with the scenes inside, without a server."""
 
 from __future__ import annotations
 

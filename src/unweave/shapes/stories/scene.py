@@ -39,7 +39,9 @@ class Series(_Value):
     unit: str
     low: Finite
     high: Finite
-    shown: Finite = Field(default=1.0, description="what a reader sees is a value times this: 10 for a rating from 0 to 10")
+    shown: Finite = Field(
+        default=1.0, description="what a reader sees is a value times this: 10 for a rating from 0 to 10"
+    )
     values: list[Finite | None]
     gold: list[Finite | None] | None = None
     lexicon: list[Finite | None] | None = Field(default=None, description="the same read from a list of words (VADER)")
@@ -177,7 +179,7 @@ def scenes_from_run(run: Run, layer: int | None = None, readout: str | None = No
     ]
     proper = [one for one in scenes if one.kind == "arc"] or scenes
     return Scenes(
-        target=_target(run),
+        target=target_of(run),
         layer=layer,
         readout=readout,
         axes=_axes(run.load_table(AXES), layer),
@@ -255,7 +257,8 @@ def _chosen(what: str, wanted: str | None, known: Sequence[str], table: str) -> 
     return known[0] if wanted is None else wanted
 
 
-def _target(run: Run) -> str:
+def target_of(run: Run) -> str:
+    """What the run calls its target; of a path on this machine only the last part."""
     named = [one["name"] for one in run.state().get("identities", []) if one["kind"] == "target"]
     name = str(named[0] if named else run.config.get("target", ""))
     return Path(name).name if Path(name).is_absolute() else name
