@@ -78,7 +78,7 @@ def save_shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryR
     """The tables ``curvature`` and ``preservation``, of states at the drawn depth and of what is read."""
     from unweave.base.errors import UnweaveError
     from unweave.record.table import Table
-    from unweave.shapes.stories.geometry import fit_projection, neighbourhood_preservation
+    from unweave.shapes.stories.projection import fit_projection, neighbourhood_preservation
     from unweave.shapes.stories.surface import emotion_curvature
 
     layer, readout = drawn_layer(config, proper), config.readouts[0]

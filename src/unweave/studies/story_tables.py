@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from unweave.corpora.stories import Story
     from unweave.record.run import Run
-    from unweave.shapes.stories.geometry import Projection
+    from unweave.shapes.stories.projection import Projection
     from unweave.shapes.stories.readings import StoryReadings
     from unweave.studies.story_arc import StoryArc
     from unweave.studies.story_reading import Read
@@ -233,7 +233,7 @@ def _groups(read: Read) -> Iterator[StoryReadings]:
 
 
 def _projection(proper: StoryReadings, layer: int) -> Projection:
-    from unweave.shapes.stories.geometry import fit_projection
+    from unweave.shapes.stories.projection import fit_projection
 
     return fit_projection(proper.at(layer))
 
