@@ -22,9 +22,7 @@ class Ring:
         self.name = "ring" if closed else "arc"
         self.values = [f"v{each}" for each in range(count)]
         places = np.arange(count, dtype=float)
-        self.metric = (
-            value_distances("circular", places, period=count) if closed else value_distances("linear", places)
-        )
+        self.metric = value_distances("circular", places, period=count) if closed else value_distances("linear", places)
         angle = places / count * TURN if closed else places / (count - 1) * np.pi
         generator = np.random.default_rng(seed)
         self.frame = np.linalg.qr(generator.standard_normal((width, width)))[0]

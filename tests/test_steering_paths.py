@@ -76,7 +76,8 @@ def test_the_way_along_a_circle_costs_less_than_straight_or_shuffled_and_visits_
     assert costs[MANIFOLD].energy < min(each.energy for each in others)
     assert costs[MANIFOLD].mass > costs[IN_SUBSPACE].mass + 0.05
     assert (costs[MANIFOLD].order, costs[MANIFOLD].visited, costs[MANIFOLD].jumps) == (1, 1, 0)
-    assert np.mean([each.order for each in others]) < 0.9 and max(each.jumps for each in others) > 0
+    assert np.mean([each.order for each in others]) < 0.9
+    assert max(each.jumps for each in others) > 0
 
 
 def test_order_counts_only_what_does_not_turn_back():
@@ -122,12 +123,14 @@ def test_distances_along_behaviour_go_the_short_way_round():
 
 
 def test_lengths_along_the_circle_follow_behaviour_better_than_chords():
-    known, manifold, behaviour = fitted(Ring())
+    _known, manifold, behaviour = fitted(Ring())
     lengths = {way: np.zeros((8, 8)) for way in (MANIFOLD, CHORD)}
     for way, found in lengths.items():
         for a in range(8):
             for b in range(8):
-                found[a, b] = path_length(waypoints(manifold, way, a, b, SHARES, np.zeros((1, 20))).plain) if a != b else 0
+                found[a, b] = (
+                    path_length(waypoints(manifold, way, a, b, SHARES, np.zeros((1, 20))).plain) if a != b else 0
+                )
     along, straight = (isometry(lengths[way], behaviour.distances()) for way in (MANIFOLD, CHORD))
     assert along.r > 0.999 > straight.r
     assert along.low <= along.r <= along.high + 1e-9
@@ -138,16 +141,19 @@ def test_lengths_along_the_circle_follow_behaviour_better_than_chords():
 def test_pairs_are_all_or_a_draw_with_half_of_it_near():
     known = layout(Ring(count=12).metric)
     every = neighbours_and_far(known, Ring(count=12).metric, 100)
-    assert len(every) == 66 and sum(kind == "near" for *_, kind in every) == 12
+    assert len(every) == 66
+    assert sum(kind == "near" for *_, kind in every) == 12
     some = neighbours_and_far(known, Ring(count=12).metric, 16)
-    assert len(set(some)) == 16 and sum(kind == "near" for *_, kind in some) == 8
+    assert len(set(some)) == 16
+    assert sum(kind == "near" for *_, kind in some) == 8
     assert some == neighbours_and_far(known, Ring(count=12).metric, 16)
 
 
 def test_a_place_moves_every_base_context_and_a_value_stands_at_its_own(system):
     _, manifold, _ = fitted(system)
     moved = move(system, manifold, 0, value="v3")
-    assert moved.answers.argmax() == 3 and moved.answers.sum() == pytest.approx(1)
+    assert moved.answers.argmax() == 3
+    assert moved.answers.sum() == pytest.approx(1)
     again = move(system, manifold, 0, theta=moved.theta)
     np.testing.assert_allclose(again.answers, moved.answers)
     np.testing.assert_allclose(moved.deviation, 0, atol=1e-9)  # the rest does not matter to a ring

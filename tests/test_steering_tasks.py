@@ -24,7 +24,8 @@ def test_questions_ask_for_what_follows_and_never_show_it_as_asked():
                 place = task.values.index(each.value)
                 assert task.answers[each.answer] == task.values[(place + kind) % len(task.values)]
                 asked = task.frame.replace("{x}", each.value)
-                assert each.text.endswith(asked) and not each.before.count(asked)
+                assert each.text.endswith(asked)
+                assert not each.before.count(asked)
                 assert each.before.count(task.join) == task.shots
     assert find_task("numbers-successor").answers[0] == "two"
     arithmetic = find_task("days-arithmetic").contexts(1)[0][0]
@@ -39,9 +40,13 @@ def test_questions_ask_for_what_follows_and_never_show_it_as_asked():
 def test_what_a_question_is_for_is_one_thing(name):
     dealt = dealt_questions(TASKS[name], 0)
     parts = [{each.text for each in part} for part in (dealt.scan, dealt.fit, dealt.base)]
-    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
-    assert dealt_questions(TASKS[name], 1).scan == dealt.scan and dealt_questions(TASKS[name], 1).fit != dealt.fit
-    assert len(dealt.base) == 8 and len({each.answer for each in dealt.base}) > 1
+    assert not parts[0] & parts[1]
+    assert not parts[0] & parts[2]
+    assert not parts[1] & parts[2]
+    assert dealt_questions(TASKS[name], 1).scan == dealt.scan
+    assert dealt_questions(TASKS[name], 1).fit != dealt.fit
+    assert len(dealt.base) == 8
+    assert len({each.answer for each in dealt.base}) > 1
 
 
 def test_a_task_without_enough_contexts_says_so():
@@ -57,7 +62,8 @@ def test_the_gate_refuses_chance_and_stray_answers_with_the_numbers():
     assert capability("t", sure, right).passed
     stray = np.hstack([0.3 * np.eye(6)[right], np.full((60, 1), 0.7)])
     found = capability("t", stray, right)
-    assert found.accuracy.mean == 1 and not found.passed
+    assert found.accuracy.mean == 1
+    assert not found.passed
     guess = np.hstack([np.tile(np.eye(6)[0], (60, 1)), np.zeros((60, 1))])
     found = capability("weekdays", guess, right)
     assert (found.accuracy.mean, found.chance) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
@@ -70,7 +76,8 @@ def test_probabilities_of_spellings_add_up(target):
     question = tokenised(target, LETTERS.contexts(1)[0][3])
     logs = next_log_probabilities(target, [question.tokens], answers.tokens)
     whole = answers.probabilities(logs)[0]
-    assert whole.sum() == pytest.approx(1, abs=1e-5) and (whole >= 0).all()
+    assert whole.sum() == pytest.approx(1, abs=1e-5)
+    assert (whole >= 0).all()
     place = [answers.tokens.index(each) for each in answers.tokens[:1]]
     assert whole[0] >= np.exp(logs[0, place[0]]) * 0.999
     with pytest.raises(UnweaveError, match="begin with one token"):
@@ -80,7 +87,8 @@ def test_probabilities_of_spellings_add_up(target):
 def test_a_state_from_the_last_depth_answers_as_its_own_question(target):
     system = open_target_system(target, LETTERS, 0, "last", [target.depth], bases=2)
     states, index = system.states(target.depth)
-    assert len(states) == len(index) == 5 * 26 and system.bases(target.depth).shape == (2, states.shape[1])
+    assert len(states) == len(index) == 5 * 26
+    assert system.bases(target.depth).shape == (2, states.shape[1])
     found = system.answers(target.depth, np.stack([states[:6]] * 2))
     np.testing.assert_allclose(found, np.stack([system.natural(target.depth)[:6]] * 2), atol=1e-4)
     with pytest.raises(UnweaveError, match="3 contexts"):
@@ -92,7 +100,9 @@ def test_a_base_state_put_back_changes_nothing_at_either_token(target):
         system = open_target_system(target, LETTERS, 0, position, [2], bases=2)
         own = system.answers(2, system.bases(2)[:, None])
         questions = [tokenised(target, each) for each in dealt_questions(LETTERS, 0, 2).base]
-        logs = next_log_probabilities(target, [each.tokens for each in questions], Answers(target, LETTERS.answers).tokens)
+        logs = next_log_probabilities(
+            target, [each.tokens for each in questions], Answers(target, LETTERS.answers).tokens
+        )
         np.testing.assert_allclose(own[:, 0], Answers(target, LETTERS.answers).probabilities(logs), atol=1e-4)
 
 
@@ -105,7 +115,8 @@ def test_interchanges_must_work_where_all_of_the_question_is_exchanged(target):
     # What the target says is taken for right, so that an interchange of whole answers must succeed.
     taught = [type(each)(each.tokens, each.entity, int(value)) for each, value in zip(questions, said, strict=True)]
     scan = interchange_scan(target, taught[:12] if len(set(said[:12])) > 1 else taught, answers, bases=2, sources=3)
-    assert scan.accuracy["last"][-1].mean == 1 and scan.accuracy["last"][-1].n == 6
+    assert scan.accuracy["last"][-1].mean == 1
+    assert scan.accuracy["last"][-1].n == 6
     assert len(scan.accuracy["entity"]) == target.depth + 1
 
 

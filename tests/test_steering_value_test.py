@@ -24,7 +24,9 @@ def test_a_mean_of_nothing_is_called_something_no_more_often_than_stated():
 def test_a_clear_difference_is_found_and_lies_in_its_interval():
     generator = np.random.default_rng(1)
     found = pairs_mean((3 + generator.standard_normal(len(PAIRS))).tolist(), PAIRS)
-    assert found.p < 0.001 and found.low < 3 < found.high and found.values == 8
+    assert found.p < 0.001
+    assert found.low < 3 < found.high
+    assert found.values == 8
     assert pairs_mean([2.0] * len(PAIRS), PAIRS).p == 0
     assert np.isnan(pairs_mean([1.0, 2.0], [(0, 1), (1, 2)]).p)
 

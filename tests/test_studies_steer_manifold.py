@@ -35,12 +35,11 @@ def test_the_manifold_wins_far_apart_and_every_number_is_bound(worlds, tmp_path)
         found = steer_manifold(config, run)
     for system in ("ring", "arc"):
         rows = {
-            (row["distance"], row["against"]): row
-            for row in found.tests
-            if row["task"] == system and row["layer"] == 0
+            (row["distance"], row["against"]): row for row in found.tests if row["task"] == system and row["layer"] == 0
         }
         far = rows["far", "chord in subspace"]
-        assert far["difference"] > 0.1 and far["line wins"] == 0
+        assert far["difference"] > 0.1
+        assert far["line wins"] == 0
         assert far["low"] > 0 or system == "arc"  # on which few pairs make all the difference
         assert far["p (Holm)"] >= far["p"]
         assert abs(rows["near", "chord in subspace"]["difference"]) < 0.2 * far["difference"]
@@ -53,7 +52,8 @@ def test_the_manifold_wins_far_apart_and_every_number_is_bound(worlds, tmp_path)
     }  # fmt: skip
     for row in tables["isometry"]:
         if row["task"] == "ring" and row["way"] == "manifold":
-            assert row["r"] > 0.99 and row["p"] < 0.05
+            assert row["r"] > 0.99
+            assert row["p"] < 0.05
     assert audit_run(run) == []
     assert len(run.claims()) == 16
 
@@ -78,7 +78,8 @@ def test_a_stopped_run_goes_on_with_what_it_had(worlds, tmp_path, monkeypatch):
     with run:
         resumed = steer_manifold(config, run)
     # 6 ways in 3 pieces, 2 seeds and 2 layers; a way that was interrupted is done again.
-    assert before == 6 and len(calls) <= 6 * 3 * 4 + 3
+    assert before == 6
+    assert len(calls) <= 6 * 3 * 4 + 3
     assert resumed.tests == steer_manifold(config).tests
 
 

@@ -89,7 +89,7 @@ class PatchedPrompt:
             part = torch.from_numpy(np.asarray(states[start : start + step], np.float32)).to(clean)
             hidden = clean.expand(len(part), -1, -1).clone()
             hidden[:, 0] = part
-            cache = copy.deepcopy(self._cache)
+            cache: Any = copy.deepcopy(self._cache)
             cache.batch_repeat_interleave(len(part))
             with torch.no_grad(), written_stream(self.target, depth, hidden), self.target.only_at([-1]):
                 output = self.target.module(tokens.expand(len(part), -1), use_cache=True, **{self._named: cache})

@@ -89,7 +89,7 @@ class SteerBench:
         if name in WORLDS:
             system = self.system(name, self.config.first_seed)
             layers = tuple(system.layers)
-            able = capability(name, system.natural(layers[-1]), system.states(layers[-1]).index)
+            able = capability(name, system.natural(layers[-1]), system.states(layers[-1]).index.tolist())
             return Prepared(name, able, layers)
         kept = self.run.cells("prepared").get(name) if self.run is not None else None
         if kept is not None:
@@ -110,9 +110,7 @@ class SteerBench:
         dealt = dealt_questions(task, config.first_seed, config.bases)
         answers = Answers(target, task.answers)
         every = [tokenised(target, each) for each in dealt.every]
-        able = capability(
-            name, clean_answers(target, every, answers, self.progress), [each.answer for each in every]
-        )
+        able = capability(name, clean_answers(target, every, answers, self.progress), [each.answer for each in every])
         if not able.passed:
             return Prepared(name, able)
         self._stop()

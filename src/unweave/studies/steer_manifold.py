@@ -114,9 +114,7 @@ def _steered(config: SteerManifold, folder: Path, run: Run | None, target: Targe
         progress.say(f"refused: {reason}")
     if not able:
         raise UnweaveError(f"{config.target} can do none of the tasks: {'; '.join(refused.values())}")
-    found = [
-        bench.steered(each, seed, layer) for each in able for seed in config.used_seeds for layer in each.layers
-    ]
+    found = [bench.steered(each, seed, layer) for each in able for seed in config.used_seeds for layer in each.layers]
     tables = steer_tables(config, prepared, found)
     report = str(write_steering(run, config, able, tables, refused)) if run is not None else None
     return SteeredManifold(tuple(tables["ways"]), tuple(tables["tests"]), refused, report)

@@ -32,7 +32,7 @@ CAPTIONS = {
     "pairs and seeds with less energy than the manifold's.",
     "tests": "Difference: the way's energy less the manifold's, so that below 0 the manifold loses; its interval and p "
     "come from leaving out one value with all its pairs at a time. Holm: over near and far pairs, ways and layers of a "
-    "system. Line wins: share of pairs, means over seeds, in which the way has less energy than the manifold.",
+    "system. Line wins: share of pairs and seeds in which the way has less energy than the manifold.",
     "orders": "The manifold's mean energy, and those of curves through the same centroids in other orders of the "
     "values, which are a permutation null; p cannot be below 1 over one more than their number.",
     "isometry": "Pearson's r, over all pairs, of a way's length through states with the distance along the behaviour "

@@ -132,11 +132,9 @@ def _groups(energy: Rows) -> dict[tuple[str, int, str], Rows]:
     return found
 
 
-def _by_pair(rows: Rows, column: str) -> tuple[list[float], list[tuple[int, int]]]:
-    """The mean over seeds for each pair, and the pairs."""
-    pairs = list(dict.fromkeys((row["first"], row["second"]) for row in rows))
-    values = {pair: [row[column] for row in rows if (row["first"], row["second"]) == pair] for pair in pairs}
-    return [sum(values[pair]) / len(values[pair]) for pair in pairs], pairs
+def _pairs(rows: Rows) -> list[tuple[int, int]]:
+    """The pair of each row: several seeds give it several times, and it then leaves with its values all at once."""
+    return [(row["first"], row["second"]) for row in rows]
 
 
 def _ways(energy: Rows) -> Rows:
@@ -146,12 +144,12 @@ def _ways(energy: Rows) -> Rows:
     for (task, layer, distance), group in _groups(energy).items():
         for way in dict.fromkeys(row["way"] for row in group):
             here = [row for row in group if row["way"] == way]
-            numbers, pairs = _by_pair(here, "energy")
-            mean = pairs_mean(numbers, pairs)
-            by_seed = [_column([row for row in here if row["seed"] == seed], "energy") for seed in _seeds(here)]
+            pairs = _pairs(here)
+            mean = pairs_mean([row["energy"] for row in here], pairs)
+            by_seed = [mean_of([row["energy"] for row in here if row["seed"] == seed]) for seed in _seeds(here)]
             rows.append(
                 {
-                    "task": task, "layer": layer, "distance": distance, "way": way, "pairs": len(pairs),
+                    "task": task, "layer": layer, "distance": distance, "way": way, "pairs": len(set(pairs)),
                     "energy": mean.mean, "low": mean.low, "high": mean.high, "lowest seed": min(by_seed),
                     "highest seed": max(by_seed),
                     **{column: _column(here, column) for column in COSTS if column != "energy"},
@@ -185,23 +183,23 @@ def _tests(energy: Rows) -> Rows:
 
     rows: Rows = []
     for (task, layer, distance), group in _groups(energy).items():
-        own, pairs = _by_pair([row for row in group if row["way"] == MANIFOLD], "energy")
+        ours = [row for row in group if row["way"] == MANIFOLD]
+        pairs = _pairs(ours)
         for way in dict.fromkeys(row["way"] for row in group if row["way"] != MANIFOLD):
-            other, _ = _by_pair([row for row in group if row["way"] == way], "energy")
-            differences = [theirs - ours for theirs, ours in zip(other, own, strict=True)]
+            # Rows of every way come in one order: by seed, then pair.
+            theirs = [row for row in group if row["way"] == way]
+            differences = [other["energy"] - own["energy"] for other, own in zip(theirs, ours, strict=True)]
             mean = pairs_mean(differences, pairs)
             rows.append(
                 {
-                    "task": task, "layer": layer, "distance": distance, "against": way, "pairs": len(pairs),
+                    "task": task, "layer": layer, "distance": distance, "against": way, "pairs": len(set(pairs)),
                     "values": mean.values, "difference": mean.mean, "low": mean.low, "high": mean.high, "p": mean.p,
                     "line wins": sum(each < 0 for each in differences) / len(differences),
                 }
             )  # fmt: skip
     for task in dict.fromkeys(row["task"] for row in rows):
         # "all" is made of the other two: counting it as a test of its own would only make the others weaker.
-        tested = [
-            row for row in rows if row["task"] == task and row["distance"] != "all" and not math.isnan(row["p"])
-        ]
+        tested = [row for row in rows if row["task"] == task and row["distance"] != "all" and not math.isnan(row["p"])]
         if tested:
             for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
                 row["p (Holm)"] = float(p)
@@ -233,7 +231,7 @@ def _orders(found: Sequence[Steered], shuffles: int) -> Rows:
 
 
 def _isometry(config: SteerManifold, found: Sequence[Steered]) -> Rows:
-    """Lengths of each way and distances along the behaviour manifold, both means over seeds, over all pairs."""
+    """Lengths of each way and distances along the behaviour manifold, over all pairs."""
     import numpy as np
 
     from unweave.shapes.steering.curve import path_length
@@ -252,19 +250,25 @@ def _isometry(config: SteerManifold, found: Sequence[Steered]) -> Rows:
         return square
 
     rows = []
-    for task, layer in dict.fromkeys((each.name, each.layer) for each in found):
-        here = [each for each in found if (each.name, each.layer) == (task, layer)]
-        distances = np.mean([each.behaviour.distances() for each in here], 0)
+    for each in found:
+        distances = each.behaviour.distances()
         for way in (*WAYS, SHUFFLED):
             names = [way] if way != SHUFFLED else [shuffled(number) for number in range(config.shuffles)]
-            mean = np.mean([lengths(each, name) for each in here for name in names], 0)
+            mean = np.mean([lengths(each, name) for name in names], 0)
             r, low, high, p, threshold = isometry(mean, distances, config.first_seed)
             rows.append(
                 {
-                    "task": task, "layer": layer, "way": way, "r": r, "low": low, "high": high, "null 95 %": threshold,
+                    "task": each.name,
+                    "layer": each.layer,
+                    "seed": each.seed,
+                    "way": way,
+                    "r": r,
+                    "low": low,
+                    "high": high,
+                    "null 95 %": threshold,
                     "p": p,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -274,4 +278,9 @@ def _seeds(rows: Rows) -> list[int]:
 
 def _column(rows: Rows, column: str) -> float | None:
     given = [float(row[column]) for row in rows if row[column] is not None]
-    return sum(given) / len(given) if given else None
+    return mean_of(given) if given else None
+
+
+def mean_of(numbers: Sequence[float]) -> float:
+    """Their mean; the sum is exact, so that the order of rows does not matter."""
+    return math.fsum(numbers) / len(numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,10 +46,13 @@ def cost(
     mean = probabilities.mean(0)
     answers = mean[:, :-1].argmax(1)
     best = max(
-        (_order(known.along(first, offset), answers, abs(offset), known.step) for offset in known.offsets(first, second)),
+        (
+            _order(known.along(first, offset), answers, abs(offset), known.step)
+            for offset in known.offsets(first, second)
+        ),
         key=lambda found: (found[0], found[1] or 0.0),
     )
-    steps = [min(abs(each) for each in known.offsets(a, b)) for a, b in zip(answers, answers[1:], strict=False)]
+    steps = [min(abs(each) for each in known.offsets(a, b)) for a, b in itertools.pairwise(answers)]
     jumps = sum(step > known.step * 1.5 for step in steps)
     return Cost(float(distance.sum()), float(distance.max()), float(1 - mean[:, -1].mean()), *best, jumps)
 

@@ -35,11 +35,15 @@ class Scan:
         and so must work. Depths of the plateau have ``PLATEAU`` of the best accuracy or more. A given position is taken
         as it is. Raises ``UnweaveError`` where no interchange works.
         """
-        means = {at: np.array([each.mean for each in found[1:-1]]) for at, found in self.accuracy.items()}
-        chosen = position or max(means, key=lambda at: float(means[at].mean()))
+        means: dict[Position, np.ndarray] = {
+            at: np.array([each.mean for each in found[1:-1]]) for at, found in self.accuracy.items()
+        }
+        chosen: Position = position or max(means, key=lambda at: float(means[at].mean()))
         inside = means[chosen]
         if not inside.max() > 0:
-            raise UnweaveError(f"no interchange at the {chosen} token changes the answer: nothing there is to be steered")
+            raise UnweaveError(
+                f"no interchange at the {chosen} token changes the answer: nothing there is to be steered"
+            )
         plateau = np.flatnonzero(inside >= PLATEAU * inside.max()) + 1
         picked = np.unique(np.round(np.linspace(0, len(plateau) - 1, layers)).astype(int))
         return chosen, tuple(int(plateau[each]) for each in picked)

@@ -22,9 +22,7 @@ class Moved(NamedTuple):
     """Coordinates in the manifold's subspace."""
 
 
-def move(
-    system: System, manifold: Manifold, layer: int, theta: float | None = None, value: str | None = None
-) -> Moved:
+def move(system: System, manifold: Manifold, layer: int, theta: float | None = None, value: str | None = None) -> Moved:
     """The answers with each base context's state moved to ``theta`` on the manifold, or to where a value lies on it.
 
     Raises ``UnweaveError`` where both or neither is given, and for a value that the system does not have.

@@ -57,8 +57,8 @@ def _mountain_car(seed: int, progress: Progress) -> System:
 
 
 def _modular_addition(seed: int, progress: Progress) -> System:
-    from unweave.shapes.worlds.addition_system import modular_addition
     from unweave.shapes.worlds.addition import AdditionConfig
+    from unweave.shapes.worlds.addition_system import modular_addition
 
     return modular_addition(AdditionConfig(seed=seed), progress)
 

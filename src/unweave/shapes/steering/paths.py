@@ -154,4 +154,3 @@ def _drawn(pairs: Sequence[tuple[int, int]], most: int, generator: np.random.Gen
     if len(pairs) <= most:
         return list(pairs)
     return [pairs[int(each)] for each in np.sort(generator.permutation(len(pairs))[:most])]
-

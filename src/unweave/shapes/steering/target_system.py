@@ -83,9 +83,10 @@ class TargetSystem:
         layers: Sequence[int],
         progress: Progress | None = None,
     ) -> None:
-        self.target, self.task, self.position = target, task, position
-        self.name, self.values, self.metric = task.name, task.answers, task.metric
-        self.layers = tuple(layers)
+        self.target, self.task, self.name, self.metric = target, task, task.name, task.metric
+        self.position: Position = position
+        self.values: Sequence[str] = task.answers
+        self.layers: Sequence[int] = tuple(layers)
         self._progress = progress or Silent()
         self._answers = Answers(target, task.answers)
         self._fit = [tokenised(target, each) for each in fit]

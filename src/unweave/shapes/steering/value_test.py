@@ -33,7 +33,9 @@ def pairs_mean(numbers: Sequence[float], pairs: Sequence[tuple[int, int]], level
 
     given = np.asarray(numbers, np.float64)
     if not len(given) or len(given) != len(pairs) or not np.isfinite(given).all():
-        raise UnweaveError(f"{len(given)} numbers for {len(pairs)} pairs: give one finite number for each of some pairs")
+        raise UnweaveError(
+            f"{len(given)} numbers for {len(pairs)} pairs: give one finite number for each of some pairs"
+        )
     ends = np.asarray(pairs)
     values = np.unique(ends)
     kept = [(ends != value).all(1) for value in values]
