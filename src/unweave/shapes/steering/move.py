@@ -27,13 +27,12 @@ def move(system: System, manifold: Manifold, layer: int, theta: float | None = N
 
     Raises ``UnweaveError`` where both or neither is given, and for a value that the system does not have.
     """
-    if (theta is None) == (value is None):
-        raise UnweaveError("give theta, a place on the manifold, or a value, and not both")
-    if value is not None:
+    if theta is None and value is not None:
         if value not in system.values:
             raise UnweaveError(f"{value!r} is no value of {system.name}: it has {', '.join(system.values)}")
         theta = float(manifold.curve.knots[list(system.values).index(value)])
-    assert theta is not None
+    elif theta is None or value is not None:
+        raise UnweaveError("give theta, a place on the manifold, or a value, and not both")
     if not np.isfinite(theta):
         raise UnweaveError(f"theta is {theta}: give a finite place")
     place = manifold.curve.at(np.array([theta]))

@@ -84,8 +84,9 @@ class Task:
     def contexts(self, count: int, seed: int = 0, barred: Collection[str] = ()) -> list[list[Question]]:
         """``count`` contexts, no two alike; each asks once for every value that is an answer.
 
-        A context's examples are drawn once; where one of them is what is asked, another takes its place. An arithmetic context has its own number of steps, 1 to 12. Questions whose text is ``barred`` do not
-        come. Raises ``UnweaveError`` where the task has no more contexts.
+        A context's examples are drawn once; where one of them is what is asked, another takes its place. An arithmetic
+        context has its own number of steps, 1 to 12. Questions whose text is ``barred`` do not come. Raises
+        ``UnweaveError`` where the task has no more contexts.
         """
         generator = numpy_generator(seed, self.name, "contexts")
         known, found = set(barred), []

@@ -44,7 +44,8 @@ VALENCE_AROUSAL: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 """Pleasure and arousal of 23 of the 151 terms; the article's are rated from 1 to 9 and brought to -1 to 1.
 
-Taken from transcriptions of the table in published code, because the article itself was not at hand. Terms with a quieter arousal than -0.5 are few in it, and of the pleasant ones here only ``relaxed`` is calm.
+Taken from transcriptions of the table in published code, because the article itself was not at hand. Terms with a
+quieter arousal than -0.5 are few in it, and of the pleasant ones here only ``relaxed`` is calm.
 """
 WORDS: Mapping[Emotion, str] = MappingProxyType(
     {
