@@ -20,6 +20,9 @@ QUESTION = (
     "\n\nThat is the story so far. On a scale from 0 (not at all) to 10 (as strongly as can be), how strongly does "
     "{name} feel {emotion} right now? Answer with one number."
 )
+ANSWER = "The number is"
+"""Put into the target's mouth: of six beginnings the one with the most probability on numbers (.82, and .13 without),
+tried on the bundled stories about cooking and school."""
 _STORY = "\x02story\x03"
 
 
@@ -132,7 +135,7 @@ def _around(target: Target) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The tokens before a text and those after the question."""
     tokenizer = target.tokenizer
     if not getattr(tokenizer, "chat_template", None):
-        return (), tuple(continued(tokenizer, "\nAnswer:"))
+        return (), tuple(continued(tokenizer, f"\n{ANSWER}"))
     whole = tokenizer.apply_chat_template(
         [{"role": "user", "content": _STORY}], tokenize=False, add_generation_prompt=True
     )
@@ -141,5 +144,5 @@ def _around(target: Target) -> tuple[tuple[int, ...], tuple[int, ...]]:
         raise UnweaveError(
             f"the chat template of {target.name} changes what a user says: use the forced-choice readout"
         )
-    head, tail = (tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (before, after))
+    head, tail = (tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (before, after + ANSWER))
     return head, tail
