@@ -57,7 +57,8 @@ def test_the_direct_readout_is_the_expected_answer_of_the_chat(llama):
     scale = readout.scale
     question = direct.QUESTION.format(name="Mia", emotion="anger")
     chat = [{"role": "user", "content": f"Mia sat. Mia ran.{question}"}]
-    prompt = list(llama.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False))
+    asked = llama.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    prompt = llama.tokenizer(asked + direct.ANSWER, add_special_tokens=False)["input_ids"]
     logs = next_log_probabilities(llama, [[*prompt, *prefix] for prefix in scale.prefixes], scale.tokens)
     masses = scale.masses(np.exp(logs.astype(np.float64))[None])[0]
     assert ratings[1, EMOTIONS.index("anger")] == pytest.approx(masses @ np.arange(11) / 10 / masses.sum(), abs=1e-4)
@@ -69,7 +70,7 @@ def test_without_a_chat_template_the_question_follows_the_text(llama):
     llama.tokenizer = bare
     readout = direct_readout(llama)
     assert readout.head == ()
-    assert bare.decode(readout.tail) == "\nAnswer:"
+    assert bare.decode(readout.tail) == f"\n{direct.ANSWER}"
 
 
 def test_words_that_two_emotions_begin_alike_are_nobody_s(llama):
