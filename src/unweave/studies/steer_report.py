@@ -24,7 +24,7 @@ CAPTIONS = {
     "manifolds": "Explained: share of the states' variance inside the subspace. Ring r: whether values are in their "
     "known order round the curve, which is not given; its null deals the values anew. Empty for lines, whose order is "
     "given.",
-    "energy": f"Energy: {ENERGY}, mean over base contexts. That manifold is fitted to the answers of other contexts with "
+    "energy": f"Energy: {ENERGY}, mean over base contexts. That manifold is fitted to answers of other contexts with "
     "nothing put in; the right values in a wrong order cost no energy where they are met. Order score: share of the "
     "waypoints in the longest run of answers that never turns back. Visited: share of the values between the two that "
     "are the answer somewhere. Jumps: steps at which the answer moves by more than neighbours are apart, and by more "
