@@ -23,7 +23,7 @@ CAPTIONS = {
     "used for nothing else. Chosen: the position with the larger mean inside, and depths of its plateau.",
     "manifolds": "Explained: share of the states' variance inside the subspace. Ring r: whether values are in their "
     "known order round the curve, which is not given; its null deals the values anew. Empty for lines, whose order is "
-    "given.",
+    "given. Here and below p is not adjusted for the number of rows where nothing else is said.",
     "energy": f"Energy: {ENERGY}, mean over base contexts. That manifold is fitted to answers of other contexts with "
     "nothing put in; the right values in a wrong order cost no energy where they are met. Order score: share of the "
     "waypoints in the longest run of answers that never turns back. Visited: share of the values between the two that "
