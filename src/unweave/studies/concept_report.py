@@ -92,8 +92,8 @@ def order_alone(summary: Sequence[dict[str, Any]]) -> list[str]:
     if not named:
         return []
     return [
-        f"The order, and not that it is a ring: {', '.join(named)}. The values come in the known order round the "
-        f"middle of two axes, but surrogates without a ring are as like one (in brackets, adjusted p of the {RING})."
+        f"The order, and not that it is a ring: {', '.join(named)}. The order round the middle of two axes follows the "
+        "known one, but the values are not told from surrogates without a ring (in brackets: adjusted p of its score)."
     ]
 
 
