@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from planted_concept import TEMPLATES
@@ -14,6 +15,7 @@ from unweave.record.run import Run
 from unweave.shapes.concepts import states as concept_states
 from unweave.studies.concept_geometry import ConceptGeometry, concept_geometry
 from unweave.studies.concept_needs import concept_needs
+from unweave.studies.concept_report import chosen_families, order_alone
 from unweave.studies.registry import find_study
 
 QUICK = {"shuffles": 39, "surrogates": 19, "seeds": 2, "layers": (0, 1, 3)}
@@ -89,8 +91,29 @@ def test_claims_and_figures_are_bound_to_tables_and_the_audit_agrees(made):
     assert [claim.table for claim in run.claims()][:3] == ["summary"] * 3
     assert {"distance-r", "ring-r", "r-by-depth-1", "plane-ring", "plane-loose"} <= set(run.figures())
     report = Path(result.report).read_text()
-    assert "r of ways round the ring that was found" in report
+    assert "r of ways round the middle of that plane" in report
+    assert "no curve or surface is known to tell a left-out value better" in report
+    assert not any("The ring" in claim.sentence for claim in run.claims())
+    bars = run.load_table("distance-r").records()
+    alone = next(row for row in run.load_table("summary").records() if row["score"] == "distance r, last token alone")
+    assert [row["value"] for row in bars if row["what"] == "last token alone"] == [alone["mean"]]
+    assert any("already where the last token enters the first block" in claim.sentence for claim in run.claims())
     assert "Fewer than three splits" in report
+
+
+def test_a_known_order_is_not_called_a_ring_and_a_flat_that_is_chosen_is_said():
+    rows = [
+        {"concept": concept, "score": score, "adjusted p": p}
+        for concept, ring, order in (("days", 0.46, 0.01), ("hues", 0.01, 0.01), ("letters", 0.9, 0.4))
+        for score, p in (("ring score", ring), ("ring r", order))
+    ]
+    (told,) = order_alone(rows)
+    assert "not that it is a ring: days (0.46). " in told
+    assert order_alone(rows[2:]) == []
+    shapes = [("days", "plane"), ("days", "plane"), ("days", "circle"), ("few", "")]
+    found = [SimpleNamespace(shape=SimpleNamespace(concept=concept, chosen=name)) for concept, name in shapes]
+    assert chosen_families(found)[0] == "Chosen, with the number of splits: days plane (2), circle (1)."
+    assert chosen_families(found[3:]) == []
 
 
 def test_a_run_that_was_stopped_goes_on_and_reads_no_concept_twice(tmp_path, pristine, files, monkeypatch):

@@ -9,7 +9,7 @@ from test_manifolds_families import TURN, cloud, placed
 
 from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.curvature import geodesic_ratio, sheet_test
-from unweave.shapes.manifolds.dimension import local_pca, nearest_neighbour_likelihood, two_nn
+from unweave.shapes.manifolds.dimension import local_pca, two_nn
 from unweave.shapes.manifolds.surrogates import surrogate, surrogate_test
 from unweave.shapes.manifolds.topology import loop_score, loops
 from unweave.shapes.manifolds.tree_likeness import tree_likeness
@@ -29,10 +29,6 @@ def circle(count=12):
 def test_the_dimension_of_a_filled_cube_is_found(dimension):
     points = filled(dimension)
     assert two_nn(points) == pytest.approx(dimension, rel=0.15)
-    # Points near the faces of a cube have neighbours on one side only, which takes the estimate down.
-    assert nearest_neighbour_likelihood(points) == pytest.approx(dimension, rel=0.2)
-    # With three neighbours, what the sum of logarithms is divided by decides.
-    assert nearest_neighbour_likelihood(points, 3) == pytest.approx(dimension, rel=0.25)
     assert local_pca(points, 20, 0.98) == pytest.approx(dimension, rel=0.1)
 
 
@@ -40,9 +36,7 @@ def test_duplicates_and_too_few_points_have_no_dimension():
     with pytest.raises(UnweaveError, match="2 points are given twice"):
         two_nn(np.concatenate([cloud(8), cloud(8)[:1]]))
     with pytest.raises(UnweaveError, match="12 points are needed"):
-        nearest_neighbour_likelihood(cloud(11))
-    with pytest.raises(UnweaveError, match="3 or more"):
-        nearest_neighbour_likelihood(cloud(11), 2)
+        local_pca(cloud(11))
     with pytest.raises(UnweaveError, match="share 1"):
         local_pca(cloud(11), 3, 1)
 

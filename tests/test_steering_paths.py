@@ -18,6 +18,7 @@ from unweave.shapes.steering.paths import (
     fit_manifold,
     neighbours_and_far,
     shuffled,
+    way_lengths,
     waypoints,
 )
 from unweave.shapes.steering.system import Labelled, layout
@@ -124,18 +125,40 @@ def test_distances_along_behaviour_go_the_short_way_round():
 
 def test_lengths_along_the_circle_follow_behaviour_better_than_chords():
     _known, manifold, behaviour = fitted(Ring())
-    lengths = {way: np.zeros((8, 8)) for way in (MANIFOLD, CHORD)}
-    for way, found in lengths.items():
-        for a in range(8):
-            for b in range(8):
-                found[a, b] = (
-                    path_length(waypoints(manifold, way, a, b, SHARES, np.zeros((1, 20))).plain) if a != b else 0
-                )
-    along, straight = (isometry(lengths[way], behaviour.distances()) for way in (MANIFOLD, CHORD))
+    along, straight = (isometry(way_lengths(manifold, way), behaviour.distances()) for way in (MANIFOLD, CHORD))
     assert along.r > 0.999 > straight.r
-    assert along.low <= along.r <= along.high + 1e-9
+    assert along.low - 1e-9 <= along.r <= along.high + 1e-9
     assert along.p == pytest.approx(1 / 1000)
     assert straight.low < straight.r < straight.high
+
+
+def test_lengths_are_of_the_ways_that_are_walked_and_not_of_their_waypoints(system):
+    _, manifold, _ = fitted(system)
+    fine = np.linspace(0, 1, 400)
+    for way in (*WAYS, shuffled(0)):
+        found = way_lengths(manifold, way)
+        np.testing.assert_array_equal(found, found.T)
+        for first, second in ((0, 1), (6, 1), (2, 5)):
+            walked = path_length(waypoints(manifold, way, first, second, fine, system.bases(0)).plain)
+            assert found[first, second] == pytest.approx(walked, rel=2e-3)
+    with pytest.raises(UnweaveError, match="no way is named"):
+        way_lengths(manifold, "chrod")
+
+
+def test_isometry_of_few_values_leaves_out_draws_without_a_pair():
+    system = Ring(closed=False, count=4)
+    _, manifold, behaviour = fitted(system)
+    found = isometry(way_lengths(manifold, MANIFOLD), behaviour.distances())
+    assert found.low - 1e-9 <= found.r <= found.high + 1e-9
+
+
+def test_a_step_past_several_values_is_a_jump_only_where_an_even_walk_needs_none():
+    system = Ring(closed=False, count=9)
+    known, _, behaviour = fitted(system)
+    few, many = [0, 2, 4, 6, 8], [0, 1, 2, 4, 5, 6, 7, 8, 8]
+    assert cost(np.eye(10)[few][None], behaviour, known, 0, 8).jumps == 0
+    assert cost(np.eye(10)[many][None], behaviour, known, 0, 8).jumps == 1
+    assert cost(np.eye(10)[[0, 2, 5, 6, 8]][None], behaviour, known, 0, 8).jumps == 1
 
 
 def test_pairs_are_all_or_a_draw_with_half_of_it_near():

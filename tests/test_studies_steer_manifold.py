@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import steered_ring
 
@@ -56,6 +58,8 @@ def test_the_manifold_wins_far_apart_and_every_number_is_bound(worlds, tmp_path)
             assert row["p"] < 0.05
     assert audit_run(run) == []
     assert len(run.claims()) == 16
+    report = Path(found.report).read_text()
+    assert all(f"ring: straight in the subspace less manifold, {each} pairs" in report for each in ("near", "far"))
 
 
 def test_a_stopped_run_goes_on_with_what_it_had(worlds, tmp_path, monkeypatch):

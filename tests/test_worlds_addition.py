@@ -51,6 +51,14 @@ def test_pairs_that_were_not_trained_on_are_added_right(system):
     assert held_out_accuracy(AdditionNetwork(SMALL), SMALL) < 0.4
 
 
+def test_accuracy_is_of_the_pairs_that_were_not_trained_on():
+    first, second = (each[held_out_pairs(SMALL)] for each in pairs(13))
+    wrong = torch.zeros(13, 13, dtype=torch.long)
+    wrong[first, second] = 1
+    assert held_out_accuracy(lambda a, b: torch.eye(13)[(a + b + wrong[a, b]) % 13], SMALL) == 0
+    assert held_out_accuracy(lambda a, b: torch.eye(13)[(a + b + 1 - wrong[a, b]) % 13], SMALL) == 1
+
+
 def test_training_is_the_same_again_and_what_is_kept_is_what_was_trained(tmp_path, monkeypatch):
     short = AdditionConfig(modulus=5, hidden=8, steps=5)
     once, kept = train(short).state_dict(), load_or_train(short, folder=tmp_path).state_dict()
@@ -107,8 +115,11 @@ def test_a_state_put_back_changes_nothing_and_another_one_brings_its_number(syst
     assert np.allclose(shifted[np.arange(16), first], own[np.arange(16), (first + second) % 13], atol=1e-6)
 
 
-def test_values_are_placed_by_the_strongest_frequency(system):
+def test_values_are_placed_by_the_strongest_frequency():
+    # The trained one's strongest frequency is 1, at which numbers are in their own order.
+    system = AdditionSystem(AdditionNetwork(SMALL), SMALL)
     places = system.places
+    assert system.frequency > 1
     assert sorted(places) == list(range(13))
     assert places[1] == system.frequency == system.spectrum(STREAM).strongest[0]
     neighbours = np.argwhere(system.metric == 1)

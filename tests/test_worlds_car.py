@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.choice import choose
-from unweave.shapes.steering.system import layout
+from unweave.shapes.steering.system import Labelled, layout
 from unweave.shapes.worlds.car import LEFT, RIGHT, Screen, rollouts, step
 from unweave.shapes.worlds.car_system import CODE, CONTEXTS, DECISION, RUNS, STATE, CarSystem, mountain_car
-from unweave.shapes.worlds.decoded_paths import DecodedPaths, decoded_paths, difference
+from unweave.shapes.worlds.decoded_paths import WAYS, DecodedPaths, decoded_paths, difference
 from unweave.shapes.worlds.frame_model import (
     WARM,
     FrameModel,
@@ -173,6 +175,33 @@ def test_the_curve_keeps_the_car_whole_and_the_shuffled_one_does_not(system):
     assert not np.array_equal(inside.error, ways["chord"].error)
     found = difference(ways["shuffled curve"], ways["manifold"], "error")
     assert 0 < found.low < found.mean < found.high
+
+
+class Track:
+    """A car whose position is a state's first number; what the other numbers hold is not explained by it."""
+
+    edges = np.linspace(0, 8, 9)
+    positions = (edges[:-1] + edges[1:]) / 2
+    values = tuple(map(str, range(8)))
+    metric = np.abs(positions[:, None] - positions)
+
+    def states(self, layer):
+        return Labelled(np.stack([self.positions, 0 * self.positions, 0 * self.positions], 1), np.arange(8))
+
+    def bases(self, layer):
+        return np.array([[3.0, 0.25, 0.0], [5.0, 0.0, 0.5]])
+
+    def decoded(self, layer, states):
+        return SimpleNamespace(positions=states[..., 0], unexplained=states[..., 1:].sum(-1))
+
+
+def test_only_the_chord_in_the_subspace_keeps_the_rest_of_the_context_and_error_is_from_where_the_car_was_meant():
+    pairs = np.array([[0, 7], [2, 4]])
+    found = {way: decoded_paths(Track(), 0, way, pairs, 24) for way in WAYS}
+    for way in ("manifold", "chord", "chord in subspace"):
+        assert found[way].error == pytest.approx(0, abs=1e-9)
+        assert found[way].unexplained == pytest.approx(0.375 if "subspace" in way else 0, abs=1e-9)
+    assert found["shuffled curve"].error.min() > 0.1
 
 
 def test_intervals_of_differences_draw_values_not_pairs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 LINES_A_FIGURE = 6
 LABELS_A_FIGURE = 45
-FOUND, CHANCE = "found", NULL
+FOUND, CHANCE, ALONE = "found", NULL, "last token alone"
+LEVEL = 0.05
 
 
 def write_concepts(
@@ -56,36 +58,87 @@ def write_concepts(
             paragraphs=[
                 "Of every template the mean over values is taken out, and a value's centroid is its mean over some "
                 "templates. The layer is chosen on one third of the templates and tested on another; where a null "
-                "deals the values anew it chooses the layer anew. Splits are of the same templates, so their spread is "
-                "that of the split and no more."
+                "deals the values anew it chooses the layer anew. Scores of the centroids alone are taken at the layer "
+                "that the known distances chose, and their surrogates do not choose. Splits are of the same templates, "
+                "so their spread is that of the split and no more."
             ],
             facts=facts,
             tables=["concepts"],
         ),
-        Section("Distances and rings", figures=bars_drawn, tables=["summary"]),
+        Section("Distances and rings", paragraphs=order_alone(summary), figures=bars_drawn, tables=["summary"]),
         Section("By depth", figures=by_layer),
         Section("The planes", figures=planes),
-        Section("Families", tables=[name for name in ("families", "refused") if name in run.tables()]),
+        Section(
+            "Families",
+            paragraphs=chosen_families(found),
+            tables=[name for name in ("families", "refused") if name in run.tables()],
+        ),
     ]
     if carried:
         sections.append(Section("Units that fire together", tables=["carried", "discovery"]))
     return write_report(run, f"The shapes of {len(concepts)} concepts in {config.target}", lead, sections, headlines)
 
 
+def order_alone(summary: Sequence[dict[str, Any]]) -> list[str]:
+    """Which concepts have the known order round the middle of two axes and yet are no ring there."""
+    from unweave.shapes.concepts.shape import RING, RING_R
+
+    p = {(row["score"], row["concept"]): row["adjusted p"] for row in summary}
+    named = [
+        f"{concept} ({p[RING, concept]:.2f})"
+        for score, concept in p
+        if score == RING_R and p[score, concept] <= LEVEL < p[RING, concept]
+    ]
+    if not named:
+        return []
+    return [
+        f"The order, and not that it is a ring: {', '.join(named)}. The order round the middle of two axes follows the "
+        "known one, but the values are not told from surrogates without a ring (in brackets: adjusted p of its score)."
+    ]
+
+
+def chosen_families(found: Sequence[FoundShape]) -> list[str]:
+    """What was chosen for each concept, in how many splits, and what a flat and a tree do not say."""
+    from unweave.shapes.manifolds.choice import MOST_FLAT
+
+    chosen: dict[str, Counter[str]] = {}
+    for each in found:
+        if each.shape.chosen:
+            chosen.setdefault(each.shape.concept, Counter())[each.shape.chosen] += 1
+    if not chosen:
+        return []
+    told = "; ".join(
+        f"{concept} {', '.join(f'{name} ({count})' for name, count in names.most_common())}"
+        for concept, names in chosen.items()
+    )
+    return [
+        f"Chosen, with the number of splits: {told}.",
+        "Line, plane and flat are principal components: where one is chosen, no curve or surface is known to tell a "
+        f"left-out value better. Flat {MOST_FLAT} is the largest that is tried and stands for all above. For a tree, "
+        "which joins centroids to branches, it is enough that they come in clusters. "
+        "None: the mean alone does as well.",
+    ]
+
+
 def _bars(run: Run, summary: Sequence[dict[str, Any]], score: str) -> str | None:
     """A score of every concept beside what chance reaches."""
     from unweave.record.bar_chart import bars
     from unweave.record.table import Table
+    from unweave.shapes.concepts.shape import DISTANCE, TOKENS
 
     rows = [row for row in summary if row["score"] == score]
     if not rows:
         return None
     name = score.replace(" ", "-")
     records = []
+    alone = {row["concept"]: row["mean"] for row in summary if row["score"] == TOKENS} if score == DISTANCE else {}
     for row in rows:
         spread = {"low": row["lowest split"], "high": row["highest split"]}
         records.append({"concept": row["concept"], "what": FOUND, "value": row["mean"], **spread})
         records.append({"concept": row["concept"], "what": CHANCE, "value": row[NULL], "low": None, "high": None})
+        if row["concept"] in alone:
+            first = {"what": ALONE, "value": alone[row["concept"]], "low": None, "high": None}
+            records.append({"concept": row["concept"], **first})
     table = Table.from_records(name, records, digits={"value": 3})
     run.save_table(table)
     run.draw(
@@ -180,15 +233,16 @@ def _planes(run: Run, concepts: Sequence[Concept], found: Sequence[FoundShape]) 
 
 def _claim(run: Run, summary: Sequence[dict[str, Any]], carried: Sequence[CarriedConcept]) -> None:
     from unweave.record.aggregate import Aggregate
-    from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, RING_R
+    from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, RING_R, TOKENS
 
     sentences = {
         DISTANCE: "Distances between the centroids of {concept} follow the known ones with r = {{value}}, "
         "on templates that neither fitted nor chose the layer",
-        RING_R: "The ring of {concept} that was found without labels of order follows the known circle with "
-        "r = {{value}}",
-        ADJACENCY: "Of the known neighbours of {concept} a share of {{value}} are neighbours on the ring that was "
-        "found",
+        TOKENS: "Distances between {concept} follow the known ones with r = {{value}} already where the last token "
+        "enters the first block",
+        RING_R: "The order of {concept} round the middle of two axes, found without labels of order, follows the known "
+        "circle with r = {{value}}",
+        ADJACENCY: "Of the known neighbours of {concept} a share of {{value}} are neighbours round that middle",
     }
     for row in summary:
         if row["score"] not in sentences:

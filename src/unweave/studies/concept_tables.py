@@ -124,6 +124,7 @@ def _pictures(concepts: Sequence[Concept], found: Sequence[FoundShape]) -> Itera
             for curve in each.curves
             for step, (part, place) in enumerate(zip(curve.part, curve.places, strict=True))
         ],
-        "Curves through the centroids, fitted in all columns and drawn in three axes; a tree's parts are its edges.",
+        "Curves through the centroids, fitted in all columns and drawn in three axes, chosen or not; a tree's "
+        " parts are its edges.",
         x=3, y=3, z=3,
     )  # fmt: skip

@@ -18,25 +18,30 @@ ENERGY = "Bhattacharyya distance to the behaviour manifold, summed over waypoint
 CAPTIONS = {
     "gate": "Share of questions whose likeliest value is the right one, with Wilson's interval; chance is the share of "
     "the commonest right answer. A task passes with half of them right, an interval above chance, and half of the "
-    "probability on the values.",
+    "probability on the values. The questions of modular-addition are those that it was trained on too.",
     "scan": "Share of interchanges after which the target answers as the question whose state was put in, on contexts "
     "used for nothing else. Chosen: the position with the larger mean inside, and depths of its plateau.",
     "manifolds": "Explained: share of the states' variance inside the subspace. Ring r: whether values are in their "
     "known order round the curve, which is not given; its null deals the values anew. Empty for lines, whose order is "
-    "given.",
-    "energy": f"Energy: {ENERGY}, mean over base contexts. Order score: share of the waypoints in the longest run of "
-    "answers that never turns back. Visited: share of the values between the two that are the answer somewhere. "
-    "Jumps: steps at which the answer moves by more than neighbours are apart. Shuffled curve: mean over the orders.",
+    "given. Here and below p is not adjusted for the number of rows where nothing else is said.",
+    "energy": f"Energy: {ENERGY}, mean over base contexts. That manifold is fitted to answers of other contexts with "
+    "nothing put in; the right values in a wrong order cost no energy where they are met. Order score: share of the "
+    "waypoints in the longest run of answers that never turns back. Visited: share of the values between the two that "
+    "are the answer somewhere. Jumps: steps at which the answer moves by more than neighbours are apart, and by more "
+    "than an even walk must. Shuffled curve: mean over the orders.",
     "means": "Means over pairs, by seed.",
     "ways": "Means over pairs and seeds; the interval is from leaving out values, not pairs. Beats manifold: share of "
-    "pairs and seeds with less energy than the manifold's.",
+    "pairs and seeds with less energy than the manifold's. Chord and chord renormed replace the whole state, the other "
+    "ways keep what the base state has outside the subspace: the chord in subspace is the manifold's fair rival. All: "
+    "the pairs that were drawn, among which near ones have more than their share where not all were.",
     "tests": "Difference: the way's energy less the manifold's, so that below 0 the manifold loses; its interval and p "
     "come from leaving out one value with all its pairs at a time. Holm: over near and far pairs, ways and layers of a "
     "system. Line wins: share of pairs and seeds in which the way has less energy than the manifold.",
     "orders": "The manifold's mean energy, and those of curves through the same centroids in other orders of the "
     "values, which are a permutation null; p cannot be below 1 over one more than their number.",
     "isometry": "Pearson's r, over all pairs, of a way's length through states with the distance along the behaviour "
-    "manifold; interval: values drawn anew; null: values dealt anew.",
+    "manifold; interval: values drawn anew; null: values dealt anew. Shuffled curve: of its lengths' mean over the "
+    "orders.",
     "centroids": "Of the first seed: scores on the principal axes of the centroids, and theta on the curve.",
     "curve": "The fitted curve of the first seed.",
     "axes": "Share of the centroids' variance on each axis.",
@@ -71,11 +76,15 @@ def write_steering(
     _claim(run, config, able)
     headlines = [
         Headline(
-            f"{each.name}: straight in the subspace less manifold, far pairs", "tests",
-            {"task": each.name, "layer": _middle(each), "distance": "far", "against": "chord in subspace"},
+            f"{each.name}: straight in the subspace less manifold, {distance} pairs", "tests",
+            {"task": each.name, "layer": _middle(each), "distance": distance, "against": "chord in subspace"},
             "difference", 2, signed=True, note=f"layer {_middle(each)}, energy",
         )
         for each in able
+        for distance in ("far", "near")
+        if run.load_table("tests").find(
+            {"task": each.name, "layer": _middle(each), "distance": distance, "against": "chord in subspace"}
+        )
     ]  # fmt: skip
     known = ["gate", *(["scan"] if "scan" in run.tables() else []), "manifolds"]
     cannot = [f"Refused: {reason}." for reason in refused.values()]
@@ -107,7 +116,7 @@ def _scans(run: Run, able: Sequence[Prepared]) -> list[str]:
         name = f"scan-{each.name}"
         figure = lines(
             run.load_table("scan"), "layer", "accuracy", "low", "high", "position", where={"task": each.name},
-            title=f"Where the answer of {each.name} is held", y_label="interchange accuracy",
+            title=f"{each.name}: where another question's state brings its answer", y_label="interchange accuracy",
         )  # fmt: skip
         run.draw(name, figure)
         names.append(name)

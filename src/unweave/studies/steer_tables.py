@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from unweave.shapes.steering.energy import Cost
     from unweave.studies.steer_bench import Prepared, Steered
     from unweave.studies.steer_manifold import SteerManifold
@@ -234,27 +232,15 @@ def _isometry(config: SteerManifold, found: Sequence[Steered]) -> Rows:
     """Lengths of each way and distances along the behaviour manifold, over all pairs."""
     import numpy as np
 
-    from unweave.shapes.steering.curve import path_length
     from unweave.shapes.steering.energy import isometry
-    from unweave.shapes.steering.paths import SHUFFLED, WAYS, shuffled, waypoints
-
-    shares = np.linspace(0, 1, config.waypoints)
-
-    def lengths(each: Steered, way: str) -> np.ndarray:
-        square = np.zeros_like(each.metric)
-        for first, second in zip(*np.triu_indices(len(square), 1), strict=True):
-            way_there = waypoints(
-                each.manifold, way, int(first), int(second), shares, each.bases[:1], config.first_seed
-            )
-            square[first, second] = square[second, first] = path_length(way_there.plain)
-        return square
+    from unweave.shapes.steering.paths import SHUFFLED, WAYS, shuffled, way_lengths
 
     rows = []
     for each in found:
         distances = each.behaviour.distances()
         for way in (*WAYS, SHUFFLED):
             names = [way] if way != SHUFFLED else [shuffled(number) for number in range(config.shuffles)]
-            mean = np.mean([lengths(each, name) for name in names], 0)
+            mean = np.mean([way_lengths(each.manifold, name, config.first_seed) for name in names], 0)
             r, low, high, p, threshold = isometry(mean, distances, config.first_seed)
             rows.append(
                 {

@@ -1,4 +1,7 @@
-"""Scores of a cloud of centroids that no order or known distance enters, each beside surrogates without a shape."""
+"""Scores of a cloud of centroids that no order or known distance enters, each beside surrogates without a shape.
+
+Where the cloud's layer was chosen by known distances, these chose it, and surrogates do not choose again.
+"""
 
 from __future__ import annotations
 

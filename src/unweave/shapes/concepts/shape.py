@@ -23,8 +23,8 @@ MEANINGS = {
     DISTANCE: "Pearson's r of centroid distances with the known ones; the null chooses the layer again",
     TOKENS: "the same where the last token enters the first block: the baseline of what the other blocks add",
     RING: "how like a ring the values are in the plane of two principal axes; no order is used",
-    RING_R: "r of ways round the ring that was found without labels of order with ways round the known circle",
-    ADJACENCY: "share of known neighbours that are neighbours on the ring that was found",
+    RING_R: "r of ways round the middle of that plane, found without labels of order, with ways round the known circle",
+    ADJACENCY: "share of known neighbours that are neighbours round that middle",
     **LABEL_FREE,
 }
 """What each score says, by its name."""

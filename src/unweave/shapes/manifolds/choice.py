@@ -17,6 +17,7 @@ from unweave.stats.comparisons import holm
 from unweave.stats.noise import paired_test
 
 FLATS = {"line": 1, "plane": 2}
+MOST_FLAT = 6
 LEAST_VALUES = 6
 LEAST_WIDTH = 8
 
@@ -79,7 +80,7 @@ def choose(
     names: Sequence[str] | None = None,
     level: float = 0.05,
     rotations: int = 2,
-    most_flat: int = 6,
+    most_flat: int = MOST_FLAT,
     seed: int = 0,
 ) -> Choice:
     """The simplest family that no other beats when values are left out, and that beats principal components.
@@ -90,9 +91,10 @@ def choose(
     with them that the other half does not share, so that it gains nothing by having them; a distance to the nearest
     point would fall with each added dimension. An interpolating spline pays for the noise of the centroids that it
     passes through: where a flat of more dimensions predicts better, that flat is the choice, and ``of_dimension`` has
-    the best curve. A curved family counts where its errors are below those of the flat of
-    its dimension (paired test over values, one-sided, Holm over families). Of the flats and those families, the ones
-    that another one beats at ``level`` (the same test) are dropped, and the fewest dimensions, then parameters win.
+    the best curve. The flat of ``most_flat`` dimensions stands for all of more. A curved family counts where its errors
+    are below those of the flat of its dimension (paired test over values, one-sided, Holm over families). Of the flats
+    and those families, the ones that another one beats at ``level`` (the same test) are dropped, and the fewest
+    dimensions, then parameters win.
 
     Give centroids in all their columns, not after PCA: noise outside the shape is what the halves are held against.
     Raises ``UnweaveError`` for fewer than 6 values or 8 columns.

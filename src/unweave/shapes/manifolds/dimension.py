@@ -27,20 +27,6 @@ def two_nn(points: Float64[np.ndarray, "n d"], discarded: float = 0.1) -> float:
     return float(ratios[:kept] @ height / (ratios[:kept] @ ratios[:kept]))
 
 
-def nearest_neighbour_likelihood(points: Float64[np.ndarray, "n d"], neighbours: int = 10) -> float:
-    """The maximum-likelihood intrinsic dimension from the distances to ``neighbours`` nearest points.
-
-    Inverse dimensions are averaged over points. Raises ``UnweaveError`` for fewer than 3 neighbours, too few points and
-    duplicates. Source: Levina and Bickel 2004, "Maximum likelihood estimation of intrinsic dimension"; MacKay and
-    Ghahramani 2005 for the average.
-    """
-    if neighbours < 3:
-        raise UnweaveError(f"{neighbours} neighbours: 3 or more are needed")
-    distances = _neighbours(points, neighbours)[0]
-    inverse = np.log(distances[:, -1:] / distances[:, :-1]).sum(1) / (neighbours - 1)
-    return float(1 / inverse.mean())
-
-
 def local_pca(points: Float64[np.ndarray, "n d"], neighbours: int = 10, share: float = 0.95) -> float:
     """The mean number of principal axes that hold ``share`` of the variance of a point's ``neighbours`` and itself.
 

@@ -57,6 +57,16 @@ class Curve:
         shares = np.arange(per_span) / per_span
         return np.append((ends[:-1, None] + shares * np.diff(ends)[:, None]).ravel(), ends[-1])
 
+    def lengths(self, per_span: int = 40) -> Float64[np.ndarray, "w w"]:
+        """Lengths along the curve between every two points, each the way that ``between`` goes."""
+        theta = self.samples(per_span)
+        along = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(self.at(theta), axis=0), axis=1)))
+        knots = theta[0] + np.mod(self.knots - theta[0], self.period) if self.period else self.knots
+        place = np.interp(knots, theta, along)
+        apart = np.abs(place[:, None] - place)
+        other_way = np.abs(knots[:, None] - knots) > self.period / 2 if self.period else False
+        return np.where(other_way, along[-1] - apart, apart)
+
 
 def path_length(points: Float64[np.ndarray, "p k"]) -> float:
     """The sum of the straight steps along points."""

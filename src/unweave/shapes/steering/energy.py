@@ -32,7 +32,7 @@ class Cost:
     visited: float | None
     """Share of the values that lie between the two which are the answer somewhere; none where none lies between."""
     jumps: int
-    """Steps of the way at which the answer changes by more than neighbours are apart."""
+    """Steps of the way at which the answer changes by more than neighbours are apart, and by more than an even walk."""
 
 
 def cost(
@@ -53,7 +53,10 @@ def cost(
         key=lambda found: (found[0], found[1] or 0.0),
     )
     steps = [min(abs(each) for each in known.offsets(a, b)) for a, b in itertools.pairwise(answers)]
-    jumps = sum(step > known.step * 1.5 for step in steps)
+    # With fewer waypoints than values between, each step of an even walk passes some by.
+    pace = min(abs(each) for each in known.offsets(first, second)) / max(len(steps), 1)
+    allowed = known.step * (max(np.ceil(pace / known.step - 1e-6), 1) + 0.5)
+    jumps = sum(step > allowed for step in steps)
     return Cost(float(distance.sum()), float(distance.max()), float(1 - mean[:, -1].mean()), *best, jumps)
 
 
@@ -96,6 +99,8 @@ def isometry(lengths: Square, distances: Square, seed: int = 0, resamples: int =
     generator = numpy_generator(seed, "isometry")
     times = generator.multinomial(count, np.full(count, 1 / count), resamples).astype(float)
     weights = times[:, first] * times[:, second]
+    # A draw of one value only has no pair.
+    weights = weights[weights.any(1)]
     weights /= weights.sum(1, keepdims=True)
     one, other = lengths[first, second], distances[first, second]
     one, other = one - weights @ one[:, None], other - weights @ other[:, None]

@@ -1,4 +1,4 @@
-"""Where a target holds what it will answer: states of other questions put in, depth by depth."""
+"""Where another question's state brings its answer: early at the token that is asked about, late at the last one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unweave.stats.proportion import wilson_interval
 
 POSITIONS: tuple[Position, ...] = ("entity", "last")
 PLATEAU = 0.9
-"""Of the best interchange accuracy inside: depths from there on up are where the answer is held."""
+"""Of the best interchange accuracy inside: depths that have as much are where states are replaced."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from jaxtyping import Float, Float64
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.seeds import numpy_generator
+from unweave.shapes.manifolds.distances import centroid_distances
 from unweave.shapes.manifolds.family import principal
 from unweave.shapes.manifolds.splines import TURN, cyclic_knots
-from unweave.shapes.steering.curve import Curve, dealt
+from unweave.shapes.steering.curve import Curve, dealt, path_length
 from unweave.shapes.steering.system import Labelled, Layout
 
 MANIFOLD, CHORD, IN_SUBSPACE, RENORMED = "manifold", "chord", "chord in subspace", "chord renormed"
@@ -129,6 +130,22 @@ def waypoints(
     elif way != CHORD:
         raise UnweaveError(f"no way is named {way!r}; {nearest(way, [*WAYS, shuffled(0)])}")
     return Waypoints(np.broadcast_to(line, (len(bases), *line.shape)), line)
+
+
+def way_lengths(manifold: Manifold, way: str, seed: int = 0) -> Float64[np.ndarray, "w w"]:
+    """How long a way through states is between every two values, however many waypoints it is walked in.
+
+    Raises ``UnweaveError`` for a way that ``waypoints`` does not know.
+    """
+    if way == MANIFOLD or way.startswith(SHUFFLED):
+        return (manifold.curve if way == MANIFOLD else manifold.shuffled(way, seed)).lengths()
+    if way in (CHORD, IN_SUBSPACE):
+        return centroid_distances(manifold.centroids if way == CHORD else manifold.curve.points)
+    found, shares = np.zeros((len(manifold.centroids),) * 2), np.linspace(0, 1, 100)
+    for first, second in zip(*np.triu_indices(len(found), 1), strict=True):
+        line = waypoints(manifold, way, int(first), int(second), shares, manifold.centroids[:0], seed).plain
+        found[first, second] = found[second, first] = path_length(line)
+    return found
 
 
 def neighbours_and_far(

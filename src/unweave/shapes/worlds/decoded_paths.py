@@ -59,7 +59,7 @@ def decoded_paths(
     centroids at their positions, ``chord`` the straight line between two centroids, ``chord in subspace`` that line
     with what is outside the centroids' first principal axes (as many as hold 95 % of their variance) left as it is in
     each context; ``shuffled curve``, the null, is a spline through the same centroids with the ones between both ends
-    dealt to the positions in another order.
+    dealt to the positions in another order. Every way but the ``chord in subspace`` replaces the whole state.
 
     Raises ``UnweaveError`` for an unknown way, a pair of one value and too few steps to tell a jump.
     """
