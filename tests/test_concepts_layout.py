@@ -70,6 +70,11 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         read_concept(tmp_path / "list.json")
 
 
+def test_an_unknown_concept_names_near_ones_and_how_to_give_ones_own():
+    with pytest.raises(UnweaveError, match=r"nearest: 'weekdays'.* a file that ends in \.toml or \.json"):
+        find_concept("weekdys")
+
+
 def test_all_bundled_concepts_can_be_read_and_are_what_they_say():
     found = {name: bundled_concept(name) for name in BUNDLED}
     assert CONCEPTS == BUNDLED

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -144,16 +145,23 @@ def test_what_units_carry_is_kept_and_not_measured_again(made, pristine, monkeyp
     config, run, result = made
     kept = run.load_table("discovery").records() if "discovery" in run.tables() else []
     assert [row["concept"] for row in kept] == [each.concept for each in result.carried]
-    from unweave.studies.concept_reading import open_concepts, read_carried
+    from unweave.studies.concept_reading import open_concepts, open_dictionary, read_carried
 
     other = started(tmp_path, config)
     for key, row in run.cells("carried").items():
         other.put_cell("carried", key, row)
     monkeypatch.setattr("unweave.read.dictionaries.load_dictionary", None)
+    dictionary = open_dictionary(config, pristine["llama"], other, other.progress)
     assert (
-        tuple(read_carried(config, open_concepts(config), pristine["llama"], [], other, other.progress))
+        tuple(read_carried(config, open_concepts(config), pristine["llama"], [], dictionary, other, other.progress))
         == result.carried
     )
+
+
+def test_a_dictionary_that_is_not_there_is_refused_before_any_text_is_read(made, pristine, monkeypatch):
+    monkeypatch.setattr("unweave.shapes.concepts.states.read_states", None)
+    with pytest.raises(UnweaveError, match="nowhere is no folder"):
+        concept_geometry(replace(made[0], dictionary="nowhere"), target=pristine["llama"])
 
 
 def test_templates_of_ones_own_take_the_place_of_the_others(tmp_path, files):

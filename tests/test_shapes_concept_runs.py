@@ -32,7 +32,7 @@ def steered(tmp_path_factory):
 def test_runs_are_told_by_their_tables_and_say_what_they_are_of(shaped, steered):
     assert [kind.name for kind in RUN_KINDS if kind.holds(shaped.run.path)] == ["concepts"]
     assert [kind.name for kind in RUN_KINDS if kind.holds(steered.run.path)] == ["concepts"]
-    assert (shaped.summary().about, steered.summary().about) == ("2 concepts", "1 steered")
+    assert (shaped.summary().about, steered.summary().about) == ("2 concepts", "1 task steered")
     found = overview(shaped, ConceptsOverviewRequest())
     assert [(one.name, one.values, one.layers, one.layer) for one in found.concepts] == [
         ("weekdays", 7, [5, LAYER], LAYER),

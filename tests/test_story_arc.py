@@ -115,7 +115,8 @@ def test_a_cancelled_run_keeps_what_it_asked(short, llama, new_run, monkeypatch)
     assert len(run.cells("raw-scores")) == 4
 
 
-def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_run, tmp_path):
+def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("unweave.studies.story_report.own_arcs", lambda *_: {"own-text": "fall-rise"})
     path = tmp_path / "own.txt"
     path.write_text("Bo sat. Then Bo ran. It was dark. So Bo fell. Then Bo sat. Now Bo ran.")
     config = StoryArc(**QUICK, text=str(path), window=4)
@@ -127,6 +128,10 @@ def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_ru
     assert own[3]["text"] == "So Bo fell."
     assert "window of 4 sentences" in run.load_table("sentences").caption
     assert found.arcs["own-text"] in (*ARCS, None)
+    report = (run.path / "report.html").read_text("utf-8")
+    assert "nearest to fall-rise;" in report
+    assert "asked about Bo" in report
+    assert "<code>stories.html</code>" in report
     assert found.r == {}
     assert "agreement" not in run.tables()
     assert "probes" not in run.tables()
@@ -157,11 +162,15 @@ def test_settings_that_make_no_sense_are_refused(changes, said):
         ({"readouts": ("forced",)}, "no readout is named 'forced'"),
         ({"controls": ("arc",)}, "not a kind of control story"),
         ({"calibration": ("cookery",)}, "'cooking'"),
-        ({"layers": (99,)}, "depth 99"),
-        ({"span": 4}, "3 depths were read"),
+        ({"layers": (1, 2, 99)}, "depth 99 is not in"),
+        ({"drawn": 4}, "those read are 1, 2, 3"),
+        ({"span": 4}, "3 depths are read"),
     ],
 )
-def test_what_is_not_there_is_refused_by_name(short, llama, new_run, changes, said):
+def test_what_is_not_there_is_refused_by_name_before_any_story_is_read(
+    short, llama, new_run, monkeypatch, changes, said
+):
+    monkeypatch.setattr("unweave.shapes.stories.text.read_story", None)
     config = StoryArc(**{**QUICK, "controls": (), **changes})
     with pytest.raises(UnweaveError, match=said):
         story_arc(config, new_run(config), llama)

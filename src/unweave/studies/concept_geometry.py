@@ -98,7 +98,7 @@ def concept_geometry(config: ConceptGeometry, run: Run | None = None, target: Ta
     With a run, each concept's splits are kept as they end, and a repeated call goes on. ``target`` is a loaded one;
     then ``config.target`` is only its name. Raises ``UnweaveError`` for concepts that cannot be read.
     """
-    from unweave.studies.concept_reading import open_concepts, read_carried, read_shapes
+    from unweave.studies.concept_reading import open_concepts, open_dictionary, read_carried, read_shapes
     from unweave.studies.concept_report import write_concepts
 
     progress = run.progress if run is not None else Silent()
@@ -113,8 +113,9 @@ def concept_geometry(config: ConceptGeometry, run: Run | None = None, target: Ta
         run.identify("target", target.name, target.identity.digest)
         for concept in concepts:
             run.identify("data", concept.name, concept.digest)
+    dictionary = open_dictionary(config, target, run, progress)
     found = read_shapes(config, concepts, target, run, progress)
-    carried = read_carried(config, concepts, target, found, run, progress)
+    carried = read_carried(config, concepts, target, found, dictionary, run, progress)
     report = None
     if run is not None:
         report = str(write_concepts(run, config, concepts, found, carried))

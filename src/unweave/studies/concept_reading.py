@@ -11,6 +11,7 @@ from unweave.base.errors import UnweaveError
 if TYPE_CHECKING:
     from unweave.base.progress import Progress
     from unweave.models.target import Target
+    from unweave.read.features import Dictionary
     from unweave.record.run import Run
     from unweave.shapes.concepts.concept import Concept
     from unweave.shapes.concepts.picture import Picture
@@ -87,28 +88,39 @@ def read_shapes(
     return found
 
 
+def open_dictionary(config: ConceptGeometry, target: Target, run: Run | None, progress: Progress) -> Dictionary | None:
+    """The dictionary whose units are grouped; none where none is named, or the run keeps what its units carry.
+
+    Raises ``UnweaveError`` for one that is not there or does not fit the target.
+    """
+    if config.dictionary is None or (run is not None and ALL in run.cells(CARRIED)):
+        return None
+    from unweave.read.dictionaries import load_dictionary
+
+    return load_dictionary(config.dictionary, target, progress)
+
+
 def read_carried(
     config: ConceptGeometry,
     concepts: Sequence[Concept],
     target: Target,
     found: Sequence[FoundShape],
+    dictionary: Dictionary | None,
     run: Run | None,
     progress: Progress,
 ) -> list[CarriedConcept]:
     """Which group of the dictionary's units carries each concept, by every split; none without a dictionary."""
-    if config.dictionary is None:
-        return []
     kept = run.cells(CARRIED) if run is not None else {}
     if ALL in kept:
         return list(_carried_adapter().validate_json(str(kept[ALL]["found"])))
+    if dictionary is None:
+        return []
     import numpy as np
 
-    from unweave.read.dictionaries import load_dictionary
     from unweave.shapes.concepts.states import label_sequences, split_templates
     from unweave.shapes.concepts.units import carried, discover_groups, read_units
     from unweave.shapes.manifolds.discovery import DiscoveryConfig
 
-    dictionary = load_dictionary(config.dictionary, target, progress)
     if run is not None:
         run.identify("decomposition", dictionary.name, dictionary.digest)
     readings = []

@@ -135,7 +135,7 @@ def _studied(config: StoryArc, run: Run, target: Target | None) -> StoryArcFound
     from unweave.studies.story_analysis import analyse
     from unweave.studies.story_reading import read_all
     from unweave.studies.story_report import write_stories
-    from unweave.studies.story_steering import steer, steered_layers
+    from unweave.studies.story_steering import steer
     from unweave.studies.story_tables import (
         TESTED,
         VALENCE,
@@ -149,8 +149,6 @@ def _studied(config: StoryArc, run: Run, target: Target | None) -> StoryArcFound
 
     run.use_seeds([config.seed])
     read = read_all(config, run, target)
-    if config.steering and not config.has_text:
-        steered_layers(config, read.readings)  # refused before hours of work
     save_readouts(run, read)
     save_sentences(run, config, read)
     kept(run, ("paths", "axes", "surface"), lambda: save_paths(run, config, read))

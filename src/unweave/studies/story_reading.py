@@ -79,6 +79,7 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
     wanted, own = _wanted(config)
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
+    layers = read_layers(config, target)
     run.identify("target", target.name, target.identity.digest, parameters=_parameters(target))
     neutral = [
         read_story(target, story, config.window)
@@ -97,9 +98,32 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
     everything = [*given, *([own] if own is not None else [])]
     readouts, raw, facts = _asked(config, run, target, neutral, everything, texts)
     maps = _calibrations(calibrating, raw, readouts)
-    readings = _readings(config, run, target, given, texts, raw, maps, readouts, True)
-    owned = _readings(config, run, target, [own], texts, raw, maps, readouts, False) if own is not None else None
+    readings = _readings(config, run, target, given, texts, raw, maps, readouts, layers, True)
+    owned = (
+        _readings(config, run, target, [own], texts, raw, maps, readouts, layers, False) if own is not None else None
+    )
     return Read(target, readouts, maps, readings, owned, facts, sum(text.tokens for text in texts.values()))
+
+
+def read_layers(config: StoryArc, target: Target) -> tuple[int, ...]:
+    """The depths whose states are read.
+
+    Raises ``UnweaveError`` for one that the target does not have, for a drawn one that is not read, and for fewer than
+    are steered: before any story is read.
+    """
+    from unweave.read.stream import depths
+    from unweave.studies.story_steering import steered_layers
+
+    known = depths(target)
+    layers = tuple(config.layers) or tuple(known)
+    unknown = [depth for depth in layers if depth not in known]
+    if unknown:
+        raise UnweaveError(f"depth {unknown[0]} is not in {target.name}: it has depths 0 to {known[-1]}")
+    if config.drawn is not None and config.drawn not in layers:
+        raise UnweaveError(f"drawn is depth {config.drawn}, and those read are {', '.join(map(str, layers))}")
+    if config.steering and not config.has_text:
+        steered_layers(config, layers)
+    return layers
 
 
 def _wanted(config: StoryArc) -> tuple[list[Story], Story | None]:
@@ -208,12 +232,12 @@ def _readings(
     raw: dict[str, dict[str, np.ndarray]],
     maps: dict[str, Calibration],
     readouts: dict[str, Readout],
+    layers: tuple[int, ...],
     has_gold: bool,
 ) -> StoryReadings:
     import numpy as np
 
     from unweave.corpora.stories import EMOTIONS
-    from unweave.read.stream import depths
     from unweave.shapes.stories.readings import StoryReadings
     from unweave.shapes.stories.states import story_states
 
@@ -221,7 +245,6 @@ def _readings(
     if (folder / "readings.json").is_file():
         return StoryReadings.load(folder)
     run.stop_if_cancelled()
-    layers = tuple(config.layers) or tuple(depths(target))
     states = story_states(target, [texts[story.id] for story in stories], layers, run.progress)
     emotions, valence = {}, {}
     for name in raw:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unweave.studies.story_steering import DIFFERENCE, PROBE
-from unweave.studies.story_tables import CALIBRATION, TESTED, VADER, VALENCE
+from unweave.studies.story_tables import CALIBRATION, TESTED, VADER, VALENCE, own_arcs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,13 +33,18 @@ def write_stories(run: Run, config: StoryArc, read: Read) -> Path:
     name = read.target.name
     if config.has_text and read.own is not None:
         title = f"The arc of {read.own.stories[0].title}"
+        arc = own_arcs(read, config.readouts[0])[read.own.stories[0].id]
         lead = f"Read by {name}, {len(read.own)} sentences, asked about {_own_name(read)} after each."
+        if arc is not None:
+            lead += f" Of the six arcs its valence is nearest to {arc}; how near is not tested."
     else:
         title = f"How stories move through {name}"
         lead = (
             f"{len(read.readings.stories)} stories read sentence by sentence, {read.tokens} tokens; "
             f"{len(read.tested(config).stories)} of them tested."
         )
+    lead += f" `{STORIES_FILE}`, beside this report, plays them in a browser without a server."
+    run.progress.say(f"{run.path / STORIES_FILE}: the stories, played in a browser without a server")
     return write_report(run, title, lead, _sections(run, config, figures), _headlines(run, config))
 
 

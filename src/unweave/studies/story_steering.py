@@ -9,10 +9,11 @@ from unweave.studies.story_reading import calibrates
 from unweave.studies.story_tables import TESTED, part_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from unweave.record.run import Run
-    from unweave.shapes.stories.readings import StoryReadings
     from unweave.shapes.stories.steering import SteeredAnswers, Steering
     from unweave.shapes.stories.text import Text
     from unweave.studies.story_arc import StoryArc
@@ -25,11 +26,10 @@ MIDDLE = 19 / 30
 """Where the span's middle lies: 19 of 30 blocks is where differences of means persisted in the pilot."""
 
 
-def steered_layers(config: StoryArc, readings: StoryReadings) -> tuple[int, ...]:
+def steered_layers(config: StoryArc, known: Sequence[int]) -> tuple[int, ...]:
     """Consecutive depths that were read, around the middle of the upper half. Raises ``UnweaveError`` for too few."""
-    known = list(readings.layers)
     if config.span > len(known):
-        raise UnweaveError(f"span is {config.span}, and {len(known)} depths were read: read more, or steer over fewer")
+        raise UnweaveError(f"span is {config.span}, and {len(known)} depths are read: read more, or steer over fewer")
     middle = min(range(len(known)), key=lambda at: abs(known[at] - MIDDLE * known[-1]))
     first = max(0, min(middle - config.span // 2, len(known) - config.span))
     return tuple(known[first : first + config.span])
@@ -45,7 +45,7 @@ def steer(run: Run, config: StoryArc, read: Read) -> None:
     from unweave.shapes.stories.text import read_story
 
     taught = read.readings.pick(lambda story: calibrates(story, config))
-    layers = steered_layers(config, read.readings)
+    layers = steered_layers(config, read.readings.layers)
     tested = [story for story in read.readings.stories if part_of(story, config) == TESTED]
     chosen = tested[:: max(len(tested) // config.steered, 1)][: config.steered]
     texts = [read_story(read.target, story, config.window) for story in chosen]

@@ -29,7 +29,7 @@ export async function show(page) {
       pick("Depth", entry(chosen.concept).layers, chosen.layer, (layer) => changed({ layer: Number(layer) })),
       families.length > 1 && pick("Curve", families, chosen.family, (family) => changed({ family })));
     const curve = answer.curves.find((one) => one.family === chosen.family);
-    replace(words, `${count(answer.values.length)} values at depth ${answer.layer}`, curve && [", with the ", said(curve.family), curve.chosen ? ", which predicts a value that is left out best, drawn through them" : " drawn through them"], ". Places are scores on the principal axes of the values’ mean states.");
+    replace(words, `${count(answer.values.length)} values at depth ${answer.layer}`, curve && [", with the ", said(curve.family), curve.chosen ? ", which predicts a value that is left out best, drawn through them" : " drawn through them; what predicts a value that is left out best is marked under Families"], ". Places are scores on the principal axes of the values’ mean states.");
     space.title = `Values of ${chosen.concept}`;
     space.update(conceptFigure(answer, { family: chosen.family }), { words: `${answer.values.length} values: ${answer.values.slice(0, 12).map((one) => one.label).join(", ")}. Axes: ${answer.axes.join(", ")}.`, rows: conceptRows(answer) });
     announce(`${chosen.concept} at depth ${answer.layer}`);

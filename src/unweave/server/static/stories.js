@@ -17,7 +17,7 @@ function choice(name, values, value, changed) {
   if (values.length < 2) return null;
   const select = h("select", { on: { change: () => changed(select.value) } }, values.map((one) => h("option", { value: one }, String(one))));
   select.value = String(value);
-  return field(name, select, "short");
+  return field(name, select, values.every((one) => String(one).length < 6) ? "short" : "");
 }
 
 /** A form that has a text read by the run's target; `read(scene)` hears the answer. */

@@ -55,8 +55,8 @@ class ConceptSubject(Kept):
         return target_of(self.run)
 
     def summary(self) -> ConceptsSummary:
-        counts = [(self.concepts, "concepts"), (self.tasks, "steered")]
-        about = ", ".join(f"{len(names)} {what}" for names, what in counts if names)
+        counts = [(self.concepts, "concept", ""), (self.tasks, "task", " steered")]
+        about = ", ".join(f"{len(names)} {what}{'s' * (len(names) > 1)}{done}" for names, what, done in counts if names)
         return ConceptsSummary(self.id, self.title, self.target_title or "models trained here", KIND, about)
 
 

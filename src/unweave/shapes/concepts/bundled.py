@@ -30,7 +30,10 @@ BUNDLED = (
 def bundled_concept(name: str) -> Concept:
     """A bundled concept; raises ``UnweaveError`` for a name that there is none of."""
     if name not in BUNDLED:
-        raise UnweaveError(f"no concept {name!r} comes with the package; {nearest(name, BUNDLED)}")
+        raise UnweaveError(
+            f"no concept {name!r} comes with the package; {nearest(name, BUNDLED)}. One of your own is a file that "
+            "ends in .toml or .json"
+        )
     path = files("unweave.shapes.concepts") / "data" / f"{name}.toml"
     try:
         text = path.read_text("utf-8")
