@@ -77,8 +77,11 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
         if topic not in TOPICS:
             raise UnweaveError(f"calibration topic {topic!r} is not one of the bundled; {nearest(topic, TOPICS)}")
     wanted, own = _wanted(config)
+    if own is None and not any(is_tested(story, config) for story in wanted):
+        raise UnweaveError(f"calibration takes the topics of all stories ({', '.join(config.calibration)}): leave some")
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
+    layers = _layers(config, target)
     run.identify("target", target.name, target.identity.digest, parameters=_parameters(target))
     neutral = [
         read_story(target, story, config.window)
@@ -97,8 +100,8 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
     everything = [*given, *([own] if own is not None else [])]
     readouts, raw, facts = _asked(config, run, target, neutral, everything, texts)
     maps = _calibrations(calibrating, raw, readouts)
-    readings = _readings(config, run, target, given, texts, raw, maps, readouts, True)
-    owned = _readings(config, run, target, [own], texts, raw, maps, readouts, False) if own is not None else None
+    readings = _readings(layers, run, target, given, texts, raw, maps, readouts, True)
+    owned = _readings(layers, run, target, [own], texts, raw, maps, readouts, False) if own is not None else None
     return Read(target, readouts, maps, readings, owned, facts, sum(text.tokens for text in texts.values()))
 
 
@@ -199,8 +202,24 @@ def _calibrations(
     return found
 
 
+def _layers(config: StoryArc, target: Target) -> tuple[int, ...]:
+    """The depths that are read; what cannot be read, drawn or steered is refused here, before hours of asking."""
+    from unweave.read.stream import depths
+
+    known = depths(target)
+    layers = tuple(config.layers) or tuple(known)
+    for depth in layers:
+        if depth not in known:
+            raise UnweaveError(f"depth {depth} is not in {target.name}: it has depths 0 to {known[-1]}")
+    if config.drawn is not None and config.drawn not in layers:
+        raise UnweaveError(f"drawn is {config.drawn}, which is not read: the depths are {', '.join(map(str, layers))}")
+    if config.steering and not config.has_text and config.span > len(layers):
+        raise UnweaveError(f"span is {config.span}, and {len(layers)} depths are read: read more, or steer over fewer")
+    return layers
+
+
 def _readings(
-    config: StoryArc,
+    layers: tuple[int, ...],
     run: Run,
     target: Target,
     stories: Sequence[Story],
@@ -213,7 +232,6 @@ def _readings(
     import numpy as np
 
     from unweave.corpora.stories import EMOTIONS
-    from unweave.read.stream import depths
     from unweave.shapes.stories.readings import StoryReadings
     from unweave.shapes.stories.states import story_states
 
@@ -221,7 +239,6 @@ def _readings(
     if (folder / "readings.json").is_file():
         return StoryReadings.load(folder)
     run.stop_if_cancelled()
-    layers = tuple(config.layers) or tuple(depths(target))
     states = story_states(target, [texts[story.id] for story in stories], layers, run.progress)
     emotions, valence = {}, {}
     for name in raw:
