@@ -84,7 +84,20 @@ def test_everything_is_read_recognised_and_steered_once(short, llama, new_run, m
     assert len(scenes.scenes) == 30 + 18 + 5
     assert [one for one in audit_run(run) if one.where != "report"] == []
     assert set(found.arcs) >= {"rise sea"}
-    assert len(run.claims()) >= 15
+    said = [claim.sentence for claim in run.claims()]
+    assert len(said) >= 15
+    assert any(each.startswith("The r of forced-choice less VADER's is") for each in said)
+    distances = {row["distances"]: row for row in run.load_table("distances").records()}
+    # Noise of stories has a geometry of emotions too: only what is held counts.
+    held = {row["p held"] for name, row in distances.items() if name.startswith("emotions, states")}
+    assert len(held) == 1
+    assert 0 < held.pop() <= distances["emotions, states against readout"]["p"]
+    assert distances["emotions, gold against people"]["p held"] is None
+    report = (run.path / "report.html").read_text("utf-8")
+    r, low = (agreed["tested", "forced-choice"][name] for name in ("r", "low"))
+    assert ("says nothing of the gold" in report) == (low <= 0)
+    assert ("reaches the r of 0.7" in report) == (low > 0 and r >= 0.7)
+    assert "cannot bring it below 1/3" in run.load_table("steering-scores").caption
 
     # Gone on with, nothing is asked, read, or steered again, and what is said stays.
     run.finish("cancelled")
@@ -140,6 +153,21 @@ def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_ru
     assert all(math.isfinite(value) for point in scene.path for value in point)
 
 
+def test_a_single_story_is_compared_with_nothing(short, llama, new_run, tmp_path):
+    path = tmp_path / "one.txt"
+    path.write_text(
+        "story: one\ntitle: One\narc: rise\ntopic: sea\nprotagonist: Mia\n\n"
+        + "".join(
+            f"{value} {name}={abs(value)} | Mia sat {value}.\n"
+            for value, name in ((-0.8, "fear"), (-0.4, "fear"), (0.4, "happiness"), (0.8, "happiness"))
+        )
+    )
+    config = StoryArc(**QUICK, stories=str(path), steering=False)
+    run = new_run(config)
+    assert story_arc(config, run, llama).r == {}
+    assert not [each.sentence for each in run.claims() if "has r" in each.sentence]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -149,6 +177,7 @@ def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_ru
         ({"permutations": 5}, "19 are the fewest"),
         ({"sentences": 3}, "4 or more"),
         ({"calibration": ()}, "no topic"),
+        ({"layers": (2, 1)}, "from the lowest up"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, said):
@@ -162,15 +191,14 @@ def test_settings_that_make_no_sense_are_refused(changes, said):
         ({"readouts": ("forced",)}, "no readout is named 'forced'"),
         ({"controls": ("arc",)}, "not a kind of control story"),
         ({"calibration": ("cookery",)}, "'cooking'"),
-        ({"layers": (1, 2, 99)}, "depth 99 is not in"),
-        ({"drawn": 4}, "those read are 1, 2, 3"),
+        ({"layers": (99,)}, "depth 99"),
         ({"span": 4}, "3 depths are read"),
+        ({"drawn": 0}, "drawn is 0"),
+        ({"calibration": TOPICS}, "leave some"),
     ],
 )
-def test_what_is_not_there_is_refused_by_name_before_any_story_is_read(
-    short, llama, new_run, monkeypatch, changes, said
-):
-    monkeypatch.setattr("unweave.shapes.stories.text.read_story", None)
+def test_what_is_not_there_is_refused_before_anything_is_asked(short, llama, new_run, monkeypatch, changes, said):
+    monkeypatch.setattr(forced_choice.ForcedChoiceReadout, "emotions", None)
     config = StoryArc(**{**QUICK, "controls": (), **changes})
     with pytest.raises(UnweaveError, match=said):
         story_arc(config, new_run(config), llama)

@@ -46,7 +46,7 @@ class StoryArc:
     layers: tuple[int, ...] = ()
     """Depths of the stream that are read; all by default."""
     drawn: int | None = None
-    """The depth that paths are drawn at; two thirds of the way up by default."""
+    """The depth that paths are drawn at; the one nearest two thirds of the deepest that is read by default."""
     permutations: int = 199
     """Orders that make each null."""
     shuffles: int = 1
@@ -81,6 +81,8 @@ class StoryArc:
             raise UnweaveError(f"readouts is {self.readouts}: give at least one, and each once")
         if not self.calibration:
             raise UnweaveError("calibration names no topic: give one or more, such as cooking")
+        if list(self.layers) != sorted(set(self.layers)):
+            raise UnweaveError(f"layers is {self.layers}: give each depth once, from the lowest up")
         if self.text and self.novel:
             raise UnweaveError(f"text is {self.text!r} and novel {self.novel!r}: give one of them")
         if self.sentences is not None and self.sentences < 4:
@@ -102,7 +104,8 @@ class StoryArcFound:
 
     readout: str
     r: dict[str, float]
-    """Pearson's r of valence with the gold over the tested sentences, by readout and for VADER; empty for a text."""
+    """Pearson's r of valence with the gold over the tested sentences, by readout and for VADER; empty for a text, and
+    for a single story."""
     arcs: dict[str, str | None]
     """The arc that the readout's valence is nearest, by story."""
     report: str | None = None
@@ -162,7 +165,7 @@ def _studied(config: StoryArc, run: Run, target: Target | None) -> StoryArcFound
         agreed = {
             str(row["readout"]): float(str(row["r"]))
             for row in rows
-            if row["part"] == TESTED and row["quantity"] == VALENCE
+            if row["part"] == TESTED and row["quantity"] == VALENCE and row["r"] is not None
         }
     report = write_stories(run, config, read)
     arcs = own_arcs(read, config.readouts[0])

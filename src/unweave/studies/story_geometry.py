@@ -21,6 +21,7 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
     from unweave.shapes.manifolds.distances import distance_correlation, linear
     from unweave.shapes.stories.geometry import (
         concept_distances,
+        directions_held,
         human_distances,
         path_distances,
         readout_distances,
@@ -32,6 +33,9 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
     options = {"shuffles": max(config.permutations, 999), "seed": config.seed}
     where = (tested.story, tested.topic)
     people = linear(valence_arousal())
+    # As many shuffles as ``concept_distances`` has for the same question, so that the two say the same.
+    shuffles = max(options["shuffles"] // 10, 19)
+    held = directions_held(tested.states, tested.gold_emotions, *where, shuffles, config.seed)
     found: dict[str, LayerSearch | DistanceCorrelation] = {
         "emotions, states against readout": concept_distances(
             tested.states, said, *where, tested.gold_emotions, **options
@@ -56,6 +60,7 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
                 "r": search.r,
                 "p": search.p,
                 "null 95 %": search.threshold,
+                "p held": held if name.startswith("emotions, states") else None,
             }
         )
         layers += [
@@ -66,9 +71,11 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
         Table.from_records(
             "distances",
             rows,
-            digits={name: DIGITS[name] for name in ("r", "p", "null 95 %")},
-            caption="Pearson's r of two lists of distances. The null deals emotions, or stories, and repeats the "
-            "choice of the best depth. People: valence and arousal of Russell and Mehrabian, 1977.",
+            digits={name: DIGITS[name] for name in ("r", "p", "null 95 %")} | {"p held": 4},
+            caption="Pearson's r of two lists of distances, of states at the depth where it is largest. The null deals "
+            "emotions, or stories, and repeats the choice of that depth. p held: that states move with the gold along "
+            "no direction that topics share; where it is large, distances in states say nothing, whatever their p. "
+            "People: valence and arousal of Russell and Mehrabian, 1977.",
         )
     )
     run.save_table(Table.from_records("distance-layers", layers, digits={"r": 3, "null 95 %": 3}))

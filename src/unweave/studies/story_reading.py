@@ -77,9 +77,11 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
         if topic not in TOPICS:
             raise UnweaveError(f"calibration topic {topic!r} is not one of the bundled; {nearest(topic, TOPICS)}")
     wanted, own = _wanted(config)
+    if own is None and not any(is_tested(story, config) for story in wanted):
+        raise UnweaveError(f"calibration takes the topics of all stories ({', '.join(config.calibration)}): leave some")
     prefer_fast_float32()
     target = target or load_target(config.target, device=config.device, dtype=config.dtype)
-    layers = read_layers(config, target)
+    layers = _layers(config, target)
     run.identify("target", target.name, target.identity.digest, parameters=_parameters(target))
     neutral = [
         read_story(target, story, config.window)
@@ -98,32 +100,9 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
     everything = [*given, *([own] if own is not None else [])]
     readouts, raw, facts = _asked(config, run, target, neutral, everything, texts)
     maps = _calibrations(calibrating, raw, readouts)
-    readings = _readings(config, run, target, given, texts, raw, maps, readouts, layers, True)
-    owned = (
-        _readings(config, run, target, [own], texts, raw, maps, readouts, layers, False) if own is not None else None
-    )
+    readings = _readings(layers, run, target, given, texts, raw, maps, readouts, True)
+    owned = _readings(layers, run, target, [own], texts, raw, maps, readouts, False) if own is not None else None
     return Read(target, readouts, maps, readings, owned, facts, sum(text.tokens for text in texts.values()))
-
-
-def read_layers(config: StoryArc, target: Target) -> tuple[int, ...]:
-    """The depths whose states are read.
-
-    Raises ``UnweaveError`` for one that the target does not have, for a drawn one that is not read, and for fewer than
-    are steered: before any story is read.
-    """
-    from unweave.read.stream import depths
-    from unweave.studies.story_steering import steered_layers
-
-    known = depths(target)
-    layers = tuple(config.layers) or tuple(known)
-    unknown = [depth for depth in layers if depth not in known]
-    if unknown:
-        raise UnweaveError(f"depth {unknown[0]} is not in {target.name}: it has depths 0 to {known[-1]}")
-    if config.drawn is not None and config.drawn not in layers:
-        raise UnweaveError(f"drawn is depth {config.drawn}, and those read are {', '.join(map(str, layers))}")
-    if config.steering and not config.has_text:
-        steered_layers(config, layers)
-    return layers
 
 
 def _wanted(config: StoryArc) -> tuple[list[Story], Story | None]:
@@ -223,8 +202,24 @@ def _calibrations(
     return found
 
 
+def _layers(config: StoryArc, target: Target) -> tuple[int, ...]:
+    """The depths that are read; what cannot be read, drawn or steered is refused here, before hours of asking."""
+    from unweave.read.stream import depths
+
+    known = depths(target)
+    layers = tuple(config.layers) or tuple(known)
+    for depth in layers:
+        if depth not in known:
+            raise UnweaveError(f"depth {depth} is not in {target.name}: it has depths 0 to {known[-1]}")
+    if config.drawn is not None and config.drawn not in layers:
+        raise UnweaveError(f"drawn is {config.drawn}, which is not read: the depths are {', '.join(map(str, layers))}")
+    if config.steering and not config.has_text and config.span > len(layers):
+        raise UnweaveError(f"span is {config.span}, and {len(layers)} depths are read: read more, or steer over fewer")
+    return layers
+
+
 def _readings(
-    config: StoryArc,
+    layers: tuple[int, ...],
     run: Run,
     target: Target,
     stories: Sequence[Story],
@@ -232,7 +227,6 @@ def _readings(
     raw: dict[str, dict[str, np.ndarray]],
     maps: dict[str, Calibration],
     readouts: dict[str, Readout],
-    layers: tuple[int, ...],
     has_gold: bool,
 ) -> StoryReadings:
     import numpy as np

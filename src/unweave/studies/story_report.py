@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unweave.studies.story_steering import DIFFERENCE, PROBE
-from unweave.studies.story_tables import CALIBRATION, TESTED, VADER, VALENCE, own_arcs
+from unweave.studies.story_tables import TESTED, VADER, VALENCE, own_arcs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +77,7 @@ def _sections(run: Run, config: StoryArc, figures: list[str]) -> list[Any]:
         section(
             "Against gold",
             "The gold is what the sentences were written to do, by one hand, no reader's ratings. VADER reads words.",
+            *_verdicts(run, config),
             drawn=("agreement",),
             shown=("agreement",),
         ),
@@ -87,11 +88,46 @@ def _sections(run: Run, config: StoryArc, figures: list[str]) -> list[Any]:
         section(
             "Steering",
             "Vectors from the calibration's stories, added over several depths at once, measured on tested stories.",
+            *_steered(run),
             drawn=("steering", "off-target"),
             shown=("steering-scores", "off-target", "entanglement"),
         ),
     ]
     return [each for each in found if each.figures or each.tables]
+
+
+def _verdicts(run: Run, config: StoryArc) -> list[str]:
+    """Whether each readout reaches what was aimed at, and whether it says anything, by its interval."""
+    if "agreement" not in run.tables():
+        return []
+    found = []
+    for row in run.load_table("agreement").records():
+        name, r, low = row["readout"], row["r"], row["low"]
+        if row["part"] != TESTED or row["quantity"] != VALENCE or name not in config.readouts or r is None:
+            continue
+        if float(str(low)) <= 0:
+            said = "says nothing of the gold that its interval tells from 0."
+        elif float(str(r)) < GOAL:
+            said = f"goes with the gold, and does not reach the r of {GOAL:g} that was aimed at."
+        else:
+            said = f"reaches the r of {GOAL:g} that was aimed at."
+        found.append(f"On tested stories {name} {said}")
+        if float(str(row["above low"])) <= 0:
+            found.append("Its lead over VADER, if there is one, is within what the choice of stories can make.")
+    return found
+
+
+def _steered(run: Run) -> list[str]:
+    """Which directions do what random vectors do."""
+    rows = run.load_table("steering-scores").records() if "steering-scores" in run.tables() else []
+    weak = [
+        f"{row['direction']} by {row['way']}"
+        for row in rows
+        if float(str(row["slope"])) <= float(str(row["random largest"])) or float(str(row["low"])) <= 0
+    ]
+    if not weak:
+        return []
+    return [f"No more than some random vector moves it, or not surely upward: {', '.join(weak)}."]
 
 
 def _draw(run: Run, config: StoryArc) -> list[str]:
@@ -122,7 +158,7 @@ def _draw(run: Run, config: StoryArc) -> list[str]:
         agreed = run.load_table("agreement")
         where = {
             "quantity": VALENCE,
-            "part": [part for part in dict.fromkeys(agreed.column("part")) if part != "neutral"],
+            "part": list(dict.fromkeys(row["part"] for row in agreed.records() if row["r"] is not None)),
         }
         if agreed.find(where):
             draw(
@@ -198,15 +234,13 @@ def _draw(run: Run, config: StoryArc) -> list[str]:
 
 def _claim(run: Run, config: StoryArc) -> None:
     tables, main = set(run.tables()), config.readouts[0]
-    if "agreement" in tables and run.load_table("agreement").find({"part": TESTED, "quantity": VALENCE}):
-        for name in (*config.readouts, VADER):
-            row = {"part": TESTED, "readout": name, "quantity": VALENCE}
-            if run.load_table("agreement").find(row):
-                run.claim(
-                    f"On tested stories the valence of {name} has r {{value:+}} with the gold", "agreement", row, "r"
-                )
+    read_by = _compared(run) if "agreement" in tables else []
+    for name in read_by:
+        row = {"part": TESTED, "readout": name, "quantity": VALENCE}
+        run.claim(f"On tested stories the valence of {name} has r {{value:+}} with the gold", "agreement", row, "r")
+    if main in read_by:
         row = {"part": TESTED, "readout": main, "quantity": VALENCE}
-        run.claim(f"That is {{value:+}} more than VADER's for {main}", "agreement", row, "above vader")
+        run.claim(f"The r of {main} less VADER's is {{value:+}}", "agreement", row, "above vader")
     if "probes" in tables:
         row = {"quantity": VALENCE}
         run.claim("Probes of the states read valence in unseen topics with r {value:+}", "probes", row, "r")
@@ -221,14 +255,26 @@ def _claim(run: Run, config: StoryArc) -> None:
             f"Shuffled, the fit of {main} to a story's own arc changes by {{value:+}}", "order", row, "difference"
         )
     if "distances" in tables:
-        for name in run.load_table("distances").column("distances"):
-            run.claim(f"Distances of {name}: r {{value:+}}", "distances", {"distances": name}, "r")
+        for each in run.load_table("distances").records():
+            row = {"distances": each["distances"]}
+            where = "" if each["layer"] is None else " at the depth chosen by it"
+            run.claim(f"Distances of {each['distances']}: r {{value:+}}{where}", "distances", row, "r")
+            run.claim("Its p is {value} among orders of what is compared", "distances", row, "p")
     if "steering-scores" in tables:
         for way in (DIFFERENCE, PROBE):
             row = {"direction": VALENCE, "way": way}
             run.claim(f"Steered by {way}, valence has rho {{value:+}} with the dose", "steering-scores", row, "rho")
             run.claim(f"Steered by {way}, valence changes by {{value:+}} a dose", "steering-scores", row, "slope")
         run.claim("Entanglement against likeness of directions: r {value:+}", "entanglement", {"emotions": 6}, "r")
+
+
+def _compared(run: Run) -> list[str]:
+    """Whose valence was compared with gold on tested stories; with a single story nobody's is."""
+    return [
+        str(row["readout"])
+        for row in run.load_table("agreement").records()
+        if row["part"] == TESTED and row["quantity"] == VALENCE and row["r"] is not None
+    ]
 
 
 def _headlines(run: Run, config: StoryArc) -> list[Headline]:
@@ -238,10 +284,9 @@ def _headlines(run: Run, config: StoryArc) -> list[Headline]:
     found = []
     if "agreement" in tables:
         for name in (main, VADER):
-            for part in (TESTED, CALIBRATION):
-                row = {"part": part, "readout": name, "quantity": VALENCE}
-                if run.load_table("agreement").find(row):
-                    found.append(Headline(f"r of {name} with gold, {part}", "agreement", row, "r"))
+            if name in _compared(run):
+                row = {"part": TESTED, "readout": name, "quantity": VALENCE}
+                found.append(Headline(f"r of {name} with gold, {TESTED}", "agreement", row, "r"))
     if "probes" in tables:
         found.append(Headline("r of probes, unseen topics", "probes", {"quantity": VALENCE}, "r"))
     if "recognition" in tables:

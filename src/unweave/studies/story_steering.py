@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unweave.base.errors import UnweaveError
 from unweave.studies.story_reading import calibrates
 from unweave.studies.story_tables import TESTED, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
     from unweave.record.run import Run
+    from unweave.shapes.stories.readings import StoryReadings
     from unweave.shapes.stories.steering import SteeredAnswers, Steering
     from unweave.shapes.stories.text import Text
     from unweave.studies.story_arc import StoryArc
@@ -26,10 +24,9 @@ MIDDLE = 19 / 30
 """Where the span's middle lies: 19 of 30 blocks is where differences of means persisted in the pilot."""
 
 
-def steered_layers(config: StoryArc, known: Sequence[int]) -> tuple[int, ...]:
-    """Consecutive depths that were read, around the middle of the upper half. Raises ``UnweaveError`` for too few."""
-    if config.span > len(known):
-        raise UnweaveError(f"span is {config.span}, and {len(known)} depths are read: read more, or steer over fewer")
+def steered_layers(config: StoryArc, readings: StoryReadings) -> tuple[int, ...]:
+    """Consecutive depths that were read, around ``MIDDLE`` of the deepest."""
+    known = list(readings.layers)
     middle = min(range(len(known)), key=lambda at: abs(known[at] - MIDDLE * known[-1]))
     first = max(0, min(middle - config.span // 2, len(known) - config.span))
     return tuple(known[first : first + config.span])
@@ -45,7 +42,7 @@ def steer(run: Run, config: StoryArc, read: Read) -> None:
     from unweave.shapes.stories.text import read_story
 
     taught = read.readings.pick(lambda story: calibrates(story, config))
-    layers = steered_layers(config, read.readings.layers)
+    layers = steered_layers(config, read.readings)
     tested = [story for story in read.readings.stories if part_of(story, config) == TESTED]
     chosen = tested[:: max(len(tested) // config.steered, 1)][: config.steered]
     texts = [read_story(read.target, story, config.window) for story in chosen]
@@ -150,6 +147,8 @@ def _save_doses(
 
 
 def _save_scores(run: Run, config: StoryArc, found: dict[tuple[str, str, int], dict[float, SteeredAnswers]]) -> None:
+    import math
+
     import numpy as np
 
     from unweave.record.table import Table
@@ -188,8 +187,10 @@ def _save_scores(run: Run, config: StoryArc, found: dict[tuple[str, str, int], d
             "steering-scores",
             rows,
             digits=digits,
-            caption="Spearman's rho of dose and mean change, its p over all orders of the doses; slope a dose with its "
-            f"interval over stories, beside the slopes of {len(randoms)} random vectors of equal norm.",
+            caption="Spearman's rho of dose and mean change, its two-sided p over orders of the doses: "
+            f"{len(config.doses) + 1} doses cannot bring it below 1/{math.factorial(len(config.doses) + 1) // 2}. "
+            "Slope a dose with its interval over stories, beside the slopes of "
+            f"{len(randoms)} random vectors of equal norm, which are measured at the least dose, the greatest, and 0.",
         )
     )
 
@@ -231,7 +232,9 @@ def _save_off_target(
             "off-target",
             rows,
             digits={"slope": 3, "low": 3, "high": 3},
-            caption="Change of every emotion a dose of every direction: off the steered one it is what steering costs.",
+            caption="Change of every emotion a dose of every direction: off the steered one it is what steering costs. "
+            "Forced choice takes scores less their mean over emotions, so that there a direction's changes add up to "
+            "0 and some others fall where one rises.",
         )
     )
     alike = similarity({name: arms[DIFFERENCE, name, 0] for name in EMOTIONS})

@@ -75,6 +75,7 @@ def emotion_tokens(tokenizer: Any, words: Mapping[str, Sequence[str]] = WORDS) -
 class ForcedChoiceReadout:
     """How much likelier a target finds each emotion's words after a sentence than after one in which nobody feels.
 
+    A word is known by its first token, which other words may begin with too.
     Source of the calibration: Zhao et al., "Calibrate before use", 2021, here with neutral sentences for content-free
     text and as a difference of logs.
     """

@@ -57,7 +57,8 @@ def find_readout(name: str) -> Kind:
 register(
     Kind(
         "forced-choice",
-        "log-probability of words of feeling where the next sentence names one, less that in neutral texts",
+        "log-probability of the first tokens of words of feeling where the next sentence names one, less that in "
+        "neutral texts",
         "nats",
         True,
         forced_choice_readout,
