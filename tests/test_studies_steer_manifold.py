@@ -10,6 +10,7 @@ from unweave.record.audit import audit_run
 from unweave.record.life import RunCancelled
 from unweave.record.run import Run
 from unweave.shapes.steering import opened
+from unweave.studies import steer_needs
 from unweave.studies.registry import find_study
 from unweave.studies.steer_manifold import SteerManifold, steer_manifold
 
@@ -100,3 +101,15 @@ def test_settings_that_cannot_be_meant_are_refused():
     with pytest.raises(UnweaveError, match="each once"):
         SteerManifold(systems=("a", "a"))
     assert find_study("steer-manifold").config is SteerManifold
+
+
+def test_needs_grow_with_ways_and_targets_and_know_the_worlds():
+    assert set(steer_needs.WORLDS) == set(opened.WORLDS)
+    worlds = steer_needs.steer_needs(SteerManifold(systems=("mountain-car",)))
+    task = steer_needs.steer_needs(SteerManifold(systems=("days-successor",)))
+    more = steer_needs.steer_needs(SteerManifold(systems=("days-successor",), shuffles=19))
+    assert worlds.seconds < task.seconds < more.seconds
+    assert worlds.memory_gb < task.memory_gb
+    larger = steer_needs.steer_needs(SteerManifold(systems=("days-successor",), target="owner/model-1b"))
+    assert larger.memory_gb > task.memory_gb
+    assert larger.seconds > task.seconds

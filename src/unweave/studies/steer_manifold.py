@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
 from unweave.studies.registry import study
+from unweave.studies.steer_needs import steer_needs
 
 if TYPE_CHECKING:
     from unweave.models.target import Target
@@ -79,6 +80,7 @@ class SteeredManifold:
     "steer-manifold",
     "Does steering along a concept's manifold beat steering straight, and where does the line win?",
     SteerManifold,
+    needs=steer_needs,
 )
 def steer_manifold(config: SteerManifold, run: Run | None = None, target: Target | None = None) -> SteeredManifold:
     """Each system is asked whether it can do its task, fitted, and steered along every way at every layer and seed.
