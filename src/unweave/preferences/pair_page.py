@@ -67,7 +67,7 @@ def pairs_page(subject: PreferenceSubject, request: PreferencesPairsRequest) -> 
     return PreferencesPairsAnswer(
         total=len(rows),
         offset=request.offset,
-        texts=Available(available=not reason, reason=reason),
+        texts=Available.unless(reason),
         rows=entries,
     )
 

@@ -71,13 +71,9 @@ def overview(subject: PreferenceSubject, _: PreferencesOverviewRequest) -> Prefe
         unit=tables.unit,
         by=str(subject.config.get("by") or ""),
         caption=tables.caption,
-        texts=_available(subject.without_texts()),
-        tokens=_available(subject.without_tokens()),
+        texts=Available.unless(subject.without_texts()),
+        tokens=Available.unless(subject.without_tokens()),
     )
-
-
-def _available(reason: str) -> Available:
-    return Available(available=not reason, reason=reason)
 
 
 view(

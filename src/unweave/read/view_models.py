@@ -53,6 +53,11 @@ class Available(Answer):
     available: bool
     reason: str = ""
 
+    @classmethod
+    def unless(cls, reason: str) -> Available:
+        """Available where there is no reason against it."""
+        return cls(available=not reason, reason=reason)
+
 
 class OverviewAnswer(Answer):
     id: str

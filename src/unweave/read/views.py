@@ -75,14 +75,10 @@ def overview(subject: Subject, _: OverviewRequest) -> OverviewAnswer:
         ],
         labels=_label_totals(subject),
         labels_note=subject.labels.note,
-        live=_available(reason),
-        graph=_available(no_weights or reason),
-        edit=_available(no_weights or reason),
+        live=Available.unless(reason),
+        graph=Available.unless(no_weights or reason),
+        edit=Available.unless(no_weights or reason),
     )
-
-
-def _available(reason: str) -> Available:
-    return Available(available=not reason, reason=reason)
 
 
 def _label_totals(subject: Subject) -> LabelTotals | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
+from unweave.shapes.concepts.names import BUNDLED as CONCEPTS
 from unweave.studies.concept_needs import concept_needs
 from unweave.studies.registry import study
 
@@ -16,21 +17,6 @@ if TYPE_CHECKING:
     from unweave.record.run import Run
     from unweave.shapes.concepts.shape import ConceptShape
     from unweave.shapes.concepts.units import CarriedConcept
-
-CONCEPTS = (
-    "weekdays",
-    "months",
-    "hours",
-    "numbers",
-    "years",
-    "letters",
-    "ages",
-    "colours",
-    "hues",
-    "cities",
-    "organisms",
-    "emotions",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,8 @@ from unweave.models.capture import _reserve
 from unweave.models.target import Target
 from unweave.read.features import Place
 from unweave.read.observe import observe
+from unweave.read.stream import padded_batches
 
-BATCH_TOKENS = 2048
-"""Tokens of one forward."""
 Windows = Int[Tensor, "n t"] | np.ndarray | Sequence[Sequence[int]]
 
 
@@ -78,9 +77,7 @@ def residual_rows(
     count, done, unit = int(ends[-1]), 0, 0.0
     values = _room(count, place.width)
     norms = torch.empty(count)
-    for chosen in _batches(lengths):
-        longest = int(lengths[chosen].max())
-        tokens = torch.tensor([[*sequences[i], *[0] * (longest - lengths[i])] for i in chosen])
+    for chosen, tokens in padded_batches(sequences):
         found = observe(target, {"rows": place}, tokens, logits=False).values["rows"].float().cpu()
         for i, rows in zip(chosen, found, strict=True):
             rows = rows[: lengths[i]]
@@ -96,15 +93,6 @@ def residual_rows(
         done += int(lengths[chosen].sum())
         progress.update(done, count, "tokens read")
     return ResidualRows(values, unit, torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)), norms)
-
-
-def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Sequences of one forward each, of like lengths."""
-    order, begin = np.argsort(lengths, kind="stable"), 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or (end + 1 - begin) * lengths[order[end]] > BATCH_TOKENS:
-            yield order[begin:end]
-            begin = end
 
 
 def _room(count: int, width: int) -> Float[Tensor, "n d"]:

@@ -66,7 +66,7 @@ def overview(subject: ConceptSubject, _: ConceptsOverviewRequest) -> ConceptsOve
             )
             for name in subject.tasks
         ],
-        moving=Available(available=not reason, reason=reason),
+        moving=Available.unless(reason),
     )
 
 

@@ -9,21 +9,7 @@ from pathlib import Path
 from unweave.base.errors import UnweaveError, nearest, oserror_line
 from unweave.shapes.concepts.concept import Concept
 from unweave.shapes.concepts.layout import SUFFIXES, parse_concept, read_concept
-
-BUNDLED = (
-    "weekdays",
-    "months",
-    "hours",
-    "numbers",
-    "years",
-    "letters",
-    "ages",
-    "colours",
-    "hues",
-    "cities",
-    "organisms",
-    "emotions",
-)
+from unweave.shapes.concepts.names import BUNDLED
 
 
 @cache

@@ -42,7 +42,7 @@ def overview(subject: StorySubject, _: StoriesOverviewRequest) -> StoriesOvervie
         readouts=subject.readouts,
         stories=subject.stories,
         sentences=subject.sentences,
-        reading=Available(available=not reason, reason=reason),
+        reading=Available.unless(reason),
     )
 
 
