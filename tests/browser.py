@@ -25,3 +25,29 @@ def browsing():
             yield opened
         finally:
             opened.close()
+
+
+@contextmanager
+def fresh_pages(browser, patience: int = 10_000):
+    """A function that opens an empty page of its own; at the end asserts that no page complained of anything.
+
+    ``allowed`` is a word of complaints that are expected.
+    """
+    contexts, complaints, expected = [], [], []
+
+    def fresh(allowed="", **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(patience)
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        if allowed:
+            expected.append(allowed)
+        return page
+
+    yield fresh
+    for context in contexts:
+        context.close()
+    assert [one for one in complaints if not any(word in one for word in expected)] == []

@@ -61,28 +61,17 @@ def open_page(browser, served, made):
     made.asked.clear()
     made.delay.clear()
     made.slow_pages = 0.0
-    contexts, complaints, expected = [], [], []
+    with fresh_pages(browser, 8000) as fresh:
 
-    def open_one(path="/", allowed="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.goto(f"{served}/?token={TOKEN}")
-        if path != "/":
-            page.goto(served + path)
-        page.wait_for_selector("h1")
-        if allowed:
-            expected.append(allowed)
-        return page
+        def open_one(path="/", allowed="", **options):
+            page = fresh(allowed, **options)
+            page.goto(f"{served}/?token={TOKEN}")
+            if path != "/":
+                page.goto(served + path)
+            page.wait_for_selector("h1")
+            return page
 
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [one for one in complaints if not any(word in one for word in expected)] == []
+        yield open_one
 
 
 def asked(made: Made, view: str) -> list:

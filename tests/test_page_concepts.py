@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from browser import browsing, chromium
+from browser import browsing, chromium, fresh_pages
 from concept_run import PAIRS, TASK, WAYS, DaySystem, make_run
 from page_checks import beyond_the_edge, poor_contrast
 from serving import serving
@@ -45,29 +45,19 @@ def browser():
 @pytest.fixture
 def open_page(browser, served, subjects):
     """Opens an address, signed in; at the end asserts that nothing was complained of."""
-    contexts, complaints, expected = [], [], []
+    with fresh_pages(browser) as fresh:
 
-    def open_one(address, allowed="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{served.origin}/?token={served.token}")
-        for name, subject in subjects.items():
-            address = address.replace(name, subject.id)
-        page.goto(served.origin + address)
-        page.wait_for_selector("h1")
-        expect(page).to_have_title(re.compile("·"))
-        if allowed:
-            expected.append(allowed)
-        return page
+        def open_one(address, allowed="", **options):
+            page = fresh(allowed, **options)
+            page.goto(f"{served.origin}/?token={served.token}")
+            for name, subject in subjects.items():
+                address = address.replace(name, subject.id)
+            page.goto(served.origin + address)
+            page.wait_for_selector("h1")
+            expect(page).to_have_title(re.compile("·"))
+            return page
 
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [one for one in complaints if not any(word in one for word in expected)] == []
+        yield open_one
 
 
 def chooser(page, name):

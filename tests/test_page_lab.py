@@ -6,7 +6,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser import browsing, chromium
+from browser import browsing, chromium, fresh_pages
 from page_checks import beyond_the_edge, poor_contrast
 from page_lab import ANN, BOB, CARL, EVE, HOSTILE, PLAN, QUESTION, TOKEN, LabServed, account, made_lab
 
@@ -74,28 +74,17 @@ def served(lab, tokens):
 @pytest.fixture
 def open_page(browser, served):
     """Opens an address in a fresh browser, signed in; at the end asserts that nothing was complained of."""
-    contexts, complaints, expected = [], [], []
+    with fresh_pages(browser, 8000) as fresh:
 
-    def open_one(path="/lab", token=TOKEN, allowed="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(8000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.goto(f"{served}/?token={token}")
-        if path != "/":
-            page.goto(served + path)
-        page.wait_for_selector("h1")
-        if allowed:
-            expected.append(allowed)
-        return page
+        def open_one(path="/lab", token=TOKEN, allowed="", **options):
+            page = fresh(allowed, **options)
+            page.goto(f"{served}/?token={token}")
+            if path != "/":
+                page.goto(served + path)
+            page.wait_for_selector("h1")
+            return page
 
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [one for one in complaints if not any(word in one for word in expected)] == []
+        yield open_one
 
 
 def query(page) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
-from browser import browsing, chromium
+from browser import browsing, chromium, fresh_pages
 from page_checks import beyond_the_edge, poor_contrast
 from preference_run import PAIRS, TOPICS
 from serving import serving
@@ -59,26 +59,16 @@ def browser():
 @pytest.fixture
 def open_page(browser, served, subject):
     """Opens a view, signed in; at the end asserts that nothing was complained of."""
-    contexts, complaints, expected = [], [], []
+    with fresh_pages(browser) as fresh:
 
-    def open_one(view, allowed="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{served.url}/?token={served.token}")
-        page.goto(served.url + VIEWS.get(view, view).replace("ID", subject.id))
-        page.wait_for_selector("h1")
-        if allowed:
-            expected.append(allowed)
-        return page
+        def open_one(view, allowed="", **options):
+            page = fresh(allowed, **options)
+            page.goto(f"{served.url}/?token={served.token}")
+            page.goto(served.url + VIEWS.get(view, view).replace("ID", subject.id))
+            page.wait_for_selector("h1")
+            return page
 
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [one for one in complaints if not any(word in one for word in expected)] == []
+        yield open_one
 
 
 def settle(page):

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from browser import browsing, chromium
+from browser import browsing, chromium, fresh_pages
 from page_checks import beyond_the_edge, poor_contrast
 from serving import serving
 from story_run import HOSTILE, SENTENCES, make_run
@@ -47,28 +47,18 @@ def browser():
 @pytest.fixture
 def open_page(browser, served, subject):
     """Opens an address, signed in; at the end asserts that nothing was complained of."""
-    contexts, complaints, expected = [], [], []
+    with fresh_pages(browser) as fresh:
 
-    def open_one(address, allowed="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        if address.startswith("/"):
-            page.goto(f"{served.origin}/?token={served.token}")
-            address = served.origin + address.replace("ID", subject.id)
-        page.goto(address)
-        page.wait_for_selector("h1")
-        if allowed:
-            expected.append(allowed)
-        return page
+        def open_one(address, allowed="", **options):
+            page = fresh(allowed, **options)
+            if address.startswith("/"):
+                page.goto(f"{served.origin}/?token={served.token}")
+                address = served.origin + address.replace("ID", subject.id)
+            page.goto(address)
+            page.wait_for_selector("h1")
+            return page
 
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [one for one in complaints if not any(word in one for word in expected)] == []
+        yield open_one
 
 
 @pytest.fixture(scope="module")
