@@ -20,6 +20,7 @@ def browsing():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
+        # Chromium's own sandbox needs rights that a container or root does not have.
         opened = driver.chromium.launch(executable_path=_FOUND, args=["--no-sandbox"])
         try:
             yield opened

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import pytest
+from browser import browsing, chromium, fresh_pages
 from made_subject import GROUPS, Made
 from page_app import TOKEN, Served
 from page_checks import beyond_the_edge, poor_contrast
@@ -15,12 +15,8 @@ from unweave.read import view_models as read
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="neither Chromium nor Chrome is installed"),
-    # The browser's pipes are closed by the driver when the interpreter gets to it.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+# The browser's pipes are closed by the driver when the interpreter gets to it.
+pytestmark = [chromium, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 ONE = f"{GROUPS[0]}:5"
 PROMPT = quote("Der Hund läuft durch den dunklen")
 VIEWS = {
@@ -35,11 +31,8 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as driver:
-        # Chromium's own sandbox needs rights that a container or root does not have.
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with browsing() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
