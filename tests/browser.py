@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -52,3 +53,14 @@ def fresh_pages(browser, patience: int = 10_000):
     for context in contexts:
         context.close()
     assert [one for one in complaints if not any(word in one for word in expected)] == []
+
+
+def until(page, expression, arg=None, seconds: float = 10.0):
+    """Waits until ``expression`` is true of the page.
+
+    Playwright's own wait asks again by making a function from text in the page, which its policy rightly refuses.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"{expression} is not true after {seconds} s"
+        page.wait_for_timeout(50)

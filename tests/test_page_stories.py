@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from browser import browsing, chromium, fresh_pages
+from browser import browsing, chromium, fresh_pages, until
 from page_checks import beyond_the_edge, poor_contrast
 from serving import serving
 from story_run import HOSTILE, SENTENCES, make_run
@@ -91,7 +91,7 @@ def test_stories_are_read_in_both_schemes_and_on_a_phone_and_are_inert(open_page
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert beyond_the_edge(page) == []
-    page.wait_for_function("document.querySelector('canvas.scene').width <= 360")
+    until(page, "document.querySelector('canvas.scene').width <= 360")
     assert drawn(page) > 8
     assert page.evaluate("window.struck") is None
     assert page.locator("main script, main img, main [onerror]").count() == 0
@@ -158,7 +158,7 @@ def test_the_drawing_turns_by_drag_and_by_keys_and_names_what_is_under_the_point
     before = page.evaluate(picture)
     page.locator("canvas.scene").focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function(f"before => {picture} !== before", arg=before)
+    until(page, f"before => {picture} !== before", before)
     expect(page.locator(".player-words")).to_have_text(f"1 of {SENTENCES}")
     turned = page.evaluate(picture)
     frame = page.locator("canvas.scene").bounding_box()
@@ -166,9 +166,9 @@ def test_the_drawing_turns_by_drag_and_by_keys_and_names_what_is_under_the_point
     page.mouse.down()
     page.mouse.move(frame["x"] + 280, frame["y"] + 120, steps=3)
     page.mouse.up()
-    page.wait_for_function(f"before => {picture} !== before", arg=turned)
+    until(page, f"before => {picture} !== before", turned)
     page.get_by_role("button", name="Turn back").click()
-    page.wait_for_function(f"before => {picture} === before", arg=before)
+    until(page, f"before => {picture} === before", before)
 
 
 def saved(page, press) -> bytes:
