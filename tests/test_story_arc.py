@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 import unweave.corpora.stories as corpus
@@ -11,10 +12,17 @@ from unweave.corpora.stories import ARCS, EMOTIONS, TOPICS, Sentence, Story, arc
 from unweave.record.audit import audit_run
 from unweave.record.life import RunCancelled
 from unweave.record.run import Run
+from unweave.shapes.manifolds.distances import distance_correlation, linear
 from unweave.shapes.stories import agreement, forced_choice
+from unweave.shapes.stories.geometry import readout_distances
+from unweave.shapes.stories.human import valence_arousal
+from unweave.shapes.stories.readings import StoryReadings
 from unweave.shapes.stories.scene import Scenes
+from unweave.shapes.stories.steering import Steering
 from unweave.studies.registry import find_study
 from unweave.studies.story_arc import StoryArc, story_arc
+from unweave.studies.story_entanglement import save_entanglement
+from unweave.studies.story_steering import stories_to_steer
 
 LENGTH = 5
 SMALL = {"permutations": 19, "readouts": ("forced-choice",), "umap": False, "layers": (1, 2, 3), "span": 2}
@@ -79,6 +87,12 @@ def test_everything_is_read_recognised_and_steered_once(short, llama, new_run, m
     assert set(right) == {"gold", "forced-choice", "vader", "probes", "states"}
     assert {row["direction"] for row in run.load_table("steering-scores").records()} == {"valence", *EMOTIONS}
     assert len(run.load_table("off-target").rows) == 7 * 6
+    entangled = {row["against"]: row for row in run.load_table("entanglement").records()}
+    assert list(entangled) == ["steered directions", "states", "readout", "people"]
+    # Distances are of stories that nothing was steered on.
+    assert [row["stories"] for row in entangled.values()] == [None, 16, 16, None]
+    assert entangled["readout"]["steered among them"] == 0
+    assert all(row["p"] <= row["p (Holm)"] <= 1 for row in entangled.values())
     scenes = Scenes.load(run.path / "scenes.json")
     assert scenes.readout == "forced-choice"
     assert len(scenes.scenes) == 30 + 18 + 5
@@ -108,6 +122,52 @@ def test_everything_is_read_recognised_and_steered_once(short, llama, new_run, m
     monkeypatch.setattr(forced_choice.ForcedChoiceReadout, "emotions", None)
     assert story_arc(config, again, llama).r == found.r
     assert (again.load_table("steering").sha256, again.load_table("probes").sha256) == before
+
+
+def test_stories_to_steer_on_have_every_arc_and_the_topics_evenly():
+    by_topic = made("arc")
+    by_arc = [story for arc in ARCS for story in by_topic if story.arc == arc]
+    for stories in (by_topic, by_arc):
+        for count in (6, 8, 10):
+            chosen = stories_to_steer(stories, count)
+            assert len(chosen) == count
+            assert {story.arc for story in chosen} == set(ARCS)
+            assert {story.topic for story in chosen} == set(TOPICS)
+            assert [story for story in stories if story in chosen] == chosen
+        assert stories_to_steer(stories, 99) == list(stories)
+        assert len({story.arc for story in stories_to_steer(stories, 4)}) == 4
+
+
+def test_entanglement_is_held_against_what_steering_did_not_make(new_run):
+    """What moves another emotion goes with people's distances, and with nothing that was read of these stories."""
+    config = StoryArc(**QUICK)
+    run = new_run(config)
+    generator = np.random.default_rng(0)
+    stories = made("arc")
+    count = sum(len(story.sentences) for story in stories)
+    levels = generator.random((count, 6))
+    tested = StoryReadings(
+        stories,
+        generator.standard_normal((count, 3, 8)).astype(np.float32),
+        (1, 2, 3),
+        {"forced-choice": levels},
+        {"forced-choice": levels[:, 0]},
+    )
+    vectors = generator.standard_normal((6, 8)).astype(np.float32)
+    directions = {
+        name: Steering(name, {2: vectors[at], 3: vectors[at]}, {2: 1.0, 3: 1.0}) for at, name in enumerate(EMOTIONS)
+    }
+    apart = linear(valence_arousal())
+    steered = {story.id for story in stories[:6]}
+    save_entanglement(run, config, np.diag(np.ones(6)) - apart, directions, tested, steered)
+    found = {row["against"]: row for row in run.load_table("entanglement").records()}
+    assert found["people"]["r"] == pytest.approx(1)
+    assert found["people"]["p"] == pytest.approx(1 / 720, abs=1e-4)
+    assert found["people"]["p (Holm)"] == pytest.approx(len(found) / 720, abs=1e-3)
+    assert found["readout"]["p"] > 0.05
+    others = tested.pick(lambda story: story.id not in steered)
+    expected = distance_correlation(apart, readout_distances(others.readouts["forced-choice"]))
+    assert found["readout"]["r"] == pytest.approx(expected.r, abs=1e-3)
 
 
 def test_a_cancelled_run_keeps_what_it_asked(short, llama, new_run, monkeypatch):

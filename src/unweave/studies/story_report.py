@@ -265,7 +265,10 @@ def _claim(run: Run, config: StoryArc) -> None:
             row = {"direction": VALENCE, "way": way}
             run.claim(f"Steered by {way}, valence has rho {{value:+}} with the dose", "steering-scores", row, "rho")
             run.claim(f"Steered by {way}, valence changes by {{value:+}} a dose", "steering-scores", row, "slope")
-        run.claim("Entanglement against likeness of directions: r {value:+}", "entanglement", {"emotions": 6}, "r")
+        for against in run.load_table("entanglement").column("against"):
+            row = {"against": against}
+            run.claim(f"Entanglement against distances of {against}: r {{value:+}}", "entanglement", row, "r")
+            run.claim("Its p, adjusted over all that it is held against, is {value}", "entanglement", row, "p (Holm)")
 
 
 def _compared(run: Run) -> list[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from unweave.studies.story_entanglement import save_entanglement
 from unweave.studies.story_reading import calibrates
 from unweave.studies.story_tables import TESTED, part_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
+    from unweave.corpora.stories import Story
     from unweave.record.run import Run
     from unweave.shapes.stories.readings import StoryReadings
     from unweave.shapes.stories.steering import SteeredAnswers, Steering
@@ -37,14 +42,14 @@ def steer(run: Run, config: StoryArc, read: Read) -> None:
 
     Directions come from the stories that readouts are calibrated on, never from those they are measured on.
     """
-    from unweave.corpora.stories import bundled_stories
+    from unweave.corpora.stories import EMOTIONS, bundled_stories
     from unweave.shapes.stories.steering import FEELINGS, VALENCE, fit_steering, random_steering
     from unweave.shapes.stories.text import read_story
 
     taught = read.readings.pick(lambda story: calibrates(story, config))
     layers = steered_layers(config, read.readings)
     tested = [story for story in read.readings.stories if part_of(story, config) == TESTED]
-    chosen = tested[:: max(len(tested) // config.steered, 1)][: config.steered]
+    chosen = stories_to_steer(tested, config.steered)
     texts = [read_story(read.target, story, config.window) for story in chosen]
     spare = [story for story in bundled_stories("neutral") if story.topic not in config.calibration][:NEUTRAL_TEXTS]
     neutral = [read_story(read.target, story, config.window) for story in spare]
@@ -63,7 +68,23 @@ def steer(run: Run, config: StoryArc, read: Read) -> None:
         run.progress.update(done + 1, len(arms), "directions steered")
     _save_doses(run, config, found, layers, len(chosen))
     _save_scores(run, config, found)
-    _save_off_target(run, config, found, arms)
+    spill = _save_off_target(run, config, found)
+    directions = {name: arms[DIFFERENCE, name, 0] for name in EMOTIONS}
+    save_entanglement(run, config, spill, directions, read.tested(config), {story.id for story in chosen})
+
+
+def stories_to_steer(stories: Sequence[Story], count: int) -> list[Story]:
+    """So many stories, in their order: one of each arc in turn, of the topic that has the fewest yet."""
+    left, chosen, topics = list(stories), [], Counter()
+    while left and len(chosen) < count:
+        for arc in dict.fromkeys(story.arc for story in left):
+            if len(chosen) == count:
+                break
+            story = min((each for each in left if each.arc == arc), key=lambda each: topics[each.topic])
+            left.remove(story)
+            chosen.append(story)
+            topics[story.topic] += 1
+    return [story for story in stories if story in chosen]
 
 
 def _measured(
@@ -199,14 +220,13 @@ def _save_off_target(
     run: Run,
     config: StoryArc,
     found: dict[tuple[str, str, int], dict[float, SteeredAnswers]],
-    arms: dict[tuple[str, str, int], Steering],
-) -> None:
+) -> np.ndarray:
+    """The table ``off-target``; the change of each emotion (columns) a dose of each emotion's direction (rows)."""
     import numpy as np
 
     from unweave.corpora.stories import EMOTIONS
     from unweave.record.table import Table
-    from unweave.shapes.manifolds.distances import distance_correlation
-    from unweave.shapes.stories.steering import VALENCE, similarity
+    from unweave.shapes.stories.steering import VALENCE
     from unweave.stats import mean_interval
 
     rows = []
@@ -237,15 +257,4 @@ def _save_off_target(
             "0 and some others fall where one rises.",
         )
     )
-    alike = similarity({name: arms[DIFFERENCE, name, 0] for name in EMOTIONS})
-    # Emotions are the nearer the more steering one moves the other, so that near ones get small numbers in both.
-    apart = distance_correlation(-(spill + spill.T) / 2, 1 - alike, max(config.permutations, 999), config.seed)
-    run.save_table(
-        Table.from_records(
-            "entanglement",
-            [{"emotions": len(EMOTIONS), "r": apart.r, "p": apart.p, "null 95 %": apart.threshold}],
-            digits={"r": 3, "p": 4, "null 95 %": 3},
-            caption="Whether steering an emotion moves those most whose directions are most like its own: Pearson's r "
-            "over pairs, its null over all orders of the emotions.",
-        )
-    )
+    return spill
