@@ -45,7 +45,7 @@ def test_emotions_that_are_read_alike_are_near():
 
 def test_states_that_hold_emotions_have_their_geometry(made):
     levels = made.emotions()
-    found = concept_distances(mixed(made, levels), levels, made.stories, made.topics)
+    found = concept_distances(mixed(made, levels), levels, made.stories, made.topics, shuffles=99)
     assert found.r > 0.9
     assert found.p < 0.05
     apart = state_distances(mixed(made, levels), levels, made.stories, made.topics)[0]
@@ -59,7 +59,7 @@ def test_random_states_have_no_geometry_of_emotions(made):
     ps, rs = [], []
     for seed in range(30):
         states = np.random.default_rng(seed).standard_normal((made.n, 1, 60))
-        found = concept_distances(states, levels, made.stories, made.topics, shuffles=190)
+        found = concept_distances(states, levels, made.stories, made.topics, shuffles=99)
         ps.append(found.p)
         rs.append(found.r)
     assert sum(p <= 0.05 for p in ps) <= 4
@@ -68,14 +68,14 @@ def test_random_states_have_no_geometry_of_emotions(made):
 
 def test_states_hold_directions_that_topics_share_or_not(made):
     levels = made.emotions()
-    assert directions_held(mixed(made, levels), levels, made.stories, made.topics) == 1 / 100
+    assert directions_held(mixed(made, levels), levels, made.stories, made.topics, 199) == 1 / 200
     # Each topic has directions of its own, at right angles to the others'.
     generator = np.random.default_rng(0)
     directions = np.linalg.qr(generator.standard_normal((60, 60)))[0][:30].reshape(5, 6, 60)
     codes = [sorted(set(made.topics)).index(each) for each in made.topics]
     own = np.einsum("nc,ncd->nd", levels - levels.mean(0), directions[codes]) * 4
     own += generator.standard_normal(own.shape)
-    assert directions_held(own[:, None], levels, made.stories, made.topics) > 0.05
+    assert directions_held(own[:, None], levels, made.stories, made.topics, 99) > 0.05
 
 
 def test_states_whose_geometry_is_another_are_told_by_dealing_emotions(made):
@@ -85,8 +85,8 @@ def test_states_whose_geometry_is_another_are_told_by_dealing_emotions(made):
     apart = 4 * np.linalg.qr(generator.standard_normal((40, 40)))[0][:6]
     free = levels @ np.linalg.inv(np.cov(levels.T))
     states = (free @ apart + 0.5 * generator.standard_normal((made.n, 40)))[:, None]
-    found = concept_distances(states, levels, made.stories, made.topics)
-    assert directions_held(states, levels, made.stories, made.topics) < 0.05
+    found = concept_distances(states, levels, made.stories, made.topics, shuffles=99)
+    assert directions_held(states, levels, made.stories, made.topics, 99) < 0.05
     assert found.p > 0.05
 
 
@@ -96,7 +96,7 @@ def test_layers_that_do_not_vary_have_no_r(made):
     found = concept_distances(states, levels, made.stories, made.topics, shuffles=99)
     assert found.layer == 1
     assert found.by_layer[0] == 0
-    nothing = concept_distances(states[:, :1], levels, made.stories, made.topics)
+    nothing = concept_distances(states[:, :1], levels, made.stories, made.topics, shuffles=99)
     assert (nothing.r, nothing.p) == (0, 1)
 
 

@@ -97,8 +97,8 @@ def _probes(run: Run, config: StoryArc, proper: StoryReadings) -> None:
             digits=digits,
             caption="Ridge with isotonic calibration, tested on stories of a topic by probes of other topics' stories; "
             f"depth and penalty chosen inside those (depth {chosen}). r is within topics. Its null deals each story's "
-            "gold to another story and repeats the choices. Beside it what knows no states: the mean of the training "
-            "topics, the place in the story, and the words so far.",
+            f"gold to another story and repeats the choices; no p is below 1/{config.permutations + 1}. Beside it what "
+            "knows no states: the mean of the training topics, the place in the story, and the words so far.",
         )
     )
     run.save_table(Table.from_records("probe-layers", layers, digits={"rmse": 3, "r": 3, "null 95 %": 3}))

@@ -33,9 +33,7 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
     options = {"shuffles": max(config.permutations, 999), "seed": config.seed}
     where = (tested.story, tested.topic)
     people = linear(valence_arousal())
-    # As many shuffles as ``concept_distances`` has for the same question, so that the two say the same.
-    shuffles = max(options["shuffles"] // 10, 19)
-    held = directions_held(tested.states, tested.gold_emotions, *where, shuffles, config.seed)
+    held = directions_held(tested.states, tested.gold_emotions, *where, **options)
     found: dict[str, LayerSearch | DistanceCorrelation] = {
         "emotions, states against readout": concept_distances(
             tested.states, said, *where, tested.gold_emotions, **options
@@ -75,6 +73,7 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
             caption="Pearson's r of two lists of distances, of states at the depth where it is largest. The null deals "
             "emotions, or stories, and repeats the choice of that depth. p held: that states move with the gold along "
             "no direction that topics share; where it is large, distances in states say nothing, whatever their p. "
+            f"No p held, and none of stories, is below 1/{options['shuffles'] + 1}; six emotions have 720 orders. "
             "People: valence and arousal of Russell and Mehrabian, 1977.",
         )
     )
@@ -134,7 +133,9 @@ def save_shape(run: Run, config: StoryArc, proper: StoryReadings, tested: StoryR
             curvature,
             digits=digits,
             caption="Held-out R2 of the third principal score by a plane and by a quadratic sheet over the first two; "
-            "and the way along neighbours by the straight one, against scores dealt to stories on each axis.",
+            "and the way along neighbours by the straight one, against scores dealt to stories on each axis. The axes "
+            "are those of all sentences, held-out topics among them, and the null keeps them: R2 is of heights over "
+            f"axes that are known, not of new ones. No p is below 1/{config.permutations + 1}.",
         )
     )
     digits = {name: 3 for name in preservation[0] if name not in ("space", "projection")}

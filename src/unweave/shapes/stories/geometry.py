@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
@@ -40,7 +42,9 @@ def state_distances(
     topics and an emotion that never varies in one. Source: after the cross-validated distance of Walther et al.,
     "Reliability of dissimilarity measures for multi-voxel pattern analysis", 2016.
     """
-    product = _products(*_prepared(states, levels, stories, topics))
+    scaled, given, fold = _prepared(states, levels, stories, topics)
+    weights = _weights(given, fold)
+    product = np.stack([weights.T @ between @ weights for between in _between(scaled, fold)])
     own = np.einsum("lcc->lc", product)
     held = (own[:, :, None] > 0) & (own[:, None] > 0)
     size = np.sqrt(np.where(held, own[:, :, None] * own[:, None], 1.0))
@@ -54,7 +58,7 @@ def directions_held(
     levels: Float[np.ndarray, "n c"],
     stories: Names,
     topics: Names,
-    shuffles: int = 99,
+    shuffles: int = 999,
     seed: int = 0,
 ) -> float:
     """One-sided p that states move with the emotions along no direction that topics share, at any layer.
@@ -66,10 +70,13 @@ def directions_held(
     scaled, given, fold = _prepared(states, levels, stories, topics)
     generator = numpy_generator(seed, "directions held")
 
-    def shared(levels: np.ndarray) -> float:
-        return float(np.einsum("lcc->l", _products(scaled, levels, fold)).max())
-
-    return exceeds_null(shared(given), [shared(dealt(given, stories, generator)) for _ in range(shuffles)]).p
+    sets = [given, *(dealt(given, stories, generator) for _ in range(shuffles))]
+    weights = np.concatenate([_weights(each, fold) for each in sets], 1, dtype=np.float32)
+    shared = np.full(len(sets), -np.inf)
+    for between in _between(scaled, fold):
+        own = (weights * (between @ weights)).sum(0, dtype=np.float64)
+        shared = np.maximum(shared, own.reshape(len(sets), -1).sum(1))
+    return exceeds_null(float(shared[0]), shared[1:]).p
 
 
 def concept_distances(
@@ -90,7 +97,7 @@ def concept_distances(
     """
     levels = readouts if levels is None else levels
     found = _search(state_distances(states, levels, stories, topics), readout_distances(readouts), shuffles, seed)
-    held = directions_held(states, levels, stories, topics, max(shuffles // 10, 19), seed)
+    held = directions_held(states, levels, stories, topics, shuffles, seed)
     return found._replace(p=max(found.p, held))
 
 
@@ -171,22 +178,24 @@ def _prepared(
     return (states - mean) / scale, levels, fold
 
 
-def _products(
-    scaled: Float32[np.ndarray, "n l d"], levels: Float64[np.ndarray, "n c"], fold: np.ndarray
-) -> Float64[np.ndarray, "l c c"]:
-    """Inner products of every two emotions' directions from two topics, a mean over pairs of topics and columns."""
-    directions = []
+def _weights(levels: Float64[np.ndarray, "n c"], fold: np.ndarray) -> Float64[np.ndarray, "n c"]:
+    """What each row's state counts for in its topic's direction of each emotion; 0 where the level never varies."""
+    weights = np.zeros_like(levels)
     for each in np.unique(fold):
         rows = fold == each
         level = levels[rows] - levels[rows].mean(0)
         size = np.sqrt((level**2).sum(0) * rows.sum())
-        weights = np.where(size > 1e-9, level / np.maximum(size, 1e-9), 0).astype(np.float32)
-        directions.append(np.tensordot(weights, scaled[rows], (0, 0)).transpose(1, 0, 2))
-    stacked = np.stack(directions).astype(np.float64)
-    total = stacked.sum(0)
-    # Every pair of topics but a topic with itself.
-    product = total @ total.transpose(0, 2, 1) - (stacked @ stacked.transpose(0, 1, 3, 2)).sum(0)
-    return product / (len(stacked) * (len(stacked) - 1) * scaled.shape[2])
+        weights[rows] = np.where(size > 1e-9, level / np.maximum(size, 1e-9), 0)
+    return weights
+
+
+def _between(scaled: Float32[np.ndarray, "n l d"], fold: np.ndarray) -> Iterator[Float32[np.ndarray, "n n"]]:
+    """For each layer the inner products of every two rows of two topics, a mean over pairs of topics and columns."""
+    topics = len(np.unique(fold))
+    apart = (fold[:, None] != fold) / np.float32(topics * (topics - 1) * scaled.shape[2])
+    for layer in range(scaled.shape[1]):
+        rows = np.ascontiguousarray(scaled[:, layer])
+        yield rows @ rows.T * apart
 
 
 def _search(
