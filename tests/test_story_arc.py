@@ -15,7 +15,7 @@ from unweave.record.run import Run
 from unweave.shapes.manifolds.distances import distance_correlation, linear
 from unweave.shapes.stories import agreement, forced_choice
 from unweave.shapes.stories.geometry import readout_distances
-from unweave.shapes.stories.human import valence_arousal
+from unweave.shapes.stories.human import VALENCE_AROUSAL, valence_arousal
 from unweave.shapes.stories.readings import StoryReadings
 from unweave.shapes.stories.scene import Scenes
 from unweave.shapes.stories.steering import Steering
@@ -23,6 +23,7 @@ from unweave.studies.registry import find_study
 from unweave.studies.story_arc import StoryArc, story_arc
 from unweave.studies.story_entanglement import save_entanglement
 from unweave.studies.story_steering import stories_to_steer
+from unweave.studies.story_words import kept_words
 
 LENGTH = 5
 SMALL = {"permutations": 19, "readouts": ("forced-choice",), "umap": False, "layers": (1, 2, 3), "span": 2}
@@ -44,12 +45,19 @@ def made(kind):
     return tuple(found)
 
 
+def is_proper(story):
+    return story.kind == "arc" and story.topic not in ("cooking", "school")
+
+
 @pytest.fixture
 def short(monkeypatch):
     """Short stories stand in for the bundled ones, and six tokens for the words of six emotions."""
     monkeypatch.setattr(corpus, "bundled_stories", lambda kind="arc": made(kind), raising=False)
     monkeypatch.setattr(
         forced_choice, "emotion_tokens", lambda _: {name: (70 + at,) for at, name in enumerate(EMOTIONS)}
+    )
+    monkeypatch.setattr(
+        forced_choice, "rated_tokens", lambda _: {word: 80 + at for at, word in enumerate(VALENCE_AROUSAL)}
     )
     monkeypatch.setattr(forced_choice, "FRAMES", (" {name} felt",))
     monkeypatch.setattr(agreement, "RESAMPLES", 50)
@@ -107,6 +115,12 @@ def test_everything_is_read_recognised_and_steered_once(short, llama, new_run, m
     assert len(held) == 1
     assert 0 < held.pop() <= distances["emotions, states against readout"]["p"]
     assert distances["emotions, gold against people"]["p held"] is None
+    assert {row["of"] for name, row in distances.items() if name.startswith("words")} == {len(VALENCE_AROUSAL)}
+    assert distances["words, states against people"]["p held"] > 0
+    words, scores = kept_words(run, tested := StoryReadings.load(run.path / "readings" / "stories").pick(is_proper))
+    apart = distance_correlation(readout_distances(scores), linear(valence_arousal(words)))
+    assert distances["words, readout against people"]["r"] == pytest.approx(apart.r, abs=1e-3)
+    assert len(scores) == len(tested)
     report = (run.path / "report.html").read_text("utf-8")
     r, low = (agreed["tested", "forced-choice"][name] for name in ("r", "low"))
     assert ("says nothing of the gold" in report) == (low <= 0)
@@ -178,14 +192,22 @@ def test_a_cancelled_run_keeps_what_it_asked(short, llama, new_run, monkeypatch)
 
     def ask(self, target, text):
         asked.append(text)
-        if len(asked) == 4:
+        if len(asked) == 14:
             run.cancel()
         return emotions(self, target, text)
 
     monkeypatch.setattr(forced_choice.ForcedChoiceReadout, "emotions", ask)
     with pytest.raises(RunCancelled):
         story_arc(config, run, llama)
-    assert len(run.cells("raw-scores")) == 4
+    assert len(run.cells("raw-scores")) == 14
+
+    # Gone on with, it asks again about the two tested stories whose words had not been kept, and about no other.
+    run.finish("cancelled")
+    again = Run.resume(run.path)
+    monkeypatch.setattr("unweave.studies.story_analysis.kept", lambda *_: None)
+    story_arc(replace(config, steering=False), again, llama)
+    assert len(again.cells("word-scores")) == 18
+    assert len(asked) == 30 + 2
 
 
 def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_run, tmp_path, monkeypatch):

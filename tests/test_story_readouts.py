@@ -9,7 +9,7 @@ from unweave.corpora.stories import EMOTIONS
 from unweave.read.stream import next_log_probabilities
 from unweave.shapes.stories import direct, forced_choice
 from unweave.shapes.stories.direct import Scale, answer_scale, direct_readout
-from unweave.shapes.stories.forced_choice import emotion_tokens, forced_choice_readout
+from unweave.shapes.stories.forced_choice import emotion_tokens, forced_choice_readout, rated_tokens
 from unweave.shapes.stories.readouts import READOUTS, Kind, find_readout, register
 from unweave.shapes.stories.text import continued, encode_text
 from unweave.shapes.stories.valence import valence_of
@@ -127,6 +127,53 @@ def test_forced_choice_is_the_log_probability_above_neutral_texts(asked):
     np.testing.assert_allclose(scores, raw - raw.mean(1, keepdims=True), atol=1e-4)
     np.testing.assert_allclose(readout.emotions(asked, neutral[0])[0].mean(0), 0, atol=1e-5)
     assert facts["word mass"] == pytest.approx(np.exp(plain(text.passages[0])).sum(2).mean(), rel=1e-4)
+
+
+def test_words_are_scored_by_the_forward_that_asks_for_emotions(asked, monkeypatch):
+    neutral = [encode_text(asked, ["Mia sat.", "Mia ran."], "Mia")]
+    text = encode_text(asked, ["Mia fell down.", "It was dark."], "Mia")
+    plain = forced_choice_readout(asked, neutral).emotions(asked, text)
+    words = {"happy": 73, "sad": 80, "angry": 81}
+    monkeypatch.setattr(forced_choice, "rated_tokens", lambda _: words)
+    readout = forced_choice_readout(asked, neutral)
+    found = readout.emotions(asked, text)
+    # They are beside the emotions, and change nothing of them.
+    np.testing.assert_allclose(found[0], plain[0], atol=1e-6)
+    assert found[1] == pytest.approx(plain[1])
+    forwards = []
+    ask = forced_choice.branch_log_probabilities
+    monkeypatch.setattr(forced_choice, "branch_log_probabilities", lambda *given: forwards.append(1) or ask(*given))
+    scores = readout.word_scores(asked, text)
+    assert forwards == []
+    frames = [
+        next_log_probabilities(
+            asked,
+            [
+                [*passage.tokens[:end], *continued(asked.tokenizer, frame.format(name="Mia"))]
+                for passage in (text.passages[0], neutral[0].passages[0])
+                for end in passage.ends
+            ],
+            list(words.values()),
+        )
+        for frame in forced_choice.FRAMES
+    ]
+    raw = np.mean([each[:2] - each[2:].mean(0) for each in frames], axis=0)
+    np.testing.assert_allclose(scores, raw - raw.mean(1, keepdims=True), atol=1e-4)
+    # What is asked later, while something is added to the target, is not what was read.
+    monkeypatch.setattr(forced_choice, "branch_log_probabilities", lambda *given: ask(*given) ** 2)
+    assert not np.allclose(readout.emotions(asked, text)[0], found[0], atol=0.1)
+    np.testing.assert_array_equal(readout.word_scores(asked, text), scores)
+    other = encode_text(asked, ["It was dark."], "Mia")
+    assert readout.word_scores(asked, other).shape == (1, 3)
+
+
+def test_words_that_are_split_stand_for_nothing():
+    class Split:
+        def __call__(self, text, **_):
+            word = text.removeprefix(".")
+            return {"input_ids": [46] * text.startswith(".") + {"": [], " sad": [7], " happy": [8]}.get(word, [5, 6])}
+
+    assert rated_tokens(Split()) == {"happy": 8, "sad": 7}
 
 
 def test_forced_choice_needs_neutral_texts(asked):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unweave.studies.story_geometry import save_distances, save_shape
 from unweave.studies.story_tables import VADER, VALENCE, kept
+from unweave.studies.story_words import keep_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,9 @@ def analyse(run: Run, config: StoryArc, read: Read) -> None:
             (("distances", "distance-layers"), lambda: save_distances(run, config, tested)),
             (("curvature", "preservation"), lambda: save_shape(run, config, proper, tested)),
         ]
+    if len(set(tested.topic)) >= LEAST_TOPICS and "distances" not in run.tables():
+        # Before all else: once they are kept, a run that stops need not ask again.
+        keep_words(run, config, read, tested)
     for names, make in steps:
         run.progress.say(f"making {', '.join(names)}")
         kept(run, names, make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unweave.studies.story_tables import DIGITS, drawn_layer
+from unweave.studies.story_words import kept_words
 
 if TYPE_CHECKING:
     from unweave.record.run import Run
@@ -47,18 +48,31 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
         ),
         "stories, states against readout": path_distances(tested.states, said, *where, **options),
     }
+    of, held_by = {"emotions": said.shape[1], "stories": len(tested.stories)}, {"emotions": held}
+    asked = kept_words(run, tested)
+    if asked is not None:
+        words, scores = asked
+        of["words"], rated = len(words), valence_arousal(words)
+        held_by["words"] = directions_held(tested.states, scores, *where, **options)
+        found |= {
+            "words, readout against people": distance_correlation(readout_distances(scores), linear(rated), **options),
+            "words, states against people": human_distances(
+                state_distances(tested.states, scores, *where), rated, **options
+            ),
+        }
     rows, layers = [], []
     for name, search in found.items():
+        kind, compared = name.split(", ")
         layer = getattr(search, "layer", None)
         rows.append(
             {
                 "distances": name,
-                "of": len(tested.stories) if name.startswith("stories") else said.shape[1],
+                "of": of[kind],
                 "layer": None if layer is None else tested.layers[layer],
                 "r": search.r,
                 "p": search.p,
                 "null 95 %": search.threshold,
-                "p held": held if name.startswith("emotions, states") else None,
+                "p held": held_by.get(kind) if compared.startswith("states") else None,
             }
         )
         layers += [
@@ -71,10 +85,13 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
             rows,
             digits={name: DIGITS[name] for name in ("r", "p", "null 95 %")} | {"p held": 4},
             caption="Pearson's r of two lists of distances, of states at the depth where it is largest. The null deals "
-            "emotions, or stories, and repeats the choice of that depth. p held: that states move with the gold along "
-            "no direction that topics share; where it is large, distances in states say nothing, whatever their p. "
-            f"No p held, and none of stories, is below 1/{options['shuffles'] + 1}; six emotions have 720 orders. "
-            "People: valence and arousal of Russell and Mehrabian, 1977.",
+            "emotions, words, or stories, and repeats the choice of that depth. p held: that states move with the gold "
+            "(of words: with the readout) along no direction that topics share; where it is large, distances in states "
+            "say nothing, whatever their p. No p held, and none of words or stories, is below "
+            f"1/{options['shuffles'] + 1}; six emotions have 720 orders. People: valence and arousal of Russell and "
+            "Mehrabian, 1977. Words: those of theirs that are one token. They have no gold, so that their directions "
+            "in states are of the readout's scores and take after its distances; held against the readout they would "
+            "therefore agree wherever words are held at all, which is not shown.",
         )
     )
     run.save_table(Table.from_records("distance-layers", layers, digits={"r": 3, "null 95 %": 3}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from unweave.base.errors import UnweaveError
 from unweave.corpora.stories import EMOTIONS
 from unweave.models.target import Target
 from unweave.shapes.stories.branches import Prompt, branch_log_probabilities
+from unweave.shapes.stories.human import VALENCE_AROUSAL
 from unweave.shapes.stories.text import Text, continued
 from unweave.shapes.stories.valence import valence_of
 
@@ -71,6 +72,15 @@ def emotion_tokens(tokenizer: Any, words: Mapping[str, Sequence[str]] = WORDS) -
     return found
 
 
+def rated_tokens(tokenizer: Any) -> dict[str, int]:
+    """The words whose valence and arousal people rated and that the tokenizer writes, after a word, as one token.
+
+    Of a word that it splits, the first token begins too many others to stand for it.
+    """
+    written = {word: continued(tokenizer, f" {word}") for word in VALENCE_AROUSAL}
+    return {word: pieces[0] for word, pieces in written.items() if len(pieces) == 1}
+
+
 @dataclass(frozen=True)
 class ForcedChoiceReadout:
     """How much likelier a target finds each emotion's words after a sentence than after one in which nobody feels.
@@ -82,7 +92,10 @@ class ForcedChoiceReadout:
 
     tokens: dict[str, tuple[int, ...]]
     neutral: Float64[np.ndarray, "frames tokens"]
-    """Mean log-probability of each token after each frame in neutral texts."""
+    """Mean log-probability of each token after each frame in neutral texts: of the emotions', then of ``words``."""
+    words: dict[str, int]
+    """Words on their own (``rated_tokens``), which are asked for beside the emotions' in the same forward."""
+    _first: dict[Text, Float64[np.ndarray, "n words"]] = field(default_factory=dict, repr=False, compare=False)
 
     def emotions(self, target: Target, text: Text) -> tuple[Float64[np.ndarray, "n 6"], dict[str, float]]:
         """Mean calibrated log-probability of each emotion's words less the mean over emotions, in nats.
@@ -90,13 +103,24 @@ class ForcedChoiceReadout:
         ``word mass`` says what probability all words had together, on average.
         """
         every = _every(self.tokens)
-        found = _asked(target, text, every)
+        found = _asked(target, text, [*every, *self.words.values()])
         calibrated = (found - self.neutral).mean(1)
+        self._first.setdefault(text, _centred(calibrated[:, len(every) :]))
         column = {token: number for number, token in enumerate(every)}
         scores = np.stack(
             [calibrated[:, [column[token] for token in self.tokens[name]]].mean(1) for name in EMOTIONS], axis=1
         )
-        return scores - scores.mean(1, keepdims=True), {"word mass": float(np.exp(found).sum(2).mean())}
+        return _centred(scores), {"word mass": float(np.exp(found[:, :, : len(every)]).sum(2).mean())}
+
+    def word_scores(self, target: Target, text: Text) -> Float64[np.ndarray, "n words"]:
+        """Calibrated log-probability of each of ``words`` less the mean over words, in nats.
+
+        Of the first time that ``emotions`` read the text, so that it costs no forward; a text that was never read is
+        read now. Steer only after this was asked: what was added to the target at that first time is in it.
+        """
+        if text not in self._first:
+            self.emotions(target, text)
+        return self._first[text]
 
     def valence(self, emotions: Float64[np.ndarray, "n 6"]) -> Float64[np.ndarray, " n"]:
         """Happiness less the mean of anger, disgust, sadness and fear, in nats."""
@@ -107,9 +131,13 @@ def forced_choice_readout(target: Target, neutral: Sequence[Text]) -> ForcedChoi
     """The readout with its baseline from some texts in which nothing is felt. Raises ``UnweaveError`` for none."""
     if not neutral:
         raise UnweaveError("the forced-choice readout is calibrated on neutral texts: give one or more")
-    tokens = emotion_tokens(target.tokenizer)
-    found = np.concatenate([_asked(target, text, _every(tokens)) for text in neutral])
-    return ForcedChoiceReadout(tokens, found.mean(0, dtype=np.float64))
+    tokens, words = emotion_tokens(target.tokenizer), rated_tokens(target.tokenizer)
+    found = np.concatenate([_asked(target, text, [*_every(tokens), *words.values()]) for text in neutral])
+    return ForcedChoiceReadout(tokens, found.mean(0, dtype=np.float64), words)
+
+
+def _centred(scores: Float64[np.ndarray, "n w"]) -> Float64[np.ndarray, "n w"]:
+    return scores - scores.mean(1, keepdims=True) if scores.shape[1] else scores
 
 
 def _every(tokens: Mapping[str, Sequence[int]]) -> list[int]:
