@@ -37,7 +37,7 @@ class Subjects(Mapping[str, Any]):
     def __init__(self, given: Mapping[str, Any], root: Path | None) -> None:
         self._known, self._root = dict(given), root
         self._seen: dict[Path, int] = {}
-        """When what a run's folder says of itself was last changed, of all that need not be looked at again."""
+        """When what a run's folder says of itself was last changed, of all that were looked at."""
         self._looking = RLock()
         self._look()
 
@@ -59,10 +59,10 @@ class Subjects(Mapping[str, Any]):
                 # Every change of a run's state writes this file anew.
                 if self._seen.get(description) == changed:
                     continue
+                self._seen[description] = changed
                 subject = _opened(description.parent) if _finished(description.parent) else None
             except (OSError, UnweaveError):
                 continue
-            self._seen[description] = changed
             if subject is not None:
                 self._known.setdefault(subject.id, subject)
 
