@@ -11,6 +11,7 @@ from fuzzing import Asker
 
 from unweave.base.errors import UnweaveError
 from unweave.base.views import all_views
+from unweave.read.opened_subject import subject_id
 from unweave.record.run import Run
 from unweave.server.run_subjects import open_runs, told_apart
 from unweave.server.serve import prepare
@@ -60,6 +61,26 @@ def test_a_run_can_be_served_alone_or_with_the_lab(runs, tmp_path, monkeypatch):
         assert [subject.kind_of_subject for subject in service.subjects.values()] == ["preferences"]
     with pytest.raises(UnweaveError, match="other is not a harvest"):
         prepare([runs / "other"], port=0)
+
+
+def test_a_run_that_finishes_later_is_listed_and_can_be_asked(runs, monkeypatch):
+    found = open_runs([], runs)
+    asked = Asker(all_views(), found)
+    with asked.runner:
+        listed = lambda: [one["id"] for one in json.loads(asked("GET", "/api/subjects", b"")[1])["subjects"]]  # noqa: E731
+        assert listed() == [subject_id(runs / "done")]
+        state = json.loads((runs / "going" / "run.json").read_text()) | {"status": "finished"}
+        (runs / "going" / "run.json").write_text(json.dumps(state))
+        # A page of it is opened by its address, before anything is listed.
+        later = subject_id(runs / "going")
+        status, body = asked("POST", f"/api/subjects/{later}/views/preferences-overview", b"{}")
+        assert (status, json.loads(body)["pairs"]) == (200, 24)
+        assert asked("POST", "/api/subjects/no-such/views/preferences-overview", b"{}")[0] == 404
+        assert listed() == [subject_id(runs / "done"), later]
+        opened = []
+        monkeypatch.setattr("unweave.server.run_subjects.Run.open", opened.append)
+        assert len(listed()) == 2
+        assert opened == []
 
 
 def test_a_view_is_asked_of_subjects_of_its_own_kind_only(runs):

@@ -225,12 +225,13 @@ def test_a_text_without_gold_has_a_path_and_the_nearest_arc(short, llama, new_ru
     assert found.arcs["own-text"] in (*ARCS, None)
     report = (run.path / "report.html").read_text("utf-8")
     assert "nearest to fall-rise;" in report
-    assert "asked about Bo" in report
+    assert "asked about Bo after each (the name that the text uses most)" in report
     assert "<code>stories.html</code>" in report
     assert found.r == {}
     assert "agreement" not in run.tables()
     assert "probes" not in run.tables()
     scene = Scenes.load(run.path / "scenes.json").scene("own-text")
+    assert scene.note == "What Bo, the name that the text uses most, is taken to feel."
     assert len(scene.path) == 6
     assert all(math.isfinite(value) for point in scene.path for value in point)
 
@@ -248,6 +249,35 @@ def test_a_single_story_is_compared_with_nothing(short, llama, new_run, tmp_path
     run = new_run(config)
     assert story_arc(config, run, llama).r == {}
     assert not [each.sentence for each in run.claims() if "has r" in each.sentence]
+
+
+def test_a_story_that_has_the_id_of_one_calibrated_on_is_refused(short, llama, new_run, tmp_path):
+    path = tmp_path / "mine.txt"
+    lines = "".join(f"{value} fear=0.5 | Mia sat {value}.\n" for value in (-0.8, -0.4, 0.4, 0.8))
+    path.write_text(f"story: rise cooking\ntitle: One\narc: rise\ntopic: sea\nprotagonist: Mia\n\n{lines}")
+    config = StoryArc(**QUICK, stories=str(path), steering=False)
+    with pytest.raises(
+        UnweaveError, match=r"'rise cooking' of .*mine.txt has the id of a bundled .* rename it in your"
+    ):
+        story_arc(config, new_run(config), llama)
+
+
+def test_it_says_what_it_loads_and_asks(short, llama, new_run, tmp_path, monkeypatch):
+    path = tmp_path / "own.txt"
+    path.write_text("Bo sat. Then Mia ran. It was dark. So Bo fell.")
+    config = StoryArc(**QUICK, text=str(path), protagonist="Mia")
+    run, said = new_run(config), []
+    monkeypatch.setattr(run.progress, "say", said.append)
+    loaded = []
+    monkeypatch.setattr("unweave.models.load.load_target", lambda *_, progress, **__: loaded.append(progress) or llama)
+    story_arc(config, run)
+    assert loaded == [run.progress]
+    assert [each for each in said if each.startswith("forced-choice: ")] == [
+        "forced-choice: 2 neutral texts are asked about first, which its scores are less",
+        "forced-choice: 13 stories are asked about, after every sentence",
+    ]
+    assert Scenes.load(run.path / "scenes.json").scene("own-text").note == "What Mia is taken to feel."
+    assert "asked about Mia after each (as was given)" in (run.path / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -290,4 +320,9 @@ def test_needs_grow_with_what_is_asked():
     study = find_study("story-arc")
     plain, more = (study.needs(study.config(readouts=names)) for names in (("direct",), ("forced-choice", "direct")))
     assert more.seconds > plain.seconds > study.needs(study.config(readouts=("direct",), steering=False)).seconds
+    orders = [study.needs(study.config(readouts=("direct",), shuffles=count)) for count in (1, 3)]
+    assert orders[1].seconds > orders[0].seconds
+    assert orders[1].disk_gb > 1.3 * orders[0].disk_gb
+    other = {"readouts": ("direct",), "controls": ()}
+    assert study.needs(study.config(**other, shuffles=3)) == study.needs(study.config(**other))
     assert study.needs(study.config(novel="emma")).memory_gb > plain.memory_gb

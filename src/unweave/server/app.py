@@ -170,6 +170,9 @@ def _add_view(app: FastAPI, view: View, subjects: Mapping[str, ServedSubject], w
     async def ask(subject: str, request: Request, question: Any) -> Response:
         found = subjects.get(subject)
         if found is None:
+            # A run may have finished since all were last listed, and listing them looks for such.
+            found = await workers.run(lambda: dict(subjects).get(subject), gone(request))
+        if found is None:
             raise Refused(404, "there is no such subject: /api/subjects lists them")
         kind = subject_kind(found)
         if kind != view.subject:

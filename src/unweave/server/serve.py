@@ -96,7 +96,7 @@ def prepare(
     """Checks the address, takes the port (0: any that is free), opens the harvests, runs and the lab, and listens.
 
     ``harvests`` may name runs that can be asked about too; of none, the harvests below the current folder are taken.
-    Such runs of the lab are shown anyway, if they are finished now. ``runs`` is the lab's folder, made where it is
+    Such runs of the lab are shown anyway, also those that finish later. ``runs`` is the lab's folder, made where it is
     missing. Raises ``UnweaveError`` for an address that other machines reach unless names and a token file are given,
     for a port that is taken, and where there is neither a harvest nor a lab.
     """
@@ -115,7 +115,7 @@ def prepare(
         number = bound.getsockname()[1]
         names = names_of(checked, number, trusted)
         settings = ServerSettings(token, number, names)
-        subjects = open_subjects(folders) | open_runs(given, lab.root if lab is not None else None)
+        subjects = open_runs(given, lab.root if lab is not None else None, beside=open_subjects(folders))
         server = make_server(make_app(subjects, settings, lab=lab), settings)
     except BaseException:
         bound.close()

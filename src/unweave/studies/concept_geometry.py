@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
 from unweave.shapes.concepts.names import BUNDLED as CONCEPTS
+from unweave.studies.concept_inquiry import INQUIRY
 from unweave.studies.concept_needs import concept_needs
 from unweave.studies.registry import study
 
@@ -38,6 +39,8 @@ class ConceptGeometry:
     """Orders of the values that every r is held against."""
     surrogates: int = 99
     """Clouds without a shape that every other score is held against."""
+    dealt: bool = False
+    """A null run: what is known of the values is dealt to the labels anew for each split, so that no r is found."""
     dictionary: str | None = None
     """A decomposition or sparse autoencoder whose units are grouped by firing together: a folder, or a bundled name."""
     device: str | None = None
@@ -56,6 +59,11 @@ class ConceptGeometry:
                 raise UnweaveError(f"{name} is {getattr(self, name)}: 19 are needed for a p of 0.05")
         if self.layers is not None and (not self.layers or len(set(self.layers)) < len(self.layers)):
             raise UnweaveError(f"layers is {self.layers}: give one depth or more, each once")
+        if self.dealt and self.dictionary is not None:
+            raise UnweaveError(
+                f"dealt is set, and dictionary is {self.dictionary!r}: what units carry does not use what is known of "
+                "the values, so that nothing of it would be null; leave one of them out"
+            )
 
     @property
     def splits(self) -> list[int]:
@@ -77,6 +85,7 @@ class ConceptShapes:
     "Which shapes do the values of concepts have in a model's states, and are they the known ones?",
     ConceptGeometry,
     needs=concept_needs,
+    inquiry=INQUIRY,
 )
 def concept_geometry(config: ConceptGeometry, run: Run | None = None, target: Target | None = None) -> ConceptShapes:
     """Reads each concept once, then tests its shape by every split of its templates.

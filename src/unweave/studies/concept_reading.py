@@ -39,7 +39,7 @@ class FoundShape:
 def open_concepts(config: ConceptGeometry) -> list[Concept]:
     """The concepts of a config, with its templates where it has some of its own.
 
-    Raises ``UnweaveError`` for one that cannot be read, and for two of one name.
+    Raises ``UnweaveError`` for one that cannot be read or dealt anew where it shall be, and for two of one name.
     """
     from dataclasses import replace
 
@@ -51,6 +51,9 @@ def open_concepts(config: ConceptGeometry) -> list[Concept]:
     doubled = [name for name in names if names.count(name) > 1]
     if doubled:
         raise UnweaveError(f"two concepts are named {doubled[0]!r}: rename the one in your file")
+    if config.dealt:
+        for each in found:
+            each.dealt(config.first_seed)
     if config.templates is None:
         return found
     templates = tuple(line.strip() for line in read_text_file(config.templates).split("\n") if line.strip())
@@ -148,11 +151,15 @@ def read_carried(
 
 
 def _shaped(config: ConceptGeometry, states: ConceptStates, seed: int) -> FoundShape:
+    from dataclasses import replace
+
     from unweave.shapes.concepts.picture import curve_families, picture
     from unweave.shapes.concepts.shape import ShapeSettings, concept_shape, shown_templates
     from unweave.shapes.concepts.states import split_templates
     from unweave.shapes.concepts.units import told_places
 
+    if config.dealt:
+        states = replace(states, concept=states.concept.dealt(seed))
     shape = concept_shape(states, seed, ShapeSettings(config.shuffles, config.surrogates))
     split = split_templates(len(states.concept.templates), seed, states.concept.name)
     pictures: list[Picture] = []

@@ -22,6 +22,7 @@ LINES_A_FIGURE = 6
 LABELS_A_FIGURE = 45
 FOUND, CHANCE, ALONE = "found", NULL, "last token alone"
 LEVEL = 0.05
+DEALT = "A null run, of values dealt anew"
 
 
 def write_concepts(
@@ -40,13 +41,14 @@ def write_concepts(
     bars_drawn = [name for score in (DISTANCE, RING_R) if (name := _bars(run, summary, score))]
     by_layer = _by_layer(run)
     planes = _planes(run, concepts, found)
-    _claim(run, summary, carried)
+    _claim(run, summary, carried, config.dealt)
     here = [row for row in summary if row["score"] in (DISTANCE, RING_R, ADJACENCY)]
     headlines = []
     for row in here[:6]:
         chosen = {"concept": row["concept"], "score": row["score"]}
         headlines.append(Headline(f"{row['score']}, {row['concept']}", "summary", chosen, "mean"))
     few = " Fewer than three splits: no more than a look." if config.seeds < 3 else ""
+    few += f" {DEALT}: what is known of them belongs to other labels in each split." if config.dealt else ""
     lead = (
         f"{len(concepts)} concepts in the residual stream of {config.target}, read at the last token of each label; "
         f"{config.seeds} splits of the templates into those that fit, choose the layer and test.{few}"
@@ -231,7 +233,7 @@ def _planes(run: Run, concepts: Sequence[Concept], found: Sequence[FoundShape]) 
     return drawn
 
 
-def _claim(run: Run, summary: Sequence[dict[str, Any]], carried: Sequence[CarriedConcept]) -> None:
+def _claim(run: Run, summary: Sequence[dict[str, Any]], carried: Sequence[CarriedConcept], dealt: bool) -> None:
     from unweave.record.aggregate import Aggregate
     from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, RING_R, TOKENS
 
@@ -249,7 +251,8 @@ def _claim(run: Run, summary: Sequence[dict[str, Any]], carried: Sequence[Carrie
             continue
         chosen = {"concept": row["concept"], "score": row["score"]}
         over = Aggregate(table="scores", column="value", where=chosen, how="mean", seed="seed")
-        run.claim(sentences[row["score"]].format(concept=row["concept"]), "summary", chosen, "mean", over=over)
+        sentence = sentences[row["score"]].format(concept=row["concept"])
+        run.claim(f"{DEALT}: {sentence}" if dealt else sentence, "summary", chosen, "mean", over=over)
     for concept in dict.fromkeys(each.concept for each in carried):
         over = Aggregate(table="discovery", column="R^2", where={"concept": concept}, how="mean", seed="seed")
         run.claim(

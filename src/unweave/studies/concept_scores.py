@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from unweave.studies.concept_tables import NULL, table_of
+from unweave.studies.concept_tables import NULL, PAST, table_of
 
 if TYPE_CHECKING:
     from unweave.record.table import Table
@@ -34,14 +34,14 @@ def _scores(found: Sequence[FoundShape]) -> Table | None:
             "layer": score.layer,
             "value": score.value,
             NULL: score.null,
+            PAST: None if score.null is None else score.value - score.null,
             "p": score.p,
         }
         for each in found
         for score in each.shape.scores
     ]
-    return table_of(
-        "scores", rows, "A row a split of the templates. What 5 % of the null reach is its bound.", value=3, p=4
-    )
+    caption = "A row a split of the templates. What 5 % of the null reach is its bound, and past it is what is left."
+    return table_of("scores", rows, caption, value=3, p=4)
 
 
 def _summary(found: Sequence[FoundShape]) -> Table | None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from unweave.studies.concept_reading import FoundShape
 
 NULL = "null 95 %"
+PAST = "past null"
+"""How far a score is past what 5 % of its null reach."""
 
 
 def save_tables(
@@ -30,7 +32,7 @@ def save_tables(
 def table_of(
     name: str, rows: Iterator[dict[str, Any]] | list[dict[str, Any]], caption: str, **digits: int
 ) -> Table | None:
-    """A table of some rows, or none of no rows; ``digits`` by column, three for the bound of a null."""
+    """A table of some rows, or none of no rows; ``digits`` by column, three for a null's bound and past it."""
     from unweave.record.table import Table
 
     records = list(rows)
@@ -39,6 +41,8 @@ def table_of(
     shown = {column: count for column, count in digits.items() if column in records[0]}
     if NULL in records[0]:
         shown[NULL] = 3
+    if PAST in records[0]:
+        shown[PAST] = 3
     return Table.from_records(name, records, caption=caption, digits=shown)
 
 

@@ -59,6 +59,8 @@ class Steered:
     bases: np.ndarray
     answers: Callable[[str], np.ndarray] = field(repr=False)
     """Probabilities [pairs, b, p, v] of a way, as they are kept."""
+    gone: Callable[[str, int], str] = field(repr=False)
+    """The way that goes by a way's name in a pair, by its number: another one only in a null run."""
 
 
 class SteerBench:
@@ -140,7 +142,16 @@ class SteerBench:
 
         from unweave.shapes.steering.behaviour import fit_behaviour
         from unweave.shapes.steering.energy import cost
-        from unweave.shapes.steering.paths import WAYS, fit_manifold, neighbours_and_far, shuffled, waypoints
+        from unweave.shapes.steering.paths import (
+            IN_SUBSPACE,
+            MANIFOLD,
+            WAYS,
+            exchanged,
+            fit_manifold,
+            neighbours_and_far,
+            shuffled,
+            waypoints,
+        )
         from unweave.shapes.steering.system import layout
 
         config, system = self.config, self.system(prepared.name, seed, prepared.position, prepared.layers)
@@ -151,6 +162,11 @@ class SteerBench:
         pairs = neighbours_and_far(known, system.metric, config.pairs, config.first_seed)
         shares, bases = np.linspace(0, 1, config.waypoints), system.bases(layer)
         ways = (*WAYS, *map(shuffled, range(config.shuffles)))
+        swapped = exchanged(pairs, system.metric, seed) if config.exchanged else frozenset()
+        other = {MANIFOLD: IN_SUBSPACE, IN_SUBSPACE: MANIFOLD}
+
+        def gone(way: str, number: int) -> str:
+            return other.get(way, way) if number in swapped else way
 
         def answered(way: str) -> np.ndarray:
             def made() -> np.ndarray:
@@ -159,8 +175,8 @@ class SteerBench:
                     self._stop()
                     some = pairs[start : start + PAIRS_AT_ONCE]
                     states = [
-                        waypoints(manifold, way, first, second, shares, bases, config.first_seed).states
-                        for first, second, _ in some
+                        waypoints(manifold, gone(way, number), first, second, shares, bases, config.first_seed).states
+                        for number, (first, second, _) in enumerate(some, start)
                     ]
                     said = system.answers(layer, np.concatenate(states, 1))
                     found.append(np.stack(np.split(said, len(some), 1)))
@@ -178,7 +194,7 @@ class SteerBench:
             self.progress.update(number + 1, len(ways), f"ways of {prepared.name}, seed {seed}, layer {layer}")
         return Steered(
             prepared.name, seed, layer, tuple(system.values), system.metric, known, manifold, behaviour, pairs, costs,
-            bases, answered,
+            bases, answered, gone,
         )  # fmt: skip
 
     def _kept(self, name: str, made: Callable[[], np.ndarray]) -> np.ndarray:

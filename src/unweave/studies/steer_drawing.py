@@ -84,7 +84,9 @@ def _steps(config: SteerManifold, each: Steered, placed: Callable[[np.ndarray], 
                 "task": each.name, "layer": each.layer, "pair": pair_name(each.values, first, second),
                 "distance": distance, "way": way,
             }  # fmt: skip
-            found = waypoints(each.manifold, own, first, second, shares, each.bases[:1], config.first_seed)
+            found = waypoints(
+                each.manifold, each.gone(own, number), first, second, shares, each.bases[:1], config.first_seed
+            )
             mean, deviation = probabilities[number].mean(0), probabilities[number].std(0)
             for step, place in enumerate(placed(found.plain)):
                 here = {**pair, "step": step, "t": float(shares[step])}

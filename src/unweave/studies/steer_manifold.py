@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unweave.base.errors import UnweaveError
 from unweave.base.progress import Silent
 from unweave.studies.registry import study
+from unweave.studies.steer_inquiry import INQUIRY
 from unweave.studies.steer_needs import steer_needs
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class SteerManifold:
     """Curves through the same centroids in another order; 19 are needed for a p of 0.05 of the order."""
     components: int = 32
     """Principal components of the states' subspace that the curve lies in, where there are so many."""
+    exchanged: bool = False
+    """A null run: in half of the pairs, drawn for each seed, the manifold and the straight line in its subspace go by
+    each other's name, so that neither can be found to be better."""
     shown: int = 4
     """Pairs of the first seed whose paths and answers are kept step by step."""
     seeds: int = 3
@@ -81,6 +85,7 @@ class SteeredManifold:
     "Does steering along a concept's manifold beat steering straight, and where does the line win?",
     SteerManifold,
     needs=steer_needs,
+    inquiry=INQUIRY,
 )
 def steer_manifold(config: SteerManifold, run: Run | None = None, target: Target | None = None) -> SteeredManifold:
     """Each system is asked whether it can do its task, fitted, and steered along every way at every layer and seed.

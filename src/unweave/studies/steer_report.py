@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TOLD_APART = 8
 """Answers that a figure can tell apart."""
 ENERGY = "Bhattacharyya distance to the behaviour manifold, summed over waypoints"
+NULL_RUN = "A null run, of exchanged names"
 CAPTIONS = {
     "gate": "Share of questions whose likeliest value is the right one, with Wilson's interval; chance is the share of "
     "the commonest right answer. A task passes with half of them right, an interval above chance, and half of the "
@@ -30,6 +31,9 @@ CAPTIONS = {
     "are the answer somewhere. Jumps: steps at which the answer moves by more than neighbours are apart, and by more "
     "than an even walk must. Shuffled curve: mean over the orders.",
     "means": "Means over pairs, by seed.",
+    "gains": "Energy of the chord in the subspace less the manifold's, by seed: mean over pairs, then over layers, of "
+    "which none was chosen by it. Least layer: of the layer at which the manifold gains least. Saved: the difference "
+    "over the number of waypoints, so that runs with more of them can be compared.",
     "ways": "Means over pairs and seeds; the interval is from leaving out values, not pairs. Beats manifold: share of "
     "pairs and seeds with less energy than the manifold's. Chord and chord renormed replace the whole state, the other "
     "ways keep what the base state has outside the subspace: the chord in subspace is the manifold's fair rival. All: "
@@ -52,7 +56,7 @@ DIGITS = {
     "energy": 3, "difference": 3, "low": 3, "high": 3, "accuracy": 3, "chance": 3, "on-concept mass": 3, "r": 3, "p": 4,
     "p (Holm)": 4, "ring r": 3, "null 95 %": 3, "order score": 2, "visited": 2, "jumps": 2, "beats manifold": 2,
     "line wins": 2, "explained": 3, "worst waypoint": 3, "lowest seed": 3, "highest seed": 3, "probability": 3, "sd": 3,
-    "x": 3, "y": 3, "z": 3, "t": 2, "theta": 3,
+    "x": 3, "y": 3, "z": 3, "t": 2, "theta": 3, "saved": 4, "least layer": 3,
 }  # fmt: skip
 
 
@@ -89,10 +93,15 @@ def write_steering(
     known = ["gate", *(["scan"] if "scan" in run.tables() else []), "manifolds"]
     cannot = [f"Refused: {reason}." for reason in refused.values()]
     few = " Fewer than three seeds: no more than a look." if config.seeds < 3 else ""
+    if config.exchanged:
+        few += (
+            f" {NULL_RUN}: in half of the pairs the manifold and the straight line in its subspace go by each other's "
+            "name, so that there is no difference to be found (lengths under isometry are of the ways as they are)."
+        )
     sections = [
         Section("What can be steered, and where", paragraphs=cannot, figures=_scans(run, able), tables=known),
         *(Section(f"Ways: {each.name}", figures=figures[each.name]) for each in able),
-        Section("Energy", tables=["ways", "tests", "orders"]),
+        Section("Energy", tables=["ways", "tests", "gains", "orders"]),
         Section("Isometry", tables=["isometry"]),
     ]
     lead = (
@@ -169,9 +178,10 @@ def _claim(run: Run, config: SteerManifold, able: Sequence[Prepared]) -> None:
                         table="means", column="energy", where={**where, "way": way}, how="mean", seed="seed",
                         minus={**where, "way": "manifold"},
                     )  # fmt: skip
+                    null = f"{NULL_RUN}: in" if config.exchanged else "In"
                     run.claim(
-                        f"In {each.name} at layer {layer} the {way} has {{value:+}} more energy than the manifold over "
-                        f"{distance} pairs",
+                        f"{null} {each.name} at layer {layer} the {way} has {{value:+}} more energy than the manifold "
+                        f"over {distance} pairs",
                         "tests",
                         {**where, "against": way},
                         "difference",

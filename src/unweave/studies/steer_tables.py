@@ -33,6 +33,7 @@ def steer_tables(config: SteerManifold, prepared: Sequence[Prepared], found: Seq
         "manifolds": [_manifold(each) for each in found],
         "energy": energy,
         "means": _means(energy),
+        "gains": _gains(config, energy),
         "ways": ways,
         "tests": tests,
         "orders": _orders(found, config.shuffles),
@@ -168,6 +169,33 @@ def _means(energy: Rows) -> Rows:
                     {
                         "task": task, "layer": layer, "distance": distance, "way": way, "seed": seed,
                         **{column: _column(here, column) for column in COSTS},
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def _gains(config: SteerManifold, energy: Rows) -> Rows:
+    """What the manifold saves over the line in its subspace, for each seed, mean over pairs and then over layers."""
+    from unweave.shapes.steering.paths import IN_SUBSPACE, MANIFOLD
+
+    rows: Rows = []
+    for task in dict.fromkeys(row["task"] for row in energy):
+        for distance in ("near", "far"):
+            group = [row for row in energy if (row["task"], row["distance"]) == (task, distance)]
+            for seed in _seeds(group):
+                by_layer = []
+                for layer in dict.fromkeys(row["layer"] for row in group):
+                    here = [row for row in group if (row["seed"], row["layer"]) == (seed, layer)]
+                    line, curve = (
+                        mean_of([row["energy"] for row in here if row["way"] == way]) for way in (IN_SUBSPACE, MANIFOLD)
+                    )
+                    by_layer.append(line - curve)
+                difference = mean_of(by_layer)
+                rows.append(
+                    {
+                        "task": task, "distance": distance, "seed": seed, "layers": len(by_layer),
+                        "difference": difference, "least layer": min(by_layer),
+                        "saved": difference / config.waypoints,
                     }
                 )  # fmt: skip
     return rows

@@ -111,6 +111,7 @@ class StoryArcFound:
     report: str | None = None
 
 
+# No inquiry: a run has one seed, which draws orders and intervals and changes no reading, so it has one answer.
 @study(
     "story-arc",
     "How does what a story feels like move through a model, sentence by sentence?",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 STORY_TOKENS = 500
 """Of a story of ten sentences with the questions after each of them, as one forward holds them."""
 BUNDLED_STORIES = 160
+"""Of all kinds, with one shuffled order of each."""
+SHUFFLED_STORIES = 36
+"""That another order adds, with the usual two topics to calibrate on."""
 DIRECT = 8.0
 """Tokens of a rating that is asked for, in those of a forced choice: the question is long, and asked six times."""
 BYTES_A_SENTENCE, TOKENS_A_SENTENCE = 110.0, 100.0
@@ -30,8 +33,11 @@ def story_needs(config: StoryArc) -> Needs:
     """Threads, memory by target, disk, and the seconds after which something is wrong."""
     parameters = target_parameters(config.target)
     asked = 1 + DIRECT * (len(config.readouts) - 1)
-    tokens = BUNDLED_STORIES * STORY_TOKENS * asked
-    sentences = 10.0 * BUNDLED_STORIES
+    stories = BUNDLED_STORIES
+    if not config.has_text and "shuffled" in config.controls and config.stories == "bundled":
+        stories += SHUFFLED_STORIES * (config.shuffles - 1)
+    tokens = stories * STORY_TOKENS * asked
+    sentences = 10.0 * stories
     if config.has_text:
         own = _own_sentences(config)
         sentences += own

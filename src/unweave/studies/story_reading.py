@@ -80,7 +80,7 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
     if own is None and not any(is_tested(story, config) for story in wanted):
         raise UnweaveError(f"calibration takes the topics of all stories ({', '.join(config.calibration)}): leave some")
     prefer_fast_float32()
-    target = target or load_target(config.target, device=config.device, dtype=config.dtype)
+    target = target or load_target(config.target, device=config.device, dtype=config.dtype, progress=run.progress)
     layers = _layers(config, target)
     run.identify("target", target.name, target.identity.digest, parameters=_parameters(target))
     neutral = [
@@ -89,6 +89,13 @@ def read_all(config: StoryArc, run: Run, target: Target | None) -> Read:
         if story.topic in config.calibration
     ]
     calibrating = [story for story in bundled_stories("arc") if story.topic in config.calibration]
+    own_ids = {story.id for story in calibrating}
+    doubled = next((story.id for story in wanted if story.id in own_ids and story not in calibrating), None)
+    if doubled is not None:
+        raise UnweaveError(
+            f"story {doubled!r} of {config.stories} has the id of a bundled story that readouts are calibrated on: "
+            "rename it in your file"
+        )
     given = list({story.id: story for story in (*calibrating, *wanted)}.values())
     texts = {story.id: read_story(target, story, config.window) for story in given}
     if own is not None:
@@ -159,9 +166,13 @@ def _asked(
     raw: dict[str, dict[str, np.ndarray]] = {}
     facts: dict[str, dict[str, float]] = {}
     for name in config.readouts:
-        readouts[name] = find_readout(name).build(target, neutral)
+        kind = find_readout(name)
+        if kind.calibrated:
+            run.progress.say(f"{name}: {len(neutral)} neutral texts are asked about first, which its scores are less")
+        readouts[name] = kind.build(target, neutral)
         known, raw[name], said = run.cells(RAW), {}, []
         asked = [story for story in stories if name == config.readouts[0] or _needed(name, story, config)]
+        run.progress.say(f"{name}: {len(asked)} stories are asked about, after every sentence")
         for done, story in enumerate(asked):
             run.stop_if_cancelled()
             key = f"{name}/{story.id}"

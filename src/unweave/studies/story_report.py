@@ -34,7 +34,8 @@ def write_stories(run: Run, config: StoryArc, read: Read) -> Path:
     if config.has_text and read.own is not None:
         title = f"The arc of {read.own.stories[0].title}"
         arc = own_arcs(read, config.readouts[0])[read.own.stories[0].id]
-        lead = f"Read by {name}, {len(read.own)} sentences, asked about {_own_name(read)} after each."
+        how = "as was given" if config.protagonist else "the name that the text uses most"
+        lead = f"Read by {name}, {len(read.own)} sentences, asked about {_own_name(read)} after each ({how})."
         if arc is not None:
             lead += f" Of the six arcs its valence is nearest to {arc}; how near is not tested."
     else:

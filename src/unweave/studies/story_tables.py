@@ -55,6 +55,8 @@ def save_sentences(run: Run, config: StoryArc, read: Read) -> None:
                 "arc": told.arc,
                 "topic": told.topic,
                 "kind": told.kind if readings.has_gold else GOLD_FREE,
+                "protagonist": told.protagonist,
+                "found": not readings.has_gold and not config.protagonist,
                 "sentence": int(readings.sentence[row]),
                 "text": text,
                 "part": part_of(told, config, readings.has_gold),

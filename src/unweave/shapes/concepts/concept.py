@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float64
 
 from unweave.base.errors import UnweaveError, nearest
+from unweave.base.seeds import numpy_generator
 from unweave.shapes.concepts.color import hue, is_hex, lab
 from unweave.shapes.manifolds.distances import METRICS, value_distances
 from unweave.shapes.manifolds.family import Values, families
@@ -135,6 +136,19 @@ class Concept:
             return None
         period = _ROUND[self.metric] or self.options["period"]
         return np.mod(given / period, 1.0) * 2 * math.pi
+
+    def dealt(self, seed: int) -> Concept:
+        """The same labels, with what is known of the values dealt to them anew: an order that means nothing.
+
+        Raises ``UnweaveError`` where nothing is known of them.
+        """
+        if self.coordinates() is None:
+            raise UnweaveError(
+                f"nothing is known of the values of {self.name!r}, so they cannot be dealt anew: leave the concept out"
+            )
+        order = numpy_generator(seed, "dealt values", self.name).permutation(len(self))
+        known = [self.values[int(place)].known for place in order]
+        return replace(self, values=tuple(map(Value, self.labels, known)))
 
     def _check_labels(self) -> None:
         if len(self.values) < LEAST_VALUES:

@@ -167,6 +167,26 @@ def neighbours_and_far(
     return [(*pair, "near") for pair in near] + [(*pair, "far") for pair in far]
 
 
+def exchanged(
+    pairs: Sequence[tuple[int, int, str]], metric: Float64[np.ndarray, "w w"], seed: int = 0
+) -> frozenset[int]:
+    """The numbers of half of the near and half of the far pairs: of each two that are about as far, one by a coin.
+
+    Where two ways change names in these pairs, neither name costs less on average, whatever the ways cost.
+    """
+    generator = numpy_generator(seed, "exchanged ways")
+    found = []
+    for distance in ("near", "far"):
+        here = [number for number, pair in enumerate(pairs) if pair[2] == distance]
+        shuffled_first = [here[int(place)] for place in generator.permutation(len(here))]
+        alike = sorted(shuffled_first, key=lambda number: metric[pairs[number][:2]])
+        for start in range(0, len(alike), 2):
+            # Of an odd number the last is alone, and is exchanged or not.
+            chosen = start + int(generator.integers(2))
+            found += alike[chosen : chosen + 1]
+    return frozenset(found)
+
+
 def _drawn(pairs: Sequence[tuple[int, int]], most: int, generator: np.random.Generator) -> list[tuple[int, int]]:
     if len(pairs) <= most:
         return list(pairs)

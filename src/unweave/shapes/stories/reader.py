@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64
 
 from unweave.base.errors import UnweaveError
 from unweave.corpora.stories import EMOTIONS, bundled_stories, split_sentences, vader_valence
-from unweave.shapes.stories.scene import LEXICON, PATHS, VALENCE, Scene, series_of
+from unweave.shapes.stories.scene import LEXICON, PATHS, VALENCE, Scene, series_of, whose
 
 if TYPE_CHECKING:
     from unweave.models.target import Target
@@ -75,7 +75,7 @@ class StoryReader:
             sentences=list(sentences),
             series=series_of(rows, readout),
             path=[(float(x), float(y), float(z)) for x, y, z in path],
-            note=f"What {encoded.protagonist} is taken to feel.{window}",
+            note=f"{whose(encoded.protagonist, not protagonist)}{window}",
         )
 
     def _readout(self, name: str) -> tuple[Readout, Calibration | None]:

@@ -227,6 +227,13 @@ def series_of(rows: Sequence[Row], readout: str) -> list[Series]:
     return [valence, *emotions]
 
 
+def whose(protagonist: str, found: bool) -> str:
+    """Whose feelings a story's lines are, and whether a reader named them; empty where nobody is known."""
+    if not protagonist:
+        return ""
+    return f"What {protagonist}{', the name that the text uses most,' if found else ''} is taken to feel."
+
+
 def _scene(name: str, rows: list[Row], points: Mapping[tuple[str, int], Point], readout: str) -> Scene:
     places = [(name, int(str(row["sentence"]))) for row in rows]
     lost = [sentence for story, sentence in places if (story, sentence) not in points]
@@ -242,6 +249,7 @@ def _scene(name: str, rows: list[Row], points: Mapping[tuple[str, int], Point], 
         sentences=[str(row["text"]) for row in rows],
         series=series_of(rows, readout),
         path=[points[place] for place in places],
+        note=whose(str(first.get("protagonist") or ""), bool(first.get("found"))),
     )
 
 

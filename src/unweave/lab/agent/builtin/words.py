@@ -33,7 +33,7 @@ FILLER = frozenset({
     "cost", "costs", "could", "damage", "did", "do", "does", "each", "effects", "even", "every", "for", "from",
     "get", "gets", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "just", "make",
     "makes", "more", "much", "no", "not", "of", "on", "one", "only", "or", "other", "others", "out", "please",
-    "should", "show", "side", "so", "some", "still", "tell", "test", "than", "that", "the", "then", "there",
+    "should", "show", "side", "so", "some", "still", "tell", "test", "than", "that", "the", "their", "then", "there",
     "these", "this", "those", "to", "try", "up", "use", "used", "using", "way", "ways", "we", "well", "when",
     "whether", "while", "will", "with", "without", "would", "you",
 })  # fmt: skip
