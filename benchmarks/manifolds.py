@@ -72,7 +72,7 @@ def null(seeds: int) -> list[dict[str, object]]:
             found = choose(points, generator.permutation(count).astype(float), seed=cloud)
             named[found.name] += 1
             named["any curved family better than PCA of its dimension"] += any(
-                each.p is not None and each.p <= found.level for each in found.candidates
+                each.p is not None and each.p <= found.level for each in found.candidates if each.dimension
             )
         chosen = CLOUDS * seeds - named["none"]
         low_high = wilson_interval(chosen, CLOUDS * seeds)

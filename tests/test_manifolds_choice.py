@@ -39,7 +39,7 @@ def test_a_ring_is_a_circle_and_not_the_plane_that_holds_it_too():
 def test_a_segment_is_a_line_and_nothing_is_better_than_pca():
     found = choose(noisy(np.linspace(-2, 2, 14)[:, None]), np.arange(14.0), FEW)
     assert (found.name, found.curved) == ("line", False)
-    assert all(each.p == 1 for each in found.candidates if each.p is not None)
+    assert all(each.p == 1 for each in found.candidates if each.p is not None and each.dimension)
 
 
 def test_a_disk_is_a_plane_although_a_circle_beats_a_line_on_it():
@@ -52,6 +52,47 @@ def test_a_disk_is_a_plane_although_a_circle_beats_a_line_on_it():
 def test_noise_in_four_dimensions_is_a_flat_of_four():
     points = np.random.default_rng(4).standard_normal((16, 4))
     assert choose(noisy(points), None, ["circle"]).name == "flat 4"
+
+
+def apart(groups, each, spread, seed, width=64):
+    """Clusters that are all as far from one another: centres on axes of their own."""
+    around = np.random.default_rng(seed).standard_normal((groups * each, width))
+    return np.repeat(np.eye(groups, width), each, 0) + spread * around / np.sqrt(width)
+
+
+def grown(depth, seed, width=64):
+    """The leaves of a tree that forks at every step and goes each time in a direction of its own."""
+    generator, found = np.random.default_rng(seed), np.zeros((1, width))
+    for _ in range(depth):
+        found = np.repeat(found, 2, 0)
+        found = found + generator.standard_normal(found.shape) / np.sqrt(width)
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("groups", "each"), [(3, 7), (8, 3), (5, 4)])
+def test_clusters_that_are_equally_far_apart_are_no_tree_and_no_curve_through_their_centres(groups, each, seed):
+    found = choose(apart(groups, each, 0.4, seed), None, [*FEW, "tree"])
+    assert (found.name, found.dimension, found.curved) == ("clusters", 0, False)
+    # It is not that a tree fits them badly.
+    assert found.candidate("tree").p < 0.001
+    assert found.candidate("tree").error == pytest.approx(found.candidate("clusters").error, rel=0.2)
+    assert found.of_dimension(1) != "clusters"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_tree_that_forks_at_every_step_is_a_tree_and_not_clusters(seed):
+    found = choose(grown(4, seed), None, [*FEW, "tree"])
+    assert (found.name, found.dimension, found.curved) == ("tree", 1, True)
+    assert found.candidate("tree").error < 0.95 * found.candidate("clusters").error
+
+
+def test_a_curve_that_clusters_do_no_worse_than_is_dropped_and_one_that_is_better_stays():
+    assert choose(ring(16), None, [*FEW, "tree"]).name == "circle"
+    assert choose(noisy(np.linspace(-2, 2, 14)[:, None]), None, ["tree"]).name == "line"
+    found = choose(disk(20), None, ["circle", "tree"])
+    assert found.candidate("clusters").p < 0.05
+    assert found.name == "plane"
 
 
 def test_nothing_is_found_in_a_round_cloud():
