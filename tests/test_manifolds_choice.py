@@ -6,6 +6,8 @@ from test_manifolds_families import TURN, cloud, placed
 
 from unweave.base.errors import UnweaveError
 from unweave.shapes.manifolds.choice import choose
+from unweave.stats.comparisons import holm
+from unweave.stats.noise import paired_test
 
 FEW = ["circle", "natural spline", "closed spline"]
 
@@ -125,6 +127,66 @@ def test_families_that_cannot_be_fitted_are_named():
 def test_flats_end_at_half_of_the_columns_from_which_places_are_found():
     found = choose(cloud(20, 9), None, ["circle"])
     assert [each.dimension for each in found.candidates if each.p is None] == [0, 1, 2, 3, 4]
+
+
+def test_p_is_one_sided_of_paired_errors_beside_the_flat_of_the_dimension_and_adjusted_for_the_families():
+    points = noisy(np.stack([np.cos(np.arange(9)), np.sin(np.arange(9))], 1), 0.12)
+    alone = choose(points, None, ["circle"])
+    flat, circle = alone.candidate("line"), alone.candidate("circle")
+    raw = paired_test(flat.errors, circle.errors).p / 2
+    assert 0 < circle.p < 0.5
+    assert circle.p == pytest.approx(raw)
+    three = choose(points, np.arange(9.0), FEW)
+    sides = [paired_test(three.candidate("line").errors, three.candidate(name).errors).p / 2 for name in FEW]
+    better = [three.candidate(name).error < three.candidate("line").error for name in FEW]
+    expected = holm([p if told else 1.0 for p, told in zip(sides, better, strict=True)])
+    assert [three.candidate(name).p for name in FEW] == pytest.approx(list(expected))
+
+
+def test_a_stricter_level_finds_less_and_is_kept():
+    found = choose(ring(), None, ["circle"], level=1e-30)
+    assert (found.name, found.dimension, found.curved, found.level) == ("none", 0, False, 1e-30)
+    assert found.of_dimension(1) == "line"
+
+
+def test_in_noise_a_flat_of_more_dimensions_is_worse_because_places_are_found_from_the_other_half():
+    errors = [each.error for each in choose(cloud(20, 64), None, ["circle"]).candidates if each.p is None]
+    assert errors[0] == pytest.approx(1)
+    assert errors[1] > 1
+    assert all(np.diff(errors) > 0)
+
+
+def test_every_value_stays_with_its_own_centroid_when_others_are_left_out():
+    points, order = ring(), np.random.default_rng(0).permutation(12)
+    straight = choose(points, np.arange(12.0), ["natural spline"]).candidate("natural spline")
+    mixed = choose(points[order], np.arange(12.0)[order], ["natural spline"]).candidate("natural spline")
+    assert np.allclose(mixed.errors, straight.errors[order])
+    assert straight.error < 0.2
+
+
+def test_rotations_are_of_the_seed_and_errors_are_means_over_them():
+    points = ring(noise=0.1)
+    first, again, other = (choose(points, None, ["circle"], seed=seed).candidate("plane") for seed in (0, 0, 1))
+    assert np.array_equal(first.errors, again.errors)
+    assert not np.allclose(first.errors, other.errors, rtol=1e-3)
+    many = choose(points, None, ["circle"], rotations=9).candidate("plane")
+    assert many.error == pytest.approx(first.error, rel=0.2)
+    assert not np.allclose(first.errors, many.errors, rtol=1e-3)
+
+
+def test_parameters_are_counted_and_the_least_that_can_be_chosen_from_is_taken():
+    found = choose(cloud(6, 8), None, ["circle", "tree"], rotations=1, most_flat=2)
+    flats = {each.name: each.freedom for each in found.candidates if each.p is None}
+    # The mean; a line's mean outside of it and its direction; a plane's.
+    assert flats == {"none": 8, "line": 2 * 7, "plane": 3 * 6}
+    assert found.candidate("clusters").freedom in (2 * 8, 3 * 8)
+    # Of seven values without one, six span five dimensions, and a flat needs one of them for the error.
+    assert [each.dimension for each in choose(cloud(7, 64), None, ["circle"]).candidates][:-2] == [0, 1, 2, 3, 4]
+    for changes, said in (({"rotations": 0}, "0 rotations"), ({"most_flat": 1}, "up to 1"), ({"level": 0}, "level 0")):
+        with pytest.raises(UnweaveError, match=said):
+            choose(cloud(10, 64), None, ["circle"], **changes)
+    with pytest.raises(UnweaveError, match="6 centroids of width 7"):
+        choose(cloud(6, 7))
 
 
 def test_what_cannot_be_chosen_from_is_refused():
