@@ -182,9 +182,10 @@ def test_parameters_are_counted_and_the_least_that_can_be_chosen_from_is_taken()
     assert found.candidate("clusters").freedom in (2 * 8, 3 * 8)
     # Of seven values without one, six span five dimensions, and a flat needs one of them for the error.
     assert [each.dimension for each in choose(cloud(7, 64), None, ["circle"]).candidates][:-2] == [0, 1, 2, 3, 4]
-    for changes, said in (({"rotations": 0}, "0 rotations"), ({"most_flat": 1}, "up to 1"), ({"level": 0}, "level 0")):
+    wrong = {"rotations": (0, "0 rotations"), "most_flat": (1, "up to 1"), "level": (1, "level 1")}
+    for name, (value, said) in wrong.items():
         with pytest.raises(UnweaveError, match=said):
-            choose(cloud(10, 64), None, ["circle"], **changes)
+            choose(cloud(10, 64), None, ["circle"], **{name: value})
     with pytest.raises(UnweaveError, match="6 centroids of width 7"):
         choose(cloud(6, 7))
 

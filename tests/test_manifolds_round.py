@@ -37,6 +37,7 @@ def test_places_are_angles_once_round_and_latitudes_from_pole_to_pole():
     for found in (sphere.nearest(strangers), sphere.knots):
         assert 0 <= found[:, 0].min() < 1 < 5 < found[:, 0].max() < TURN
         assert -TURN / 4 <= found[:, 1].min() < -0.5 < 0.5 < found[:, 1].max() <= TURN / 4
+    assert (sphere.low[0, 1], sphere.high[0, 1]) == (-TURN / 4, TURN / 4)
     torus = fit("torus", tilted())
     for found in (torus.nearest(strangers), torus.knots):
         assert found.min() >= 0
