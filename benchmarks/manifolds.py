@@ -1,9 +1,10 @@
 """The zoo of 48 synthetic manifolds: families chosen by noise, what is found in noise alone, and discovery.
 
-python benchmarks/manifolds.py choice|null|discovery [--noise 0.1] [--repeats 3] [--json]
+python benchmarks/manifolds.py choice|null|clusters|discovery [--noise 0.1] [--repeats 3] [--json]
 
 ``choice``: of each manifold's own labelled centroids (24 of a curve, 40 of a surface; 10 points each), whether the
-right family is chosen. ``null``: Gaussian clouds with values at random. ``discovery``: groups of the latents of a
+right family is chosen. ``null``: Gaussian clouds with values at random. ``clusters``: clusters and
+trees, of which only the latter should be named one. ``discovery``: groups of the latents of a
 BatchTopK SAE trained on sparse sums of the manifolds, by restricted R^2 beside random groups. Repeats are seeds.
 """
 
@@ -14,7 +15,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def null(seeds: int) -> list[dict[str, object]]:
             found = choose(points, generator.permutation(count).astype(float), seed=cloud)
             named[found.name] += 1
             named["any curved family better than PCA of its dimension"] += any(
-                each.p is not None and each.p <= found.level for each in found.candidates
+                each.p is not None and each.p <= found.level for each in found.candidates if each.dimension
             )
         chosen = CLOUDS * seeds - named["none"]
         low_high = wilson_interval(chosen, CLOUDS * seeds)
@@ -82,6 +83,51 @@ def null(seeds: int) -> list[dict[str, object]]:
         )  # fmt: skip
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
+
+
+def clusters(seeds: int) -> list[dict[str, object]]:
+    """What plain clusters, clusters of clusters and trees are named, in 64 columns."""
+    rows = []
+    for name, make in CLUSTERED.items():
+        named: Counter[str] = Counter()
+        for seed in range(seeds):
+            points = make(numpy_generator(seed, "clusters benchmark", name))
+            named[choose(points, seed=seed).name] += 1
+        rows.append({"points": name, "clouds": seeds, "named": dict(named)})
+        print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def _around(centres: np.ndarray, each: int, spread: float, generator: np.random.Generator) -> np.ndarray:
+    found = np.repeat(centres, each, 0)
+    return found + spread * generator.standard_normal(found.shape) / np.sqrt(found.shape[1])
+
+
+def _nodes(count: int, generator: np.random.Generator) -> np.ndarray:
+    """All nodes of a tree that grows at a node drawn at random, each time in a direction of its own."""
+    found = [np.zeros(64)]
+    for _ in range(count - 1):
+        found.append(_around(found[generator.integers(len(found))][None], 1, 1, generator)[0])
+    return np.stack(found)
+
+
+def _forks(depth: int, generator: np.random.Generator) -> np.ndarray:
+    found = np.zeros((1, 64))
+    for _ in range(depth):
+        found = _around(found, 2, 1, generator)
+    return found
+
+
+CLUSTERED: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "3 clusters of 8": lambda draw: _around(np.eye(3, 64), 8, 0.4, draw),
+    "6 clusters of 4": lambda draw: _around(np.eye(6, 64), 4, 0.4, draw),
+    "8 clusters of 3": lambda draw: _around(np.eye(8, 64), 3, 0.4, draw),
+    "12 clusters of 2": lambda draw: _around(np.eye(12, 64), 2, 0.4, draw),
+    "3 clusters of 3 clusters of 3": lambda draw: _around(_around(np.eye(3, 64), 3, 0.6, draw), 3, 0.3, draw),
+    "16 leaves of a tree that forks": lambda draw: _forks(4, draw),
+    "24 nodes of a random tree": lambda draw: _nodes(24, draw),
+}
+"""Clusters' centres are all as far from one another."""
 
 
 def discovery(noise: float, seeds: int) -> list[dict[str, object]]:
@@ -138,17 +184,18 @@ def _rounded(values: Sequence[float] | np.ndarray) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["choice", "null", "discovery"])
+    parser.add_argument("part", choices=["choice", "null", "clusters", "discovery"])
     parser.add_argument("--noise", type=float, default=0.1, help="deviation a column, the manifold's own being 1 (0.1)")
     parser.add_argument("--repeats", type=int, default=3, help="seeds (3)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = null(args.repeats) if args.part == "null" else PARTS[args.part](args.noise, args.repeats)
+    rows = UNNOISED[args.part](args.repeats) if args.part in UNNOISED else PARTS[args.part](args.noise, args.repeats)
     printed({**circumstances(), "rows": rows}, args.json, [circumstances(), *rows])
 
 
 PARTS = {"choice": choice, "discovery": discovery}
+UNNOISED = {"null": null, "clusters": clusters}
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +94,7 @@ def test_claims_and_figures_are_bound_to_tables_and_the_audit_agrees(made):
     assert {"distance-r", "ring-r", "r-by-depth-1", "plane-ring", "plane-loose"} <= set(run.figures())
     report = Path(result.report).read_text()
     assert "r of ways round the middle of that plane" in report
+    assert re.search("ring.*, r</dt>.*null 95 %: .* \\(Holm\\)", report)
     assert "no curve or surface is known to tell a left-out value better" in report
     assert not any("The ring" in claim.sentence for claim in run.claims())
     bars = run.load_table("distance-r").records()

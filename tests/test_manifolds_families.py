@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unweave.base.errors import UnweaveError
+from unweave.shapes.manifolds.clusters import clusters, counts
 from unweave.shapes.manifolds.family import FAMILIES, families, family, fit
 from unweave.shapes.manifolds.flats import flat
 from unweave.shapes.manifolds.splines import cyclic_knots
@@ -162,6 +163,26 @@ def test_joining_gives_back_the_distances_of_a_tree():
     assert true[0, 2] == 5
     assert np.allclose(neighbour_joining(true).distances(), true)
     assert np.allclose(neighbour_joining(true[:3, :3]).distances(), true[:3, :3])
+
+
+def test_clusters_are_the_means_of_what_lies_together_and_the_nearest_is_found():
+    centres = np.eye(3, 12)
+    points = np.repeat(centres, [2, 3, 4], 0) + 0.05 * cloud(9)
+    found = clusters(points, 3)
+    assert (found.family, found.dimension, found.parameters) == ("clusters", 0, {"count": 3})
+    means = np.stack([points[:2].mean(0), points[2:5].mean(0), points[5:].mean(0)])
+    assert np.allclose(found.at(found.nearest(centres)), means)
+    assert np.allclose(found.at(found.knots[:, 0]), np.repeat(means, [2, 3, 4], 0))
+    assert np.array_equal(found.nearest(points), found.knots[:, 0])
+    with pytest.raises(UnweaveError, match="10 clusters of 9 centroids"):
+        clusters(points, 10)
+
+
+def test_numbers_of_clusters_go_from_two_to_half_of_the_values():
+    assert counts(7) == [2, 3]
+    assert counts(3) == [2]
+    assert (counts(48)[0], counts(48)[-1]) == (2, 24)
+    assert len(counts(400)) <= 12
 
 
 def test_a_new_family_is_one_function():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from unweave.studies.concept_headlines import LEVEL, headlines
 from unweave.studies.concept_tables import NULL, save_tables
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 LINES_A_FIGURE = 6
 LABELS_A_FIGURE = 45
 FOUND, CHANCE, ALONE = "found", NULL, "last token alone"
-LEVEL = 0.05
 DEALT = "A null run, of values dealt anew"
 
 
@@ -33,8 +33,8 @@ def write_concepts(
     carried: Sequence[CarriedConcept],
 ) -> Path:
     """Saves everything; returns the report's path."""
-    from unweave.record.report import Headline, Section, write_report
-    from unweave.shapes.concepts.shape import ADJACENCY, DISTANCE, MEANINGS, RING_R
+    from unweave.record.report import Section, write_report
+    from unweave.shapes.concepts.shape import DISTANCE, MEANINGS, RING_R
 
     save_tables(run, concepts, found, carried)
     summary = run.load_table("summary").records()
@@ -42,11 +42,6 @@ def write_concepts(
     by_layer = _by_layer(run)
     planes = _planes(run, concepts, found)
     _claim(run, summary, carried, config.dealt)
-    here = [row for row in summary if row["score"] in (DISTANCE, RING_R, ADJACENCY)]
-    headlines = []
-    for row in here[:6]:
-        chosen = {"concept": row["concept"], "score": row["score"]}
-        headlines.append(Headline(f"{row['score']}, {row['concept']}", "summary", chosen, "mean"))
     few = " Fewer than three splits: no more than a look." if config.seeds < 3 else ""
     few += f" {DEALT}: what is known of them belongs to other labels in each split." if config.dealt else ""
     lead = (
@@ -78,7 +73,8 @@ def write_concepts(
     ]
     if carried:
         sections.append(Section("Units that fire together", tables=["carried", "discovery"]))
-    return write_report(run, f"The shapes of {len(concepts)} concepts in {config.target}", lead, sections, headlines)
+    title = f"The shapes of {len(concepts)} concepts in {config.target}"
+    return write_report(run, title, lead, sections, headlines(summary))
 
 
 def order_alone(summary: Sequence[dict[str, Any]]) -> list[str]:
@@ -116,9 +112,9 @@ def chosen_families(found: Sequence[FoundShape]) -> list[str]:
     return [
         f"Chosen, with the number of splits: {told}.",
         "Line, plane and flat are principal components: where one is chosen, no curve or surface is known to tell a "
-        f"left-out value better. Flat {MOST_FLAT} is the largest that is tried and stands for all above. For a tree, "
-        "which joins centroids to branches, it is enough that they come in clusters. "
-        "None: the mean alone does as well.",
+        f"left-out value better. Flat {MOST_FLAT} is the largest that is tried and stands for all above. "
+        "Clusters are centres of groups and nothing between them: no curve, surface or tree tells a left-out value "
+        "better. None: the mean alone does as well.",
     ]
 
 

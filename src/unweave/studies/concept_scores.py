@@ -108,7 +108,8 @@ def _families(found: Sequence[FoundShape]) -> Table | None:
     ]
     caption = (
         "Held-out error of a value that was left out, as a share of its squared distance to the others' mean. p: that "
-        "a curve or surface is no better than the flat of its dimension, Holm over the families tried."
+        "a curve or surface is no better than the flat of its dimension, Holm over the families tried; that clusters "
+        "are no better than the mean, for the numbers of them tried."
     )
     return table_of("families", rows, caption, error=3, p=4)
 

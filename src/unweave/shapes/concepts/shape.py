@@ -72,7 +72,7 @@ class LayerScores:
 
 @dataclass(frozen=True)
 class FamilyError:
-    """A family's or flat's held-out error; p that it is no better than the flat of its dimension, none for flats."""
+    """Held-out error of a family, a flat or clusters; p that it is no better than the flat of its dimension."""
 
     family: str
     dimension: int

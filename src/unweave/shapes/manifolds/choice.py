@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.seeds import numpy_generator
+from unweave.shapes.manifolds.clusters import NAME as CLUSTERS
+from unweave.shapes.manifolds.clusters import clusters, counts
 from unweave.shapes.manifolds.family import Family, Values, checked, chosen, families
 from unweave.shapes.manifolds.fitted import Fitted
 from unweave.shapes.manifolds.flats import flat
@@ -24,7 +26,7 @@ LEAST_WIDTH = 8
 
 @dataclass(frozen=True)
 class Candidate:
-    """A family, or a flat of some dimension, with its held-out error."""
+    """A family, a flat of some dimension, or clusters, with its held-out error."""
 
     name: str
     dimension: int
@@ -44,18 +46,18 @@ class Choice:
     """What was chosen, and all that it was chosen from."""
 
     name: str
-    """A family, ``flat K`` for K of 3 or more, or ``none`` where the mean alone does as well as anything."""
+    """A family, ``flat K`` for K of 3 or more, ``clusters``, or ``none`` where the mean does as well as anything."""
     dimension: int
     candidates: tuple[Candidate, ...]
-    """Flats of dimension 0, 1, 2 ..., then the other families."""
+    """Flats of dimension 0, 1, 2 ..., then the other families, then clusters."""
     refused: Mapping[str, str]
     """Families that could not be fitted, and why."""
     level: float
 
     @property
     def curved(self) -> bool:
-        """Whether it is anything but principal components."""
-        return self.candidate(self.name).p is not None
+        """Whether it is a curve or surface and not principal components or clusters."""
+        return self.dimension > 0 and self.candidate(self.name).p is not None
 
     def of_dimension(self, dimension: int) -> str:
         """The best of one dimension alone: the family with the least error of those that beat its flat, or the flat.
@@ -96,6 +98,12 @@ def choose(
     and those families, the ones that another one beats at ``level`` (the same test) are dropped, and the fewest
     dimensions, then parameters win.
 
+    Where that is a curve, surface or tree, it must beat ``clusters`` too: centres of groups and nothing between them,
+    which any three clusters' circle and any tree of clusters do no better than. Their number is the one of least
+    held-out error, which favours them. Where they are not beaten they enter, with the families that do beat them, as
+    of no dimension. Values of which three or more end each branch of a tree of even depth are such clusters: what a
+    left-out one shares with all others of its branch does not tell the branches above.
+
     Give centroids in all their columns, not after PCA: noise outside the shape is what the halves are held against.
     Raises ``UnweaveError`` for fewer than 6 values or 8 columns.
 
@@ -129,10 +137,13 @@ def choose(
             Candidate(each.name, each.dimension, each.freedom, each.errors, float(p))
             for each, p in zip(bent, adjusted, strict=True)
         ]
-    entered = [*flats, *(each for each in bent if each.p is not None and each.p <= level)]
-    simplest_first = sorted(entered, key=lambda each: (each.dimension, each.freedom))
-    best = next(each for each in simplest_first if not _beaten(each, entered, level))
-    return Choice(best.name, best.dimension, (*flats, *bent), refused, level)
+    better = [each for each in bent if each.p is not None and each.p <= level]
+    grouped = _clusters(halves, flats[0]) if bent else None
+    best = _simplest([*flats, *better], level)
+    if grouped is not None and best.p is not None and _worse(grouped, best) > level:
+        told = [each for each in better if _worse(grouped, each) <= level]
+        best = _simplest([*flats, *told, grouped], level)
+    return Choice(best.name, best.dimension, (*flats, *bent, *([grouped] if grouped else [])), refused, level)
 
 
 class _Halves:
@@ -204,6 +215,25 @@ def _bent(halves: _Halves, values: Values, tried: Sequence[Family]) -> tuple[lis
             continue
         found.append(Candidate(each.name, each.dimension, whole.freedom, errors / halves.scale, None))
     return found, refused
+
+
+def _clusters(halves: _Halves, mean: Candidate) -> Candidate:
+    """The number of clusters with the least error; its p beside the mean is adjusted for the numbers tried."""
+    count, width = halves.points.shape
+    tried = counts(count)
+    errors = np.empty((len(tried), count))
+    for left_out in range(count):
+        others = np.delete(halves.points, left_out, 0)
+        for row, number in enumerate(tried):
+            errors[row, left_out] = halves.error(clusters(others, number), left_out)
+    best = int(errors.mean(1).argmin())
+    found = Candidate(CLUSTERS, 0, tried[best] * width, errors[best] / halves.scale, None)
+    return replace(found, p=min(1.0, len(tried) * _worse(mean, found)))
+
+
+def _simplest(entered: Sequence[Candidate], level: float) -> Candidate:
+    simplest_first = sorted(entered, key=lambda each: (each.dimension, each.freedom))
+    return next(each for each in simplest_first if not _beaten(each, entered, level))
 
 
 def _worse(one: Candidate, other: Candidate) -> float:

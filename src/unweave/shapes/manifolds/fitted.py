@@ -29,7 +29,7 @@ class Fitted:
 
     family: str
     dimension: int
-    """Of the manifold itself: 1 for a curve, 2 for a surface."""
+    """Of the manifold itself: 0 for points, 1 for a curve, 2 for a surface."""
     freedom: int
     """Numbers that were fitted."""
     origin: Float64[np.ndarray, " d"]
@@ -58,7 +58,7 @@ class Fitted:
                     f"{self.dimension}]"
                 )
             shape = shape[:-1]
-        local = self.local(given.reshape(-1, self.dimension))
+        local = self.local(given.reshape(-1, len(self.periods)))
         return (self.origin + local @ self.frame).reshape(*shape, len(self.origin))
 
     def nearest(self, points: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, ...]:
@@ -71,7 +71,7 @@ class Fitted:
         if given.ndim != 2 or given.shape[1] != len(self.origin):
             raise UnweaveError(f"points have shape {given.shape}: this {self.family} needs [n, {len(self.origin)}]")
         found = self.nearest_by((self.frame @ self.frame.T)[None], ((given - self.origin) @ self.frame.T)[None])[0]
-        return found[:, 0] if self.dimension == 1 else found
+        return found if self.dimension > 1 else found[:, 0]
 
     def nearest_by(
         self, metrics: Float64[np.ndarray, "s m m"], targets: Float64[np.ndarray, "s n m"]

@@ -31,20 +31,41 @@ def cyclic_knots(centroids: Float64[np.ndarray, "w d"]) -> Float64[np.ndarray, "
     return np.mod(np.arctan2(second, first), TURN)
 
 
+def through(knots: Float64[np.ndarray, " w"], points: Float64[np.ndarray, "w k"], period: float = 0.0) -> CubicSpline:
+    """The natural cubic spline, or with a ``period`` the periodic one, at ``points[i]`` where theta is ``knots[i]``.
+
+    Its ``x`` are the knots in order, of a closed one with the first again a period later. Raises ``UnweaveError`` for
+    two points at one knot. Source: de Boor, "A Practical Guide to Splines", 1978, chapter IV.
+    """
+    place = np.mod(knots, period) if period else knots
+    order = np.argsort(place, kind="stable")
+    ordered, points = place[order], points[order]
+    if period:
+        ordered, points = np.append(ordered, ordered[0] + period), np.vstack([points, points[:1]])
+    steps = np.diff(ordered)
+    if not (steps > 1e-9 * (ordered[-1] - ordered[0])).all():
+        twice = float(ordered[int(np.argmin(steps))])
+        raise UnweaveError(f"two points have the value {twice:g}: a spline needs each value once, so average them")
+    return CubicSpline(ordered, points, bc_type="periodic" if period else "natural")
+
+
+def between(knots: Float64[np.ndarray, " w"], per_span: int) -> Float64[np.ndarray, " g"]:
+    """Theta at ``per_span`` even steps between each two neighbouring knots, ends included."""
+    shares = np.arange(per_span) / per_span
+    return np.append((knots[:-1, None] + shares * np.diff(knots)[:, None]).ravel(), knots[-1])
+
+
 @family("natural spline", dimension=1, least=3, least_width=1)
 def natural_spline(centroids: Float64[np.ndarray, "w d"], values: Values = None) -> Fitted:
     """The natural cubic spline through the centroids at their ordinal values; straight beyond its ends.
 
     Without values, knots are scores on the first principal axis. It may go on by one mean step at each end, as far as
-    a line does. Raises ``UnweaveError`` for two centroids at one value. Source: de Boor, "A Practical Guide to
-    Splines", 1978, chapter IV.
+    a line does. Raises ``UnweaveError`` for two centroids at one value.
     """
     knots = ordinals(values, centroids)
-    order = np.argsort(knots, kind="stable")
-    sorted_knots = _apart(knots[order])
     mean, axes, scores = spanning(centroids)
-    spline = CubicSpline(sorted_knots, scores[order], bc_type="natural")
-    first, last = sorted_knots[0], sorted_knots[-1]
+    spline = through(knots, scores)
+    first, last = spline.x[0], spline.x[-1]
     slopes = {end: spline(end, 1) for end in (first, last)}
     step = (last - first) / (len(knots) - 1)
 
@@ -55,7 +76,7 @@ def natural_spline(centroids: Float64[np.ndarray, "w d"], values: Values = None)
         return spline(inside) + beyond[:, None] * slope
 
     low, high = np.array([[first - step]]), np.array([[last + step]])
-    places = np.concatenate([low[0], _between(sorted_knots), high[0]])[:, None]
+    places = np.concatenate([low[0], between(spline.x, PER_KNOT), high[0]])[:, None]
     return Fitted(
         "natural spline", 1, centroids.size, mean, axes, local, places, low, high, (0.0,), knots[:, None],
         {"first": float(first), "last": float(last)},
@@ -70,26 +91,10 @@ def closed_spline(centroids: Float64[np.ndarray, "w d"], values: Values = None) 
     """
     del values
     knots = cyclic_knots(centroids)
-    order = np.argsort(knots, kind="stable")
-    around = _apart(np.append(knots[order], knots[order[0]] + TURN))
     mean, axes, scores = spanning(centroids)
-    ring = scores[np.append(order, order[0])]
-    spline = CubicSpline(around, ring, bc_type="periodic")
-    ends = np.array([[np.inf]])
+    spline = through(knots, scores, TURN)
+    places, ends = between(spline.x, PER_KNOT)[:, None], np.array([[np.inf]])
     return Fitted(
-        "closed spline", 1, centroids.size, mean, axes, lambda theta: spline(theta[:, 0]), _between(around)[:, None],
-        -ends, ends, (TURN,), knots[:, None], {"first": float(around[0])},
+        "closed spline", 1, centroids.size, mean, axes, lambda theta: spline(theta[:, 0]), places,
+        -ends, ends, (TURN,), knots[:, None], {"first": float(spline.x[0])},
     )  # fmt: skip
-
-
-def _apart(knots: Float64[np.ndarray, " w"]) -> Float64[np.ndarray, " w"]:
-    steps = np.diff(knots)
-    if not (steps > 1e-9 * (knots[-1] - knots[0])).all():
-        place = float(knots[int(np.argmin(steps))])
-        raise UnweaveError(f"two centroids have the value {place:g}: a spline needs each value once, so average them")
-    return knots
-
-
-def _between(knots: Float64[np.ndarray, " w"]) -> Float64[np.ndarray, " g"]:
-    shares = np.arange(PER_KNOT) / PER_KNOT
-    return np.append((knots[:-1, None] + shares * np.diff(knots)[:, None]).ravel(), knots[-1])

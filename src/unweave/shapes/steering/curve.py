@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from scipy.interpolate import CubicSpline
 
 from unweave.base.errors import UnweaveError
+from unweave.shapes.manifolds.splines import between, through
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,7 @@ class Curve:
         count, least = len(self.knots), 4 if self.period else 3
         if self.points.ndim != 2 or len(self.points) != count or count < least:
             raise UnweaveError(f"{count} knots and points of shape {self.points.shape}: give {least} or more of each")
-        place = np.mod(self.knots, self.period) if self.period else self.knots
-        order = np.argsort(place, kind="stable")
-        knots, points = place[order], self.points[order]
-        if self.period:
-            knots, points = np.append(knots, knots[0] + self.period), np.vstack([points, points[:1]])
-        steps = np.diff(knots)
-        if not (steps > 1e-9 * (knots[-1] - knots[0])).all():
-            raise UnweaveError(f"two points have the knot {knots[int(steps.argmin())]:g}: give each its own")
-        spline = CubicSpline(knots, points, bc_type="periodic" if self.period else "natural")
-        object.__setattr__(self, "_spline", spline)
+        object.__setattr__(self, "_spline", through(self.knots, self.points, self.period))
 
     def at(self, theta: Float64[np.ndarray, " p"]) -> Float64[np.ndarray, "p k"]:
         """Points at ``theta``; beyond an open curve's ends its ends."""
@@ -53,9 +45,7 @@ class Curve:
 
     def samples(self, per_span: int) -> Float64[np.ndarray, " g"]:
         """Theta at ``per_span`` even steps between each two neighbouring knots, ends included."""
-        ends = self._spline.x
-        shares = np.arange(per_span) / per_span
-        return np.append((ends[:-1, None] + shares * np.diff(ends)[:, None]).ravel(), ends[-1])
+        return between(self._spline.x, per_span)
 
     def lengths(self, per_span: int = 40) -> Float64[np.ndarray, "w w"]:
         """Lengths along the curve between every two points, each the way that ``between`` goes."""

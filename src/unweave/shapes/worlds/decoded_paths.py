@@ -10,15 +10,18 @@ from jaxtyping import Float64, Int64
 
 from unweave.base.errors import UnweaveError, nearest
 from unweave.base.seeds import numpy_generator
-from unweave.shapes.manifolds.family import fit, principal
+from unweave.shapes.manifolds.family import principal
+from unweave.shapes.steering.curve import Curve
+from unweave.shapes.steering.paths import CHORD, IN_SUBSPACE, MANIFOLD, SHUFFLED, Manifold, waypoints
 from unweave.shapes.worlds.car_system import CarSystem
 from unweave.shapes.worlds.states import centroids
 
-WAYS = ("manifold", "chord", "chord in subspace", "shuffled curve")
+WAYS = (MANIFOLD, CHORD, IN_SUBSPACE, SHUFFLED)
 MEASURES = ("error", "unexplained", "jumps")
 NEAR = 3
 """Bins apart, at most, that count as near."""
-FAMILY = "natural spline"
+HELD = 0.95
+"""Of the centroids' variance, in the subspace of the chord in it."""
 _LEAST_DRAWS = 19
 
 
@@ -76,25 +79,23 @@ def decoded_paths(
     means = centroids(system.states(layer), count)
     bases = system.bases(layer)
     generator = numpy_generator(seed, "decoded paths")
-    shares = np.linspace(0, 1, steps)[:, None]
-    inside = _axes(means) if way == "chord in subspace" else None
-    curve = fit(FAMILY, means, system.positions) if way == "manifold" else None
+    shares = np.linspace(0, 1, steps)
+    manifold = _manifold(means, system.positions, HELD if way == IN_SUBSPACE else 1)
     found = np.empty((len(MEASURES), len(chosen)))
     for index, (first, second) in enumerate(chosen):
         ends = system.positions[[first, second]]
-        meant = ends[0] + shares[:, 0] * (ends[1] - ends[0])
-        if curve is not None:
-            states = curve.at(meant)
-        elif way == "shuffled curve":
+        meant = ends[0] + shares * (ends[1] - ends[0])
+        walked = manifold
+        if way == SHUFFLED:
             order = np.arange(count)
             rest = np.setdiff1d(order, [first, second])
             order[rest] = generator.permutation(rest)
-            states = fit(FAMILY, means[order], system.positions).at(meant)
-        else:
-            states = means[first] + shares * (means[second] - means[first])
-        placed = np.broadcast_to(states, (len(bases), *states.shape))
-        if inside is not None:
-            placed = bases[:, None] + (placed - bases[:, None]) @ inside.T @ inside
+            curve = Curve(system.positions, manifold.curve.points[order])
+            walked = Manifold(manifold.mean, manifold.axes, manifold.explained, means, curve)
+        steered = waypoints(walked, MANIFOLD if way == SHUFFLED else way, first, second, shares, bases)
+        placed = steered.states
+        if way != IN_SUBSPACE:
+            placed = np.broadcast_to(steered.plain, placed.shape)
         seen = system.decoded(layer, placed)
         leaps = np.abs(np.diff(seen.positions, axis=1)) > bin_width
         found[:, index] = np.abs(seen.positions - meant).mean(), seen.unexplained.mean(), leaps.sum(1).mean()
@@ -139,7 +140,9 @@ def difference(
     return Difference(float(gap.mean()), float(low), float(high), len(gap), values)
 
 
-def _axes(centroids: Float64[np.ndarray, "w d"]) -> Float64[np.ndarray, "k d"]:
-    _, axes, scores = principal(centroids, min(centroids.shape[1], len(centroids) - 1))
+def _manifold(centroids: Float64[np.ndarray, "w d"], positions: Float64[np.ndarray, " w"], share: float) -> Manifold:
+    """The natural spline through the centroids in the principal axes that hold ``share`` of their variance."""
+    mean, axes, scores = principal(centroids, min(centroids.shape[1], len(centroids) - 1))
     held = np.cumsum((scores**2).sum(0)) / (scores**2).sum()
-    return axes[: int(np.searchsorted(held, 0.95)) + 1]
+    kept = len(axes) if share == 1 else int(np.searchsorted(held, share)) + 1
+    return Manifold(mean, axes[:kept], float(held[kept - 1]), centroids, Curve(positions, scores[:, :kept]))
