@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from dataclasses import replace
+
+# For all that is loaded from here on, and for the processes that tests start: threads of BLAS wait for one another
+# longer than they compute, most of all where two processes share the tests on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import planted
 import planted_features
 import preference_run
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
@@ -28,6 +34,7 @@ from unweave.studies.discover import forget_sources
 
 # Matrices this small cost more to hand to other threads than to multiply, most of all on a busy machine.
 torch.set_num_threads(1)
+threadpool_limits(1)  # where a plugin of pytest has loaded NumPy already
 
 VOCABULARY = 300
 END = "<|end|>"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from unweave.cli import main
+from unweave.decompose import bundled
 from unweave.read.harvest import Harvest
+from unweave.read.subject import open_subject
 
 SMALL = [
     "--no-labels",
@@ -50,6 +53,7 @@ def test_one_command_makes_a_harvest_that_says_what_it_is_of(run, tmp_path):
 
 
 def test_shards_by_hand_are_merged_by_the_same_command(run, tmp_path):
+    (tmp_path / "polyglot").mkdir()  # the bundled name is no folder that is called so
     small = [*SMALL, "--set", "batch=1", "--out", "x.harvest"]
     code, said = run("polyglot", "polyglot", *small, "--shard", "1/2")
     assert code == 0
@@ -57,6 +61,9 @@ def test_shards_by_hand_are_merged_by_the_same_command(run, tmp_path):
     code, _ = run("polyglot", "polyglot", *small)
     assert code == 0
     assert Harvest.load(tmp_path / "x.harvest").facts.tokens_read_here == 64
+    opened = open_subject(tmp_path / "x.harvest")
+    assert opened.unavailable() == ""
+    assert opened.dictionary.digest == opened.facts.dictionary
 
 
 def test_several_processes_read_all_of_it(run, tmp_path):
@@ -90,11 +97,6 @@ def test_dictionaries_are_set_side_by_side(tmp_path, monkeypatch, capsys):
 
 
 def test_a_harvest_moved_with_its_dictionary_is_opened(tmp_path, monkeypatch, capsys):
-    import shutil
-
-    from unweave.decompose import bundled
-    from unweave.read.subject import open_subject
-
     monkeypatch.chdir(tmp_path)
     shutil.copytree(bundled("polyglot"), tmp_path / "a" / "own.decomp")
     assert main(["harvest", "polyglot", "a/own.decomp", *SMALL, "--json"]) == 0
@@ -103,15 +105,4 @@ def test_a_harvest_moved_with_its_dictionary_is_opened(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path.parent)
     opened = open_subject(tmp_path / "b" / "own.decomp.harvest")
     assert opened.facts.dictionary_source == "./own.decomp"
-    assert opened.dictionary.digest == opened.facts.dictionary
-
-
-def test_a_bundled_name_is_no_folder_that_is_called_so(tmp_path, monkeypatch):
-    from unweave.read.subject import open_subject
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "polyglot").mkdir()
-    assert main(["harvest", "polyglot", "polyglot", *SMALL]) == 0
-    opened = open_subject(tmp_path / "polyglot.harvest")
-    assert opened.unavailable() == ""
     assert opened.dictionary.digest == opened.facts.dictionary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from unweave.base.errors import UnweaveError
 from unweave.corpora.pairs import open_pairs, write_pairs
 from unweave.models.load import load_target
 from unweave.preferences.made.dataset import MadeDataset
+from unweave.preferences.truth import scoring
 from unweave.record import Run, audit_run
 from unweave.studies.prove_predictions import ProvePredictions, prove_predictions
 from unweave.studies.shape_preferences import ShapePreferences, shape_preferences
@@ -19,10 +21,10 @@ from unweave.studies.shape_preferences import ShapePreferences, shape_preference
 SMALL = ProvePredictions(
     mixtures=("brisk", "learned", "brisk-swapped"),
     seeds=1,
-    pairs=48,
-    prompts=70,
+    pairs=32,
+    prompts=48,
     replies=3,
-    questions=14,
+    questions=10,
     samples=2,
     most=40,
     learning_rate=2e-3,
@@ -33,9 +35,10 @@ SMALL = ProvePredictions(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_questions():
+def few_questions_and_resamples():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("unweave.studies.preference_bench.OF_A_TOPIC", 3)
+        patch.setattr(scoring, "score_predictions", partial(scoring.score_predictions, resamples=50, shuffles=19))
         yield
 
 

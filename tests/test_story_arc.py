@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ SMALL = {"permutations": 19, "readouts": ("forced-choice",), "umap": False, "lay
 QUICK = {**SMALL, "steered": 2, "random_vectors": 2, "doses": (-1.0, 1.0), "device": "cpu"}
 
 
+@cache
 def made(kind):
     if kind == "neutral":
         told = tuple(Sentence(f"It {verb}.", 0.0) for verb in ("is", "was", "sat", "lay"))
