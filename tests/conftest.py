@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import shutil
+import sys
 from dataclasses import replace
+from functools import partial
 
 import planted
 import planted_features
@@ -19,6 +21,7 @@ from unweave.decompose import compiled, site_local
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import Importance, init_importance
 from unweave.decompose.run import decompose
+from unweave.lab.queue import pool
 from unweave.models.load import load_target
 from unweave.models.target import make_target
 from unweave.read.features import subcomponent_dictionary
@@ -68,6 +71,18 @@ def uncompiled():
     """Nothing is compiled, because compiling takes longer than these tests; those of compiled code switch it on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "compiler_works", lambda: False)
+        yield
+
+
+COLD = "from unweave.lab.queue import worker; worker.IDLE_SECONDS = 1e6; worker.main()"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cold_workers():
+    """Workers with nothing to do import nothing meanwhile: of the studies here hardly one needs torch."""
+    command = (sys.executable, "-P", "-c", COLD, "unweave.lab.queue.worker")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "WorkerProcess", partial(pool.WorkerProcess, command=command))
         yield
 
 
