@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import sys
 from dataclasses import replace
+from functools import partial
 
 # For all that is loaded from here on, and for the processes that tests start: threads of BLAS wait for one another
 # longer than they compute, most of all where two processes share the tests on two cores.
@@ -25,6 +27,7 @@ from unweave.decompose import compiled, site_local
 from unweave.decompose.decomposition import Decomposition, SiteSubcomponents
 from unweave.decompose.importance import Importance, init_importance
 from unweave.decompose.run import decompose
+from unweave.lab.queue import pool
 from unweave.models.load import load_target
 from unweave.models.target import make_target
 from unweave.read.features import subcomponent_dictionary
@@ -75,6 +78,18 @@ def uncompiled():
     """Nothing is compiled, because compiling takes longer than these tests; those of compiled code switch it on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "compiler_works", lambda: False)
+        yield
+
+
+COLD = "from unweave.lab.queue import worker; worker.IDLE_SECONDS = 1e6; worker.main()"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cold_workers():
+    """Workers with nothing to do import nothing meanwhile: of the studies here hardly one needs torch."""
+    command = (sys.executable, "-P", "-c", COLD, "unweave.lab.queue.worker")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "WorkerProcess", partial(pool.WorkerProcess, command=command))
         yield
 
 

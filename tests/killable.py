@@ -31,8 +31,8 @@ from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.run import decompose
 from unweave.models.load import load_target
 
-KILLS = 6
-STEPS = 60
+KILLS = 4
+STEPS = 40
 
 
 class Runs:
@@ -154,7 +154,7 @@ def killed_at_random(runs):
 def killed_while_writing(runs):
     """With half of the first checkpoint written; of another; and of the one after the last step."""
     out = runs.folder / "writing.decomp"
-    hooks = [at_write(number, half_way=kill) for number in (1, 24, STEPS - 23)]
+    hooks = [at_write(number, half_way=kill) for number in (1, 16, STEPS - 15)]
     return [*(runs.run(out, hook) for hook in hooks), runs.run(out)]
 
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import webbrowser
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -218,7 +217,9 @@ def test_a_scan_is_not_resumed_but_given_again(cli):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_a_signal_in_the_middle_leaves_no_traceback(tmp_path):
     code = (
-        "import os, sys, time\nfrom dataclasses import dataclass\n"
+        "import os, signal, sys, time\nfrom dataclasses import dataclass\n"
+        # A shell's job in the background ignores the signal, and so would all that it starts.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from unweave.cli import main\nfrom unweave.studies.registry import study\n"
         "@dataclass\nclass Config: ...\n"
         "@study('remove-word', '?', Config)\ndef wait(config, run=None):\n"
@@ -229,7 +230,10 @@ def test_a_signal_in_the_middle_leaves_no_traceback(tmp_path):
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.startswith("unweave: interrupted; run first keeps")
     assert find_run("first", tmp_path / "runs").status == "interrupted"
@@ -370,8 +374,34 @@ SITE = "model.layers.1.self_attn.o_proj"
 DECOMPOSE = ["--corpus", "text", "--sites", SITE, "--set", "steps=2", "--set", "windows=4", "--set", "batch=32"]
 
 
-def test_a_decomposition_that_fails_its_check_is_kept_and_says_so(cli, saved, monkeypatch):
+@pytest.fixture
+def short_check(monkeypatch):
+    """A site-local decomposition is not compiled, and checked on two windows a label by an adversary of two steps."""
+    from unweave.decompose import quality, site_local_run
+
     monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+    monkeypatch.setattr(quality, "ATTACK_STEPS", 2)
+    for name in ("ATTACK_STEPS", "CHECK_WINDOWS"):
+        monkeypatch.setattr(site_local_run, name, 2)
+
+
+@pytest.fixture
+def attacks(monkeypatch):
+    """Adversaries of a twentieth of the steps; the list of those that the commands asked for."""
+    import unweave.decompose
+    from unweave.decompose import ladder
+
+    asked = []
+
+    def evaluate(*arguments, attack_steps=ladder.ATTACK_STEPS, **options):
+        asked.append(attack_steps)
+        return ladder.evaluate(*arguments, attack_steps=tuple(steps // 20 for steps in attack_steps), **options)
+
+    monkeypatch.setattr(unweave.decompose, "evaluate", evaluate, raising=False)
+    return asked
+
+
+def test_a_decomposition_that_fails_its_check_is_kept_and_says_so(cli, saved, short_check):
     code, out, err = cli("decompose", saved, *DECOMPOSE, "--out", "cat.decomp")
     assert (code, out) == (1, "")
     assert err.startswith("1 site, 64 subcomponents; expected on two cores, compiled: capturing ")
@@ -386,8 +416,7 @@ def test_a_decomposition_that_fails_its_check_is_kept_and_says_so(cli, saved, mo
     assert value["card"]["config"]["steps"] == 2
 
 
-def test_sites_that_fail_do_not_hide_what_was_measured_of_all_of_them(cli, saved, monkeypatch):
-    monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+def test_sites_that_fail_do_not_hide_what_was_measured_of_all_of_them(cli, saved, short_check):
     both = f"{SITE},model.layers.2.mlp.down_proj"
     arguments = ["--corpus", "text", "--sites", both, "--set", "steps=2", "--set", "windows=4", "--set", "batch=32"]
     code, out, err = cli("decompose", saved, *arguments, "--out", "two.decomp", "--json")
@@ -398,7 +427,7 @@ def test_sites_that_fail_do_not_hide_what_was_measured_of_all_of_them(cli, saved
     assert len(found["card"]["together"]["sites"]) == 2
     code, out, _ = cli("inspect", "two.decomp")
     assert "all 2 sites masked at once:" in out
-    assert "adversary of 20 steps: KL " in out
+    assert "adversary of 2 steps: KL " in out
 
 
 def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypatch):
@@ -418,7 +447,7 @@ def test_a_decomposition_takes_labels_and_the_declarations(cli, saved, monkeypat
     assert calls == [(("cat", "moon", "nl", "sv"), SITE, 2, ["cat", "nl", "sv"], Path("cat.decomp"))]
 
 
-def test_all_sites_are_taken_apart_together_measured_and_the_curve_is_kept(cli, saved):
+def test_all_sites_are_taken_apart_together_measured_and_the_curve_is_kept(cli, saved, attacks):
     small = {"steps": 3, "batch": 2, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
     settings = [part for name, value in small.items() for part in ("--set", f"{name}={value}")]
     arguments = [saved, "--corpus", "text"]
@@ -439,7 +468,8 @@ def test_all_sites_are_taken_apart_together_measured_and_the_curve_is_kept(cli, 
     ladder = json.loads(out)["ladder"]
     assert ladder["rungs"][0]["masks"] == "target"
     assert ladder["rungs"][0]["kl"] == 0
-    assert sorted(map(int, ladder["attacks"])) == [20, 40, 80, 160, 320]
+    assert attacks == [(20, 40, 80, 160, 320)]
+    assert sorted(map(int, ladder["attacks"])) == [1, 2, 4, 8, 16]
     assert [control["pieces"] for control in ladder["controls"]] == ["svd", "random"]
     assert ladder["passed"] == (not ladder["failures"])
     measured = json.loads(out)
@@ -493,8 +523,7 @@ def test_an_interrupted_decomposition_is_gone_on_with_in_the_same_run_and_can_be
     assert json.loads(cli(*command[:-4], "--out", "other.decomp", "--json")[1])["run"] != interrupted.id
 
 
-def test_the_curves_of_a_site_local_decomposition_are_drawn_too(cli, saved, monkeypatch):
-    monkeypatch.setenv("UNWEAVE_COMPILE", "0")
+def test_the_curves_of_a_site_local_decomposition_are_drawn_too(cli, saved, short_check):
     assert cli("decompose", saved, *DECOMPOSE, "--out", "cat.decomp")[0] == 1  # it fails its check
     code, out, err = cli("open", "last", "--json")
     assert code == 0, err
@@ -558,12 +587,12 @@ def test_what_cannot_be_taken_apart_is_one_line_and_leaves_nothing(cli, saved, m
     assert cli("runs")[1] == "There are no runs in runs.\n"
 
 
-def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_no_card(cli, saved, monkeypatch):
-    import unweave.decompose
-    from unweave.decompose import ladder
+def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_no_card(
+    cli, saved, attacks, monkeypatch
+):
+    from unweave.decompose import decomposition
 
-    monkeypatch.setattr(unweave.decompose.decomposition, "is_bundled", lambda folder: True)
-    monkeypatch.setattr(unweave.decompose, "evaluate", partial(ladder.evaluate, attack_steps=(2,)), raising=False)
+    monkeypatch.setattr(decomposition, "is_bundled", lambda folder: True)
     small = {"steps": 2, "batch": 2, "hidden": 4, "subcomponents": 4, "window_length": 8, "faithfulness_steps": 0}
     settings = [part for name, value in small.items() for part in ("--set", f"{name}={value}")]
     for seed in (0, 1):
@@ -576,6 +605,7 @@ def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_n
     found = json.loads(out)
     # The last parts of the paths are the same, so that the whole paths name them.
     assert list(found["compared"]) == ["1/made", "0/made"]
+    assert [max(steps) for steps in attacks] == [320, 20, 20]
     assert found["compared"]["0/made"]["matched"] == pytest.approx(1, abs=1e-5)
     assert found["compared"]["1/made"]["matched"] < 0.9
     assert {"compared", "matches"} <= set(found["tables"])
@@ -588,7 +618,7 @@ def test_decompositions_are_compared_with_each_other_and_a_bundled_folder_gets_n
     assert out.splitlines()[-1].endswith("report.html")
 
 
-def test_the_base_of_a_difference_is_given_and_the_adversary_reads_as_many_windows_as_it_is_told(cli, saved):
+def test_the_base_of_a_difference_is_given_and_the_adversary_reads_as_many_windows_as_it_is_told(cli, saved, attacks):
     from safetensors.torch import load_file, save_file
 
     from unweave.corpora import load_corpus
@@ -620,14 +650,12 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-def test_a_decomposition_of_shuffled_weights_is_measured_on_them_and_is_a_row_of_that_name(cli, saved, monkeypatch):
-    import unweave.decompose
+def test_a_decomposition_of_shuffled_weights_is_measured_on_them_and_is_a_row_of_that_name(cli, saved, attacks):
     from unweave.corpora import load_corpus
-    from unweave.decompose import WholeModelConfig, decompose, ladder
+    from unweave.decompose import WholeModelConfig, decompose
     from unweave.decompose.shuffled import shuffled_target
     from unweave.models import load_target
 
-    monkeypatch.setattr(unweave.decompose, "evaluate", partial(ladder.evaluate, attack_steps=(2,)), raising=False)
     target, corpus, config = load_target(saved), load_corpus("text"), WholeModelConfig(sites=SITE, **SMALL)
     decompose(target, corpus, config, out=Path("made"))
     for name, twin in (("noise", shuffled_target(target)), ("more", shuffled_target(target, SITE))):

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from unweave.base.errors import DecompositionFailed, UnweaveError
 from unweave.base.progress import Silent
-from unweave.decompose import batches, site_local, site_local_cost, site_local_jobs
+from unweave.decompose import batches, quality, site_local, site_local_cost, site_local_jobs
 from unweave.decompose import site_local_run as run
 from unweave.decompose.batches import balanced_rows
 from unweave.decompose.config import WholeModelConfig
@@ -37,6 +37,14 @@ def made(planted_target, planted_text, tmp_path, monkeypatch):
         return decompose(planted_target, planted_text, replace(config, sites=sites), check=check, **options)
 
     return make
+
+
+@pytest.fixture
+def short_check(monkeypatch):
+    """Two held-out windows a label, and adversaries of two steps: what fails its check fails this too."""
+    monkeypatch.setattr(quality, "ATTACK_STEPS", 2)
+    for name in ("ATTACK_STEPS", "CHECK_WINDOWS"):
+        monkeypatch.setattr(run, name, 2)
 
 
 def same(first, second):
@@ -153,7 +161,7 @@ def test_captured_inputs_go_with_their_site_and_stay_for_a_single_one(made, tmp_
 
 
 def test_several_sites_are_masked_all_at_once_on_held_out_text(
-    made, planted_target, planted_text, tmp_path, monkeypatch
+    made, planted_target, planted_text, tmp_path, monkeypatch, short_check
 ):
     ladders = []
 
@@ -161,7 +169,6 @@ def test_several_sites_are_masked_all_at_once_on_held_out_text(
         ladders.append((tokens, measure_ladder(target, decomposition, tokens, **options)))
         return ladders[-1][1]
 
-    monkeypatch.setattr(run, "CHECK_WINDOWS", 2)
     monkeypatch.setattr(run, "measure_ladder", measuring)
     with pytest.raises(DecompositionFailed, match=r"failed its check \([12] of 2 sites\): .*; it is kept in"):
         made(sites=BOTH, check=True, out=tmp_path / "both.decomp")
@@ -171,7 +178,7 @@ def test_several_sites_are_masked_all_at_once_on_held_out_text(
     assert torch.equal(tokens, torch.as_tensor(np.concatenate(list(held_out.values()))))
     assert card["together"] == json.loads(json.dumps(ladder.as_dict()))
     assert [site["site"] for site in card["together"]["sites"]] == [VALUES, planted.SITE]
-    assert list(card["together"]["attacks"]) == ["20"]
+    assert list(card["together"]["attacks"]) == ["2"]
     assert all(card["sites"][name]["quality"]["site"] == name for name in (VALUES, planted.SITE))
 
 
@@ -283,7 +290,7 @@ def test_the_whole_model_method_goes_on_from_local_pieces(made, planted_target, 
         decompose(planted_target, planted_text, replace(config, hidden=8), known=local)
 
 
-def test_an_untrained_one_fails_and_is_kept_marked_as_failed(made, tmp_path):
+def test_an_untrained_one_fails_and_is_kept_marked_as_failed(made, tmp_path, short_check):
     line = r"failed its check: .*svd.*; it is kept in .*one.decomp, marked as failed$"
     with pytest.raises(DecompositionFailed, match=line) as failed:
         made(replace(QUICK, steps=1), check=True, out=tmp_path / "one.decomp")
@@ -294,7 +301,7 @@ def test_an_untrained_one_fails_and_is_kept_marked_as_failed(made, tmp_path):
     assert not card["sites"][planted.SITE]["quality"]["passed"]
 
 
-def test_one_of_random_directions_fails(made, tmp_path, monkeypatch):
+def test_one_of_random_directions_fails(made, tmp_path, monkeypatch, short_check):
     train = site_local_jobs.train_site
 
     def randomised(*args, **options):

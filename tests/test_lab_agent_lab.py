@@ -55,9 +55,12 @@ def asked(lab, question, **options):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A lab in which one question was asked and answered."""
+    """A lab in which one question was asked and answered.
+
+    A run is reckoned to take 60 seconds, so that two at once would have more set aside than there is.
+    """
     lab = opened(tmp_path_factory.mktemp("agent") / "runs")
-    asked(lab, ONE, budget={"runs": 20.0})
+    asked(lab, ONE, budget={"runs": 20.0, "seconds": 100.0})
     lab.queue.close()
     lab.close()
     return lab.root
@@ -102,6 +105,13 @@ def remains(lab):
         registered=lab_view(lab, SOURCE).studies["tiny-removal"],
         open_run=open_in(lab.root),
     )
+
+
+@pytest.fixture(scope="module")
+def honest(folder):
+    """What the critic is given of that lab, to be changed in one thing."""
+    with opened(folder) as lab:
+        return remains(lab)
 
 
 def test_the_question_is_answered_with_claims_that_the_auditor_holds(lab):
@@ -166,8 +176,8 @@ def test_the_budget_of_the_session_is_what_it_spent(lab):
     assert (line.granted, line.spent, line.reserved) == (20.0, len(thread.runs), 0.0)
 
 
-def test_the_critic_finds_nothing_in_an_honest_session(lab):
-    assert criticise(remains(lab)) == []
+def test_the_critic_finds_nothing_in_an_honest_session(honest):
+    assert criticise(honest) == []
 
 
 def conducted(root, question, runs=1.0):
@@ -183,7 +193,7 @@ def conducted(root, question, runs=1.0):
 def test_a_question_that_is_asked_again_says_so_and_is_judged_on_its_own_runs(copied):
     """In one thread the arms recur: the first session's runs are told of, and make nothing invalid."""
     first, kept = of_lab(copied)
-    _, run = asked(copied, ONE, budget={"runs": 3.0}, thread=kept.id)
+    _, run = asked(copied, ONE, budget={"runs": 1.0}, thread=kept.id)
     found = audit(copied, run.id)
     assert found.verdict == "valid", found.reasons
     assert any("of another session's plan, and not reported" in one.what for one in found.findings)
@@ -273,8 +283,7 @@ def test_f3_30_a_finished_run_whose_numbers_were_edited_counts_for_nothing(copie
     assert audit(copied, run.id).verdict == "invalid"
 
 
-def test_f3_30_a_plan_that_judges_by_another_metric_than_the_study_is_objected_to(lab):
-    honest = remains(lab)
+def test_f3_30_a_plan_that_judges_by_another_metric_than_the_study_is_objected_to(honest):
     criterion = honest.plan.criterion
     for changed, told in (
         (replace(criterion, effect=replace(criterion.effect, bar=0.01)), "another effect than the study's"),
@@ -309,9 +318,8 @@ def test_f3_30_a_run_that_excuses_itself_counts_for_nothing(tmp_path):
     lab.close()
 
 
-def test_p_hacking_is_objected_to(lab):
+def test_p_hacking_is_objected_to(honest):
     """Screening seeds called fresh, runs that are not reported, more arms than the plan allows, no null."""
-    honest = remains(lab)
     first = next(iter(honest.launched))
 
     def objected(told, **changes):
@@ -403,15 +411,19 @@ def waiting(lab, thread, seconds=60):
     raise AssertionError("no plan was proposed")
 
 
-def test_f3_28_nothing_runs_until_a_reviewer_approves_and_a_stop_is_a_stop(tmp_path):
+def test_f3_28_f3_33_nothing_runs_until_a_reviewer_approves_nor_past_the_account_and_a_stop_is_a_stop(tmp_path):
     lab = opened(tmp_path / "runs")
     try:
-        thread, job = start_agent(lab, ONE, source=SOURCE, budget={"runs": 20.0}, wait_for_approval=True)
+        thread, job = start_agent(lab, ANY, source=SOURCE, budget={"runs": 3.0}, wait_for_approval=True)
         found = waiting(lab, thread)
         assert [one.kind for one in lab.queue.list(thread=thread)] == ["agent"]
         lab.threads.add(thread, Approval(found.plans[0].sha256))
         assert lab.queue.wait([job.id], seconds=100)[0].state == "finished"
-        assert len(lab.threads.get(thread).runs) == 11
+        found = lab.threads.get(thread)
+        assert 1 <= len(found.runs) <= 3
+        assert Budget(lab, f"agent:{job.id}").lines()["runs"].spent == len(found.runs)
+        assert "the budget of runs is spent" in " ".join(note.text for note in found.notes)
+        assert lab.runs.open(job.id).claims()[0].value in ("undecided", "nothing found")
 
         other, second = start_agent(lab, PAIR, source=SOURCE, wait_for_approval=True)
         waiting(lab, other)
@@ -453,33 +465,13 @@ def test_f3_35_a_session_whose_worker_is_killed_goes_on_and_runs_nothing_twice(t
         lab.close()
 
 
-def test_f3_33_a_session_cannot_outspend_its_account(tmp_path):
-    lab = opened(tmp_path / "runs")
-    try:
-        thread, run = asked(lab, ANY, budget={"runs": 3.0})
-        assert len(thread.runs) <= 3
-        line = Budget(lab, f"agent:{run.id}").lines()["runs"]
-        assert line.spent <= 3.0
-        assert "the budget of runs is spent" in " ".join(note.text for note in thread.notes)
-        assert run.claims()[0].value in ("undecided", "nothing found")
-    finally:
-        lab.queue.close()
-        lab.close()
-
-
-def test_f3_33_a_session_with_few_seconds_runs_all_that_it_planned(tmp_path):
-    lab = opened(tmp_path / "runs")
-    try:
-        # A run is reckoned to take 60, so that two at once would have more set aside than there is.
-        thread, run = asked(lab, ONE, budget={"runs": 20.0, "seconds": 100.0})
-        assert len(thread.runs) == 11
-        assert {job.state for job in lab.queue.list()} == {"finished"}
-        line = Budget(lab, f"agent:{run.id}").lines()["seconds"]
-        assert line.reserved == 0
-        assert 0 < line.spent < 100
-    finally:
-        lab.queue.close()
-        lab.close()
+def test_f3_33_a_session_with_few_seconds_runs_all_that_it_planned(lab):
+    run, thread = of_lab(lab)
+    assert len(thread.runs) == 11
+    assert {job.state for job in lab.queue.list()} == {"finished"}
+    line = Budget(lab, f"agent:{run.id}").lines()["seconds"]
+    assert line.reserved == 0
+    assert 0 < line.spent < 100
 
 
 def test_a_stop_passes_over_runs_that_were_never_submitted(lab):

@@ -196,29 +196,32 @@ def test_going_on_with_a_thread_makes_only_the_runs_that_it_lacks(lab, folder):
         start_replication(lab, other, by=ANN, thread=first.thread)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"number": 1.2, "tolerance": {"kind": "absolute", "by": 0.3}},
-        {"number": 1.0},
-        {"reading": "Something else."},
-        {"cell": {**CELL, "how": "max"}},
-    ],
-)
-def test_a_row_that_was_changed_after_its_run_says_so_wherever_it_is_shown(lab, folder, changes):
-    before = [row("level", number=1.2), row("too-high", number=1.3)]
+CHANGED = {
+    "wider": {"tolerance": {"kind": "absolute", "by": 0.3}},
+    "number": {"number": 1.0},
+    "reading": {"reading": "Something else."},
+    "summary": {"cell": {**CELL, "how": "max"}},
+}
+
+
+def test_rows_that_were_changed_after_their_run_say_so_wherever_they_are_shown(lab, folder):
+    before = [*(row(id, number=1.2) for id in CHANGED), row("too-high", number=1.3)]
     first = replicate(lab, written(folder, before), by=ANN, seconds=60)
-    assert "moved" not in first.verdicts["level"].ours
-    after = [row("level", **{"number": 1.2, **changes}), row("too-high", number=1.3, notes="Told in other words.")]
+    assert not any("moved" in first.verdicts[id].ours for id in CHANGED)
+    after = [row(id, **{"number": 1.2, **changes}) for id, changes in CHANGED.items()]
+    after.append(row("too-high", number=1.3, notes="Told in other words."))
     second = replicate(lab, written(folder, after), by=ANN, thread=first.thread, seconds=60)
-    assert "it may have been fitted to the run" in second.verdicts["level"].reason
-    assert "fitted" not in second.verdicts["too-high"].reason
     tables = {table.name: table for table in replication_tables(lab, first.thread)}
     shown = dict(zip(tables["rows"].column("row"), tables["rows"].column("verdict"), strict=True))
-    assert str(shown["level"]).endswith("by a row that is newer than its run")
+    remarks = {(one["row"], one["about"]) for one in tables["remarks"].records()}
+    for id in CHANGED:
+        assert "it may have been fitted to the run" in second.verdicts[id].reason
+        assert str(shown[id]).endswith("by a row that is newer than its run")
+        assert (id, "moved") in remarks
+    assert "fitted" not in second.verdicts["too-high"].reason
     assert shown["too-high"] == "not reproduced"
-    assert ("level", "moved") in {(one["row"], one["about"]) for one in tables["remarks"].records()}
-    assert lab.threads.get(first.thread).conclusions[-1].text.endswith("By rows that are newer than their runs: level.")
+    said = lab.threads.get(first.thread).conclusions[-1].text
+    assert said.endswith(f"By rows that are newer than their runs: {', '.join(CHANGED)}.")
 
 
 def test_an_older_run_that_is_put_into_a_new_thread_is_older_than_its_rows(lab, folder):

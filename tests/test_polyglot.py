@@ -52,7 +52,7 @@ def test_one_number_takes_german_from_it(target):
         seeds=1,
         methods=("factor", "ablation"),
         windows=4,
-        selection_windows=12,
+        selection_windows=6,
         left_out=(),
         strict=False,
     )

@@ -4,6 +4,8 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from types import SimpleNamespace
 
 import planted
@@ -20,7 +22,7 @@ from unweave.corpora.windows import random_groups, token_windows
 from unweave.decompose import site_local
 from unweave.decompose.decomposition import Decomposition
 from unweave.decompose.run import decompose
-from unweave.edit import methods, persistence
+from unweave.edit import continuations, methods, persistence
 from unweave.edit import setting as setting_module
 from unweave.edit.edits import applied
 from unweave.edit.export import export_peft
@@ -54,6 +56,14 @@ def declaration():
         corpus = second_genre()
         patch.setattr(bundled, "declaration", lambda: corpus)
         yield corpus
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_continuations():
+    """Every run that reports writes some: half as long tells as much here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(continuations, "continuations", partial(continuations.continuations, length=12))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +275,7 @@ def test_continuations_are_the_models_own_before_and_after(finished, config):
     assert [row["label"] for row in rows] == ["qb"] * 2 + ["qa"] * 2 + ["qc"] * 2
     own = planted.languages()["qb"].own
     for row in rows[:2]:
-        assert len(set(row["before"].split()) & own) >= 3
+        assert len(set(row["before"].split()) & own) >= 2
         assert row["before"] != row["after"]
     target = load_target(config.target, device="cpu")
     ids = torch.tensor([target.tokenizer(rows[2]["prompt"])["input_ids"]])
@@ -279,14 +289,15 @@ def test_without_a_run_the_same_cells_come_back_and_nothing_is_written(finished,
     """Also: two executions give identical numbers."""
     monkeypatch.chdir(tmp_path)
     _, removal = finished
-    again = remove_language(config)
-    assert without_time(again.cells) == without_time(removal.cells)
+    again = remove_language(replace(config, seeds=1))
+    assert without_time(again.cells) == without_time([row for row in removal.cells if row["seed"] == 0])
     assert again.report is None
     assert not list(tmp_path.iterdir())
 
 
 def test_a_killed_run_goes_on_without_doing_anything_twice(finished, config, tmp_path, monkeypatch):
     _, removal = finished
+    config = replace(config, methods=("factor", "lora-1-here", "ablation"), left_out=())
     lora = methods.METHODS["lora-1-here"]
 
     def killed(task):
@@ -299,7 +310,7 @@ def test_a_killed_run_goes_on_without_doing_anything_twice(finished, config, tmp
         with pytest.raises(KeyboardInterrupt), run_in(tmp_path, config) as run:
             remove_language(config, run)
     assert run.status == "interrupted"
-    assert list(run.cells("cells")) == ["factor/4/0", "factor/4/1", "ablation/4/0", "lora-1-here/4/0"]
+    assert list(run.cells("cells")) == ["factor/4/0", "factor/4/1", "lora-1-here/4/0"]
     called = []
     for name, method in dict(methods.METHODS).items():
 
@@ -310,8 +321,10 @@ def test_a_killed_run_goes_on_without_doing_anything_twice(finished, config, tmp
         monkeypatch.setitem(methods.METHODS, name, replace(method, function=counted))
     with Run.resume(run.path) as run:
         resumed = remove_language(find_study("remove-language").configure(run.config), run)
-    assert called == ["lora-1-here", "least-variance", "least-variance", "factor", "factor"]
-    assert without_time(resumed.cells) == without_time(removal.cells)
+    assert called == ["lora-1-here", "ablation", "factor", "factor"]
+    key = itemgetter("method", "seed", "strict")
+    wanted = [row for row in removal.cells if row["method"] in config.methods]
+    assert sorted(without_time(resumed.cells), key=key) == sorted(without_time(wanted), key=key)
     assert audit_run(run) == []
 
 
@@ -330,7 +343,7 @@ def test_a_run_does_not_go_on_with_another_decomposition(config, planted_decompo
         remove_language(few, Run.resume(run.path))
 
 
-def test_what_is_doubtful_about_a_decomposition_is_told(config, planted_decomposition, tmp_path):
+def test_what_is_doubtful_about_a_decomposition_is_told(finished, config, planted_decomposition, tmp_path):
     card = {**planted_decomposition.card, "failures": ["no better than an SVD"], "data": "0", "corpus": "elsewhere"}
     replace(planted_decomposition, card=card).save(tmp_path / "one.decomp")
     few = replace(config, methods=("ablation",), strict=False, left_out=(), seeds=1)
@@ -339,9 +352,7 @@ def test_what_is_doubtful_about_a_decomposition_is_told(config, planted_decompos
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "Warning: the decomposition failed its own check at the logits: no better than an SVD." in page
     assert "Warning: the decomposition was trained on elsewhere, not on the decomposition part of corpus" in page
-    with run_in(tmp_path, few, "two") as run:
-        remove_language(few, run)
-    assert "Warning: the decomposition" not in (run.path / "report.html").read_text(encoding="utf-8")
+    assert "Warning: the decomposition" not in (finished[0].path / "report.html").read_text(encoding="utf-8")
 
 
 def test_other_text_that_leaves_out_what_is_evaluated_is_no_reason_to_doubt(planted_decomposition, planted_text):
@@ -388,6 +399,7 @@ def test_each_part_of_the_text_has_its_own_readers(config, tmp_path, monkeypatch
 
     for module in (windows_module, setting_module, persistence):
         monkeypatch.setattr(module, "token_windows", spy)
+    monkeypatch.setattr(persistence, "STEPS", 2)
     few = replace(config, methods=("factor", "lora-1-here-equal-total"), seeds=1, persistence=True)
     with run_in(tmp_path, few) as run:
         remove_language(few, run)
@@ -485,16 +497,14 @@ def test_labels_given_by_lot_give_nothing_and_that_is_a_result(config, tmp_path)
     assert run.cells("cells") == {}
 
 
-def test_what_needs_no_subcomponent_learns_from_text_given_by_lot(config, tmp_path):
+def test_what_needs_no_subcomponent_learns_from_text_given_by_lot(finished, config, tmp_path):
     """The null of an adapter is an adapter that was trained, on other text for each seed."""
     shuffled = replace(config, shuffle=True, methods=("lora-1-here",), seeds=1, strict=False)
-    levels = []
-    for name, changed in (("null", shuffled), ("own", replace(shuffled, shuffle=False))):
-        with run_in(tmp_path, changed, name) as run:
-            (found,) = remove_language(changed, run).cells
-        assert run.status == "finished"
-        levels.append(found["effects"]["qb"]["edited"])
-    assert levels[0] < levels[1]
+    with run_in(tmp_path, shuffled) as run:
+        (null,) = remove_language(shuffled, run).cells
+    assert run.status == "finished"
+    own = cell(finished[1], "lora-1-here")
+    assert null["effects"]["qb"]["edited"] < own["effects"]["qb"]["edited"]
 
 
 def test_each_seed_deals_its_own_lot(config, monkeypatch):
