@@ -34,6 +34,9 @@ class Workers:
         its end: a thread cannot be stopped.
         """
         if self.waiting >= self.limits.waiting:
+            # One that was let in a moment ago may have a free place and not have begun yet.
+            await asyncio.sleep(0)
+        if self.waiting >= self.limits.waiting:
             raise Refused(503, "the server has too much to do: try again in a moment", retry_after="1")
         self.waiting += 1
         begun = asyncio.Event()
