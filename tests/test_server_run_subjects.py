@@ -83,6 +83,17 @@ def test_a_run_that_finishes_later_is_listed_and_can_be_asked(runs, monkeypatch)
         assert opened == []
 
 
+def test_the_address_of_a_run_that_finished_later_has_its_page(runs):
+    asked = Asker(all_views(), open_runs([], runs))
+    with asked.runner:
+        later = subject_id(runs / "going")
+        assert asked("GET", f"/d/{later}", b"")[0] == 404
+        state = json.loads((runs / "going" / "run.json").read_text()) | {"status": "finished"}
+        (runs / "going" / "run.json").write_text(json.dumps(state))
+        assert asked("GET", f"/d/{later}", b"")[0] == 200
+        assert asked("GET", "/d/no-such", b"")[0] == 404
+
+
 def test_a_view_is_asked_of_subjects_of_its_own_kind_only(runs):
     (subject,) = open_runs([runs / "done"], None).values()
     asked = Asker(all_views(), {subject.id: subject})

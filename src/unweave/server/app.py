@@ -109,7 +109,7 @@ def make_app(
     if lab is not None:
         # Threads of their own: a graph that takes a minute holds up no list of runs.
         add_operations(app, lab, all_operations() if operations is None else operations, lab_workers)
-    _add_static(app, static, subjects, lab is not None)
+    _add_static(app, static, subjects, workers, lab is not None)
     _describe(app)
     return Guard(app, settings, Accounts(settings, lab.people if lab is not None else None))
 
@@ -207,7 +207,11 @@ def _path(view: View) -> str:
 
 
 def _add_static(
-    app: FastAPI, static: Mapping[str, StaticFile], subjects: Mapping[str, ServedSubject], with_lab: bool
+    app: FastAPI,
+    static: Mapping[str, StaticFile],
+    subjects: Mapping[str, ServedSubject],
+    workers: Workers,
+    with_lab: bool,
 ) -> None:
     page = static[PAGE]
 
@@ -219,7 +223,11 @@ def _add_static(
     @app.get("/d/{subject}/{rest:path}", include_in_schema=False)
     async def inside(subject: str, request: Request) -> Response:
         # The page has URLs of its own, which it reads itself; it also says that there is no such subject.
-        known = subject in subjects and not request.url.path.endswith("/")
+        known = subject in subjects
+        if not known and _NAME.fullmatch(subject) is not None:
+            # A run may have finished since all were last listed.
+            known = bool(await workers.run(lambda: subject in list(subjects), gone(request)))
+        known = known and not request.url.path.endswith("/")
         return page.reply(request, 200 if known else 404)
 
     @app.get("/lab", include_in_schema=False)

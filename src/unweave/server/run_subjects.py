@@ -59,10 +59,13 @@ class Subjects(Mapping[str, Any]):
                 # Every change of a run's state writes this file anew.
                 if self._seen.get(description) == changed:
                     continue
-                self._seen[description] = changed
                 subject = _opened(description.parent) if _finished(description.parent) else None
-            except (OSError, UnweaveError):
+            except OSError:
+                # It may be readable the next time.
                 continue
+            except UnweaveError:
+                subject = None
+            self._seen[description] = changed
             if subject is not None:
                 self._known.setdefault(subject.id, subject)
 

@@ -64,15 +64,16 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
     for name, search in found.items():
         kind, compared = name.split(", ")
         layer = getattr(search, "layer", None)
+        held = held_by.get(kind) if compared.startswith("states") else None
         rows.append(
             {
                 "distances": name,
                 "of": of[kind],
                 "layer": None if layer is None else tested.layers[layer],
                 "r": search.r,
-                "p": search.p,
+                "p": search.p if held is None else max(search.p, held),
                 "null 95 %": search.threshold,
-                "p held": held_by.get(kind) if compared.startswith("states") else None,
+                "p held": held,
             }
         )
         layers += [

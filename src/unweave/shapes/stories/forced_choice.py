@@ -50,6 +50,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "nervous", "worried",
     ),
 }  # fmt: skip
+MOST_KEPT = 1024
+"""Texts whose scores of single words are kept; the oldest go first, since a server reads texts without end."""
 
 
 def emotion_tokens(tokenizer: Any, words: Mapping[str, Sequence[str]] = WORDS) -> dict[str, tuple[int, ...]]:
@@ -106,6 +108,8 @@ class ForcedChoiceReadout:
         found = _asked(target, text, [*every, *self.words.values()])
         calibrated = (found - self.neutral).mean(1)
         self._first.setdefault(text, _centred(calibrated[:, len(every) :]))
+        if len(self._first) > MOST_KEPT:
+            del self._first[next(iter(self._first))]
         column = {token: number for number, token in enumerate(every)}
         scores = np.stack(
             [calibrated[:, [column[token] for token in self.tokens[name]]].mean(1) for name in EMOTIONS], axis=1
