@@ -55,6 +55,15 @@ def fresh_pages(browser, patience: int = 10_000):
     assert [one for one in complaints if not any(word in one for word in expected)] == []
 
 
+def signed_in(page, origin, token, path="/"):
+    """The page at ``path`` of a server, opened with a token, once its heading is there."""
+    page.goto(f"{origin}/?token={token}")
+    if path != "/":
+        page.goto(origin + path)
+    page.wait_for_selector("h1")
+    return page
+
+
 def until(page, expression, arg=None, seconds: float = 10.0):
     """Waits until ``expression`` is true of the page.
 

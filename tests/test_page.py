@@ -6,7 +6,7 @@ import re
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import pytest
-from browser import browsing, chromium, fresh_pages
+from browser import browsing, chromium, fresh_pages, signed_in
 from made_subject import GROUPS, Made
 from page_app import TOKEN, Served
 from page_checks import beyond_the_edge, poor_contrast
@@ -57,12 +57,7 @@ def open_page(browser, served, made):
     with fresh_pages(browser, 8000) as fresh:
 
         def open_one(path="/", allowed="", **options):
-            page = fresh(allowed, **options)
-            page.goto(f"{served}/?token={TOKEN}")
-            if path != "/":
-                page.goto(served + path)
-            page.wait_for_selector("h1")
-            return page
+            return signed_in(fresh(allowed, **options), served, TOKEN, path)
 
         yield open_one
 

@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from browser import browsing, chromium, fresh_pages
+from browser import browsing, chromium, fresh_pages, signed_in
 from concept_run import PAIRS, TASK, WAYS, DaySystem, make_run
 from page_checks import beyond_the_edge, poor_contrast
 from serving import serving
@@ -48,12 +48,9 @@ def open_page(browser, served, subjects):
     with fresh_pages(browser) as fresh:
 
         def open_one(address, allowed="", **options):
-            page = fresh(allowed, **options)
-            page.goto(f"{served.origin}/?token={served.token}")
             for name, subject in subjects.items():
                 address = address.replace(name, subject.id)
-            page.goto(served.origin + address)
-            page.wait_for_selector("h1")
+            page = signed_in(fresh(allowed, **options), served.origin, served.token, address)
             expect(page).to_have_title(re.compile("·"))
             return page
 

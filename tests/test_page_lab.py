@@ -6,7 +6,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser import browsing, chromium, fresh_pages
+from browser import browsing, chromium, fresh_pages, signed_in
 from page_checks import beyond_the_edge, poor_contrast
 from page_lab import ANN, BOB, CARL, EVE, HOSTILE, PLAN, QUESTION, TOKEN, LabServed, account, made_lab
 
@@ -77,12 +77,7 @@ def open_page(browser, served):
     with fresh_pages(browser, 8000) as fresh:
 
         def open_one(path="/lab", token=TOKEN, allowed="", **options):
-            page = fresh(allowed, **options)
-            page.goto(f"{served}/?token={token}")
-            if path != "/":
-                page.goto(served + path)
-            page.wait_for_selector("h1")
-            return page
+            return signed_in(fresh(allowed, **options), served, token, path)
 
         yield open_one
 

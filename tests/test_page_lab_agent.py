@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser import browsing, chromium
+from browser import browsing, chromium, signed_in
 from lab_places import ANN
 from page_lab import BOB, EVE, TOKEN, LabServed, account
 from small_lab import write_study
@@ -45,10 +45,7 @@ def open_page(lab, tokens):
         def open_one(path, name=None):
             page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
             page.set_default_timeout(10000)
-            page.goto(f"{served}/?token={tokens[name] if name else TOKEN}")
-            page.goto(served + path)
-            page.wait_for_selector("h1")
-            return page
+            return signed_in(page, served, tokens[name] if name else TOKEN, path)
 
         yield open_one
 

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from browser import browsing, chromium
+from browser import browsing, chromium, signed_in
 from page_lab import TOKEN, LabServed
 from small_lab import STUDY
 
@@ -72,10 +72,7 @@ def open_page(browser, served):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(8000)
-        page.goto(f"{served}/?token={TOKEN}")
-        page.goto(served + path)
-        page.wait_for_selector("h1")
-        return page
+        return signed_in(page, served, TOKEN, path)
 
     yield open_one
     for context in contexts:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
-from browser import browsing, chromium, fresh_pages
+from browser import browsing, chromium, fresh_pages, signed_in
 from page_checks import beyond_the_edge, poor_contrast
 from preference_run import PAIRS, TOPICS
 from serving import serving
@@ -62,11 +62,8 @@ def open_page(browser, served, subject):
     with fresh_pages(browser) as fresh:
 
         def open_one(view, allowed="", **options):
-            page = fresh(allowed, **options)
-            page.goto(f"{served.url}/?token={served.token}")
-            page.goto(served.url + VIEWS.get(view, view).replace("ID", subject.id))
-            page.wait_for_selector("h1")
-            return page
+            path = VIEWS.get(view, view).replace("ID", subject.id)
+            return signed_in(fresh(allowed, **options), served.url, served.token, path)
 
         yield open_one
 

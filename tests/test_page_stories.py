@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from browser import browsing, chromium, fresh_pages, until
+from browser import browsing, chromium, fresh_pages, signed_in, until
 from page_checks import beyond_the_edge, poor_contrast
 from serving import serving
 from story_run import HOSTILE, SENTENCES, make_run
@@ -52,8 +52,7 @@ def open_page(browser, served, subject):
         def open_one(address, allowed="", **options):
             page = fresh(allowed, **options)
             if address.startswith("/"):
-                page.goto(f"{served.origin}/?token={served.token}")
-                address = served.origin + address.replace("ID", subject.id)
+                return signed_in(page, served.origin, served.token, address.replace("ID", subject.id))
             page.goto(address)
             page.wait_for_selector("h1")
             return page

@@ -166,12 +166,18 @@ def _summary(key: str, subject: ServedSubject) -> dict[str, Any]:
         return {**said, "error": str(error)}
 
 
+async def _found(
+    name: str, subjects: Mapping[str, ServedSubject], workers: Workers, request: Request
+) -> ServedSubject | None:
+    """The subject of an id. Where it is not known all are listed anew, which finds runs that finished meanwhile."""
+    if name in subjects or _NAME.fullmatch(name) is None:
+        return subjects.get(name)
+    return await workers.run(lambda: dict(subjects).get(name), gone(request))
+
+
 def _add_view(app: FastAPI, view: View, subjects: Mapping[str, ServedSubject], workers: Workers) -> None:
     async def ask(subject: str, request: Request, question: Any) -> Response:
-        found = subjects.get(subject)
-        if found is None:
-            # A run may have finished since all were last listed, and listing them looks for such.
-            found = await workers.run(lambda: dict(subjects).get(subject), gone(request))
+        found = await _found(subject, subjects, workers, request)
         if found is None:
             raise Refused(404, "there is no such subject: /api/subjects lists them")
         kind = subject_kind(found)
@@ -223,11 +229,7 @@ def _add_static(
     @app.get("/d/{subject}/{rest:path}", include_in_schema=False)
     async def inside(subject: str, request: Request) -> Response:
         # The page has URLs of its own, which it reads itself; it also says that there is no such subject.
-        known = subject in subjects
-        if not known and _NAME.fullmatch(subject) is not None:
-            # A run may have finished since all were last listed.
-            known = bool(await workers.run(lambda: subject in list(subjects), gone(request)))
-        known = known and not request.url.path.endswith("/")
+        known = not request.url.path.endswith("/") and await _found(subject, subjects, workers, request) is not None
         return page.reply(request, 200 if known else 404)
 
     @app.get("/lab", include_in_schema=False)

@@ -37,7 +37,7 @@ def save_distances(run: Run, config: StoryArc, tested: StoryReadings) -> None:
     held = directions_held(tested.states, tested.gold_emotions, *where, **options)
     found: dict[str, LayerSearch | DistanceCorrelation] = {
         "emotions, states against readout": concept_distances(
-            tested.states, said, *where, tested.gold_emotions, **options
+            tested.states, said, *where, tested.gold_emotions, held=held, **options
         ),
         "emotions, states against people": human_distances(
             state_distances(tested.states, tested.gold_emotions, *where), valence_arousal(), **options

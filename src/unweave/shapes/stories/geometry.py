@@ -87,17 +87,20 @@ def concept_distances(
     levels: Float[np.ndarray, "n c"] | None = None,
     shuffles: int = 999,
     seed: int = 0,
+    held: float | None = None,
 ) -> LayerSearch:
     """Whether emotions that are read alike lie near each other in the states: the best layer, its null repeating it.
 
     ``levels`` say how strong each emotion is where the states' directions are sought: the readouts by default, or
     gold. ``threshold`` is of a null that deals the emotions, not pairs of them or sentences. ``p`` is the larger of
-    that null's and of ``directions_held``: any linear map of levels copies their geometry, so that noise has some of
-    it too, and only states that hold the emotions at all can be said to have it. ``by_layer`` has every layer's r.
+    that null's and of ``directions_held`` (``held``, where it is known already): any linear map of levels copies their
+    geometry, so that noise has some of it too, and only states that hold the emotions at all can be said to have it.
+    ``by_layer`` has every layer's r.
     """
     levels = readouts if levels is None else levels
     found = _search(state_distances(states, levels, stories, topics), readout_distances(readouts), shuffles, seed)
-    held = directions_held(states, levels, stories, topics, shuffles, seed)
+    if held is None:
+        held = directions_held(states, levels, stories, topics, shuffles, seed)
     return found._replace(p=max(found.p, held))
 
 
